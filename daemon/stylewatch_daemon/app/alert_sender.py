@@ -58,7 +58,8 @@ def send(urls: Sequence[SecretStr], message: Message | None, seconds: float) -> 
     arguments and the environment of a process are visible to others.
     """
     endings: list[Ending] = ["silent"] * len(urls)
-    deadline, secrets = monotonic() + seconds, [url.get_secret_value() for url in urls]
+    deadline = monotonic() + seconds
+    secrets = [url.get_secret_value() for url in urls]
     # this ends when all results have arrived, the time is over, or the process is gone
     with suppress(OSError, EOFError, ValueError), ExitStack() as stack:
         process = Child(SERVE, secrets, message, name="alerts", isolated=True)

@@ -77,7 +77,8 @@ class Digest:
         self._reported = set(self._blocked)
         if not self._counts:
             return None
-        title, body = [], []
+        title = []
+        body = []
         for kind, count in self._counts.items():
             title.append(f"{count} {kind}")
             body += self._lines[kind]
@@ -99,7 +100,8 @@ class Notifier(Reporter):
     """
 
     def __init__(self, targets: AlertSettings, send: Send = alert_sender.send) -> None:
-        self._targets, self._send = targets, send
+        self._targets = targets
+        self._send = send
         self._kinds = targets.events if targets.urls else ()
         self._events: SimpleQueue[Callable[[Digest], object] | None] = SimpleQueue()
         """Functions that add an event; None if the daemon stops."""
@@ -126,17 +128,23 @@ class Notifier(Reporter):
             self._events.put(lambda digest: digest.block(trouble))
 
     def _run(self) -> None:
-        digest, leaving, failures, logged = Digest(), False, 0, list[str]()
+        digest = Digest()
+        leaving = False
+        failures = 0
+        logged = list[str]()
         every_s = self._targets.every_s
         backoff = Backoff(every_s, max(every_s, MAX_PAUSE))
         while not leaving:
             leaving = self._collect(digest, backoff.seconds(failures + 1))
-            if (message := digest.message()) is None:
+            message = digest.message()
+            if message is None:
                 continue
             endings = self._send(self._targets.urls, message, WITHIN)
-            if (missed := _missed(endings)) and missed != logged:
+            missed = _missed(endings)
+            if missed and missed != logged:
                 logging.getLogger(__name__).warning("an alert %s", "; ".join(missed))
-            failures, logged = 0 if "sent" in endings else failures + 1, missed
+            failures = 0 if "sent" in endings else failures + 1
+            logged = missed
             if not failures:
                 digest.clear()
 

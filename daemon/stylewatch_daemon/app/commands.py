@@ -67,8 +67,10 @@ class Commands:
     """
 
     def __init__(self, jobs: Jobs, release: Release, received: Handover) -> None:
-        self._jobs, self._release = jobs, release
-        self._state, self._reporter = jobs.state, jobs.reporter
+        self._jobs = jobs
+        self._release = release
+        self._state = jobs.state
+        self._reporter = jobs.reporter
         self._paused = jobs.state.root / PAUSED
         self.paused = entries.exists(self._paused)
         """True while no job may start, even after a restart."""
@@ -113,10 +115,15 @@ class Commands:
         have to wait for the next round, which begins with them.
         """
         until = time.monotonic() + ROUND_S
-        requests, waits = self._jobs.ledger.requests(), self._jobs.waits
+        requests = self._jobs.ledger.requests()
+        waits = self._jobs.waits
         self._requests = requests
         self._busy &= {request.id for request in requests}
-        pausing = [each for each in requests if each.verb in PAUSING and each.id not in self._busy]
+        pausing = [
+            request
+            for request in requests
+            if request.verb in PAUSING and request.id not in self._busy
+        ]
         for request in pausing[:-1]:  # it may wait, and must not undo the later one
             self._carried_out(request)
         later = [request for request in requests if request.id > self._latest]
@@ -211,11 +218,11 @@ class Commands:
 
         Nothing else works meanwhile on the job whose files are `removed`, if any.
         """
-        before = self._jobs.known(removed).doing if removed else Doing()
+        doing = self._jobs.known(removed).doing if removed else Doing()
 
         def done(result: Any) -> None:
             if removed:
-                self._jobs.turn(removed, before)
+                self._jobs.turn(removed, doing)
             try:
                 if isinstance(result, Exception):
                     raise result
@@ -226,7 +233,7 @@ class Commands:
         _debug(request, f"works in {shown(root)}")
         self._busy.add(request.id)
         if removed:
-            self._jobs.turn(removed, Doing(Activity.REMOVING, before.effect))
+            self._jobs.turn(removed, Doing(Activity.REMOVING, doing.effect))
         self._jobs.lanes.do(root, work, done, size)
 
     # -- the daemon
@@ -264,13 +271,14 @@ class Commands:
 
         Of a job that has ended a deletion is given up that waits, perhaps for a disk that is gone.
         """
-        for each in self._waiting_before(request, "delete", job=job):
-            if each.id not in self._busy:
+        for deletion in self._waiting_before(request, "delete", job=job):
+            if deletion.id not in self._busy:
                 self._reporter.requested(f"asked not to delete {self._jobs.title(job)}")
-                self._carried_out(each)
-        known, waiting = self._jobs.ledger.get(job), self._waiting_before(request, "retry", new=job)
-        if known is not None or not waiting:
-            self._ask(request, known, End.CANCELED)
+                self._carried_out(deletion)
+        record = self._jobs.ledger.get(job)
+        waiting = self._waiting_before(request, "retry", new=job)
+        if record is not None or not waiting:
+            self._ask(request, record, End.CANCELED)
         elif waiting[0].id not in self._busy:
             retries.abandon(self._state, job)
             self._reporter.requested(f"asked to cancel {job}, which a retry was to make")
@@ -279,8 +287,10 @@ class Commands:
 
     def _waiting_before(self, request: Request, verb: str, **arguments: str) -> list[Request]:
         """Return the requests of this kind that were made before another one, and still wait."""
-        earlier = (each for each in self._requests if each.verb == verb and each.id < request.id)
-        return [each for each in earlier if each.asks(verb, **arguments)]
+        earlier = (
+            former for former in self._requests if former.verb == verb and former.id < request.id
+        )
+        return [former for former in earlier if former.asks(verb, **arguments)]
 
     def _is_retried(self, job: Job) -> bool:
         """Return whether a retry is being made whose name is based on that of `job`."""
@@ -291,9 +301,9 @@ class Commands:
 
     def _finish(self, request: Request, job: JobId) -> None:
         """Make the current picture of the job with this id final, if it has one."""
-        known = self._jobs.ledger.get(job)
-        has_picture = known is not None and (known.step > 0 or known.state is State.RUNNING)
-        self._ask(request, known if has_picture else None, End.STOPPED_EARLY)
+        record = self._jobs.ledger.get(job)
+        has_picture = record is not None and (record.step > 0 or record.state is State.RUNNING)
+        self._ask(request, record if has_picture else None, End.STOPPED_EARLY)
 
     def _ask(self, request: Request, job: Job | None, end: End) -> None:
         if job is None or job.has_ended:
@@ -338,7 +348,8 @@ class Commands:
         if self._is_retried(old):  # both would get one name
             return
         self._retried_stems[request.id] = retries.stem_of(old)
-        listed, names = ledger.files(old.id), ledger.names_like(retries.stem_of(old))
+        listed = ledger.files(old.id)
+        names = ledger.names_like(retries.stem_of(old))
         daemon = self._jobs.settings
 
         def make(step: Step) -> Claim:
@@ -380,21 +391,21 @@ class Commands:
 
     def _delete(self, request: Request, job: JobId) -> None:
         """Remove the files of a job that has ended, and forget it."""
-        known = self._jobs.ledger.get(job)
-        if known is None or not (known.has_ended or known.state is State.ENDING):
+        record = self._jobs.ledger.get(job)
+        if record is None or not (record.has_ended or record.state is State.ENDING):
             self._carried_out(request)
             return
-        is_ending = known.state is State.ENDING or self._jobs.works_on(job)
+        is_ending = record.state is State.ENDING or self._jobs.works_on(job)
         if is_ending or self._waiting_before(request, "retry", job=job):
             return  # one thing at a time works on a job
         files = self._jobs.ledger.files(job)
-        removals = self._removals(known, files)
+        removals = self._removals(record, files)
 
         def go_on(result: None) -> None:
             if removals:
-                self._move(request, *removals.pop(0), go_on, known.bytes, job)
+                self._move(request, *removals.pop(0), go_on, record.bytes, job)
             else:
-                self._deleted(request, known, files)
+                self._deleted(request, record, files)
 
         go_on(None)
 
@@ -406,10 +417,13 @@ class Commands:
         A folder that is away holds up this deletion alone, even a finals folder that the settings
         no longer name (laws 2 and 9).
         """
-        state, guard, outbox = self._state, self._jobs.mount_guard, Path(job.outbox)
+        state = self._state
+        guard = self._jobs.mount_guard
+        outbox = Path(job.outbox)
         claim = self._jobs.claim_to_publish(job)
         account = Account(claim, {}, is_deleted=True)
-        links, published = defaultdict[Path, list[OutputFile]](list), list[OutputFile]()
+        links = defaultdict[Path, list[OutputFile]](list)
+        published = list[OutputFile]()
         for file in files:
             is_linked = file.part == "finals"
             of = links[finals.root_of(job, Path(file.path))] if is_linked else published

@@ -91,7 +91,8 @@ def once(
     rescan_s = min(settings.watch.quiet_s, settings.watch.rescan_s)
     watch = settings.watch.model_copy(update={"truncated_s": truncated_s, "rescan_s": rescan_s})
     settings = settings.model_copy(update={"watch": watch})
-    wakeup, guard = wakeup or Wakeup(), MountGuard()
+    wakeup = wakeup or Wakeup()
+    guard = MountGuard()
     with (
         _locked(settings),
         woken_by_signals(wakeup),
@@ -121,8 +122,10 @@ def watch(
     everything stops, and what the next daemon gets is returned: the state folder stays locked, and
     signals are held (law 15). `received` is what the daemon before this one has handed over.
     """
-    wakeup, reporter = wakeup or Wakeup(), reporter or Reporter()
-    systemd, folders = systemd or SystemdNotifier({}), [inbox.path for inbox in settings.inboxes]
+    wakeup = wakeup or Wakeup()
+    reporter = reporter or Reporter()
+    systemd = systemd or SystemdNotifier({})
+    folders = [inbox.path for inbox in settings.inboxes]
     received = received or Handover()
     guard = mount_guard or MountGuard()
     guard.roots |= {*received.mounts}

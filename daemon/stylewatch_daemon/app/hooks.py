@@ -19,7 +19,7 @@ from typing import IO, NamedTuple, Protocol
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.lanes import Post
-from stylewatch_daemon.base.model import PICTURES, Job
+from stylewatch_daemon.base.model import PICTURES, Job, final_of
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.outbox.publish import RECEIPT
@@ -65,7 +65,9 @@ class HookRunner:
     """
 
     def __init__(self, jobs: Jobs, post: Post, left: LeftHook | None = None) -> None:
-        self._jobs, self._post, self._left = jobs, post, left
+        self._jobs = jobs
+        self._post = post
+        self._left = left
         self._running: _Running | None = None
 
     @property
@@ -85,12 +87,14 @@ class HookRunner:
         if self._running is not None:
             return
         if self._left is not None:
-            left, self._left = self._left, None
+            left = self._left
+            self._left = None
             running = _Running(left.id, left.name, left.job, left.since)
             output = running.files.enter_context(os.fdopen(left.output, "rb"))
             self._start(running, partial(running.go_on, _Adopted(left.pid), output))
             return
-        if (hook := self._jobs.ledger.next_hook()) is None:
+        hook = self._jobs.ledger.next_hook()
+        if hook is None:
             return
         job = self._jobs.ledger.get(hook.job)
         key, words = ("", ()) if job is None else self._jobs.settings.hooks.of(job.end)
@@ -131,7 +135,8 @@ class HookRunner:
         outbox = Path(job.outbox)
         files = self._jobs.ledger.files(job.id)
         folder = outbox / (job.refused_as or job.title)
-        final = next((outbox / file.path for file in files if file.part == "final"), "")
+        picture = final_of(files)
+        final = "" if picture is None else outbox / picture.path
         is_done = job.end in PICTURES
         values = {
             "JOB": shown(job.title),
@@ -161,7 +166,8 @@ class HookRunner:
             return None
         if running.command is None or running.output is None:
             return None
-        pid, output = running.command.pid, os.dup(running.output.fileno())
+        pid = running.command.pid
+        output = os.dup(running.output.fileno())
         return LeftHook(running.id, running.name, running.job, pid, running.since, output)
 
     def kill(self) -> None:
@@ -220,7 +226,10 @@ class _Running:
     """
 
     def __init__(self, hook_id: int, name: str, job: str, since: float) -> None:
-        self.id, self.name, self.job, self.since = hook_id, name, job, since
+        self.id = hook_id
+        self.name = name
+        self.job = job
+        self.since = since
         self.command: _Command | None = None
         self.output: IO[bytes] | None = None
         """The file with its output."""
@@ -241,7 +250,8 @@ class _Running:
 
     def go_on(self, command: _Command, output: IO[bytes], timeout_s: float) -> str:
         """Wait for a command that has begun; return what went wrong, or an empty string."""
-        self.output, self.command = output, command
+        self.output = output
+        self.command = command
         self.has_begun.set()
         try:
             code = command.wait(timeout_s)

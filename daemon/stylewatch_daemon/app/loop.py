@@ -66,7 +66,9 @@ class Loop:
         received: Handover | None = None,
     ) -> None:
         received = received or Handover()
-        self.jobs, self.wakeup, self._clock = jobs, wakeup, clock
+        self.jobs = jobs
+        self.wakeup = wakeup
+        self._clock = clock
         lanes = self._lanes = jobs.lanes
         self.attempts = Attempts(jobs, executor, lambda: wakeup.stopping, self._may_begin)
         self.intake = Intake(jobs, lanes, inspector, clock)
@@ -127,7 +129,8 @@ class Loop:
         `at_end` is called at the end, and told whether the daemon `keeps` what it can for the next
         one. If a folder stops answering meanwhile, jobs go on with the earlier settings.
         """
-        wakeup, self._file = self.wakeup, file
+        wakeup = self.wakeup
+        self._file = file
         for inbox in self.intake.inboxes:
             inbox.check_events = watch.check
         while True:
@@ -184,8 +187,10 @@ class Loop:
         A folder that does not answer would hold up the new process: the kernel waits for the
         thread that works there.
         """
-        file, wakeup = self._file, self.wakeup
-        is_asked, wakeup.reloading = wakeup.reloading, False
+        file = self._file
+        wakeup = self.wakeup
+        is_asked = wakeup.reloading
+        wakeup.reloading = False
         if file is None or self.commands.draining:
             return
         if is_asked:
@@ -224,7 +229,8 @@ class Loop:
     def _follow(self) -> None:
         """Act on what workers report, and on what the ledger could not serve before."""
         if not self.jobs.trouble:
-            deferred, self._deferred = self._deferred, []
+            deferred = self._deferred
+            self._deferred = []
             for call in deferred:
                 self._guarded(call)
         self.attempts.follow()
@@ -260,7 +266,8 @@ class Loop:
         for _ in range(self.attempts.free):
             if not self._may_begin():
                 return
-            if (job := self.jobs.next(retry)) is None:
+            job = self.jobs.next(retry)
+            if job is None:
                 return
             self.attempts.begin(job)
 
@@ -288,7 +295,8 @@ class Loop:
         """Return the seconds until the next scan; scans must leave most time for other work."""
         if inbox.is_busy:
             return NEWS_EVERY
-        settings, took = self.jobs.settings.watch, inbox.last.seconds
+        settings = self.jobs.settings.watch
+        took = inbox.last.seconds
         interval = watch.seconds_between_scans(inbox.path, settings.rescan_s, took)
         if not inbox.last.is_stable:
             interval = min(interval, max(settings.quiet_s, MIN_INTERVAL))
@@ -370,13 +378,17 @@ class Loop:
         which changing files, and folders that do not answer, are waited for after the last change
         of a job. What still gives signs of life, such as the scan of a slow share, does not count.
         """
-        since, waited, changes = self._clock(), 0.0, self.jobs.changes
+        since = self._clock()
+        waited = 0.0
+        changes = self.jobs.changes
         pause = max(quiet_s / 4, MIN_INTERVAL)
         while not self.wakeup.stopping:
             self.round(retry=False)
             self.update_status()
             if self.jobs.changes != changes:
-                since, waited, changes = self._clock(), 0.0, self.jobs.changes
+                since = self._clock()
+                waited = 0.0
+                changes = self.jobs.changes
             is_idle = self._is_idle
             is_waiting = is_idle or self._is_stuck
             if is_waiting:

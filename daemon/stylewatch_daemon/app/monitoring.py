@@ -42,7 +42,8 @@ def _trace(record: logging.LogRecord) -> str:
 
 def _text(record: logging.LogRecord) -> str:
     """Return `stylewatch: JOB: message`, with the trace of a fault at level debug."""
-    job, trace = getattr(record, "job", ""), _trace(record)
+    job = getattr(record, "job", "")
+    trace = _trace(record)
     text = f"stylewatch: {f'{job}: ' if job else ''}{record.getMessage()}"
     is_wanted = trace and logging.getLogger(LOGGER).isEnabledFor(logging.DEBUG)
     return f"{text}\n{trace}".rstrip() if is_wanted else text
@@ -63,7 +64,8 @@ def _json(record: logging.LogRecord) -> str:
 @contextmanager
 def logging_as(settings: LogSettings, *, quiet: bool) -> Iterator[logging.Logger]:
     """Yield the daemon's logger, configured by `settings`; `quiet` logs only errors."""
-    logger, level = logging.getLogger(LOGGER), "error" if quiet else settings.level
+    logger = logging.getLogger(LOGGER)
+    level = "error" if quiet else settings.level
     handler = _Stderr(_json if settings.format == "json" else _text)
     before = logger.level
     logger.addHandler(handler)

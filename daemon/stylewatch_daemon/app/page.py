@@ -132,7 +132,9 @@ class Supervisor:
         retry: Backoff = RETRY,
         inherited: Listening | None = None,
     ) -> None:
-        self._page, self._serve, self._retry = page, serve, retry
+        self._page = page
+        self._serve = serve
+        self._retry = retry
         self._inherited = inherited
         self._keeps = False
         self._kept: Listening | None = None
@@ -143,7 +145,8 @@ class Supervisor:
 
     def start(self) -> None:
         """Start the thread, if there is a page."""
-        old, address = self._inherited, None if self._page is None else str(self._page.address)
+        old = self._inherited
+        address = None if self._page is None else str(self._page.address)
         if old is not None and old.address != address:
             self._inherited = None
             with listening_socket(parse_address(old.address), old.fd):
@@ -180,7 +183,8 @@ class Supervisor:
         failures = 0
         while not self._is_leaving([], 0):
             try:
-                inherited, self._inherited = self._inherited, None
+                inherited = self._inherited
+                self._inherited = None
                 fd = None if inherited is None else inherited.fd
                 with listening_socket(page.address, fd) as listening:
                     failures = 0

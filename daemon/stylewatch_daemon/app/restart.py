@@ -75,7 +75,7 @@ def received(environment: MutableMapping[str, str]) -> Handover:
 def _descriptors(handover: Handover) -> list[int]:
     page = None if handover.page is None else handover.page.fd
     output = None if handover.hook is None else handover.hook.output
-    return [each for each in (handover.lock, page, output) if each is not None]
+    return [descriptor for descriptor in (handover.lock, page, output) if descriptor is not None]
 
 
 def begin_anew(handover: Handover, environment: Mapping[str, str]) -> None:

@@ -40,7 +40,9 @@ class Service:
     """The daemon of a command line; `reporting` opens its log, only for errors if `quiet`."""
 
     def __init__(self, start: Start, reporting: Reporting, *, quiet: bool) -> None:
-        self._start, self._reporting, self._quiet = start, reporting, quiet
+        self._start = start
+        self._reporting = reporting
+        self._quiet = quiet
         received = self._received = restart.received(os.environ)
         self._path = received.file or (start.config_file or config.find()).absolute()
         self._environment = dict(os.environ)
@@ -112,7 +114,8 @@ class Service:
                 ignore_hang_ups()
                 return None
             listening = page.hand_over()
-        state, terminals = self.settings.state.path, received.terminals
+        state = self.settings.state.path
+        terminals = received.terminals
         return replace(
             handover,
             page=listening,

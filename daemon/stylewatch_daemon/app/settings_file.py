@@ -58,7 +58,8 @@ class Loaded:
 
     def means(self, other: "Loaded") -> bool:
         """Return whether the settings and the secrets are the same, whatever the comments."""
-        mine, theirs = self.settings, other.settings
+        mine = self.settings
+        theirs = other.settings
         return (mine, self.page, self.alerts) == (theirs, other.page, other.alerts)
 
 
@@ -151,16 +152,16 @@ def mistakes(settings: ServiceSettings, looks: Iterable[Look]) -> list[str]:
 
     A folder whose disk is away or does not answer is no mistake: it is found later (law 16).
     """
-    found: list[object] = []
+    reports: list[object] = []
     for look in looks:
         try:
-            found += look(settings)
+            reports += look(settings)
         except SettingsError as error:
-            found += str(error).splitlines()
+            reports += str(error).splitlines()
     refusal = settings.origin.refusal
-    said = [] if refusal is None else str(refusal).splitlines()
+    sentences = [] if refusal is None else str(refusal).splitlines()
     # two looks may meet one mistake
-    return [*dict.fromkeys([*said, *map(settings.origin.placed, found)])]
+    return [*dict.fromkeys([*sentences, *map(settings.origin.placed, reports)])]
 
 
 def check(settings: ServiceSettings, looks: Sequence[Look] = PLACES) -> None:
@@ -170,10 +171,11 @@ def check(settings: ServiceSettings, looks: Sequence[Look] = PLACES) -> None:
     """
     if not mistakes(settings, looks):
         return
-    found, refusal = mistakes(settings, ALL), settings.origin.refusal
-    if refusal is not None and str(refusal) == "\n".join(found):
+    sentences = mistakes(settings, ALL)
+    refusal = settings.origin.refusal
+    if refusal is not None and str(refusal) == "\n".join(sentences):
         raise refusal
-    raise SettingsError("\n".join(found))
+    raise SettingsError("\n".join(sentences))
 
 
 @dataclass(frozen=True)
@@ -202,10 +204,15 @@ class SettingsFile:
         clock: Callable[[], float] = time.monotonic,
         rehearse: Rehearse = lambda content: "",
     ) -> None:
-        self.path, self._load, self._now, self._clock = path, load, now, clock
+        self.path = path
+        self._load = load
+        self._now = now
+        self._clock = clock
         self._rehearse = rehearse
-        self.versions, self.trouble = versions, trouble
-        self._seen, self._since = versions, clock()
+        self.versions = versions
+        self.trouble = trouble
+        self._seen = versions
+        self._since = clock()
         """Versions at the last look, and since when they have been so."""
         self._looked = clock()
         self._is_asked = self._is_working = False
@@ -248,8 +255,11 @@ class SettingsFile:
         It should not if they are wrong, or if they are those in force and nobody asked for it.
         """
         assert self._reading is not None
-        self.versions, new = self._reading.versions, self._reading.result
-        is_asked, self._is_asked, self._reading = self._is_asked, False, None
+        self.versions = self._reading.versions
+        new = self._reading.result
+        is_asked = self._is_asked
+        self._is_asked = False
+        self._reading = None
         if not isinstance(new, Loaded):
             self._refuse(new)
             return False
@@ -271,7 +281,8 @@ class SettingsFile:
 
         It may be another one by then.
         """
-        self._reading, self._not_before = None, self._clock() + LOOK_EVERY
+        self._reading = None
+        self._not_before = self._clock() + LOOK_EVERY
         if reason != self.trouble:
             self.trouble = reason
             logging.getLogger(monitoring.LOGGER).warning("%s", reason)
@@ -295,7 +306,8 @@ class SettingsFile:
         """Have the file read if it has changed, but not within the last `quiet_s`."""
         now = self._clock()
         if versions != self._seen:
-            self._seen, self._since = versions, now
+            self._seen = versions
+            self._since = now
         is_quiet = now - self._since >= self._now.settings.watch.quiet_s
         if versions != self.versions and is_quiet:
             self._work(lanes, self.read, self._take)
@@ -379,13 +391,13 @@ def secret_versions(settings: ServiceSettings) -> tuple[Version, Version]:
 
 def version_of(path: Path | None) -> Version:
     """Return the version of a file; None if it is not there, or cannot be looked at."""
-    found = None if path is None else entries.attempt_status(path)
-    if found is None:
+    status = None if path is None else entries.attempt_status(path)
+    if status is None:
         return None
     return (
-        found.st_mode,
-        found.st_ino,
-        found.st_size,
-        found.st_mtime_ns,
-        found.st_ctime_ns,
+        status.st_mode,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
     )

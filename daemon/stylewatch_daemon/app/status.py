@@ -77,7 +77,9 @@ class StatusFiles:
     def __init__(
         self, jobs: Jobs, lanes: Lanes, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._jobs, self._lanes, self._clock = jobs, lanes, clock
+        self._jobs = jobs
+        self._lanes = lanes
+        self._clock = clock
         self._json_path = jobs.state.root / status_json.FILE_NAME
         self._daemon = {"since": now(), "pid": os.getpid(), "version": version("stylewatch")}
         waiting = map(Path, jobs.ledger.outboxes_of_waiting())
@@ -108,7 +110,8 @@ class StatusFiles:
         seconds.
         """
         began = self._clock()
-        if (blocked := _blocked(snapshot, snapshot.inboxes)) != self._blocked:
+        blocked = _blocked(snapshot, snapshot.inboxes)
+        if blocked != self._blocked:
             self._blocked = blocked
             self._jobs.reporter.blocked(dict(blocked))
         counts = self.publish(snapshot)

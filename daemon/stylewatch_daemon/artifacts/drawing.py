@@ -76,7 +76,8 @@ def animation(request: ArtifactRequest, format: str) -> bytes:
     stage_ms = min(SLOWEST_MS, max(FASTEST_MS, STAGES_MS // max(1, stages)))
     times = [*first_ms, *[stage_ms] * stages, LAST_MS]
     if format == "gif":
-        cut, dither = Image.Quantize.MEDIANCUT, Image.Dither.FLOYDSTEINBERG
+        cut = Image.Quantize.MEDIANCUT
+        dither = Image.Dither.FLOYDSTEINBERG
         frames = [
             frame.quantize(palette=frame.quantize(COLORS, cut), dither=dither) for frame in frames
         ]

@@ -118,7 +118,8 @@ def curve(points: Sequence[Point], steps: int = 0, unit: str = "step") -> Curve 
     """
     if not points:
         return None
-    numbers, losses = [point.step for point in points], [point.loss for point in points]
+    numbers = [point.step for point in points]
+    losses = [point.loss for point in points]
     first, last = numbers[0], max(numbers[-1], steps)
     scales = Scales.of((first, last), losses, WIDTH, HEIGHT)
     begin, end = next(point for point in points if point.size == points[-1].size), points[-1]

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from stylewatch_daemon.files.names import candidates
+from stylewatch_daemon.files.names import candidates, first_free
 
 
 def file_name(artifact: str, final: str) -> str:
     """Return the file name of an artifact, which must differ from the picture `final`."""
     path = PurePosixPath(artifact)
-    return next(name for name in candidates(path.stem, path.suffix) if name != final)
+    return first_free(candidates(path.stem, path.suffix), lambda name: name == final)
 
 
 @dataclass(frozen=True)

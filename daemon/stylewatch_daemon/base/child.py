@@ -198,9 +198,9 @@ def decode(raw: bytes, *kinds: type[Message]) -> Message:
     """Return the record in `raw`, one of `kinds`; raises ValueError if there is none."""
     try:  # not validate_json, which rejects file names that are not UTF-8
         name, fields = json.loads(raw)
-        adapter = next(_adapter(kind) for kind in kinds if kind.__name__ == name)
-        message: Message = adapter.validate_python(fields)
-    except (StopIteration, TypeError, ValueError, RecursionError) as error:
+        kind = {kind.__name__: kind for kind in kinds}[name]
+        message: Message = _adapter(kind).validate_python(fields)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"an invalid message: {raw[:80]!r}") from error
     return message
 

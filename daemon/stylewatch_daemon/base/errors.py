@@ -133,7 +133,8 @@ class FullError(OutputError):
 
     def __init__(self, message: str, folder: Path, reserve: int) -> None:
         super().__init__(message)
-        self.folder, self.reserve = folder, reserve
+        self.folder = folder
+        self.reserve = reserve
 
 
 class LedgerError(OutputError):

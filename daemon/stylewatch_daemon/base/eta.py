@@ -46,7 +46,8 @@ class EtaEstimator:
             self._add(event)
         if event.step >= self._ends[-1]:
             return None
-        if (estimate := self._estimate()) is not None:
+        estimate = self._estimate()
+        if estimate is not None:
             self._left = estimate, event.seconds
         if self._left is None:
             return None

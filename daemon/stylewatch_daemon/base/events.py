@@ -73,7 +73,7 @@ class Reporters(Reporter):
 
     def __init__(self, *reporters: Reporter) -> None:
         for name, _ in getmembers(Reporter, isfunction):
-            setattr(self, name, partial(_call, [getattr(each, name) for each in reporters]))
+            setattr(self, name, partial(_call, [getattr(reporter, name) for reporter in reporters]))
 
 
 def _call(hooks: Iterable[Callable[..., None]], *args: Any, **more: Any) -> None:

@@ -44,8 +44,10 @@ class Effort:
     """
 
     def __init__(self, step: Step, clock: Callable[[], float]) -> None:
-        self._step, self._clock = step, clock
-        self._heard, self.seconds = clock(), 0.0
+        self._step = step
+        self._clock = clock
+        self._heard = clock()
+        self.seconds = 0.0
 
     def __call__(self) -> None:
         """Note that a piece is done."""
@@ -62,7 +64,9 @@ class Lanes:
     """
 
     def __init__(self, post: Post) -> None:
-        self._post, self._leaving, self._resting = post, Event(), Event()
+        self._post = post
+        self._leaving = Event()
+        self._resting = Event()
         self._lanes: dict[tuple[Path, bool], _Lane] = {}
 
     def do(
@@ -115,7 +119,8 @@ class Lanes:
 
     def silent(self, least_s: float | None = None) -> dict[Path, float]:
         """Return the folders that do not answer, and for how many seconds: at least `least_s`."""
-        now, least_s = time.monotonic(), SILENT_S if least_s is None else least_s
+        now = time.monotonic()
+        least_s = SILENT_S if least_s is None else least_s
         waits = ((lane.root, now - heard) for lane in self._all() if (heard := lane.heard))
         return {root: seconds for root, seconds in waits if seconds >= least_s}
 

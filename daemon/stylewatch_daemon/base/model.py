@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -261,6 +261,13 @@ class Job:
         """True if the job has ended and nothing remains to be done."""
         return self.state is State.ENDED
 
+    def input_as(self, role: str) -> Input | None:
+        """Return the first of its inputs with a role, if there is one."""
+        for file in self.inputs:
+            if file.role == role:
+                return file
+        return None
+
     @property
     def frames(self) -> int:
         """Number of frames of a clip; 1 for a picture, or if not known yet."""
@@ -307,6 +314,14 @@ class OutputFile(NamedTuple):
     part: str
     sha256: str
     size: int
+
+
+def final_of(files: Iterable[OutputFile]) -> OutputFile | None:
+    """Return the final picture among the files of a job, if there is one."""
+    for file in files:
+        if file.part == "final":
+            return file
+    return None
 
 
 SEGMENT = 48

@@ -89,8 +89,9 @@ def shortage(error: BaseException | None) -> ShortageError | None:
 
 def no_process(error: Exception) -> ShortageError:
     """Return the shortage that prevented the start of a process or a thread."""
-    if (known := shortage(error)) is not None:
-        return known
+    shortage_error = shortage(error)
+    if shortage_error is not None:
+        return shortage_error
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return ShortageError("this machine has no memory left for another process")
     if isinstance(error, OSError) and error.errno != errno.EAGAIN:
@@ -107,15 +108,17 @@ def translated(what: str) -> Iterator[None]:
     except DaemonError:
         raise
     except OSError as error:
-        if (known := shortage(error)) is not None:
-            raise known from error
+        shortage_error = shortage(error)
+        if shortage_error is not None:
+            raise shortage_error from error
         raise OutputError(f"{what}: {in_words(error)}") from error
 
 
 def in_words(error: OSError | DaemonError) -> str:
     """Describe the error in words, as a shortage if it is one."""
-    if (known := shortage(error)) is not None:
-        return str(known)
+    shortage_error = shortage(error)
+    if shortage_error is not None:
+        return str(shortage_error)
     if isinstance(error, DaemonError) or error.errno is None:  # it is a sentence of ours
         return str(error)
     return f"{error.filename or 'the disk'}: {error.strerror or error}"

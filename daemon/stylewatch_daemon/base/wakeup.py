@@ -44,7 +44,8 @@ class Wakeup:
 
     def stop(self) -> None:
         """Ask the daemon to stop, for good."""
-        self.stopping, self.restarting = True, False
+        self.stopping = True
+        self.restarting = False
         self.wake()
 
     def restart(self) -> None:
@@ -169,7 +170,8 @@ class Pauses(Generic[Name]):
     """Names that wait for their next try; `clock` is monotonic, in seconds."""
 
     def __init__(self, backoff: Backoff, clock: Callable[[], float]) -> None:
-        self._backoff, self._clock = backoff, clock
+        self._backoff = backoff
+        self._clock = clock
         self._waits: dict[Name, tuple[int, float]] = {}
         """By name: the number of failures, and the time until which it waits."""
 

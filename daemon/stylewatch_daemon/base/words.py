@@ -44,6 +44,7 @@ def in_pixels(pixels: Sequence[int]) -> str:
 
 def progress_text(event: Progress, left: float | None) -> str:
     """Describe the progress of a job; `left` is the remaining time in seconds, None if unknown."""
-    size, loss = in_pixels(event.size), f"{event.loss:.5g}"
+    size = in_pixels(event.size)
+    loss = f"{event.loss:.5g}"
     text = f"{event.unit} {event.step} of {event.steps} at {size}, loss {loss}"
     return text if left is None else f"{text}, {duration(left)} left"

@@ -99,7 +99,9 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
     """
     repeated = read_receipt(request.receipt) if request.receipt else None
     base: config.Config = config.load(request.config_file)
-    pictures, job, remarks = request.pictures, request.job, tuple[str, ...]()
+    pictures = request.pictures
+    job = request.job
+    remarks = tuple[str, ...]()
     if repeated:
         named = {**overrides_of(request.job), **request.member.overrides}
         base = repeated.configured(base, scratch, named)
@@ -114,7 +116,8 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
     if repeated:
         is_masked = bool(content and (styles or settings.job.mask.outside == "keep"))
         job = {**repeated.options(len(styles), is_masked=is_masked), **job}
-    limits, recipe = settings.limits, settings.job.resolve(*settings.recipes)
+    limits = settings.limits
+    recipe = settings.job.resolve(*settings.recipes)
     order = Order(
         name=shown(pictures[0].stem),
         settings=settings.job,
@@ -140,7 +143,8 @@ def plan_series(request: RenderRequest, members: Sequence[Member], scratch: Path
     place = output_target.named(request.output) if request.output is not None else None
     if place is not None and place.format is not None:
         raise UsageError(f"--sweep makes several pictures: name a folder, not {place.path.name}")
-    plans, folder = list[Plan](), place and place.path
+    plans = list[Plan]()
+    folder = place and place.path
     for number, member in enumerate(members):
         own_scratch = scratch / str(number)
         own_scratch.mkdir()
@@ -195,7 +199,9 @@ def _output(
     if place is None:
         return output_target.unnamed(name, format_), FINAL
     if place.format is None:
-        main, recipe, seed = content or styles[0], settings.recipe, settings.seed
+        main = content or styles[0]
+        recipe = settings.recipe
+        seed = settings.seed
         values = name_fields(name, main, styles, recipe=recipe, seed=seed)
         final = fill_file(settings.final, values)
         return replace(place, final=f"{final}.{format_}"), final
@@ -355,18 +361,20 @@ class Replay:
 
         Without a content, there are none for both sides: no style takes its place.
         """
-        inputs = [each for each in self.receipt.inputs if not each.role.endswith(("init", MASK))]
+        inputs = [
+            record for record in self.receipt.inputs if not record.role.endswith(("init", MASK))
+        ]
         if only is None:
-            return inputs if any(each.role == "content" for each in inputs) else ()
-        return [each for each in inputs if each.role.startswith(only)]
+            return inputs if any(record.role == "content" for record in inputs) else ()
+        return [record for record in inputs if record.role.startswith(only)]
 
     def options(self, styles: int, *, is_masked: bool) -> dict[str, Any]:
         """Return options that name its masks and the picture to start from, for so many styles.
 
         The mask of the content is left out unless the job `is_masked`.
         """
-        records = [each for each in self.receipt.inputs if each.role.endswith(("init", MASK))]
-        files = {each.role: str(self.path(each)) for each in records}
+        records = [record for record in self.receipt.inputs if record.role.endswith(("init", MASK))]
+        files = {record.role: str(self.path(record)) for record in records}
         masks = [files.get(f"style-{number}{MASK}", "none") for number in range(1, 1 + styles)]
         named = {"mask": is_masked and files.get(CONTENT_MASK), "init": files.get("init")}
         return {name: file for name, file in named.items() if file} | {"style_mask": masks}
@@ -374,16 +382,16 @@ class Replay:
     def path(self, record: InputRecord) -> Path:
         """Return the file of an input, found by its digest or else its name; InputError if none."""
         folder = self.folder / "inputs"
-        named = folder / Path(record.name).name
+        by_name = folder / Path(record.name).name
         try:
-            paths = (named, *(folder / name for name in entries.names(folder)))
+            paths = (by_name, *(folder / name for name in entries.names(folder)))
             files = [path for path in paths if entries.is_file(path, follow=True)]
         except OSError as error:
             raise InputError(f"{folder} cannot be read: {error.strerror}") from error
-        path = next((path for path in files if _digest(path) == record.sha256), named)
+        path = next((path for path in files if _digest(path) == record.sha256), by_name)
         if path not in files:
             raise InputError(
-                f"{named} does not exist; with --from, name the pictures that lie elsewhere: "
+                f"{by_name} does not exist; with --from, name the pictures that lie elsewhere: "
                 "CONTENT STYLE..., --init, --mask, --style-mask"
             )
         return path
@@ -398,14 +406,16 @@ class Replay:
             if _digest(path) != record.sha256:
                 yield f"{path} is not the {record.role} of the receipt, {record.name}"
         with suppress(WeightsError):  # the backend reports weights that are missing
-            if had := self.receipt.weights:
-                here = weights.locate(had.name).for_receipt()
-                is_same = had.normalization in (None, here["normalization"])
-                if had.sha256 != here["sha256"] or not is_same:
-                    yield f"the weights {had.name!r} are not those of the receipt"
+            weights_record = self.receipt.weights
+            if weights_record:
+                local = weights.locate(weights_record.name).for_receipt()
+                is_same = weights_record.normalization in (None, local["normalization"])
+                if weights_record.sha256 != local["sha256"] or not is_same:
+                    yield f"the weights {weights_record.name!r} are not those of the receipt"
         for name, had_version in self.receipt.packages.items():
             with suppress(PackageNotFoundError):  # as `_recipe` reports
-                if (here_version := version(name)) != had_version:
+                here_version = version(name)
+                if here_version != had_version:
                     yield f"{name} is {here_version} here, and was {had_version} for the receipt"
 
     def configured(
@@ -443,7 +453,8 @@ class Replay:
         setting names. Otherwise the recipe is written into the folder `scratch`, and UsageError is
         raised for overrides that need the recipe before its changes.
         """
-        if lacking := installed.lacking(self.receipt.packages):
+        lacking = installed.lacking(self.receipt.packages)
+        if lacking:
             raise UnavailableError(
                 f"the recipe of this receipt takes {' and '.join(lacking)}, which is not installed "
                 "here, or cannot be loaded: install it"
@@ -453,26 +464,38 @@ class Replay:
         folders = {key: value for key, value in overrides.items() if key == "recipes"}
         recipes = config.override(base, folders).recipes
         dropped = {"init": "picture"}  # such a picture is started from without a setting
-        for had in (job, job.model_copy(update=dropped)):
-            if _resolved(had, recipes) == recipe:
-                return {"init": had.init}
-        if refused := [key for key, value in overrides.items() if _is_relative(key, value)]:
+        for start in (job, job.model_copy(update=dropped)):
+            if _resolved(start, recipes) == recipe:
+                return {"init": start.init}
+        refused = [key for key, value in overrides.items() if _is_relative(key, value)]
+        if refused:
             names = ", ".join(key.removeprefix("job.") for key in refused)
             raise UsageError(
                 f"the recipe {shown(job.recipe)} of this receipt has changed, or cannot be read"
                 f" here: leave out {names}, or name a recipe with --recipe"
             )
-        file = scratch / f"{safe(recipe.name)}.yaml"
-        file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
-        schedule = recipe.schedule
-        # the recipe already includes the changes of the job
-        applied = (*RECIPE_FIELDS, "content_weight", "style_weight", "schedule")
-        update = {name: JobSettings.model_fields[name].default for name in applied}
+        return _whole_recipe(recipe, job, scratch)
+
+
+def _whole_recipe(recipe: Recipe, job: JobSettings, scratch: Path) -> dict[str, Any]:
+    """Return the changes of `job` with which it has a `recipe` that includes its own changes.
+
+    The recipe is written into the folder `scratch`.
+    """
+    file = scratch / f"{safe(recipe.name)}.yaml"
+    file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
+    schedule = recipe.schedule
+    fields = (*RECIPE_FIELDS, "content_weight", "style_weight", "schedule")
+    defaults = {name: JobSettings.model_fields[name].default for name in fields}
+    return {
+        **defaults,
+        "recipe": str(file),
         # without it, a remark would say that no size was asked for
-        update["size"] = job.size and schedule.size
+        "size": job.size and schedule.size,
         # `only` by itself would change the start and the detail kept
-        update |= {"init": schedule.start, "set": {"keep_detail": schedule.keep_detail}}
-        return {**update, "recipe": str(file)}
+        "init": schedule.start,
+        "set": {"keep_detail": schedule.keep_detail},
+    }
 
 
 def _resolved(job: JobSettings, folders: Sequence[Path]) -> Recipe | None:

@@ -68,10 +68,12 @@ def cancel(
     """End a job; its inputs are moved to `_canceled`. Or give up a deletion that waits."""
     folder = state_folder(config_file, state)
     if requests.is_asked(folder, "retry", new=job):  # requested, but not a job yet
-        job_id, request = job, requests.leave(folder, "cancel", job=job)
+        job_id = job
+        request = requests.leave(folder, "cancel", job=job)
     else:
         known = job_of(folder, job, is_open)
-        job_id, request = known.id, operations.ask("cancel", folder, known)
+        job_id = known.id
+        request = operations.ask("cancel", folder, known)
         if known.has_ended:
             if _has_acted(folder, request):
                 is_begun = requests.is_asked(folder, "delete", job=job_id)
@@ -80,16 +82,16 @@ def cancel(
             return
     if not _has_acted(folder, request):
         return
-    asked = find(folder, job_id)
-    if asked is None:
+    latest = find(folder, job_id)
+    if latest is None:
         echo(f"canceled: {job_id} had not begun")
-    elif asked.has_ended and asked.end is End.CANCELED:
-        echo(f"canceled: the inputs are in {shown(Path(asked.outbox, asked.refused_as or ''))}")
+    elif latest.has_ended and latest.end is End.CANCELED:
+        echo(f"canceled: the inputs are in {shown(Path(latest.outbox, latest.refused_as or ''))}")
     else:
-        reason = status_text.obstacle(status_json.current(folder), asked.title, asked.outbox)
-        when = "after the current step" if asked.state is State.RUNNING else "in a moment"
+        reason = status_text.obstacle(status_json.current(folder), latest.title, latest.outbox)
+        when = "after the current step" if latest.state is State.RUNNING else "in a moment"
         when = f"once that is possible: {reason}" if reason else when
-        echo(f"canceling: {shown(asked.title)} ends {when}")
+        echo(f"canceling: {shown(latest.title)} ends {when}")
 
 
 def finish(
@@ -144,7 +146,8 @@ def retry(
     """
     settings = config.load(config_file)
     folder = state_folder(config_file, state)
-    known, new = job_of(folder, name, is_listed), new_id()
+    known = job_of(folder, name, is_listed)
+    new = new_id()
     if job.get("init", "content") not in STARTS:
         raise UsageError(
             "a job is run again with its own pictures: leave out --init, or use `stylewatch submit`"

@@ -35,7 +35,8 @@ def explain(error: Exception) -> tuple[int, str]:
     if isinstance(error, OSError) and error.errno in FULL | {errno.EROFS}:
         path = error.filename or "the output"
         return Exit.CANNOT_WRITE, f"{path} cannot be written: {error.strerror}"
-    if (kind := error_kind(error)) is not None:
+    kind = error_kind(error)
+    if kind is not None:
         reason = str(error).partition("\n")[0] or type(error).__name__
         return Exit.UNAVAILABLE, LACKS[kind].format(reason)
     from stylewatch_plugins import registry  # only here: it reads what is installed

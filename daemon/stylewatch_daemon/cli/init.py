@@ -124,7 +124,8 @@ def sample(
     Both are in the public domain. Another file of the same name is never replaced.
     """
     for picture in (CONTENT, STYLE):
-        path, content = folder / picture.name, picture.read_bytes()
+        path = folder / picture.name
+        content = picture.read_bytes()
         with reporting_write_errors(path), account.owning(folder.absolute()):
             if entries.exists(path) and path.read_bytes() != content:
                 raise OutputError(f"{path} is another picture, and is not replaced")

@@ -53,7 +53,8 @@ def job_of(state: Path, name: str, *preferred: Callable[[Job], bool]) -> Job:
         incomplete = status_json.read(state)["incomplete"]
         pair_names = [pair["name"] for pair in incomplete]
         waiting = meant(safe_path(name), pair_names, "incomplete pairs")
-        if pairs := [pair for pair in incomplete if pair["name"] == waiting]:
+        pairs = [pair for pair in incomplete if pair["name"] == waiting]
+        if pairs:
             folders = {str(Path(file).parent) for pair in pairs for file in pair["files"]}
             raise InputError(
                 f"{name} is incomplete, and no job yet: it waits for {pairs[0]['waits_for']}; to "

@@ -75,7 +75,8 @@ class GroupedOptions(TyperCommand):
         """Write a section for the arguments, and one for each group of options."""
         rows = []
         for parameter in self.get_params(ctx):
-            if (record := parameter.get_help_record(ctx)) is not None:
+            record = parameter.get_help_record(ctx)
+            if record is not None:
                 is_argument = parameter.param_type_name == "argument"
                 group = "Arguments" if is_argument else getattr(parameter, "rich_help_panel", None)
                 rows.append((group, (_TYPE.sub("", record[0]), record[1])))
@@ -104,7 +105,8 @@ def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback(no_args_is_help=True)(stylewatch)
-    named = next((word for word in arguments if not word.startswith("-")), None)
+    words = [word for word in arguments if not word.startswith("-")]
+    named = words[0] if words else None
     commands = [
         (group, name, module)
         for group, modules in _GROUPS.items()

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from stylewatch_daemon.base.errors import SettingsError, UsageError
-from stylewatch_daemon.files.names import candidates, folded, safe
+from stylewatch_daemon.files.names import candidates, first_free, folded, safe
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import Config as Settings
 from stylewatch_daemon.settings.config import Unusable
@@ -132,12 +132,16 @@ def _parameter(name: str) -> inspect.Parameter:
     words: Sequence[str] = ()
     is_common = name in ("mask", "sets")
     if name in DESCRIBED:  # a text, which is checked where all settings are
-        described, words = DESCRIBED[name], choices_of(name)
-        metavar, text = described.option or "|".join(words), described.sentence
+        described = DESCRIBED[name]
+        words = choices_of(name)
+        metavar = described.option or "|".join(words)
+        text = described.sentence
         is_common = described.is_common
     names = flag(name)
     if words == _YES_OR_NO:
-        type_, metavar, names = bool, None, f"{flag(name)}/--no-{name}"
+        type_ = bool
+        metavar = None
+        names = f"{flag(name)}/--no-{name}"
     completions: Callable[[], Sequence[str]] = _COMPLETIONS.get(name, lambda: words)
     option = typer.Option(
         None,
@@ -146,7 +150,7 @@ def _parameter(name: str) -> inspect.Parameter:
         help=text,
         rich_help_panel=None if is_common else MORE,
         autocompletion=lambda incomplete: [
-            each for each in completions() if each.startswith(incomplete)
+            completion for completion in completions() if completion.startswith(incomplete)
         ],
     )
     return inspect.Parameter(
@@ -182,7 +186,8 @@ def parse_sets(sets: Sequence[str] | None) -> dict[str, Any]:
                 )
             key, value = parse_pair(text, "--set", "KEY=VALUE, as steps=100")
         except UsageError as error:
-            key, value = f"--set {number}", Unusable(str(error))
+            key = f"--set {number}"
+            value = Unusable(str(error))
         found[key] = value
     return found
 
@@ -276,7 +281,8 @@ def parse_sweep(sweeps: Sequence[str] | None) -> Sweep:
         if not values:
             raise UsageError(f"--sweep {name} has no values: give some, as {name}=V1,V2")
         sweep[name] = values
-    if (count := math.prod(map(len, sweep.values()))) > MOST_MEMBERS:
+    count = math.prod(map(len, sweep.values()))
+    if count > MOST_MEMBERS:
         raise UsageError(
             f"--sweep: this makes {count} jobs, and a series has at most {MOST_MEMBERS}: ask for "
             "fewer"
@@ -286,14 +292,14 @@ def parse_sweep(sweeps: Sequence[str] | None) -> Sweep:
 
 def members(sweep: Sweep) -> Sequence[Member]:
     """Return a member for each combination, with unique names; the last field varies fastest."""
-    made: dict[str, Member] = {}
+    by_name: dict[str, Member] = {}
     for combination in product(*sweep.values()):
         values = dict(zip(sweep, combination, strict=True))
         fields = (f"{key}={as_text(value)[:_LONGEST_VALUE]}" for key, value in values.items())
         names = candidates(safe(",".join(fields)))
-        name = next(name for name in names if folded(name) not in made)
-        made[folded(name)] = Member(name, values, "\n".join(in_words(values)))
-    return [*made.values()]
+        name = first_free(names, lambda name: folded(name) in by_name)
+        by_name[folded(name)] = Member(name, values, "\n".join(in_words(values)))
+    return [*by_name.values()]
 
 
 def columns(sweep: Sweep) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stylewatch_daemon.base.errors import DaemonError, OutputError, UsageError
 from stylewatch_daemon.files import atomic, entries
-from stylewatch_daemon.files.names import FINAL, candidates
+from stylewatch_daemon.files.names import FINAL, candidates, first_free
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES
 from stylewatch_daemon.settings.job import FORMATS
@@ -60,9 +60,9 @@ def unnamed(name: str, suffix: str) -> Place:
 
 def unused(name: str, ending: str = "") -> Path:
     """Return a path in the current folder at which there is nothing, as `unnamed` does."""
-    paths = map(Path, candidates(name, ending))
+    names = candidates(name, ending)
     with reporting_write_errors(Path(name)):
-        return next(path for path in paths if not entries.exists(path))
+        return Path(first_free(names, lambda name: entries.exists(Path(name))))
 
 
 def check_free(path: Path, *, force: bool) -> None:
@@ -118,7 +118,10 @@ class Target:
     """
 
     def __init__(self, place: Place, staging: Path, inputs: Sequence[Path], *, force: bool) -> None:
-        self._place, self.path, self.staging, self._inputs = place, place.path, staging, inputs
+        self._place = place
+        self.path = place.path
+        self.staging = staging
+        self._inputs = inputs
         self._force = force
         self._copies: list[str] | None = None
         """Names of the copies of the inputs; None before the first file is published."""
@@ -155,7 +158,7 @@ class Target:
         atomic.make_folder(self.staging / _INPUTS)
         for path in self._inputs:
             names = candidates(f"{_INPUTS}/{path.stem}", path.suffix)
-            copies.append(next(name for name in names if name not in copies))
+            copies.append(first_free(names, lambda name: name in copies))
             atomic.copy(path.resolve(), self.staging / copies[-1])
         return copies
 

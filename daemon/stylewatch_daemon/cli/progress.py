@@ -33,7 +33,8 @@ class PacedLines:
         """Write the latest text, unless it is written; the next line is due after EVERY_S."""
         if self._latest != self._written:
             self._write(self._latest)
-        self._written, self._written_at = self._latest, time.monotonic()
+        self._written = self._latest
+        self._written_at = time.monotonic()
 
 
 class JobProgress:
@@ -42,7 +43,8 @@ class JobProgress:
     def __init__(
         self, write: Callable[[str], object], show: Callable[[str], None] | None = None
     ) -> None:
-        self._write, self._lines = write, PacedLines(write)
+        self._write = write
+        self._lines = PacedLines(write)
         self._show = show or self._lines
         self._eta: EtaEstimator
 

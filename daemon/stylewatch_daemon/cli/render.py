@@ -217,7 +217,8 @@ def _sheet(plans: Sequence[Plan], width: int, format_: str) -> bytes:
     needed_size = NeededSize(long_side(sheet.SIDE))
     cells = []
     for plan in plans:
-        path, order = plan.place.path, plan.order
+        path = plan.place.path
+        order = plan.order
         pixels = _first_frame(path, order.max_pixels, order.max_frames)
         if pixels is None:
             pixels = read(path, max_pixels=order.max_pixels, needed_size=needed_size).pixels
@@ -319,9 +320,12 @@ def _enlarged(plan: Plan, receipt: Mapping[str, Any]) -> Mapping[str, Any]:
 
     It is not larger than the photograph, unless that is enlarged; a box has the size that it has.
     """
-    schedule, small = plan.recipe.schedule, receipt["size"]
-    size, preview, side = schedule.size, schedule.preview, LARGE_SIZE
-    photographs = (each["size"] for each in receipt["inputs"] if each["role"] == "content")
+    schedule = plan.recipe.schedule
+    small = receipt["size"]
+    size = schedule.size
+    preview = schedule.preview
+    side = LARGE_SIZE
+    photographs = (record["size"] for record in receipt["inputs"] if record["role"] == "content")
     if not schedule.enlarge and "x" not in size.strip("x"):
         side = min([side, *map(max, photographs)])
     factor = side / max(small)

@@ -86,7 +86,8 @@ class _LogReporter(Reporter):
 
     def _show(self, job: str, event: Progress | Staged) -> None:
         """Show an event of a running job, unless another job with its name has ended meanwhile."""
-        if display := self._displays.get(job):
+        display = self._displays.get(job)
+        if display:
             display(event)
 
     def _of_job(self, job: str, level: int, text: str) -> None:

@@ -7,7 +7,6 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -179,8 +178,9 @@ def _near(config_file: Path) -> Iterator[Path]:
 
 def _nvidia(settings: config.Config) -> bool:
     """Return whether the settings name an NVIDIA GPU or, if they name no device, there is one."""
-    if named := (*settings.executor.own.named_devices, *filter(None, [settings.job.device])):
-        return any(device.startswith("cuda") for device in named)
+    devices = (*settings.executor.own.named_devices, *filter(None, [settings.job.device]))
+    if devices:
+        return any(device.startswith("cuda") for device in devices)
     return entries.exists("/proc/driver/nvidia")
 
 
@@ -261,8 +261,9 @@ def settings_below(pictures: Path, state: Path, listen: str | None = None) -> co
     """Return initial settings with inbox, outbox and styles in `pictures`."""
     inbox = sections.InboxSettings(path=pictures / "inbox", outbox=pictures / "outbox")
     pairing = sections.PairingSettings(styles=pictures / "styles")
-    web, own = sections.WebSettings(listen=listen), sections.StateSettings(path=state)
-    return config.Config(inboxes=(inbox,), state=own, pairing=pairing, web=web)
+    web = sections.WebSettings(listen=listen)
+    state_settings = sections.StateSettings(path=state)
+    return config.Config(inboxes=(inbox,), state=state_settings, pairing=pairing, web=web)
 
 
 def as_yaml(settings: config.Config) -> str:
@@ -343,7 +344,7 @@ def _hidden(
 
 def _paths_of(settings: config.Config) -> Iterator[Path]:
     """Yield what is a path by its type in the settings, and the recipe if that is a file."""
-    yield from (each for each in _leaves(settings.model_dump()) if isinstance(each, Path))
+    yield from (leaf for leaf in _leaves(settings.model_dump()) if isinstance(leaf, Path))
     if is_file(settings.job.recipe):
         yield Path(settings.job.recipe)
 
@@ -385,11 +386,13 @@ def _followed(paths: Iterable[Path]) -> Iterator[Path]:
 def _past_a_link(path: Path) -> Path:
     """Return where the first link on the way to `path` leads; `path` itself if there is none."""
     for above in reversed((path, *path.parents)):
-        with suppress(OSError):  # it is no link, or this account may not know
+        try:
             target = above.parent / above.readlink() / path.relative_to(above)
-            plain = os.path.normpath(target)  # as realpath would pass by the links that follow
-            final = os.path.realpath(target)
-            return Path(plain if os.path.realpath(plain) == final else final)
+        except OSError:  # it is no link, or this account may not know
+            continue
+        plain = os.path.normpath(target)  # as realpath would pass by the links that follow
+        final = os.path.realpath(target)
+        return Path(plain if os.path.realpath(plain) == final else final)
     return path
 
 

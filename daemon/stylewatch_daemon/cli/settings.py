@@ -38,8 +38,9 @@ def check(config_file: options.Config = None) -> None:
     path = config_file or config.find()
     settings = config.read(path)
     looks = (*settings_file.ALL, settings_file.default_style, _recipes, _alerts, _backends)
-    if found := settings_file.mistakes(settings, looks):
-        raise SettingsError("\n".join(found))
+    sentences = settings_file.mistakes(settings, looks)
+    if sentences:
+        raise SettingsError("\n".join(sentences))
     echo(f"{path} has no mistakes")
 
 
@@ -54,7 +55,8 @@ def _alerts(settings: config.ServiceSettings) -> list[str]:
 
 
 def _backends(settings: config.ServiceSettings) -> Iterator[str]:
-    keys, own = {name: f"backends.{name}" for name in settings.backends}, settings.job.backend
+    keys = {name: f"backends.{name}" for name in settings.backends}
+    own = settings.job.backend
     if settings.origin.spoils("job.backend"):
         keys.pop(own, None)
     elif own not in registry.names():
@@ -62,8 +64,8 @@ def _backends(settings: config.ServiceSettings) -> Iterator[str]:
     elif settings.job.device is not None:
         keys.setdefault(own, "job.device")
     for name, key in keys.items():
-        found = backends.run("backend", name, settings.options_of(name))
-        yield from (f"{key}: {each.words}" for each in found if each.exit_code)
+        findings = backends.run("backend", name, settings.options_of(name))
+        yield from (f"{key}: {finding.words}" for finding in findings if finding.exit_code)
 
 
 @config_.command()
@@ -98,7 +100,8 @@ def test(config_file: options.Config = None) -> None:
     endings = send(urls, Message("stylewatch: test", text), ALERT_TIMEOUT_S)
     for number, ending in enumerate(endings):
         echo(f"{url_number(number, len(urls))}: {IN_WORDS[ending]}")
-    if (missed := sum(ending != "sent" for ending in endings)) > 0:
+    missed = sum(ending != "sent" for ending in endings)
+    if missed > 0:
         raise UnavailableError(f"{missed} of {len(urls)} URLs were not reached")
 
 
@@ -118,7 +121,8 @@ def doctor(
     else:
         counts = Counter(finding.verdict for finding in findings)
         echo(", ".join(f"{verdict}: {counts[verdict]}" for verdict in Verdict))
-    raise typer.Exit(next((each.exit_code for each in findings if each.exit_code), 0))
+    codes = [finding.exit_code for finding in findings if finding.exit_code]
+    raise typer.Exit(codes[0] if codes else 0)
 
 
 def recipes(
@@ -135,12 +139,12 @@ def recipes(
         echo_result(plain, _yaml(plain), json=json)
         return
     rows = []
-    for each in book.names(*folders):
+    for recipe_name in book.names(*folders):
         try:
-            recipe = book.find(each, *folders)
-            rows.append({"name": each, "about": recipe.about, "source": recipe.source})
+            recipe = book.find(recipe_name, *folders)
+            rows.append({"name": recipe_name, "about": recipe.about, "source": recipe.source})
         except (RecipeError, RecipesAwayError) as error:  # the other recipes are still listed
-            rows.append({"name": each, "about": f"broken: {error}"})
+            rows.append({"name": recipe_name, "about": f"broken: {error}"})
     lines = ((shown(row["name"]), shown(" ".join(row["about"].split()))) for row in rows)
     echo_result(rows, columns(lines), json=json)
 

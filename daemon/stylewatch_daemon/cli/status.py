@@ -4,14 +4,13 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from stylewatch_daemon.base.errors import SettingsError, UsageError
-from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile
+from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile, final_of
 from stylewatch_daemon.base.words import columns, duration, in_pixels
 from stylewatch_daemon.cli import options, service
 from stylewatch_daemon.cli.exit_codes import NOT_RUNNING, echo, echo_json, echo_result, note
@@ -98,7 +97,8 @@ def _current(settings: config.Config, state: Path) -> Status:
 
 def _final(job: Job, files: Iterable[OutputFile]) -> Mapping[str, Any]:
     """Return a finished job with the path of its final picture, or of its output folder."""
-    place = next((file.path for file in files if file.part == "final"), job.place or "")
+    picture = final_of(files)
+    place = (job.place or "") if picture is None else picture.path
     path = str(Path(job.outbox, place))
     return {"job": job.title, "id": job.id, "finished": job.finished, "final": path}
 
@@ -198,7 +198,8 @@ def _job_text(view: JobView) -> str:
 
 def _summary(view: JobView) -> Mapping[str, str]:
     """Return the main facts about a job, by label; unknown ones are empty."""
-    job, receipt = view.job, view.receipt
+    job = view.job
+    receipt = view.receipt
     changes = ", ".join(f"{key}={value}" for key, value in view.changes) or "all as by default"
     finished = when(job.finished) if job.finished else ""
     time = f"{duration(receipt.seconds)}, finished {when(receipt.finished)}" if receipt else ""
@@ -224,15 +225,19 @@ def _result(view: JobView) -> str:
 
     Say if it is gone, or why that is unknown.
     """
-    job, receipt = view.job, view.receipt
+    job = view.job
+    receipt = view.receipt
     if job.place is None:
         return ""
     folder = Path(job.outbox, job.place)
     result = folder if receipt is None else Path(os.path.normpath(folder / receipt.final))
     if view.files.unknown:
         return f"{shown(result)}; {view.files.unknown}"
-    with suppress(OSError):  # this user cannot tell whether it exists
-        if job.has_ended and not entries.exists(result):
-            return f"{shown(result)}, which is no longer there" if job.end in PICTURES else ""
+    try:
+        is_gone = job.has_ended and not entries.exists(result)
+    except OSError:  # this user cannot tell whether it exists
+        is_gone = False
+    if is_gone:
+        return f"{shown(result)}, which is no longer there" if job.end in PICTURES else ""
     size = f" ({in_pixels(receipt.size)})" if isinstance(receipt, Receipt) else ""
     return f"{shown(result)}{size}"

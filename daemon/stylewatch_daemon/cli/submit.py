@@ -61,17 +61,19 @@ def submit(
     jobs = _new_jobs(pictures, name, job, own, settings)
     folder = state.absolute() if state else settings.state.path
     place = inbox.absolute() if inbox else settings.inboxes[0].path
-    known = [each for each in settings.inboxes if realpath(each.path) == realpath(place)]
-    folders = [*(each.path for each in known), *(each.outbox for each in known)] or [place]
-    for new in jobs:
-        submission.check_name(new.name, settings.watch.ignore)
+    inboxes = [watched for watched in settings.inboxes if realpath(watched.path) == realpath(place)]
+    folders = [watched.path for watched in inboxes] + [watched.outbox for watched in inboxes]
+    folders = folders or [place]
+    for new_job in jobs:
+        submission.check_name(new_job.name, settings.watch.ignore)
     submitted = []
-    for each in submission.put_all(folder, jobs, *folders):
-        submitted.append(each)
+    for title in submission.put_all(folder, jobs, *folders):
+        submitted.append(title)
         if not json:
-            echo(each)
+            echo(title)
     if not quiet:
-        recipe, most = settings.job.resolve(*settings.recipes), settings.limits.max_pixels
+        recipe = settings.job.resolve(*settings.recipes)
+        most = settings.limits.max_pixels
         content = None if settings.job.only == "style" else pictures[0]
         build_order.note_size(settings.job, recipe, content, most)
     raise typer.Exit(_report(submitted, folder, place, wait=wait, quiet=quiet, json=json))
@@ -118,7 +120,7 @@ def _report(
     """Say where the jobs wait, or with `wait` how they ended; return the exit code."""
     submitted = {name: {"name": name, "inbox": str(inbox)} for name in jobs}
     inboxes = status_json.read(state)["inboxes"] if status_json.is_at_work(state) else ()
-    watched = [each["path"] for each in inboxes]
+    watched = [record["path"] for record in inboxes]
     # the paths in status.json are changed to be safe to print
     is_watched = shown(inbox) in watched or inbox.resolve() in {Path(p).resolve() for p in watched}
     others = [] if is_watched else watched
@@ -158,7 +160,8 @@ def _follow_all(
             for name, job in ended.items()
         ])  # fmt: skip
     codes = [EXIT_OF_END[job.end] if job and job.end else Exit.LATER for job in ended.values()]
-    return next((code for code in codes if code), 0)
+    failures = [code for code in codes if code]
+    return failures[0] if failures else 0
 
 
 def follow(state: Path, job: str, inbox: Path, *, quiet: bool) -> Job | None:
@@ -168,21 +171,21 @@ def follow(state: Path, job: str, inbox: Path, *, quiet: bool) -> Job | None:
     """
     with in_place(sys.stderr, wanted=not quiet) as on_terminal:
         show = on_terminal or PacedLines((lambda line: None) if quiet else note)
-        seen = -float("inf")
+        seen_at = -float("inf")
         while True:
             if status_json.is_at_work(state):
-                seen = time.monotonic()
-            found = find(state, job)
-            if found is not None and found.has_ended:
-                return found
-            if time.monotonic() - seen >= AWAY_S:
+                seen_at = time.monotonic()
+            record = find(state, job)
+            if record is not None and record.has_ended:
+                return record
+            if time.monotonic() - seen_at >= AWAY_S:
                 note(f"{job} waits: {_sentence(state)}")
                 return None
             status = status_json.current(state)
-            if found is None and (needed := _needed(job, status)):
+            if record is None and (needed := _needed(job, status)):
                 note(f"{job} waits for {needed}")
                 return None
-            show(f"{job}: {_progress(job, found, inbox, status)}")
+            show(f"{job}: {_progress(job, record, inbox, status)}")
             time.sleep(POLL_EVERY_S)
 
 
@@ -203,8 +206,10 @@ def _progress(name: str, job: Job | None, inbox: Path, status: Mapping[str, Any]
     incomplete = {pair["name"]: pair["waits_for"] for pair in status["incomplete"]}
     if name in incomplete:
         return f"waits for {incomplete[name]}"
-    own = (each for each in status["inboxes"] if Path(each["path"]).resolve() == inbox.resolve())
-    folders = [folder for each in own for folder in (each["path"], each["outbox"])]
+    records = (
+        record for record in status["inboxes"] if Path(record["path"]).resolve() == inbox.resolve()
+    )
+    folders = [folder for record in records for folder in (record["path"], record["outbox"])]
     reason = status_text.obstacle(status, name, *folders)
     now = condition(status)
     reason = reason or ("" if now.is_ready else now.sentence)

@@ -39,7 +39,8 @@ def list_(json: AsJson = False) -> None:
     table = [("name", "network", "bits", "sha256", "here", "origin")]
     for row in rows:
         here = "yes" if row["here"] else "fetch"
-        network, digest = row["architecture"].upper(), row["sha256"][:_SHORT]
+        network = row["architecture"].upper()
+        digest = row["sha256"][:_SHORT]
         table.append((row["name"], network, str(row["bits"]), digest, here, row["origin"]))
     echo(f"{columns(table)}\n")
     for license in dict.fromkeys(row["license"] for row in rows):

@@ -71,7 +71,8 @@ def outside_hours(opens: datetime) -> str:
 def condition(status: Mapping[str, Any]) -> Condition:
     """Return what the daemon is doing, by its status with the keys of status.json."""
     health = status["health"]
-    found, also = _found(health, status["counts"]["running"]), list[str]()
+    found = _found(health, status["counts"]["running"])
+    also = list[str]()
     if health["paused"] and found is not PAUSED:
         also.append(PAUSED_TOO)
     if health["opens"] and health["at_work"]:
@@ -82,7 +83,8 @@ def condition(status: Mapping[str, Any]) -> Condition:
 
 def _found(health: Mapping[str, Any], running: int) -> Condition:
     """Return the condition that comes first; it may be paused beside that."""
-    is_gone, said_so = not health["at_work"], health["stopping"] or health["since"] is None
+    is_gone = not health["at_work"]
+    said_so = health["stopping"] or health["since"] is None
     of_settings = 1 if health["old_settings"] else 0  # so many problems keep no job waiting
     rules = (
         (is_gone and not said_so, DIED),
@@ -96,6 +98,8 @@ def _found(health: Mapping[str, Any], running: int) -> Condition:
         (health["opens"], RESTING),
         (health["old_settings"], OLD_SETTINGS),
         (running, RUNNING),
-        (True, IDLE),
     )
-    return next(found for holds, found in rules if holds)
+    for holds, condition in rules:
+        if holds:
+            return condition
+    return IDLE

@@ -35,7 +35,8 @@ _IN_WORDS = {"retry": "run again", "delete": "deleted"}
 
 def check(verb: Verb, job: Job) -> None:
     """Raise StateError if the state of the job does not allow the operation."""
-    if why := _why_not(verb, job):
+    why = _why_not(verb, job)
+    if why:
         raise StateError(why)
 
 
@@ -55,7 +56,8 @@ def _is_done(verb: Verb, job: Job) -> bool:
 
 def _why_not(verb: Verb, job: Job) -> str:
     """Return why the state of the job does not allow the operation; empty if it does."""
-    name, why = shown(job.title), ""
+    name = shown(job.title)
+    why = ""
     if verb == "dismiss":
         if not (job.has_ended and job.end in REFUSALS):
             why = f"{name} is {job.seen}: only refused and failed jobs can be dismissed"
@@ -78,7 +80,8 @@ def _finished(job: Job) -> str:
 def _without_picture(job: Job) -> str:
     """Return why a job that has not ended has no picture to finish with; empty if it has one."""
     name = shown(job.title)
-    if (end := job.end or job.asked) not in (None, *PICTURES):
+    end = job.end or job.asked
+    if end not in (None, *PICTURES):
         return f"{name} will end ({end}): there is nothing to finish"
     if not (job.step or job.state is State.RUNNING):
         return f"{name} has no picture yet to finish with: cancel it"
@@ -92,11 +95,13 @@ def ask(verb: Literal["cancel", "finish", "delete"], state: Path, job: Job) -> i
     waits, it is given up by canceling. Raises StateError, OutputError.
     """
     waiting = requests.waiting(state)
-    is_deletion = any(each.asks("delete", job=job.id) for each in waiting)
+    is_deletion = any(request.asks("delete", job=job.id) for request in waiting)
     if not (verb == "cancel" and job.has_ended and is_deletion):
         check(verb, job)
-    asked = (each.id for each in waiting if each.asks(verb, job=job.id))
-    return next(asked, 0) or requests.leave(state, verb, job=job.id)
+    for request in waiting:
+        if request.asks(verb, job=job.id):
+            return request.id
+    return requests.leave(state, verb, job=job.id)
 
 
 def dismiss(state: Path, *jobs: Job) -> int:
@@ -140,7 +145,7 @@ def disks_of(state: Path, *used: Path) -> MountGuard:
         guard.former = ledger.mounts() if ledger else frozenset()
     if status_json.is_at_work(state):
         guard.roots |= {
-            mount for mount in guard.former if any(each.is_relative_to(mount) for each in used)
+            mount for mount in guard.former if any(folder.is_relative_to(mount) for folder in used)
         }
     return guard
 
@@ -153,7 +158,8 @@ def pictures_of(
     Raises InputError, which lists every file that is missing or has another size, and OutputError
     if that is unknown, as a disk is away.
     """
-    guard, missing = disks_of(state), list[str]()
+    guard = disks_of(state)
+    missing = list[str]()
     with guard.checked(Path(job.outbox), inner=[job.place], disk=job.disk):
         files = retries.needed(job, from_stage, without)
     for file in files:

@@ -68,9 +68,10 @@ def _continued(job: Job, wanted: JobSettings, stage: int, recipes: tuple[Path, .
     except RecipesAwayError as error:
         raise OutputError(str(error)) from error
     role = "style" if wanted.only == "style" else "content"
-    pixels = next((file.pixels for file in job.inputs if file.role == role), None)
+    picture = job.input_as(role)
+    size = Size(*picture.pixels) if picture is not None and picture.pixels else None
     done = recipe.schedule.done + stage
-    if done >= scales.most_steps(recipe, Size(*pixels) if pixels else None):
+    if done >= scales.most_steps(recipe, size):
         raise UsageError(
             f"no steps are left after stage {stage}: ask for more steps, for example steps=500"
         )

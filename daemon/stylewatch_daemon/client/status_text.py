@@ -28,7 +28,7 @@ def running_text(running: Mapping[str, Any]) -> str:
 def standing(job: Job, status: Mapping[str, Any]) -> str:
     """Describe what a job that has not ended is doing, or why it waits."""
     reason = why_waits(job, status)
-    running = next((each for each in status["running"] if each["id"] == job.id), None)
+    running = {record["id"]: record for record in status["running"]}.get(job.id)
     if running is not None:
         return running_text(running)
     wish = "to be finished early; " if job.asked is End.STOPPED_EARLY else ""
@@ -46,7 +46,8 @@ def why_waits(job: Job, status: Mapping[str, Any]) -> str:
     """
     if job.seen == "waiting" and job.reason:
         return one_line(job.reason)
-    now, is_begun = condition(status), job.seen == "running" and status["health"]["at_work"]
+    now = condition(status)
+    is_begun = job.seen == "running" and status["health"]["at_work"]
     own = obstacle(status, job.title, job.outbox, *[job.inbox] * (job.state is State.CLAIMED))
     return own or ("" if now.is_ready or is_begun else now.sentence)
 
@@ -62,7 +63,8 @@ def obstacle(status: Mapping[str, Any], *names: object) -> str:
 
 def sections(status: Mapping[str, Any]) -> dict[str, Rows]:
     """Return the parts of the status by title: what needs attention before the queue."""
-    waiting, health = [[name] for name in status["waiting"]], status["health"]
+    waiting = [[name] for name in status["waiting"]]
+    health = status["health"]
     more = status["counts"]["waiting"] - len(waiting)
     return {
         "Running": [

@@ -130,7 +130,7 @@ def check_backend(
         yield ok(what, str(backend.version))
         return
     try:
-        devices = {str(each.name): str(each.description) for each in backend.devices()}
+        devices = {str(device.name): str(device.description) for device in backend.devices()}
         missing = ", ".join(name for name in wanted if name not in devices)
         wrong = backend.problem() or (
             missing
@@ -154,7 +154,8 @@ def _described(what: str, backend: "Backend", devices: Mapping[str, str]) -> Ite
 
     names = (f"{name} ({about})" if about else name for name, about in devices.items())
     words = f"{backend.version} on {', '.join(names)}"
-    if (torch := sys.modules.get("torch")) is not None:  # otherwise the backend does not use it
+    torch = sys.modules.get("torch")
+    if torch is not None:  # otherwise the backend does not use it
         instructions = str(torch.backends.cpu.get_cpu_capability())
         words += f", {instructions}"
         if instructions == "DEFAULT":

@@ -58,9 +58,11 @@ def diagnose(start: Start) -> Iterator[Finding]:
     path = start.config_file or config.find()
     try:
         settings = start.read(path)
-        found, refusal = mistakes(settings, (*FOLDERS, *PAGE)), settings.origin.refusal
+        found = mistakes(settings, (*FOLDERS, *PAGE))
+        refusal = settings.origin.refusal
     except DaemonError as error:
-        found, refusal = str(error).splitlines(), error
+        found = str(error).splitlines()
+        refusal = error
     if found:
         code = Exit.SETTINGS if refusal is None else refusal.exit_code
         yield from (problem("settings", line, code) for line in found)
@@ -89,7 +91,8 @@ def look(settings: Config) -> Iterator[Finding]:
 def check_daemon(settings: Config) -> Iterator[Finding]:
     """Report what the daemon of the state folder is doing; OutputError if that is unreadable."""
     status = status_json.current(settings.state.path)
-    now, health = condition(status), status["health"]
+    now = condition(status)
+    health = status["health"]
     if health["at_work"]:
         words = f"{now.sentence} Process {health['pid'] or 'unknown'}"
     else:
@@ -111,17 +114,30 @@ def check_user(settings: Config) -> Iterator[Finding]:
         )
 
 
+def _ledger_id(settings: Config) -> str:
+    """Return the id of the daemon's ledger; empty if there is none, or it cannot be read."""
+    try:
+        with closing(ledger.opened(StateDir(settings.state.path).ledger)) as opened:
+            return opened.own_id
+    except OSError:
+        return ""
+
+
+def _is_read_only(folder: Path) -> bool:
+    """Return whether the disk of a folder is read-only; False if it cannot be asked."""
+    try:
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except OSError:  # `_folder` reports it
+        return False
+
+
 def check_inboxes(settings: Config) -> Iterator[Finding]:
     """Check that each inbox can be used; report how new files are noticed, and what is ignored."""
-    own_id = ""
-    with suppress(OSError), closing(ledger.opened(StateDir(settings.state.path).ledger)) as own:
-        own_id = own.own_id
+    own_id = _ledger_id(settings)
     guard = _disks(settings)
     for inbox in settings.inboxes:
-        flags = 0
-        with suppress(OSError):  # `_folder` reports it
-            flags = os.statvfs(inbox.path).f_flag
-        is_kept, is_read_only = inbox.after == "keep", bool(flags & os.ST_RDONLY)
+        is_kept = inbox.after == "keep"
+        is_read_only = _is_read_only(inbox.path)
         rights = os.R_OK | os.X_OK | (0 if is_kept or is_read_only else os.W_OK)
         writes = not (is_kept or is_read_only)
         probe = partial(probes.claim, inbox.path, settings.state.path) if writes else None
@@ -135,7 +151,8 @@ def check_inboxes(settings: Config) -> Iterator[Finding]:
             for _, path in settings.apart(inbox):
                 with suppress(OSError):  # its own check reports it
                     guard.check(path)
-            others, ignored = apart(settings, inbox, guard), settings.watch.ignore
+            others = apart(settings, inbox, guard)
+            ignored = settings.watch.ignore
             skipped = scan(inbox.path, ignored, others, ledger_id=own_id).skipped
             if skipped:
                 path, reason = min(skipped.items())
@@ -146,7 +163,8 @@ def check_inboxes(settings: Config) -> Iterator[Finding]:
 
 def _events(folder: Path, settings: Config) -> Finding:
     """Describe how new files in an inbox are noticed."""
-    what, rescan_s = f"events of {folder}", settings.watch.rescan_s
+    what = f"events of {folder}"
+    rescan_s = settings.watch.rescan_s
     reason = f"{disks.kind_of(folder, disks.table())} does not report changes by other machines"
     if settings.watch.events == "no":
         reason = "not used (watch.events: no)"
@@ -175,7 +193,8 @@ def check_outputs(settings: Config) -> Iterator[Finding]:
 
 def check_state(settings: Config) -> Iterator[Finding]:
     """Check that the state folder is on a local disk and can be written."""
-    folder, table = settings.state.path, disks.table()
+    folder = settings.state.path
+    table = disks.table()
     what = f"state folder {folder}"
     if disks.is_remote(folder, table):
         kind = disks.kind_of(folder, table)
@@ -211,10 +230,11 @@ def check_room(settings: Config) -> Iterator[Finding]:
 def _disks(settings: Config) -> MountGuard:
     """Return a guard that knows the daemon's disks; none if its ledger, checked apart, is bad."""
     inboxes = (inbox.path for inbox in settings.inboxes)
-    with suppress(OSError):
+    try:
         folders = (*inboxes, *settings.outboxes, *settings.finals)
         return operations.disks_of(settings.state.path, *folders)
-    return MountGuard()
+    except OSError:
+        return MountGuard()
 
 
 def _folder(
@@ -285,9 +305,11 @@ def check_packages(settings: Config) -> Iterator[Finding]:
 def check_cluster(settings: Config) -> Iterator[Finding]:
     """Check the cluster that runs the jobs, if any."""
     executor = settings.executor.own
-    if found := executor.mistakes():
+    found = executor.mistakes()
+    if found:
         raise SettingsError("\n".join(found))
-    if words := executor.probe():
+    words = executor.probe()
+    if words:
         yield ok("cluster", words)
 
 

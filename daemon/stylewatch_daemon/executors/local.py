@@ -46,7 +46,9 @@ class Local(Executor):
         wake: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__("workers", wake)
-        self._lock, self._work, self._idle_s = lock, work, idle_s
+        self._lock = lock
+        self._work = work
+        self._idle_s = idle_s
         self._each = workers
         self._adds_devices = not devices
         self._workers = [

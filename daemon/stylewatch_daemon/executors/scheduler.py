@@ -83,7 +83,8 @@ class Scheduler:
     """
 
     def __init__(self, emit: Emit, slots: Iterable[Slot] = ()) -> None:
-        self._emit, self._slots = emit, list(slots)
+        self._emit = emit
+        self._slots = list(slots)
         self._waiting: dict[str, Order] = {}
         self._wanted: dict[str, AttemptRequest] = {}
         """Requests to attempts that wait."""
@@ -130,7 +131,8 @@ class Scheduler:
             if slot is not None:
                 del self._waiting[ticket]
                 slot.begin(ticket, order)
-                if (wanted := self._wanted.pop(ticket, None)) is not None:
+                wanted = self._wanted.pop(ticket, None)
+                if wanted is not None:
                     slot.ask(wanted)
 
     def fail_next(self, end: Refused | Failed) -> None:
@@ -149,8 +151,11 @@ class Scheduler:
 
     def _free_slot(self, device: str | None) -> Slot | None:
         """Return a free slot: one for `device` if there are any for it, or else any slot."""
-        own = [slot for slot in self._slots if device is not None and slot.device == device]
-        return next((slot for slot in own or self._slots if not slot.ticket), None)
+        preferred = [slot for slot in self._slots if device is not None and slot.device == device]
+        for slot in preferred or self._slots:
+            if not slot.ticket:
+                return slot
+        return None
 
     def _end_waiting(self, tickets: Iterable[str], end: End) -> None:
         ended = [ticket for ticket in tickets if self._waiting.pop(ticket, None) is not None]

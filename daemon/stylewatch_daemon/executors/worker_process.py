@@ -141,11 +141,14 @@ class WorkerProcess:
     def __init__(
         self, emit: Emit, device: str | None, lock: Path, work: str, most_memory: int
     ) -> None:
-        self.device, self._emit = device, emit
+        self.device = device
+        self._emit = emit
         self.ticket = ""
         """Ticket of the running attempt; empty if there is none."""
         self._idle_since = time.monotonic()
-        self._lock, self._work, self._most_memory = lock, work, most_memory
+        self._lock = lock
+        self._work = work
+        self._most_memory = most_memory
         self._child: Child | None = None
         self._backend = ""
         self._timeout = HangTimeout(None)
@@ -169,7 +172,8 @@ class WorkerProcess:
 
     def begin(self, ticket: str, order: Order) -> None:
         """Begin an attempt."""
-        self.ticket, self._timeout = ticket, HangTimeout(order.step_timeout_s)
+        self.ticket = ticket
+        self._timeout = HangTimeout(order.step_timeout_s)
         try:
             self._ready(order.settings.backend).send(replace(order, device=self.device))
         except OSError as error:  # no process can be started, or it has just died
@@ -191,7 +195,8 @@ class WorkerProcess:
         others.
         """
         for _ in range(MAX_EVENTS):
-            if (child := self._child) is None:
+            child = self._child
+            if child is None:
                 return
             try:
                 if not child.line.poll():
@@ -222,7 +227,8 @@ class WorkerProcess:
 
     def _finish(self, end: End) -> None:
         """Record that the attempt has ended, and emit its End."""
-        ticket, self.ticket = self.ticket, ""
+        ticket = self.ticket
+        self.ticket = ""
         self._idle_since = time.monotonic()
         if ticket:
             self._emit(AttemptEvent(ticket, end))

@@ -24,14 +24,14 @@ def owning(folder: Path) -> Iterator[None]:
     What is made then belongs to that account, and nothing is done in its folders that it could not
     do itself. Only Linux knows users of threads: elsewhere OutputError is raised.
     """
-    found = _nearest_status(folder) if os.geteuid() == ROOT else None
-    if found is None or found.st_uid == ROOT:
+    status = _nearest_status(folder) if os.geteuid() == ROOT else None
+    if status is None or status.st_uid == ROOT:
         yield
         return
     try:
-        if not _act_as(found.st_uid, found.st_gid):
+        if not _act_as(status.st_uid, status.st_gid):
             raise OutputError(
-                f"{shown(folder)} is for {_name(found.st_uid)}, and root cannot act as that one "
+                f"{shown(folder)} is for {_name(status.st_uid)}, and root cannot act as that one "
                 "here: run this as that user"
             )
         yield
@@ -55,22 +55,24 @@ def _act_as(user: int, group: int) -> bool:
 def _nearest_status(folder: Path) -> os.stat_result:
     """Return the status of a folder, or of its nearest parent that exists."""
     for path in (folder, *folder.parents):
-        if (found := entries.target_status(path)) is not None:
-            return found
+        status = entries.target_status(path)
+        if status is not None:
+            return status
     raise AssertionError(f"{folder} is not absolute")
 
 
 def whose(path: Path) -> str:
     """Say whose an entry is that is closed to this user, and what helps."""
-    found = entries.attempt_status(path)
-    if found is None:
+    status = entries.attempt_status(path)
+    if status is None:
         return "it cannot be looked at"
-    mode, user = f"mode {stat.S_IMODE(found.st_mode):04o}", os.geteuid()
-    if found.st_uid == user:
+    mode = f"mode {stat.S_IMODE(status.st_mode):04o}"
+    user = os.geteuid()
+    if status.st_uid == user:
         return f"it belongs to this user, but its {mode} or its disk forbids that"
-    option = "-R " if stat.S_ISDIR(found.st_mode) else ""
+    option = "-R " if stat.S_ISDIR(status.st_mode) else ""
     return (
-        f"it belongs to {_name(found.st_uid)} ({mode}), and stylewatch is {_name(user)}; "
+        f"it belongs to {_name(status.st_uid)} ({mode}), and stylewatch is {_name(user)}; "
         f"`chown {option}{user} {shown(path)}` by root helps"
     )
 

@@ -110,13 +110,15 @@ def sync_all(paths: Collection[Path]) -> dict[Path, Exception]:
         unsynced.put(path)
 
     def sync_some() -> None:
-        with suppress(Empty):
-            while True:
+        while True:
+            try:
                 path = unsynced.get_nowait()
-                try:
-                    _sync_own(path)
-                except Exception as error:
-                    errors[path] = error
+            except Empty:
+                return
+            try:
+                _sync_own(path)
+            except Exception as error:
+                errors[path] = error
 
     helpers: list[Thread] = []
     with suppress(RuntimeError):  # no more threads are available
@@ -196,16 +198,17 @@ def copy_into(reading: BufferedReader, writing: BufferedWriter, step: Step = lam
 
     The copy has its time and its holes.
     """
-    sha256, status = hashlib.sha256(), system.fstat(reading.fileno())
-    left = status.st_size  # it may grow in the meantime
-    while left > 0 and (chunk := reading.read(min(CHUNK, left))):
+    sha256 = hashlib.sha256()
+    status = system.fstat(reading.fileno())
+    remaining = status.st_size  # it may grow in the meantime
+    while remaining > 0 and (chunk := reading.read(min(CHUNK, remaining))):
         step()
         sha256.update(chunk)
         if chunk == bytes(len(chunk)):
             writing.seek(len(chunk), os.SEEK_CUR)  # keep holes, which take no space
         else:
             writing.write(chunk)
-        left -= len(chunk)
+        remaining -= len(chunk)
     writing.truncate()
     with suppress(PermissionError):  # all files of a share may belong to another user
         system.utime(writing.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -223,11 +226,12 @@ def digest_of(file: BufferedReader, step: Step = lambda: None, *, most: int = sy
 
     At most `most` bytes, and one more, are read: a file that is longer has another digest.
     """
-    sha256, left = hashlib.sha256(), most + 1
-    while left and (chunk := file.read(min(CHUNK, left))):
+    sha256 = hashlib.sha256()
+    remaining = most + 1
+    while remaining and (chunk := file.read(min(CHUNK, remaining))):
         step()
         sha256.update(chunk)
-        left -= len(chunk)
+        remaining -= len(chunk)
     return sha256.hexdigest()
 
 
@@ -381,10 +385,12 @@ def sweep(folder: int, *, ours: bool | None = None, owner: str = "") -> None:
 
 def attempt_sweep(folder: Path, *, ours: bool | None, owner: str = "") -> bool:
     """Remove temporary files in a folder as `sweep` does; return False if that fails."""
-    with suppress(OSError), entries.opened(folder, follow=True) as handle:
-        sweep(handle, ours=ours, owner=owner)
-        return True
-    return False
+    try:
+        with entries.opened(folder, follow=True) as handle:
+            sweep(handle, ours=ours, owner=owner)
+            return True
+    except OSError:
+        return False
 
 
 def discard(folder: Path, trash: Path) -> None:

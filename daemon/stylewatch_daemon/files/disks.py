@@ -10,7 +10,7 @@ import secrets
 import stat
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -59,7 +59,8 @@ def _by_point(mounts: str) -> Mapping[str, _Mount]:
 
 def _mount_of(folder: Path, mounts: str) -> _Mount:
     """Return the mount of `folder`; one without a name if it is unknown."""
-    place, known = os.path.realpath(folder), _by_point(mounts)
+    place = os.path.realpath(folder)
+    known = _by_point(mounts)
     while place and place not in known:
         place = place.rpartition("/")[0]
     return known.get(place or "/", _Mount())
@@ -95,28 +96,29 @@ def disk_of(folder: Path) -> str:
 
     A mark that was restored from a backup has another time: it is on another disk.
     """
-    if found := _mark(folder):
-        return f"{found.text} {found.ctime_ns}"
+    disk_mark = _mark(folder)
+    if disk_mark:
+        return f"{disk_mark.text} {disk_mark.ctime_ns}"
     mount = " ".join(_mount_of(folder, table())[:3])
     return mount.encode(errors="backslashreplace").decode()  # in the form that the ledger keeps
 
 
 def mark_of(folder: Path) -> str:
     """Return the mark of the disk of `folder`; empty if it has none."""
-    found = _mark(folder)
-    return found.text if found else ""
+    disk_mark = _mark(folder)
+    return disk_mark.text if disk_mark else ""
 
 
 def has_another_mark(folder: Path, disk: str) -> bool:
     """Return whether a folder is certainly on another disk than that with the mark `disk`."""
-    found = _mark(folder)
-    return found is not None and bool(disk) and disk not in found.all
+    disk_mark = _mark(folder)
+    return disk_mark is not None and bool(disk) and disk not in disk_mark.all
 
 
 def check_mark(folder: int, disk: str) -> None:
     """Raise OutputError if an opened folder is not on the disk with this mark."""
-    found = _mark_in(folder)
-    if found is None or disk not in found.all:
+    disk_mark = _mark_in(folder)
+    if disk_mark is None or disk not in disk_mark.all:
         raise OutputError("its disk has gone at this moment")
 
 
@@ -133,9 +135,11 @@ class _Mark(NamedTuple):
 
 def _mark(folder: Path) -> _Mark | None:
     absent = FileNotFoundError, NotADirectoryError
-    with suppress(*absent), entries.opened(folder, follow=True) as handle:
-        return _mark_in(handle)
-    return None
+    try:
+        with entries.opened(folder, follow=True) as handle:
+            return _mark_in(handle)
+    except absent:
+        return None
 
 
 def _mark_in(folder: int) -> _Mark | None:
@@ -143,25 +147,28 @@ def _mark_in(folder: int) -> _Mark | None:
 
     Another user's is none, and neither is something else of that name.
     """
-    with suppress(FileNotFoundError, NotADirectoryError, PermissionError, InputError):
-        if entries.is_own_folder(MARK[0], folder):
-            with (
-                entries.opened(MARK[0], folder) as inner,
-                atomic.open_regular(MARK[1], inner) as file,
-            ):
-                text = file.read(_MARKS_SIZE).decode(errors="replace")
-                if _MARK.match(text):
-                    ctime_ns = system.fstat(file.fileno()).st_ctime_ns
-                    return _Mark(text[:_MARK_SIZE], ctime_ns, _MARK.findall(text))
-    return None
+    try:
+        if not entries.is_own_folder(MARK[0], folder):
+            return None
+        with (
+            entries.opened(MARK[0], folder) as inner,
+            atomic.open_regular(MARK[1], inner) as file,
+        ):
+            text = file.read(_MARKS_SIZE).decode(errors="replace")
+            ctime_ns = system.fstat(file.fileno()).st_ctime_ns
+    except (FileNotFoundError, NotADirectoryError, PermissionError, InputError):
+        return None
+    if _MARK.match(text) is None:
+        return None
+    return _Mark(text[:_MARK_SIZE], ctime_ns, _MARK.findall(text))
 
 
 def _mounts_below(folder: Path) -> dict[Path, _Mount]:
     """Return the mounts below `folder`, by their paths there."""
     real = Path(os.path.realpath(folder))  # which bears links that lead in circles
-    mounts = ((Path(each.point), each) for each in _by_point(table()).values())
+    mounts = ((Path(mount.point), mount) for mount in _by_point(table()).values())
     return {
-        folder / point.relative_to(real): each for point, each in mounts if real in point.parents
+        folder / point.relative_to(real): mount for point, mount in mounts if real in point.parents
     }
 
 
@@ -170,11 +177,13 @@ def disks_in(folder: Path) -> dict[Path, str]:
 
     That of a disk that cannot be asked is unknown, and empty.
     """
-    found = dict.fromkeys(_mounts_below(folder), "")
-    for each in found:
-        with suppress(OSError):
-            found[each] = disk_of(each)
-    return found
+    disks = {}
+    for mount in _mounts_below(folder):
+        try:
+            disks[mount] = disk_of(mount)
+        except OSError:
+            disks[mount] = ""
+    return disks
 
 
 def mounts_of(folder: Path) -> frozenset[str]:
@@ -182,7 +191,7 @@ def mounts_of(folder: Path) -> frozenset[str]:
 
     A disk that was exchanged meanwhile, be it for a clone with the same mark, has another one.
     """
-    inner = (each.number for each in _mounts_below(folder).values())
+    inner = (mount.number for mount in _mounts_below(folder).values())
     return frozenset({_mount_of(folder, table()).number, *inner})
 
 
@@ -203,14 +212,15 @@ def mark(folder: Path, guard: "MountGuard") -> bool:
         found = entries.target_status(folder)
         if found is None or not os.path.samestat(found, system.fstat(handle)):
             return False
-        with suppress(OSError):
+        try:
             if _mark_in(handle) is None:
                 entries.make_folder(MARK[0], handle)
                 with entries.opened(MARK[0], handle) as inner:
                     _append_mark(inner)
                 atomic.sync_folder(handle)
             return _mark_in(handle) is not None
-    return False
+        except OSError:
+            return False
 
 
 def _append_mark(folder: int) -> None:
@@ -226,9 +236,10 @@ def _append_mark(folder: int) -> None:
 
 def attempt_mark(folder: Path, guard: "MountGuard") -> bool:
     """Mark the disk of a folder as `mark` does; return False also if it cannot be looked at."""
-    with suppress(OSError):
+    try:
         return mark(folder, guard)
-    return False
+    except OSError:
+        return False
 
 
 def tells_exchanges(identity: str) -> bool:
@@ -254,14 +265,16 @@ def lies_in(path: Path, folder: Path) -> bool:
 
     Returns False if a disk cannot be asked: a setting is wrong only if that is certain.
     """
-    with suppress(OSError):
+    try:
         if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
             return True
-        wanted = entries.target_status(folder)
+        status = entries.target_status(folder)
         for above in (path, *path.absolute().parents):
-            found = entries.target_status(above)
-            if found is not None and wanted is not None and os.path.samestat(found, wanted):
+            other = entries.target_status(above)
+            if other is not None and status is not None and os.path.samestat(other, status):
                 return True
+    except OSError:
+        return False
     return False
 
 
@@ -282,7 +295,8 @@ class MountGuard:
         Raises OutputError if a mount is missing that was there before.
         """
         place = folder / inner
-        root, known = mount_root(place), self.roots
+        root = mount_root(place)
+        known = self.roots
         if root not in known and mount_root(place) != root:
             raise OutputError(f"the disk of {place} is just being mounted or unmounted")
         around = [each for each in known | self.former if place.is_relative_to(each)]
@@ -295,7 +309,8 @@ class MountGuard:
             )
         self.former -= {*missing}
         self.roots |= {root}  # as a whole, because lanes check at the same time
-        if (found := entries.target_status(folder)) is not None:
+        found = entries.target_status(folder)
+        if found is not None:
             self.identities[folder] = identity.identity(found)
         return root
 
@@ -330,8 +345,8 @@ def _check_mark(folder: Path, disk: str) -> None:
             f"the folder {folder} is not there: mount its disk or, if it has another name now, put "
             "a link to it there"
         )
-    found = _mark(folder)
-    if found is None or disk not in found.all:
+    disk_mark = _mark(folder)
+    if disk_mark is None or disk not in disk_mark.all:
         raise OutputError(
             f"{folder} is on another disk than the files of this job: mount that disk or, if this "
             f"is the one, add the line {disk} to {folder.joinpath(*MARK)}"
@@ -352,16 +367,17 @@ def mount_root(folder: Path) -> Path:
     point = _mount_of(folder, table()).point
     mounted = entries.target_status(Path(point)) if point else None
     above = [
-        (path, found)
+        (path, status)
         for path in (folder, *folder.absolute().parents)
-        if (found := _target_status(path)) is not None
+        if (status := _target_status(path)) is not None
     ]
-    device, root = above[0][1].st_dev, folder
-    for path, found in above:
-        if found.st_dev != device:
+    device = above[0][1].st_dev
+    root = folder
+    for path, status in above:
+        if status.st_dev != device:
             break
         root = path
-        if mounted is not None and os.path.samestat(found, mounted):
+        if mounted is not None and os.path.samestat(status, mounted):
             break
     return root
 
@@ -371,8 +387,8 @@ def _target_status(path: Path) -> os.stat_result | None:
     try:
         return entries.target_status(path)
     except OSError as error:
-        found = entries.status(path) if error.errno == errno.ELOOP else None
-        if found is None or not stat.S_ISLNK(found.st_mode):
+        status = entries.status(path) if error.errno == errno.ELOOP else None
+        if status is None or not stat.S_ISLNK(status.st_mode):
             raise
         return None
 
@@ -427,7 +443,9 @@ def amount(bytes_: float) -> str:
 
 def excess(bytes_: int, limit: int) -> str:
     """Say that a size exceeds a limit, in bytes if both would otherwise read the same."""
-    size, most = amount(bytes_), amount(limit)
+    size = amount(bytes_)
+    most = amount(limit)
     if size == most:
-        size, most = f"{bytes_:,} bytes", f"{limit:,} bytes"
+        size = f"{bytes_:,} bytes"
+        most = f"{limit:,} bytes"
     return f"is {size}; the limit is {most}"

@@ -74,20 +74,20 @@ def is_taken(name: Name, folder: int | None = None) -> bool:
 
 def is_folder(name: Name, folder: int | None = None) -> bool:
     """Return whether an entry is a folder, or leads to one."""
-    found = target_status(name, folder)
-    return found is not None and stat.S_ISDIR(found.st_mode)
+    entry_status = target_status(name, folder)
+    return entry_status is not None and stat.S_ISDIR(entry_status.st_mode)
 
 
 def is_file(name: Name, folder: int | None = None, *, follow: bool = False) -> bool:
     """Return whether an entry is a regular file, not a link unless `follow`."""
-    found = status(name, folder, follow=follow)
-    return found is not None and stat.S_ISREG(found.st_mode)
+    entry_status = status(name, folder, follow=follow)
+    return entry_status is not None and stat.S_ISREG(entry_status.st_mode)
 
 
 def is_own_folder(name: Name, folder: int | None = None) -> bool:
     """Return whether an entry is itself a folder, not a link to one."""
-    found = status(name, folder)
-    return found is not None and stat.S_ISDIR(found.st_mode)
+    entry_status = status(name, folder)
+    return entry_status is not None and stat.S_ISDIR(entry_status.st_mode)
 
 
 def names(folder: Name | int) -> list[str]:
@@ -238,8 +238,10 @@ def attempt_removal(name: Name, folder: int | None = None) -> bool:
 def attempt_removal_if_old(folder: Path, seconds: float) -> None:
     """Remove a folder if nothing in it has changed for so long, as far as possible."""
     with suppress(OSError):
-        found = [status(path) for path in (folder, *(folder / name for name in names(folder)))]
-        changed = max(each.st_mtime for each in found if each is not None)
+        statuses = [status(path) for path in (folder, *(folder / name for name in names(folder)))]
+        changed = max(
+            entry_status.st_mtime for entry_status in statuses if entry_status is not None
+        )
         if time.time() - changed >= seconds:
             remove(folder)
 
@@ -277,9 +279,10 @@ def attempt_privacy(folder: int) -> None:
 
 def attempt_status(name: Name) -> os.stat_result | None:
     """Return the status of what an entry leads to; None also if that cannot be known."""
-    with suppress(OSError):
+    try:
         return target_status(name)
-    return None
+    except OSError:
+        return None
 
 
 def attempt_touch(path: Path) -> None:

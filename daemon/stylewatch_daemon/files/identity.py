@@ -70,8 +70,8 @@ def look(path: Path | str, folder: int | None = None) -> Look | None:
 
     Returns None if there is none, or something else; raises OSError if that is unknown.
     """
-    found = entries.status(path, folder)
-    return None if found is None or not stat.S_ISREG(found.st_mode) else look_of(found)
+    status = entries.status(path, folder)
+    return None if status is None or not stat.S_ISREG(status.st_mode) else look_of(status)
 
 
 def look_of(status: os.stat_result) -> Look:
@@ -90,8 +90,8 @@ def version(file: BufferedReader) -> Version:
 
 def is_same_file(file: BufferedReader, name: Path | str, folder: int | None = None) -> bool:
     """Return whether the name still leads to an opened file."""
-    found = entries.status(name, folder)
-    return found is not None and identity(found) == identity(system.fstat(file.fileno()))
+    status = entries.status(name, folder)
+    return status is not None and identity(status) == identity(system.fstat(file.fileno()))
 
 
 def has_both_names(

@@ -44,15 +44,17 @@ _Rows = Iterator[Leftover]
 
 
 def _debris(what: str, source: str, *patterns: str, is_folder: bool = False) -> _Rows:
-    return (Leftover(each, what, Kind.DEBRIS, source, is_folder=is_folder) for each in patterns)
+    return (
+        Leftover(pattern, what, Kind.DEBRIS, source, is_folder=is_folder) for pattern in patterns
+    )
 
 
 def _data(what: str, source: str, *patterns: str) -> _Rows:
-    return (Leftover(each, what, Kind.DATA, source) for each in patterns)
+    return (Leftover(pattern, what, Kind.DATA, source) for pattern in patterns)
 
 
 def _noted(what: str, source: str, *patterns: str) -> _Rows:
-    return (Leftover(each, what, Kind.DATA, source, is_noted=True) for each in patterns)
+    return (Leftover(pattern, what, Kind.DATA, source, is_noted=True) for pattern in patterns)
 
 
 def _conflict(program: str, source: str, *patterns: str) -> _Rows:
@@ -193,11 +195,14 @@ _ANY = _matching(row.pattern for _, row in _PATTERNS)
 def leftover(name: str) -> Leftover | None:
     """Return the row of an entry's name; None if it is not in the table."""
     name = folded(name)
-    if (row := _NAMES.get(name)) is not None:
+    row = _NAMES.get(name)
+    if row is not None:
         return row
-    if _ANY.match(name) is None:  # one look tells this of most names
-        return None
-    return next(row for pattern, row in _PATTERNS if pattern.match(name))
+    if _ANY.match(name) is not None:  # one look tells of most names that no pattern fits
+        for pattern, pattern_row in _PATTERNS:
+            if pattern.match(name):
+                return pattern_row
+    return None
 
 
 class Ignored:

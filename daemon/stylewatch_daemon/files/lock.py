@@ -61,8 +61,12 @@ def is_held(path: Path) -> bool:
 
 
 def _is_open_file(path: Path, handle: int) -> bool:
-    found, own = entries.target_status(path), system.fstat(handle)
-    return found is not None and (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
+    path_status = entries.target_status(path)
+    handle_status = system.fstat(handle)
+    return path_status is not None and (path_status.st_dev, path_status.st_ino) == (
+        handle_status.st_dev,
+        handle_status.st_ino,
+    )
 
 
 def _made(path: Path) -> AbstractContextManager[int]:

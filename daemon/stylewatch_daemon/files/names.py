@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -136,6 +136,24 @@ def candidates(name: str, suffix: str = "") -> Iterator[str]:
     """Yield `name`, then `name-2`, `name-3` and so on, each with `suffix`, to find a free name."""
     yield name + suffix
     yield from (f"{name}-{number}{suffix}" for number in count(2))
+
+
+def first_free(names: Iterable[str], is_taken: Callable[[str], bool]) -> str:
+    """Return the first of the `names` that is not taken; `candidates` never end."""
+    for name in names:
+        if not is_taken(name):
+            return name
+    raise AssertionError("all names are taken")
+
+
+def take_name(names: Iterable[str], taken: set[str]) -> str:
+    """Return the first of the `names` that differs from all `taken` ones, and add it to these.
+
+    Names in `taken` are folded (law 8).
+    """
+    name = first_free(names, lambda name: folded(name) in taken)
+    taken.add(folded(name))
+    return name
 
 
 FINAL = "final"

@@ -44,7 +44,9 @@ class Absences:
     """
 
     def __init__(self, clock: Callable[[], float], rescan_s: float, order: Order) -> None:
-        self._clock, self._rescan_s, self._order = clock, rescan_s, order
+        self._clock = clock
+        self._rescan_s = rescan_s
+        self._order = order
         self._number = 0
         """Number of the scan that is going on."""
         self._unknown: dict[Path, int] = {}
@@ -61,7 +63,8 @@ class Absences:
 
     def interrupt(self) -> None:
         """Note that scans before, or what they found, say nothing about what comes now."""
-        self._before, self._missed = None, {}
+        self._before = None
+        self._missed = {}
 
     def update(
         self,
@@ -81,7 +84,11 @@ class Absences:
             self.interrupt()
             news += (record._replace(gone=None) for record in records if record.gone is not None)
         # another disk may be in the place of that of a record
-        here = [each for each in records if each.disk and each.disk == disk_of(Path(each.path))]
+        present = [
+            record
+            for record in records
+            if record.disk and record.disk == disk_of(Path(record.path))
+        ]
         absent = {path: self._lacked(path, disk_of) for path in listing.files}
         self._note_unknown(listing, records)
         missed = self._missed
@@ -89,15 +96,19 @@ class Absences:
         vanished = self._order.vanished
         for path, look in listing.files.items():
             absent[path] = min(absent[path], vanished.get(look.size, self._number))
-        self._absent, self._before = absent, _Scanned(self._number, listing, disk_of, mounts)
-        return absent, (*news, *self._gone(listing, here, missed))
+        self._absent = absent
+        self._before = _Scanned(self._number, listing, disk_of, mounts)
+        return absent, (*news, *self._gone(listing, present, missed))
 
     def _note_missing(self, listing: Listing, disk_of: DiskOf) -> None:
         """Note which files are missing that were there."""
-        missed, now, before = {**self._missed}, self._clock(), self._before
-        if before is not None:
-            for path in before.listing.files.keys() - listing.files.keys():
-                if (disk := disk_of(path)) and before.disk_of(path) == disk:
+        missed = {**self._missed}
+        now = self._clock()
+        last_scan = self._before
+        if last_scan is not None:
+            for path in last_scan.listing.files.keys() - listing.files.keys():
+                disk = disk_of(path)
+                if disk and last_scan.disk_of(path) == disk:
                     missed.setdefault((disk, str(path)), None)
         self._missed = {}
         for (disk, name), since in missed.items():
@@ -114,8 +125,8 @@ class Absences:
         missed: Mapping[tuple[str, str], float | None],
     ) -> Iterator[Seen]:
         """Yield the records of files that are gone: the scan before `missed` them already."""
-        there = [record for record in records if Path(record.path) in listing.files]
-        contents = {record.sha256 for record in there if _is_same(record, listing)} - {""}
+        present = [record for record in records if Path(record.path) in listing.files]
+        contents = {record.sha256 for record in present if _is_same(record, listing)} - {""}
         for record in records:
             if record.gone is None and listing.lacks(Path(record.path)):
                 since = missed.get((record.disk, record.path))
@@ -126,30 +137,30 @@ class Absences:
     def _note_unknown(self, listing: Listing, records: Iterable[Seen]) -> None:
         """Note which files went before their content was known, and of which it is not known."""
         sizes = {path: look.size for path, look in listing.files.items()}
-        known = {Path(record.path): record.size for record in records}
+        recorded = {Path(record.path): record.size for record in records}
         vanished = self._order.vanished
         for path, size in self._unknown.items():
-            if size not in (sizes.get(path), known.get(path)):
+            if size not in (sizes.get(path), recorded.get(path)):
                 absent = self._absent.get(path, 0)
                 vanished[size] = min(vanished.get(size, absent), absent)
-        self._unknown = {path: size for path, size in sizes.items() if known.get(path) != size}
+        self._unknown = {path: size for path, size in sizes.items() if recorded.get(path) != size}
 
     @property
     def any_doubt(self) -> bool:
         """True if a file is missing, and a second scan has to confirm that it is gone."""
         now = self._clock()
-        since = (each for each in self._missed.values() if each is not None)
-        return any(now - each <= self._rescan_s for each in since)
+        since = (start for start in self._missed.values() if start is not None)
+        return any(now - start <= self._rescan_s for start in since)
 
     def _lacked(self, path: Path, disk_of: DiskOf) -> int:
         """Return the number of the last scan before this one that certainly lacked a file."""
-        before = self._before
-        if before is None or not disk_of(path):
+        last_scan = self._before
+        if last_scan is None or not disk_of(path):
             return 0
-        if path in before.listing.files:
+        if path in last_scan.listing.files:
             return self._absent.get(path, 0)
-        is_same_disk = before.disk_of(path) == disk_of(path)
-        return before.number if is_same_disk and before.listing.lacks(path) else 0
+        is_same_disk = last_scan.disk_of(path) == disk_of(path)
+        return last_scan.number if is_same_disk and last_scan.listing.lacks(path) else 0
 
 
 def _is_same(record: Seen, listing: Listing) -> bool:

@@ -30,7 +30,7 @@ from stylewatch_daemon.client import submit
 from stylewatch_daemon.files import atomic, disks, entries, identity, leftovers, safe_dirs
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Look, Version, Writers, look
-from stylewatch_daemon.files.names import candidates, folded, safe, shown
+from stylewatch_daemon.files.names import candidates, safe, shown, take_name
 from stylewatch_daemon.intake import truncation
 from stylewatch_daemon.intake.scan import HELD, held_beside
 from stylewatch_daemon.ledger.claim import (
@@ -119,8 +119,7 @@ def _files(pair: Pair, looks: Mapping[Path, Look]) -> Iterator[File]:
     """Yield the files of `pair` with their roles, each under a unique name."""
     taken: set[str] = set()
     for role, path in pair.roles:
-        name = next(name for name in _safe_names(path.name) if folded(name) not in taken)
-        taken.add(folded(name))
+        name = take_name(_safe_names(path.name), taken)
         yield File(role, name, path, looks[path], own=path not in pair.shared)
 
 
@@ -141,7 +140,9 @@ class Claiming:
     """
 
     def __init__(self, state: StateDir, ledger_id: str, free_bytes: int, guard: MountGuard) -> None:
-        self._state, self._ledger_id, self._free_bytes = state, ledger_id, free_bytes
+        self._state = state
+        self._ledger_id = ledger_id
+        self._free_bytes = free_bytes
         self._guard = guard
 
     # -- taking
@@ -273,16 +274,15 @@ class Claiming:
     def _drop_former_copies(self, claim: Claim) -> None:
         """Drop copies that version 1 made of files that it was about to remove from the inbox."""
         for path, _ in self._former_originals(claim):
-            file = next(file for file in claim.files if file.source == path)
-            entries.unlink(self._folder(claim) / FILES / file.name)
+            entries.unlink(self._folder(claim) / FILES / claim.file_from(path).name)
 
     def _former_originals(self, claim: Claim) -> tuple[tuple[Path, Look], ...]:
         """Return the files of a claim of version 1 that were copied, and are in the inbox."""
         if claim.ledger:
             return ()
-        own = [file for file in claim.files if claim.leaves_inbox(file)]
-        there = [file for file in own if look(file.source) == file.look]
-        return tuple((file.source, file.look) for file in there)
+        leaving = [file for file in claim.files if claim.leaves_inbox(file)]
+        unchanged = [file for file in leaving if look(file.source) == file.look]
+        return tuple((file.source, file.look) for file in unchanged)
 
     def _drop_moved(self, claim: Claim, step: Step) -> None:
         """Remove what a move across mounts has left of a claim that is complete."""
@@ -290,12 +290,13 @@ class Claiming:
         if not entries.exists(folder):
             return
         for file in claim.files:
-            left, moved = folder / FILES / file.name, self._state.files(claim.id) / file.name
-            if not entries.exists(left):
+            source = folder / FILES / file.name
+            target = self._state.files(claim.id) / file.name
+            if not entries.exists(source):
                 continue
-            if atomic.digest(left, step=step) != atomic.digest(moved, step=step):
-                atomic.copy(left, moved, step=step)  # its last bytes came late
-            entries.unlink(left)
+            if atomic.digest(source, step=step) != atomic.digest(target, step=step):
+                atomic.copy(source, target, step=step)  # its last bytes came late
+            entries.unlink(source)
         atomic.discard(folder, self._state.trash)
 
     def _folder(self, claim: Claim) -> Path:
@@ -306,13 +307,14 @@ class Claiming:
 
     def _spots(self, claim: Claim, file: File) -> tuple[Spot, ...]:
         """Return the places for a file that leaves the inbox, in the order of preference."""
-        inbox, own = claim.inbox, self._ledger_of(claim)
+        inbox = claim.inbox
+        ledger_id = self._ledger_of(claim)
         beside = _beside(claim, file)
-        ours = PurePosixPath(claim.group, claim.id, FILES)
+        folder = PurePosixPath(claim.group, claim.id, FILES)
         return (
-            Spot(self._state.claims, str(ours), file.name),
-            Spot(inbox, str(PurePosixPath(HELD, own, claim.id, beside)), file.source.name),
-            Spot(inbox, beside, f"{held_beside(own, claim.id)}{file.name}"),
+            Spot(self._state.claims, str(folder), file.name),
+            Spot(inbox, str(PurePosixPath(HELD, ledger_id, claim.id, beside)), file.source.name),
+            Spot(inbox, beside, f"{held_beside(ledger_id, claim.id)}{file.name}"),
         )
 
     def _spot_of(self, claim: Claim, file: File) -> Spot | None:
@@ -320,7 +322,10 @@ class Claiming:
         if not claim.leaves_inbox(file):
             return None
         inside, *held = self._spots(claim, file)  # a held file may have a copy inside
-        return next((spot for spot in (*held, inside) if entries.exists(spot.path)), None)
+        for spot in (*held, inside):
+            if entries.exists(spot.path):
+                return spot
+        return None
 
     def _held(self, claim: Claim, file: File) -> Spot | None:
         """Return the place where a file is held outside of the claim; None if there is none."""
@@ -346,12 +351,14 @@ class Claiming:
 
     def _note_disk(self, claim: Claim, file: File) -> None:
         """Note on which disk a file is about to be held; it may be mounted in the inbox."""
-        folder, path = self._folder(claim), disks.mount_root(file.source.parent)
+        folder = self._folder(claim)
+        path = disks.mount_root(file.source.parent)
         if claim.inbox not in path.parents:
             path = claim.inbox
         if path not in (noted := held_on(folder)):
             self._guard.check(path)
-            if mark := disks.mark_of(path):
+            mark = disks.mark_of(path)
+            if mark:
                 atomic.sync_folder(path / disks.MARK[0])
             hold(folder, {**noted, path: mark})
 
@@ -409,7 +416,8 @@ class Claiming:
         first = group[0]
         with self._checked(first):
             for file in filter(first.leaves_inbox, first.files):
-                if (spot := self._spot_of(first, file)) is None:
+                spot = self._spot_of(first, file)
+                if spot is None:
                     continue
                 if spot.root == first.inbox:
                     self._drop_copies(group, file)
@@ -428,8 +436,7 @@ class Claiming:
         """
         for claim in group:
             folder = self._folder(claim) / FILES
-            name = next(each.name for each in claim.files if each.source == file.source)
-            if entries.unlink(folder / name):
+            if entries.unlink(folder / claim.file_from(file.source).name):
                 atomic.sync_folder(folder)
 
     def sweep(
@@ -442,24 +449,29 @@ class Claiming:
         pairs that were being put in, and empty folders are removed.
         """
         back: list[Path] = []
-        own = f"{HELD}/{self._ledger_id}"
+        held_folder = f"{HELD}/{self._ledger_id}"
         with self._guard.checked(inbox, self._state.root):
-            known = {*open_jobs, *self._state.claimed(), *entries.names(self._state.claims)}
+            open_ids = {*open_jobs, *self._state.claimed(), *entries.names(self._state.claims)}
             submit.clear(inbox)
-            for folder, name in sorted(_files_below(inbox / own)):
+            for folder, name in sorted(_files_below(inbox / held_folder)):
                 job_id, _, place = folder.partition("/")
-                if job_id not in known:
-                    spot = Spot(inbox, f"{own}/{folder}", name)
+                if job_id not in open_ids:
+                    spot = Spot(inbox, f"{held_folder}/{folder}", name)
                     back.append(_put_back(spot, inbox, inbox / place / name))
             lost = [
-                (job, path) for job, paths in beside.items() for path in paths if job not in known
+                (job, path)
+                for job, paths in beside.items()
+                for path in paths
+                if job not in open_ids
             ]
             for job_id, path in lost:
                 if entries.exists(path):
                     spot = Spot(inbox, str(path.parent.relative_to(inbox)), path.name)
                     name = path.name.removeprefix(held_beside(self._ledger_id, job_id))
                     back.append(_put_back(spot, inbox, path.with_name(name)))
-            self._drop_empty(inbox, self._ledger_id, {*entries.names(inbox / own)} - known)
+            self._drop_empty(
+                inbox, self._ledger_id, {*entries.names(inbox / held_folder)} - open_ids
+            )
             for claim in self._state.claims_of(inbox):
                 remove_folder(claim)
         return back
@@ -473,7 +485,7 @@ class Claiming:
         folder, if that has the same bytes; one that was written to since is copied again.
         """
         claim = account.claim
-        left: dict[str, Removal] = {}
+        remains: dict[str, Removal] = {}
         with self._checked(claim, is_deleted=account.is_deleted):
             held = [(file, spot) for file in claim.files if (spot := self._held(claim, file))]
             for above in {(spot.root, spot.folder): None for _, spot in held}:
@@ -481,14 +493,14 @@ class Claiming:
                     for file, spot in held:
                         if (spot.root, spot.folder) == above:
                             result = self._release(spot.name, opened, file, account, step)
-                            left |= {} if result is Removal.GONE else {file.name: result}
+                            remains |= {} if result is Removal.GONE else {file.name: result}
                     atomic.sync_folder(opened)  # a power cut brings none back after the job's end
-            if not left:
+            if not remains:
                 self._drop_empty(claim.inbox, self._ledger_of(claim), [claim.id])
                 remove_folder(claim)
-        if not left:
+        if not remains:
             entries.unlink(self._state.jobs / claim.id / ORIGINALS)
-        return left
+        return remains
 
     def _release(self, name: str, folder: int, file: File, account: Account, step: Step) -> Removal:
         """Remove an original; if its last bytes came late, they are copied first."""
@@ -503,10 +515,10 @@ class Claiming:
 
     def _drop_empty(self, inbox: Path, ledger_id: str, job_ids: Iterable[str]) -> None:
         """Remove the folders for held files of jobs, as far as they are empty."""
-        own = inbox / HELD / ledger_id
+        ledger_folder = inbox / HELD / ledger_id
         for job_id in job_ids:
-            _remove_empty_folders(own / job_id)
-        for folder in (own, own.parent):
+            _remove_empty_folders(ledger_folder / job_id)
+        for folder in (ledger_folder, ledger_folder.parent):
             if entries.is_own_folder(folder):
                 entries.remove_empty(folder)
 
@@ -547,7 +559,8 @@ def _sync(batch: Iterable[_Taking]) -> None:
     errors = atomic.sync_all(unsynced)
     for taking in batch:
         failed = [errors[path] for path in taking.unsynced if path in errors]
-        taking.error = taking.error or next(iter(failed), None)
+        if taking.error is None and failed:
+            taking.error = failed[0]
         taking.unsynced.clear()
 
 
@@ -599,11 +612,11 @@ def copy_whole(name: str, source: int, target: Path, step: Step) -> str:
     if identity.writers(name, source) is Writers.SOME:
         raise WrittenError(f"{shown(target.name)} is still being written: a program has it open")
     with atomic.open_regular(name, source) as reading:
-        before: Version = identity.version(reading)
+        version: Version = identity.version(reading)
         with atomic.replacing(target) as writing:
             sha256 = atomic.copy_into(reading, writing, step)
             writing.flush()
-            is_whole = identity.version(reading) == before
+            is_whole = identity.version(reading) == version
         if not is_whole or atomic.digest(target, step=step) != sha256:
             entries.unlink(target)
             raise WrittenError(f"{shown(target.name)} is still being written")
@@ -621,8 +634,8 @@ def _put_back(spot: Spot, inbox: Path, source: Path) -> Path:
         safe_dirs.opened(spot.root, spot.folder) as held,
         safe_dirs.opened(inbox, folder, make=True) as target,
     ):
-        others = candidates(f"{safe(source.stem)} {leftovers.PUT_BACK}", source.suffix)
-        for name in chain([source.name], others):
+        other_names = candidates(f"{safe(source.stem)} {leftovers.PUT_BACK}", source.suffix)
+        for name in chain([source.name], other_names):
             if atomic.move_unless_taken(spot.name, name, held, target):
                 return source.with_name(name)
     raise AssertionError("the names never end")
@@ -650,11 +663,11 @@ def remove_folder(claim: Claim) -> str:
         name = claim.folder.name
         with entries.opened(name, parent) as folder:
             names = entries.names(folder)
-            folders = [each for each in names if entries.is_folder(each, folder)]
-            files = [each for each in names if each not in folders]
+            folders = [entry for entry in names if entries.is_folder(entry, folder)]
+            files = [entry for entry in names if entry not in folders]
             if not leftovers.may_leave_with(files, folders):
                 return f"it stays, with {leftovers.what_stays(names)}"
-            for each in names:
-                entries.attempt_removal(each, folder)
+            for entry in names:
+                entries.attempt_removal(entry, folder)
         is_gone = entries.attempt_folder_removal(name, parent)
     return "" if is_gone else "it stays, as it cannot be removed"

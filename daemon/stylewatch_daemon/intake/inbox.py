@@ -39,10 +39,15 @@ class Inbox:
     ) -> None:
         self.check_events: Callable[[Path], object] = lambda path: None
         """Function called in the lane before each scan, which makes up for lost file events."""
-        self.own, self.path, self.outbox = own, own.path, own.outbox
+        self.own = own
+        self.path = own.path
+        self.outbox = own.outbox
         self.destinations = destinations
-        self.scanner, self._lanes, self._reporter = scanner, lanes, reporter
-        self._clock, self._changed = clock, changed
+        self.scanner = scanner
+        self._lanes = lanes
+        self._reporter = reporter
+        self._clock = clock
+        self._changed = changed
         self.last = Scan(is_stable=False)
         """The result of the last scan."""
         self.pending: deque[Group] = deque()
@@ -65,7 +70,7 @@ class Inbox:
     @property
     def trouble(self) -> Mapping[str, str]:
         """Reasons why pairs cannot be claimed, or painted, by name."""
-        reasons = {each.folder: each.trouble for each in self.destinations}
+        reasons = {destination.folder: destination.trouble for destination in self.destinations}
         reasons[self.path] = self._blocked or self._claim_trouble
         return {**self.last.trouble, **{shown(path): why for path, why in reasons.items() if why}}
 
@@ -82,7 +87,7 @@ class Inbox:
     @property
     def is_looking(self) -> bool:
         """True while a disk of its results is looked at."""
-        return any(each.is_looking for each in self.destinations)
+        return any(destination.is_looking for destination in self.destinations)
 
     def scan(self) -> None:
         """Begin a scan, and a look at the destinations, unless one is under way."""
@@ -128,7 +133,9 @@ class Inbox:
     def report(self) -> None:
         """Report why pairs cannot be claimed or painted, if that has changed."""
         name = shown(self.path)
-        trouble = {what: why for what, why in self.trouble.items() if what not in self.last.trouble}
+        trouble = {
+            place: why for place, why in self.trouble.items() if place not in self.last.trouble
+        }
         if trouble != self._reported and trouble:
             if name in trouble and trouble[name] != self._reported.get(name):
                 self._reporter.waits(name, trouble[name])
@@ -144,7 +151,8 @@ class Inbox:
 
         Those that are held stay pending.
         """
-        groups, held = list[Group](), list[Group]()
+        groups = list[Group]()
+        held = list[Group]()
         while self.pending and len(groups) < most:
             group = self.pending.popleft()
             (held if is_held(group) else groups).append(group)
@@ -178,8 +186,8 @@ class Inbox:
     def _equal(self, result: Scan) -> dict[Path, str]:
         """Return notes on files whose content was painted under another name."""
         notes = {}
-        for path, before in result.equal.items():
-            name = Path(before)
+        for path, first_path in result.equal.items():
+            name = Path(first_path)
             inside = name.relative_to(self.path) if name.is_relative_to(self.path) else name
             notes[path] = f"it has the content of {shortened(inside)}, which is painted"
         return notes
@@ -194,12 +202,12 @@ class Inbox:
         unknown = set(self.last.unknown)
         self._unread = {path: why for path, why in self._unread.items() if path in unknown}
         skipped = {**self.last.skipped, **self._equal(self.last), **self._unread}
-        new = [path for path in skipped if path not in self._skipped]
+        unreported = [path for path in skipped if path not in self._skipped]
         self._skipped = skipped
-        for path in new[:MAX_NOTES]:
+        for path in unreported[:MAX_NOTES]:
             self._reporter.ignored(path, skipped[path])
-        if len(new) > MAX_NOTES:
-            more = f"{len(new) - MAX_NOTES:,} more paths in it"
+        if len(unreported) > MAX_NOTES:
+            more = f"{len(unreported) - MAX_NOTES:,} more paths in it"
             self._reporter.ignored(self.path, more)
         lines = [
             f"{shortened(path.relative_to(self.path))} is skipped: {skipped[path]}"

@@ -63,13 +63,19 @@ class Intake:
     def __init__(
         self, jobs: Jobs, lanes: Lanes, inspector: Inspector, clock: Callable[[], float]
     ) -> None:
-        self._jobs, self._lanes, self._inspector, self._clock = jobs, lanes, inspector, clock
-        self._state, self._ledger, self._reporter = jobs.state, jobs.ledger, jobs.reporter
-        settings, guard = jobs.settings, jobs.mount_guard
-        self._settings = settings
+        self._jobs = jobs
+        self._lanes = lanes
+        self._inspector = inspector
+        self._clock = clock
+        self._state = jobs.state
+        self._ledger = jobs.ledger
+        self._reporter = jobs.reporter
+        settings = self._settings = jobs.settings
         self._defaults = defaults(settings)
         self._ledger_id = jobs.ledger.own_id
-        self._claiming = Claiming(jobs.state, self._ledger_id, settings.limits.free_bytes, guard)
+        self._claiming = Claiming(
+            jobs.state, self._ledger_id, settings.limits.free_bytes, jobs.mount_guard
+        )
         self._groups: dict[str, tuple[Claim, ...]] = {}
         """Claims of the groups that are being moved, by the id of each of their jobs."""
         self._moving: list[Sequence[Claim]] = []
@@ -86,42 +92,49 @@ class Intake:
         self._swept: dict[Path, str] = {}
         """Disks of the inboxes that were swept."""
         jobs.handlers |= {Effect.MOVE: self._move, Effect.INSPECT: self._inspect}
-        self.library = Library(settings, jobs.state, guard, lanes, clock, self._styles_changed)
-        order = Order(1 + self._ledger.last_scan)
+        self.library = Library(
+            settings, jobs.state, jobs.mount_guard, lanes, clock, self._styles_changed
+        )
+        self.inboxes = self._all_inboxes()
+        self.kept = Kept(jobs, lanes, self.inboxes, clock)
+
+    def _all_inboxes(self) -> list[Inbox]:
+        """Return the inboxes of the settings; those with the same outbox share its destination."""
+        state = self._state.root
+        guard = self._jobs.mount_guard
         reserves = {
-            **dict.fromkeys(settings.finals, 0),
-            **dict.fromkeys((*settings.outboxes, jobs.state.root), settings.limits.free_bytes),
+            **dict.fromkeys(self._settings.finals, 0),
+            **dict.fromkeys((*self._settings.outboxes, state), self._settings.limits.free_bytes),
         }
         destinations = {
-            folder: Destination(folder, reserve, guard, lanes, self._destination_changed)
+            folder: Destination(folder, reserve, guard, self._lanes, self._destination_changed)
             for folder, reserve in reserves.items()
         }
-        self.inboxes = [
-            Inbox(
-                own,
-                Scanner(
-                    own,
-                    settings,
-                    self._ledger.memory_reader(),
-                    self._ledger_id,
-                    self.library,
-                    guard,
-                    clock,
-                    order,
-                ),
-                [
-                    destinations[folder]
-                    for folder in (own.outbox, own.finals, jobs.state.root)
-                    if folder is not None
-                ],
-                lanes,
-                jobs.reporter,
-                clock,
+        order = Order(1 + self._ledger.last_scan)
+        inboxes = []
+        for settings in self._settings.inboxes:
+            scanner = Scanner(
+                settings,
+                self._settings,
+                self._ledger.memory_reader(),
+                self._ledger_id,
+                self.library,
+                guard,
+                self._clock,
+                order,
+            )
+            folders = (settings.outbox, settings.finals, state)
+            inbox = Inbox(
+                settings,
+                scanner,
+                [destinations[folder] for folder in folders if folder is not None],
+                self._lanes,
+                self._reporter,
+                self._clock,
                 self._scanned,
             )
-            for own in settings.inboxes
-        ]
-        self.kept = Kept(jobs, lanes, self.inboxes, clock)
+            inboxes.append(inbox)
+        return inboxes
 
     @property
     def release(self) -> Release:
@@ -156,7 +169,8 @@ class Intake:
         """
         self._jobs.commit()  # a part of a group may just have been moved
         claimed = {job.id: job for job in self._ledger.in_state(State.CLAIMED)}
-        reason, unread = "", list[str]()
+        reason = ""
+        unread = list[str]()
         for gathered_at in self._unread:
             try:
                 self._recover_group(gathered_at, claimed)
@@ -184,8 +198,8 @@ class Intake:
         group = self._loaded(folders)
         if not is_alone:
             moved = sorted(claimed.keys() & self._state.claimed())
-            others = self._loaded([self._state.jobs / job_id for job_id in moved])
-            group += [claim for claim in others if claim.group == gathered_at]
+            moved_claims = self._loaded([self._state.jobs / job_id for job_id in moved])
+            group += [claim for claim in moved_claims if claim.group == gathered_at]
         if not group and self._has_files(folders):
             return  # nothing tells whose they are, so they stay (law 1)
         if not group or any(claim.is_copy for claim in group):  # a retry still has its request
@@ -202,11 +216,14 @@ class Intake:
         """Return whether files of a group may have been touched: the first claim was whole then."""
         if entries.exists(self._state.jobs / first_id):
             return True
-        try:
-            claims.load(next(folder for folder in folders if folder.name == first_id))
-        except (StopIteration, ValueError):  # a power cut may have left a half
-            return self._has_files(folders)
-        return True
+        for folder in folders:
+            if folder.name == first_id:
+                try:
+                    claims.load(folder)
+                except ValueError:  # a power cut may have left a half
+                    break
+                return True
+        return self._has_files(folders)
 
     def _has_files(self, folders: Iterable[Path]) -> bool:
         """Return whether any file is in the folders of claims."""
@@ -227,7 +244,9 @@ class Intake:
 
     def _sweep(self, inbox: Inbox) -> None:
         """Put right what is left in an inbox; later scans repeat what fails."""
-        jobs, disk, beside = self._ledger.open_jobs(), inbox.last.disk, inbox.last.held
+        jobs = self._ledger.open_jobs()
+        disk = inbox.last.disk
+        beside = inbox.last.held
 
         def done(result: list[Path] | Exception) -> None:
             if isinstance(result, list):
@@ -262,7 +281,7 @@ class Intake:
     def _scanned(self, inbox: Inbox, scan: Scan) -> None:
         """Leave out what is claimed already, and remember what the scan found."""
         # Files may still be there that have not left yet, or that version 1 copied.
-        stay = [each for each in self._claims if each.after == "keep" or not each.ledger]
+        stay = [claim for claim in self._claims if claim.after == "keep" or not claim.ledger]
         moving = [claim for group in self._groups.values() for claim in group]
         late = self._late_clips(inbox, scan)
         mains = {*late, *(claim.main.source for claim in (*stay, *moving))}
@@ -320,7 +339,8 @@ class Intake:
     def claim(self) -> None:
         """Have the next pairs looked at, taking inboxes in turn, while few are being claimed."""
         self._take_moving()
-        waits, trouble = self._jobs.waits, bool(self._jobs.trouble)
+        waits = self._jobs.waits
+        trouble = bool(self._jobs.trouble)
         if trouble:
             self._withdraw()
         for inbox in self.inboxes:
@@ -384,7 +404,7 @@ class Intake:
             with self._jobs.mount_guard.checked(self._state.root):
                 self._groups[job.id] = (claims.load(self._state.jobs / job.id),)
         group = self._groups[job.id]
-        self._jobs.known(job.id).claim = next(claim for claim in group if claim.id == job.id)
+        self._jobs.known(job.id).claim = {claim.id: claim for claim in group}[job.id]
         if group[0].is_copy:
             self._taken([group], [Taken()])
         elif job.id not in self._being_moved:
@@ -393,13 +413,15 @@ class Intake:
 
     def _take_moving(self) -> None:
         """Have the files of all groups that are to be moved taken, those of an inbox together."""
-        moving, self._moving = self._moving, []
+        moving = self._moving
+        self._moving = []
         batches = defaultdict[tuple[Path, int], list[Sequence[Claim]]](list)
         for group in moving:
             size = sum(file.look.size for file in group[0].files)
             batches[group[0].inbox, size if size > LONG else 0].append(group)
         for (inbox, size), groups in batches.items():
-            work, done = partial(self._claiming.take, groups), partial(self._taken, groups)
+            work = partial(self._claiming.take, groups)
+            done = partial(self._taken, groups)
             self._lanes.do(inbox, work, done, size)
 
     def _taken(
@@ -463,7 +485,8 @@ class Intake:
             self._jobs.post(job.id, Inspected())
             return
         self._jobs.begin(job, Effect.INSPECT)
-        limits, folder = self._settings.limits, self._state.files(job.id)
+        limits = self._settings.limits
+        folder = self._state.files(job.id)
         pictures = self._jobs.claim_of(job).pictures
         self._inspector.ask(
             Question(
@@ -485,12 +508,13 @@ class Intake:
         if isinstance(verdict, Exception):
             raise verdict
         claim = self._jobs.claim_of(job)
-        problem, cause = verdict.reason, verdict.cause or Cause.PICTURE
+        problem = verdict.reason
+        cause = verdict.cause or Cause.PICTURE
         is_first = not (self._jobs.waits.has_crashed(job.id) or verdict.is_final)
         if problem and is_first and not claim.is_copy:
             self._jobs.waits.crashed(job.id, times=self._settings.watch.quiet_s)
-            own = Obstacle(Kind.JOB, job.id)
-            self._jobs.turn(job.id, Doing(Activity.WAITING, Effect.INSPECT, own))
+            job_obstacle = Obstacle(Kind.JOB, job.id)
+            self._jobs.turn(job.id, Doing(Activity.WAITING, Effect.INSPECT, job_obstacle))
             return
         self._jobs.waits.forget_job(job.id)
         self._jobs.turn(job.id, Doing())
@@ -504,7 +528,8 @@ class Intake:
             except RecipesAwayError:
                 pass  # the job waits for them once it is to begin
             except (SettingsError, InputError) as error:
-                problem, cause = str(error), error.cause
+                problem = str(error)
+                cause = error.cause
         pictures = () if problem else verdict.pictures
         event = Inspected(pictures, problem, cause, settings.priority, settings.needs)
         self._jobs.post(job.id, event)

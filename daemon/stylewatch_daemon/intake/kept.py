@@ -51,7 +51,10 @@ class Kept:
     def __init__(
         self, jobs: Jobs, lanes: Lanes, inboxes: Sequence[Inbox], clock: Callable[[], float]
     ) -> None:
-        self._jobs, self._lanes, self._inboxes, self._clock = jobs, lanes, inboxes, clock
+        self._jobs = jobs
+        self._lanes = lanes
+        self._inboxes = inboxes
+        self._clock = clock
         self._keys: dict[str, str] = {}
         """Keys of the pairs that jobs are about to paint, by job."""
         self._unknown: dict[Path, deque[Path]] = {}
@@ -81,7 +84,8 @@ class Kept:
         if not unknown or self._clock() < self._hash_at.get(inbox.path, 0.0):
             return
         scan = inbox.last
-        files, total = list[Path](), 0
+        files = list[Path]()
+        total = 0
         while unknown and total < HASHED:
             files.append(unknown.popleft())
             total += scan.files[files[-1]].size
@@ -101,9 +105,9 @@ class Kept:
         if not self._unknown.get(inbox.path) and inbox.path in self._learned:
             inbox.scan()
 
-    def _arrived(self, found: Sequence[Hashed], ledger: LedgerWriter) -> None:
+    def _arrived(self, hashed: Sequence[Hashed], ledger: LedgerWriter) -> None:
         inboxes = [inbox.path for inbox in self._inboxes]
-        for record, absent in found:
+        for record, absent in hashed:
             ledger.arrived(record, absent, inboxes)
 
     @property
@@ -129,7 +133,7 @@ class Kept:
         if claim.after != "keep" or claim.is_copy:
             return False
         key = key_of([(file.role, digests[file.source]) for file in claim.files])
-        if any(key == known for job_id, known in self._keys.items() if job_id != claim.id):
+        if any(key == other_key for job_id, other_key in self._keys.items() if job_id != claim.id):
             return True
         painter = self._jobs.ledger.painter(key)
         is_known = painter not in (None, claim.id)  # its own record is from before a kill
@@ -142,7 +146,7 @@ class Kept:
 
         The pair counts as painted from then on, unless `is_painted` said that it was before.
         """
-        inbox = next((each for each in self._inboxes if each.path == claim.inbox), None)
+        inbox = {inbox.path: inbox for inbox in self._inboxes}.get(claim.inbox)
         if inbox is None or claim.is_copy:
             return lambda ledger: None
         records = [
@@ -151,11 +155,12 @@ class Kept:
             if not claim.leaves_inbox(file) and file.source.is_relative_to(claim.inbox)
         ]
         why = f"it was left out when {shown(claim.main.source.name)} was claimed"
-        left_out = [(*each, why) for each in claim.left_out]
-        left_out += [(*each, BEFORE) for each in taken.originals]
+        left_out = [(*entry, why) for entry in claim.left_out]
+        left_out += [(*entry, BEFORE) for entry in taken.originals]
         for path, looked, reason in left_out:
             records.append(_record(inbox, inbox.last, path, looked)._replace(left_out=reason))
-        key, painted = self._keys.get(claim.id), None
+        key = self._keys.get(claim.id)
+        painted = None
         if key is not None:
             digests = frozenset(taken.digests[file.source] for file in claim.files)
             painted = Painted(key, digests, str(claim.main.source), claim.id)
@@ -171,18 +176,21 @@ def _hash(
     inbox: Inbox, scan: Scan, files: Iterable[Path], clock: Callable[[], float], step: Step
 ) -> Hashing:
     """Hash files of an inbox; one that cannot be read waits, and no other does (law 2)."""
-    effort, found, unread = Effort(step, clock), list[Hashed](), dict[Path, str]()
+    effort = Effort(step, clock)
+    hashed = list[Hashed]()
+    unread = dict[Path, str]()
     for path in files:
         try:
-            found += _hash_one(inbox, scan, path, effort)
+            hashed += _hash_one(inbox, scan, path, effort)
         except OutputError:  # the daemon stops
             raise
         except (OSError, InputError) as error:
-            if short := shortages.shortage(error):
-                raise short from error
+            shortage = shortages.shortage(error)
+            if shortage:
+                raise shortage from error
             reason = error.strerror if isinstance(error, OSError) else error
             unread[path] = f"it cannot be read: {reason}"
-    return Hashing(found, unread, effort.seconds)
+    return Hashing(hashed, unread, effort.seconds)
 
 
 def _hash_one(inbox: Inbox, scan: Scan, path: Path, step: Step) -> list[Hashed]:

@@ -52,10 +52,15 @@ class Library:
         clock: Callable[[], float],
         changed: Callable[[], object],
     ) -> None:
-        self._pairing, self.folder = settings.pairing, settings.pairing.styles
+        self._pairing = settings.pairing
+        self.folder = settings.pairing.styles
         self._is_wanted = settings.pairing.default_style is not None
-        self._limits, self._state, self._guard = settings.limits, state, guard
-        self._lanes, self._clock, self._changed = lanes, clock, changed
+        self._limits = settings.limits
+        self._state = state
+        self._guard = guard
+        self._lanes = lanes
+        self._clock = clock
+        self._changed = changed
         self._since: float | None = None
         """When the look that is under way began."""
         self._late = Styles(waits_for=f"the style library {shown(self.folder)} to answer")
@@ -80,7 +85,8 @@ class Library:
             self._lanes.do(self.folder, self._work, self._looked)
 
     def _looked(self, result: Mapping[str, Seen] | Exception) -> None:
-        before, self._since = self.styles, None
+        former = self.styles
+        self._since = None
         if not isinstance(result, Exception):
             self._last = Styles(result)
         elif isinstance(result, OSError | SettingsError):
@@ -91,20 +97,22 @@ class Library:
             )
         else:
             raise result
-        if self._last != before:
+        if self._last != former:
             self._changed()
 
     # -- in the lane
 
     def _work(self, step: Step) -> Mapping[str, Seen]:
         """Return the default styles, each of which has a copy now."""
-        pictures, used = dict[str, Seen](), set[str]()
+        pictures = dict[str, Seen]()
+        used = set[str]()
         with self._guard.checked(self._state.root, self.folder):
             atomic.make_folder(self._state.styles)
             copies = self._state.style_copies()
             for name, path in default_styles(self._pairing).items():
                 step()
-                looked, sha256 = look(path), ""
+                looked = look(path)
+                sha256 = ""
                 if looked is None:  # it has just been removed
                     continue
                 if looked.size <= self._limits.largest("style"):
@@ -118,7 +126,8 @@ class Library:
 
     def _copy(self, path: Path, looked: Look, key: str, step: Step) -> tuple[Path, str]:
         """Copy a picture; return the path of the copy, and its digest."""
-        folder, free = self._state.styles, self._limits.free_bytes
+        folder = self._state.styles
+        free = self._limits.free_bytes
         disks.check([(folder, looked.size + free)], free)
         with entries.opened(path.parent, follow=True) as source:
             sha256 = copy_whole(path.name, source, folder / key, step)

@@ -33,6 +33,7 @@ from stylewatch_daemon.files.names import (
     safe,
     safe_path,
     shown,
+    take_name,
     told_apart,
 )
 from stylewatch_daemon.settings.job import Side
@@ -153,8 +154,8 @@ def _told_of_twins(incomplete: Iterable[Pair], folders: Iterable[Path]) -> Itera
     for pair in incomplete:
         folder = pair.main.parent
         twins = names[folder.parent, folded(folder.name)]
-        also = f"; there are the folders {told_apart(twins)}" if len(twins) > 1 else ""
-        yield replace(pair, waits_for=f"{pair.waits_for}{also}")
+        remark = f"; there are the folders {told_apart(twins)}" if len(twins) > 1 else ""
+        yield replace(pair, waits_for=f"{pair.waits_for}{remark}")
 
 
 def only_ready(
@@ -166,14 +167,16 @@ def only_ready(
     or returns "". In a job's own folder any unstable file counts, because it may be another style
     of the job.
     """
-    complete, incomplete = [], list(pairing.incomplete)
+    complete = []
+    incomplete = list(pairing.incomplete)
     by_folder: defaultdict[Path | None, set[Path]] = defaultdict(set)
     for path in changing:
         by_folder[path.parent].add(path)
     for pair in pairing.complete:
         awaited = by_folder[pair.folder].union(path for path in pair.files if path in changing)
         reason = ", ".join(shown(path.name) for path in sorted(awaited))
-        if reason := f"{reason} to stop changing" if reason else waits_for(pair.files):
+        reason = f"{reason} to stop changing" if reason else waits_for(pair.files)
+        if reason:
             incomplete.append(replace(pair, waits_for=reason, changing=True))
         else:
             complete.append(pair)
@@ -191,7 +194,7 @@ def folders_of(inbox: Path, pair: Pair) -> list[Path]:
     These are that of its main file, and those above it, in which an album may begin.
     """
     folder = pair.main.parent
-    above = [each for each in folder.parents if inbox in each.parents]
+    above = [parent for parent in folder.parents if inbox in parent.parents]
     return [folder, *above]
 
 
@@ -209,7 +212,8 @@ def _concerns(pair: Pair, path: Path) -> bool:
     """Return whether a new entry may belong to a pair, or to its album."""
     if path.parent == pair.folder:
         return True
-    job, new_job = job_named(pair.main), job_named(path)
+    job = job_named(pair.main)
+    new_job = job_named(path)
     if job:
         return new_job == job
     if new_job == "":  # it is for the album, or makes a job of its folder
@@ -233,10 +237,11 @@ class _Parts:
 
     def of(self, role: str) -> tuple[Path, ...]:
         """Return the files with a role, in the order of their numbers."""
-        return tuple(path for each, _, path in sorted(self.found) if each == role)
+        return tuple(path for part_role, _, path in sorted(self.found) if part_role == role)
 
     def first(self, role: str) -> Path | None:
-        return next(iter(self.of(role)), None)
+        paths = self.of(role)
+        return paths[0] if paths else None
 
     @property
     def all_but_content(self) -> frozenset[Path]:
@@ -251,7 +256,9 @@ class _Parts:
             for role, number, path in sorted(self.found)
             if role.endswith(MASK)
         }
-        styles, init, job_file = self.of("style"), self.first("init"), self.first("job")
+        styles = self.of("style")
+        init = self.first("init")
+        job_file = self.first("job")
         return Pair(name, content, styles, init, masks, job_file, folder=folder)
 
     def mistake(self, *missing: str) -> str:
@@ -262,7 +269,8 @@ class _Parts:
             for role, number, path in self.found
             if role == _STYLE_MASK and number not in numbers
         )
-        if words := " and ".join((*missing, *without_style)):
+        words = " and ".join((*missing, *without_style))
+        if words:
             return words
         for (role, number), parts in groupby(sorted(self.found), key=itemgetter(0, 1)):
             paths = [path for _, _, path in parts]
@@ -276,7 +284,7 @@ class _Parts:
         for part in self.found:
             match = _PART.fullmatch(part[2].name)
             spelled[match["job"] if match else self.name].append(part)
-        return [_Parts(name, found) for name, found in spelled.items()]
+        return [_Parts(name, parts) for name, parts in spelled.items()]
 
 
 def _only_one(what: str, paths: Iterable[Path]) -> str:
@@ -313,9 +321,11 @@ def _classified(path: Path, files: Iterable[Path]) -> _Folder:
     """Classify the `files` of one folder by name, dropping all but parts and pictures."""
     folder = _Folder(path)
     for file in files:
-        suffix, match = _suffix(file), _PART.fullmatch(file.name)
+        suffix = _suffix(file)
+        match = _PART.fullmatch(file.name)
         if match and (match["picture"] is None or suffix not in _OTHER_SUFFIXES):
-            job, picture = match["job"], folded(match["picture"] or "job").partition("-")[0]
+            job = match["job"]
+            picture = folded(match["picture"] or "job").partition("-")[0]
             parts = folder.named.setdefault(folded(job), _Parts(job)) if job else folder.own
             role = picture + (MASK if match["mask"] else "")
             parts.found.append((role, int(match["number"] or 0), file))
@@ -353,15 +363,17 @@ def _reason_to_skip(file: Path) -> str:
     Texts and sidecar files are not pictures without any reason that the status would name.
     """
     suffix = _suffix(file)
-    if text := _SETTINGS_TEXT.fullmatch(file.name):
+    text = _SETTINGS_TEXT.fullmatch(file.name)
+    if text:
         return NO_SETTINGS.format(shown(f"{text['start']}{text['suffix'] or '.yaml'}"))
-    if copy := _COPY.fullmatch(file.name):
+    copy = _COPY.fullmatch(file.name)
+    if copy:
         *_, part = folded(copy["part"]).split(".")
-        others = {"job": "", "mask": ""}.get(part, TO_PAINT)
+        other_names = {"job": "", "mask": ""}.get(part, TO_PAINT)
         if part.startswith("style"):
-            others = f"{AS_STYLE.format(suffix)}{TO_PAINT}"
+            other_names = f"{AS_STYLE.format(suffix)}{TO_PAINT}"
         if suffix in ("yaml", "yml") if part == "job" else suffix not in _OTHER_SUFFIXES:
-            return COPY.format(shown(f"{copy['part']}{copy['suffix']}"), others)
+            return COPY.format(shown(f"{copy['part']}{copy['suffix']}"), other_names)
     return "" if suffix in CONTENT_SUFFIXES | _OTHER_SUFFIXES else UNKNOWN
 
 
@@ -378,7 +390,8 @@ class _Masks:
 
     def __init__(self, pictures: Collection[Path], masks: Collection[Path]) -> None:
         self._exact = set(map(_stem, pictures)) & set(map(_stem, masks))
-        self._pictures, self._masks = self._by_key(pictures), self._by_key(masks)
+        self._pictures = self._by_key(pictures)
+        self._masks = self._by_key(masks)
 
     def _by_key(self, paths: Iterable[Path]) -> Mapping[tuple[bool, str], list[Path]]:
         keys: defaultdict[tuple[bool, str], list[Path]] = defaultdict(list)
@@ -439,7 +452,8 @@ class _Inbox:
         is_job = self._is_job(folder.own)
         if is_job:
             yield self._own_job(folder)
-        if album := self._album_of(folder.path):
+        album = self._album_of(folder.path)
+        if album:
             yield from self._album(folder, album)
         elif folder.path == self.path:
             for picture in self._pictures(folder):
@@ -464,19 +478,19 @@ class _Inbox:
 
     def skipped_in(self, folder: _Folder) -> dict[Path, str]:
         """Return the files of a folder that belong to no pair, with the reason."""
-        own = folder.own
-        if self._is_job(own) and folder.path != self.path:
+        parts = folder.own
+        if self._is_job(parts) and folder.path != self.path:
             return dict.fromkeys((*folder.pictures, *folder.masks), BESIDE) | folder.skipped
-        has_sides = own.of("style") or own.of("content")
+        has_sides = parts.of("style") or parts.of("content")
         if has_sides or not (folder.path == self.path or self._album_of(folder.path)):
             return folder.skipped
-        return folder.skipped | dict.fromkeys(own.all_but_content, NO_JOB)
+        return folder.skipped | dict.fromkeys(parts.all_but_content, NO_JOB)
 
-    def _is_job(self, own: _Parts) -> bool:
+    def _is_job(self, parts: _Parts) -> bool:
         """Return whether a folder with these files is a single job, not an album."""
-        if own.of("content"):
+        if parts.of("content"):
             return True
-        return bool(own.of("style")) and self.side_of(own.first("job")) == "style"
+        return bool(parts.of("style")) and self.side_of(parts.first("job")) == "style"
 
     def _album_of(self, path: Path) -> _Parts | None:
         """Return the style of the album that the pictures in a folder belong to, if any."""
@@ -498,36 +512,37 @@ class _Inbox:
         """
         if self._album_around(folder.path) is None:
             return ()
-        rest = [each for each in self.below[folder.path] if self._album_of(each.path) is None]
-        clips = (clip for each in rest for clips in each.clips.values() for clip in clips)
-        return (*(picture for each in rest for picture in each.pictures), *clips)
+        rest = [inner for inner in self.below[folder.path] if self._album_of(inner.path) is None]
+        clips = (clip for inner in rest for clips in inner.clips.values() for clip in clips)
+        return (*(picture for inner in rest for picture in inner.pictures), *clips)
 
     def _waiting(self, folder: _Folder, waits_for: str) -> Pair:
         """Return all files of a folder without a job's name as an incomplete pair."""
-        own = (path for _, _, path in folder.own.found)
-        files = (*folder.pictures, *own, *folder.masks)
+        own_files = (path for _, _, path in folder.own.found)
+        files = (*folder.pictures, *own_files, *folder.masks)
         return Pair(self._name(folder), None, others=files, waits_for=waits_for)
 
-    def _jobs_called(self, named: _Parts) -> list[_Parts]:
+    def _jobs_called(self, parts: _Parts) -> list[_Parts]:
         """Return the parts of a job; of several, if each spelling of its name makes a whole job."""
-        if named.mistake() and not any(map(self._mistake, named.by_spelling())):
-            return named.by_spelling()
-        return [named]
+        if parts.mistake() and not any(map(self._mistake, parts.by_spelling())):
+            return parts.by_spelling()
+        return [parts]
 
     def _mistake(self, parts: _Parts) -> str:
         """Describe what keeps the parts from being a job."""
         only = self.side_of(parts.first("job"))
         prefix = f"{shown(parts.name)}." if parts.name else ""
         missing = [
-            what.format(prefix)
-            for side, what in (("content", CONTENT), ("style", STYLE))
+            description.format(prefix)
+            for side, description in (("content", CONTENT), ("style", STYLE))
             if not parts.of(side) and only in (None, side)
         ]
         return parts.mistake(*missing)
 
     def _job(self, name: str, parts: _Parts, folder: Path | None) -> Pair:
         """Return the pair of a job whose parts all have its name."""
-        if mistake := self._mistake(parts):
+        mistake = self._mistake(parts)
+        if mistake:
             files = tuple(path for _, _, path in sorted(parts.found))
             return Pair(name, None, others=files, waits_for=mistake)
         return parts.pair(name, parts.first("content"), folder)
@@ -535,7 +550,8 @@ class _Inbox:
     def _album(self, folder: _Folder, style: _Parts) -> Iterator[Pair]:
         """Pair each picture of a folder with the style of its album."""
         is_own = style is folder.own
-        if mistake := style.mistake():
+        mistake = style.mistake()
+        if mistake:
             if is_own or folder.pictures:
                 yield self._waiting(folder, mistake)
             return
@@ -545,7 +561,7 @@ class _Inbox:
             clips = picture.left_out
             whole = replace(pair, masks=masks, shared=style.all_but_content, left_out=clips)
             yield picture if picture.waits_for else whole
-        has_pictures = any(each.pictures for each in self.below[folder.path])
+        has_pictures = any(inner.pictures for inner in self.below[folder.path])
         if is_own and not has_pictures and not any(map(self.is_known, style.of("style"))):
             yield self._waiting(folder, PICTURES)
 
@@ -564,9 +580,8 @@ class _Inbox:
         taken: set[str] = set()
         for style, path in default.items():
             name = self._name(folder, stem, f"-{style}" if len(default) > 1 else "")
-            free = next(free for free in candidates(name) if folded(free) not in taken)
-            taken.add(folded(free))
-            yield replace(picture, name=free, styles=(path,), shared=frozenset([path]))
+            name = take_name(candidates(name), taken)
+            yield replace(picture, name=name, styles=(path,), shared=frozenset([path]))
 
     def _pictures(self, folder: _Folder) -> Iterator[Pair]:
         """Yield each picture with its mask; it waits if that is not certain."""
@@ -575,7 +590,8 @@ class _Inbox:
             clips = folder.clips.get(folded(picture.stem), ())
             pair = Pair(self._name(folder, picture.stem), picture, left_out=clips)
             masks = masked.masks_of(picture)
-            if mistake := masked.mistake(picture):
+            mistake = masked.mistake(picture)
+            if mistake:
                 yield replace(pair, others=tuple(masks), waits_for=mistake)
             else:
                 yield replace(pair, masks={CONTENT_MASK: masks[0]} if masks else {})

@@ -67,8 +67,8 @@ class Listing:
     def new_in(self, folder: Path, names: Iterable[str]) -> list[Path]:
         """Return the entries of a folder, listed again, that were not there and are not ignored."""
         paths = [folder / name for name in names if not self.ignored.covers(name)]
-        known = (self.files, self.skipped, self.folders)
-        return [path for path in paths if not any(path in each for each in known)]
+        listed = (self.files, self.skipped, self.folders)
+        return [path for path in paths if not any(path in paths_there for paths_there in listed)]
 
 
 def scan(
@@ -109,7 +109,9 @@ class _Walk:
         self.unread: list[Path] = []
         self.waiting: list[tuple[Path, Identity, int]] = []
         """Folders that are not listed yet, with their identity and depth."""
-        self._ignored, self._apart, self._step = ignored, apart, step
+        self._ignored = ignored
+        self._apart = apart
+        self._step = step
         self.held: dict[str, list[Path]] = {}
         self._ledger_id = ledger_id
         self._own = re.compile(re.escape(f"{HELD}-{ledger_id}-") + r"(?P<job>[^-]+-[^-]+)-.+", re.S)
@@ -128,7 +130,8 @@ class _Walk:
 
     def list_folder(self, folder: Path, folder_identity: Identity, depth: int) -> None:
         """List `folder`, unless it must be skipped."""
-        if reason := self._reason_to_skip(folder, folder_identity, depth):
+        reason = self._reason_to_skip(folder, folder_identity, depth)
+        if reason:
             self.skipped[folder] = reason
             return
         try:
@@ -148,10 +151,11 @@ class _Walk:
 
     def _note(self, path: Path, depth: int) -> None:
         """Note an ignored entry of a folder at `depth`, if the status names it."""
-        if note := self._ignored.note(path.name):
+        note = self._ignored.note(path.name)
+        if note:
             self.skipped[path] = note
-        elif own := self._own.match(path.name):
-            self.held.setdefault(own["job"], []).append(path)
+        elif match := self._own.match(path.name):
+            self.held.setdefault(match["job"], []).append(path)
         elif path.name.startswith(f"{HELD}-"):
             self.skipped[path] = _HELD_BY_OTHERS
         elif path.name == HELD and not depth:
@@ -191,7 +195,8 @@ class _Walk:
 
     def _cannot_read(self, path: Path, error: OSError) -> None:
         """Record that a path is skipped; raise ShortageError if a shortage hides existing files."""
-        if (shortage := shortages.shortage(error)) is not None:
+        shortage = shortages.shortage(error)
+        if shortage is not None:
             raise shortage from error
         self.skipped[path] = f"not readable: {error.strerror}"
         self.unread.append(path)
@@ -208,7 +213,9 @@ class Stability:
     """
 
     def __init__(self, clock: Callable[[], float], quiet_s: float, truncated_s: float) -> None:
-        self._clock, self._quiet_s, self._truncated_s = clock, quiet_s, truncated_s
+        self._clock = clock
+        self._quiet_s = quiet_s
+        self._truncated_s = truncated_s
         self._seen: dict[Path, tuple[Look, float]] = {}
         """The files of the last scan, with the time at which a scan first saw this look."""
         self._unfinished: dict[Path, bool] = {}
@@ -222,11 +229,13 @@ class Stability:
         Missing files are forgotten: if they come back, they are new. Unfinished files that have
         changed, or that no program has open for writing any more, are no longer waited for.
         """
-        now, before, stable = self._clock(), self._seen, set[Path]()
+        now = self._clock()
+        former = self._seen
+        stable = set[Path]()
         self._seen = {}
         for path, look in files.items():
-            known, since = before.get(path, (None, now))
-            if known != look:
+            former_look, since = former.get(path, (None, now))
+            if former_look != look:
                 since = now
                 self._unfinished.pop(path, None)
             elif now - since >= self._quiet_s:
@@ -270,5 +279,5 @@ class Stability:
         return path in self._seen and self._seen[path][0].size == 0
 
     def _has_lasted(self, path: Path) -> bool:
-        known = self._seen.get(path)
-        return known is not None and self._clock() - known[1] >= self._truncated_s
+        sighting = self._seen.get(path)
+        return sighting is not None and self._clock() - sighting[1] >= self._truncated_s

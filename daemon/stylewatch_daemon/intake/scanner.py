@@ -63,7 +63,10 @@ class Scan:
         """Return what identifies the disk of a file in the inbox."""
         if not self.inner:
             return self.disk
-        return next((self.inner[each] for each in path.parents if each in self.inner), self.disk)
+        for folder in path.parents:
+            if folder in self.inner:
+                return self.inner[folder]
+        return self.disk
 
 
 @dataclass(frozen=True)
@@ -97,12 +100,17 @@ class Scanner:
         clock: Callable[[], float],
         order: Order,
     ) -> None:
-        self._library, self._styles = library, Styles()
+        self._library = library
+        self._styles = Styles()
         self._outside: Mapping[Path, Seen] = {}
         """The default styles, which are not in the inbox, by path."""
-        self._own, self._path, self._settings = own, own.path, settings
-        self._guard, self._clock = guard, clock
-        self._remembered, self._ledger_id = remembered, ledger_id
+        self._own = own
+        self._path = own.path
+        self._settings = settings
+        self._guard = guard
+        self._clock = clock
+        self._remembered = remembered
+        self._ledger_id = ledger_id
         watch = settings.watch
         self._stability = Stability(clock, watch.quiet_s, watch.truncated_s)
         self._files: Mapping[Path, Look] = {}
@@ -136,15 +144,18 @@ class Scanner:
         disk, inner = self._last_disks = self._marked_disks()
         mounts = disks.mounts_of(self._path)
         self._disk_of = Scan(disk=disk, inner=inner).disk_of
-        watch, self._trouble = self._settings.watch, {}
+        watch = self._settings.watch
+        self._trouble = {}
         self._styles = self._library.styles
         self._outside = {Path(seen.path): seen for seen in self._styles.pictures.values()}
         if self._styles.trouble:
             self._trouble[f"the style library {shown(self._library.folder)}"] = self._styles.trouble
-        others = apart(self._settings, self._own, self._guard)
-        listing = scan(self._path, watch.ignore, others, effort, self._ledger_id)
+        separate = apart(self._settings, self._own, self._guard)
+        listing = scan(self._path, watch.ignore, separate, effort, self._ledger_id)
         self._local_time = disks.stores_local_time(self._path, disks.table())
-        before, self._files, self._listing = self._files, listing.files, listing
+        former_files = self._files
+        self._files = listing.files
+        self._listing = listing
         stable = self._stability.update(listing.files, self._is_open)
         memory = self._remembered()
         holds = entries.is_own_folder(self._path / HELD)
@@ -154,11 +165,11 @@ class Scanner:
         if (disks.disk_of(self._path), disks.disks_in(self._path)) != (disk, inner):
             raise OutputError(f"another disk has taken the place of {self._path} at this moment")
         absent, gone = self._came_and_went(memory, listing, mounts)
-        found = self._pairs_of(listing, stable, memory)
+        result = self._pairs_of(listing, stable, memory)
         effort()
         return replace(
-            found,
-            unknown=tuple(sorted(found.unknown, key=lambda path: path in before)),
+            result,
+            unknown=tuple(sorted(result.unknown, key=lambda path: path in former_files)),
             absent=absent,
             disk=disk,
             inner=inner,
@@ -174,16 +185,17 @@ class Scanner:
 
         Where files may be known or held, a disk is marked unless it is or cannot be.
         """
-        found = disks.disk_of(self._path), disks.disks_in(self._path)
-        if found != self._marked:
-            state, is_kept = disks.mount_root(self._settings.state.path), self._own.after == "keep"
+        identities = disks.disk_of(self._path), disks.disks_in(self._path)
+        if identities != self._marked:
+            state = disks.mount_root(self._settings.state.path)
+            is_kept = self._own.after == "keep"
             marked = []
             if is_kept or disks.mount_root(self._path) != state:
                 marked.append(disks.mark(self._path, self._guard))
-            marked += (disks.attempt_mark(each, self._guard) for each in found[1])
-            found = disks.disk_of(self._path), disks.disks_in(self._path)
-            self._marked = found if all(marked) else None
-        return found
+            marked += (disks.attempt_mark(folder, self._guard) for folder in identities[1])
+            identities = disks.disk_of(self._path), disks.disks_in(self._path)
+            self._marked = identities if all(marked) else None
+        return identities
 
     def _pairs_of(self, listing: Listing, stable: frozenset[Path], memory: Memory) -> Scan:
         """Pair the files of a listing, and judge the pairs."""
@@ -193,19 +205,21 @@ class Scanner:
             for (path, seen), side in self._sides.items()
             if path is None or files.get(path) == seen
         }
-        known = {path: self._record(memory, path, looked) for path, looked in files.items()}
-        left_out = {path: seen.left_out for path, seen in known.items() if seen and seen.left_out}
+        records = {path: self._record(memory, path, looked) for path, looked in files.items()}
+        left_out = {path: seen.left_out for path, seen in records.items() if seen and seen.left_out}
         pairing = pair(
             self._path,
             [path for path in files if path not in left_out],
             {name: Path(seen.path) for name, seen in self._styles.pictures.items()},
             self._side_of,
-            lambda path: known.get(path) is not None,
+            lambda path: records.get(path) is not None,
             self._styles.waits_for,
         )
         ready = only_ready(pairing, files.keys() - stable, self._stability.waits_for)
-        pending, incomplete = list[Pair](), list(ready.incomplete)
-        equal, unknown = dict[Path, str](), list[Path]()
+        pending = list[Pair]()
+        incomplete = list(ready.incomplete)
+        equal = dict[Path, str]()
+        unknown = list[Path]()
         for complete in ready.complete:
             unread = [
                 path for path in listing.unread if path.parent in folders_of(self._path, complete)
@@ -222,9 +236,10 @@ class Scanner:
             else:
                 pending.append(complete)
         skipped = {**listing.skipped, **ready.skipped, **left_out}
-        if reason := listing.skipped.get(self._path):
+        reason = listing.skipped.get(self._path)
+        if reason:
             self._trouble[shown(self._path)] = f"the inbox is skipped: {reason}"
-        groups = (tuple(group) for _, group in groupby(pending, lambda each: each.main))
+        groups = (tuple(group) for _, group in groupby(pending, lambda member: member.main))
         return Scan(
             files,
             pending=tuple(groups),
@@ -250,9 +265,9 @@ class Scanner:
             return False
         looks = self._looks_of(pair)
         records = {path: self._record(memory, path, looks[path]) for path in pair.files}
-        own = [path for path in pair.files if path not in pair.shared]
+        own_files = [path for path in pair.files if path not in pair.shared]
         sizes = {path: looked.size for path, looked in looks.items()}
-        judgment = memory.judge(pair.name, pair.roles, own, sizes, records)
+        judgment = memory.judge(pair.name, pair.roles, own_files, sizes, records)
         if judgment.verdict is Verdict.UNKNOWN:
             if self._too_large(pair):  # nobody hashes a sparse file of terabytes (law 11)
                 return False
@@ -266,8 +281,8 @@ class Scanner:
         looks = {}
         for path in (*pair.files, *pair.left_out):
             outside = self._outside.get(path)
-            found = self._files.get(path) if outside is None else outside.look
-            looks[path] = found or Look(-1, 0)  # it is gone, as the claim will find
+            file_look = self._files.get(path) if outside is None else outside.look
+            looks[path] = file_look or Look(-1, 0)  # it is gone, as the claim will find
         return looks
 
     def _came_and_went(
@@ -276,27 +291,29 @@ class Scanner:
         """Return which files of the inbox were absent before, and the news of records (law 3)."""
         if self._own.after != "keep":
             return {}, ()
-        here = str(self._path)
-        records = [record for record in memory.seen.values() if record.inbox == here]
+        inbox = str(self._path)
+        records = [record for record in memory.seen.values() if record.inbox == inbox]
         absent, gone = self._absences.update(listing, self._certain_disks(), mounts, records)
         return absent, (*gone, *self._recognized(memory, records))
 
     def _certain_disks(self) -> Callable[[Path], str]:
         """Return a function that identifies the disk of a file, for `Absences`."""
-        mounts, (root, inner) = disks.table(), self._last_disks
+        mounts = disks.table()
+        (root, inner) = self._last_disks
 
         def certain(folder: Path, disk: str) -> str:
             is_certain = disks.tells_exchanges(disk) and disks.shows_all(folder, mounts)
             return disk if is_certain else ""
 
-        known = {folder: certain(folder, disk) for folder, disk in inner.items()}
-        return Scan(disk=certain(self._path, root), inner=known).disk_of
+        certain_disks = {folder: certain(folder, disk) for folder, disk in inner.items()}
+        return Scan(disk=certain(self._path, root), inner=certain_disks).disk_of
 
     def _recognized(self, memory: Memory, records: Sequence[Seen]) -> Iterator[Seen]:
         """Yield the records of version 1 whose files are there, with the disk that they are on."""
         for record in records:
             path = Path(record.path)
-            disk, looked = self._disk_of(path), self._files.get(path)
+            disk = self._disk_of(path)
+            looked = self._files.get(path)
             if record.disk or looked is None or (disk, record.path) in memory.seen:
                 continue
             if memory.of("", path, looked, local_time=self._local_time) is not None:
@@ -304,9 +321,11 @@ class Scanner:
 
     def _too_large(self, pair: Pair) -> str:
         """Describe the files that must be smaller, because a copy could fill a disk."""
-        excesses, looks = [], self._looks_of(pair)
+        excesses = []
+        looks = self._looks_of(pair)
         for role, path in pair.roles:
-            size, limit = looks[path].size, self._settings.limits.largest(role)
+            size = looks[path].size
+            limit = self._settings.limits.largest(role)
             if size > limit:
                 key = " (limits.max_bytes)" if role == "content" else ""
                 excesses.append(
@@ -331,11 +350,12 @@ class Scanner:
         with folder_of(self._path, job_file) as folder:
             return only_side(self._settings, job_file, folder)
 
-    def _not_read(self, what: str, error: OSError) -> None:
+    def _not_read(self, place: str, error: OSError) -> None:
         """Record why something cannot be read; raises ShortageError if the machine is the cause."""
-        if (shortage := shortages.shortage(error)) is not None:
+        shortage = shortages.shortage(error)
+        if shortage is not None:
             raise shortage from error
-        self._trouble[what] = shortages.in_words(error)
+        self._trouble[place] = shortages.in_words(error)
 
     # -- the last look before a claim
 
@@ -349,12 +369,14 @@ class Scanner:
                 f"no file can be taken out of {self._path}, which cannot be written: let the "
                 "daemon's user write there, or set `after: keep` for this inbox"
             )
-        ready, incomplete, is_stale = list[Group](), list[Pair](), False
+        ready = list[Group]()
+        incomplete = list[Pair]()
+        is_stale = False
         looks: dict[Path, Look] = {}
-        new: dict[Path, list[Path]] = {}
+        entries_of: dict[Path, list[Path]] = {}
         for group in groups:
             step()
-            is_current, waits_for = self._look_at(group[0], new)
+            is_current, waits_for = self._look_at(group[0], entries_of)
             if not is_current:
                 is_stale = True
             elif denied := self._denied(group[0]):
@@ -363,32 +385,32 @@ class Scanner:
                 incomplete += [replace(pair, waits_for=waits_for, changing=True) for pair in group]
             else:
                 ready.append(group)
-                for each in group:
-                    looks |= self._looks_of(each)
+                for pair in group:
+                    looks |= self._looks_of(pair)
         return Checked(tuple(ready), tuple(incomplete), looks, is_stale)
 
-    def _look_at(self, pair: Pair, new: dict[Path, list[Path]]) -> tuple[bool, str]:
+    def _look_at(self, pair: Pair, entries_of: dict[Path, list[Path]]) -> tuple[bool, str]:
         """Return whether a pair is as in the last scan, and what it still waits for.
 
         Of what cannot be read nothing is known: its pair waits, and no other (law 2).
         """
         try:
             with shortages.translated("it was tried"):
-                if not self._is_current(pair, new):
+                if not self._is_current(pair, entries_of):
                     return False, ""
                 return True, self._awaited(pair)
         except (OutputError, InputError) as error:
             return True, f"its files to be readable ({error})"
 
-    def _is_current(self, pair: Pair, new: dict[Path, list[Path]]) -> bool:
-        """Return whether a pair still is as in the last scan; `new` caches entries by folder."""
+    def _is_current(self, pair: Pair, entries_of: dict[Path, list[Path]]) -> bool:
+        """Return whether a pair still is as in the last scan; `entries_of` is a cache by folder."""
         if any(look(path) != self._files[path] for path in pair.files if path in self._files):
             return False
         for folder in folders_of(self._path, pair):
-            if folder not in new:
+            if folder not in entries_of:
                 names = entries.names(folder)
-                new[folder] = self._listing.new_in(folder, names)
-            if not still_holds(pair, new[folder]):
+                entries_of[folder] = self._listing.new_in(folder, names)
+            if not still_holds(pair, entries_of[folder]):
                 return False
         return True
 
@@ -397,9 +419,9 @@ class Scanner:
         for path in pair.files:
             if path not in self._files or self._stability.gave_up(path):
                 continue
-            found = unfinished(self._path, path)
-            if found == "open" or (found and path != pair.job_file):
-                self._stability.add(path, self._files[path], is_open=found == "open")
+            state = unfinished(self._path, path)
+            if state == "open" or (state and path != pair.job_file):
+                self._stability.add(path, self._files[path], is_open=state == "open")
         return self._stability.waits_for(pair.files)
 
     def _denied(self, pair: Pair) -> str:

@@ -91,9 +91,11 @@ class _Excerpts:
     """Small parts of an opened file of `size` bytes; methods raise _UnknownError beyond WORK."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self.size = file, file.seek(0, SEEK_END)
+        self._file = file
+        self.size = file.seek(0, SEEK_END)
         self._work = 0
-        self._start, self._block = 0, b""
+        self._start = 0
+        self._block = b""
 
     def up_to(self, length: int, at: int) -> bytes:
         """Return the bytes at a position, fewer at the end of the file."""
@@ -104,7 +106,8 @@ class _Excerpts:
             self._work += BLOCK_WORK * (1 + length // BLOCK)
             self._file.seek(at)
             self._block = self._file.read(max(length, BLOCK))
-            self._start, skipped = at, 0
+            self._start = at
+            skipped = 0
         if self._work > WORK:
             raise _UnknownError
         return self._block[skipped : skipped + length]
@@ -191,7 +194,8 @@ def _end_of_boxes(file: _Excerpts) -> int:
 
     Many programs write the index of a film last.
     """
-    at, kinds = 0, set[bytes]()
+    at = 0
+    kinds = set[bytes]()
     while at < file.size:
         head = file.exactly(8, at)
         kinds.add(head[4:])
@@ -210,7 +214,8 @@ def _end_of_boxes(file: _Excerpts) -> int:
 
 def _end_of_matroska(file: _Excerpts) -> int:
     """Return the end of the first segment, which holds everything but the head of the file."""
-    at, kind = 0, b""
+    at = 0
+    kind = b""
     while kind != SEGMENT_ID:
         kind = file.exactly(len(SEGMENT_ID), at)
         at += 9 - file.byte(at).bit_length()
@@ -247,7 +252,8 @@ def _gif_table(flags: int) -> int:
 def _end_of_bmp(file: _Excerpts) -> int:
     """Return the stated or the computed length, as some programs state none or too little."""
     stated, pixels, head = file.numbers("<I4xII", at=2)
-    packing, length = 0, 0
+    packing = 0
+    length = 0
     match head:
         case 12:
             width, height, _, bits = file.numbers("<4H", at=18)
@@ -263,7 +269,9 @@ def _end_of_bmp(file: _Excerpts) -> int:
 def _end_of_pnm(file: _Excerpts) -> int:
     """Return the length by width, height and the largest value, or find the last of its digits."""
     start = file.up_to(BLOCK, at=0)
-    kind, at, words = start[1:2], 2, list[bytes]()
+    kind = start[1:2]
+    at = 2
+    words = list[bytes]()
     while len(words) < (2 if kind in b"14" else 3):
         word = PNM_WORD.match(start, at)
         if word is None:
@@ -271,7 +279,9 @@ def _end_of_pnm(file: _Excerpts) -> int:
         words.append(word[1])
         at = word.end()
     try:
-        width, height, most = int(words[0]), int(words[1]), float(words[-1])
+        width = int(words[0])
+        height = int(words[1])
+        most = float(words[-1])
     except ValueError as error:
         raise _UnknownError from error
     at += 1  # one blank
@@ -303,7 +313,9 @@ def _end_of_tiff(file: _Excerpts) -> int:
     """
     order = "<" if file.byte(0) == ord("I") else ">"
     tiff = _Tiff(file, order, is_big=file.numbers(f"{order}H", at=2) == (43,))
-    end, waiting, done = 0, [tiff.number_at(8 if tiff.is_big else 4)], {0}
+    end = 0
+    waiting = [tiff.number_at(8 if tiff.is_big else 4)]
+    done = {0}
     if waiting == [0]:  # it is written last
         raise EOFError
     while waiting and end <= file.size:
@@ -343,7 +355,8 @@ class _Tiff:
         wide = 8 if self.is_big else 4
         (count,) = self.file.numbers(self.order + ("Q" if self.is_big else "H"), at)
         at += 8 if self.is_big else 2
-        end, lists = at, dict[int, Sequence[int]]()
+        end = at
+        lists = dict[int, Sequence[int]]()
         if count == 0:
             raise EOFError
         if count > MAX_TAGS:  # this is something else

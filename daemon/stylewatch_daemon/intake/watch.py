@@ -49,7 +49,8 @@ class Watch:
     """
 
     def __init__(self, wake: Callable[[], object], enabled: Events) -> None:
-        self._wake, self._enabled = wake, enabled
+        self._wake = wake
+        self._enabled = enabled
         self._watched: dict[Path, _Watched] = {}
         self._scans_without = Counter[Path]()
         self._logged: set[str] = set()
@@ -62,7 +63,8 @@ class Watch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended, folders = True, list(self._watched)
+        self._ended = True
+        folders = list(self._watched)
         ends = [partial(self._end, folder) for folder in folders]
         threads = [Thread(target=end, name="end of file events", daemon=True) for end in ends]
         for thread in threads:
@@ -141,7 +143,8 @@ class _Watched:
             events.FileMovedEvent, events.DirCreatedEvent, events.DirDeletedEvent,
             events.DirMovedEvent,
         ]  # fmt: skip
-        self.identity, self._came = identity, False
+        self.identity = identity
+        self._came = False
         self._modified_ns: int | None = None
         """Time of the folder's last change at the last check."""
         self._late_since: float | None = None
@@ -171,7 +174,8 @@ class _Watched:
         is_changed = self._modified_ns not in (None, status.st_mtime_ns)
         self._modified_ns = status.st_mtime_ns
         if self._came:
-            self._came, self._late_since = False, None
+            self._came = False
+            self._late_since = None
         elif is_changed and self._late_since is None:
             self._late_since = time.monotonic()
         return self._late_since is not None and time.monotonic() - self._late_since >= LATE_S

@@ -82,9 +82,13 @@ class Attempts:
         stopping: Callable[[], bool],
         may_begin: Callable[[], bool],
     ) -> None:
-        self._jobs, self._executor = jobs, executor
-        self._stopping, self._may_begin = stopping, may_begin
-        self._state, self._ledger, self._reporter = jobs.state, jobs.ledger, jobs.reporter
+        self._jobs = jobs
+        self._executor = executor
+        self._stopping = stopping
+        self._may_begin = may_begin
+        self._state = jobs.state
+        self._ledger = jobs.ledger
+        self._reporter = jobs.reporter
         jobs.handlers |= {
             Effect.ORDER: self._order,
             Effect.ASK_WORKER: self._ask,
@@ -125,7 +129,8 @@ class Attempts:
 
     def _awaited(self) -> int:
         """Return the number of jobs that were overtaken and are prepared now."""
-        silent, lives = self._jobs.lanes.silent(), self._jobs.live.items()
+        silent = self._jobs.lanes.silent()
+        lives = self._jobs.live.items()
         awaited = (job_id for job_id, live in lives
                    if live.is_overtaken and live.doing.activity is Activity.PREPARING)  # fmt: skip
         jobs = map(self._ledger.get, awaited)
@@ -140,7 +145,8 @@ class Attempts:
         """
         self._jobs.took_turn(job)
         try:
-            claim, earlier = self._jobs.claim_of(job), self._ledger.attempts(job.id)
+            claim = self._jobs.claim_of(job)
+            earlier = self._ledger.attempts(job.id)
             settings, recipe = self._settings_of(job, earlier)
             if (job.priority, job.needs) != (settings.priority, settings.needs):
                 self._jobs.waits.release(job.id)  # what it needs now may be an obstacle
@@ -148,16 +154,17 @@ class Attempts:
                 return
             self._jobs.turn(job.id, Doing(Activity.PREPARING))
             self._jobs.waits.take(job.id, Obstacle(Kind.OUTBOX, job.outbox))
-            wanted = self._wanted_place(job, settings)
+            place = self._wanted_place(job, settings)
         except Exception as error:
             self._cannot_begin(job, error)
             return
-        root, reserved = Path(job.outbox), self._jobs.reserved(job.outbox)
+        root = Path(job.outbox)
+        reserved = self._jobs.reserved(job.outbox)
         limits = self._jobs.settings.limits
 
         def work(step: Step) -> tuple[str, str]:
             guard = self._jobs.mount_guard
-            with guard.checked(root, inner=[job.place or wanted], disk=job.disk):
+            with guard.checked(root, inner=[job.place or place], disk=job.disk):
                 outbox = Outbox(root, reserved)
                 outbox.probe()
                 disks.check([(root, claim.archived), (self._state.root, 0)], limits.free_bytes)
@@ -166,7 +173,7 @@ class Attempts:
                 # The stages that a checkpoint refers to are not in a new folder; whether it is new
                 # is forgotten once it is recorded.
                 self._forget_checkpoints(job.id, AttemptFiles(outbox, job.id))
-                return outbox.choose(wanted), job.disk or disks.marked(root, guard)
+                return outbox.choose(place), job.disk or disks.marked(root, guard)
 
         self._jobs.lanes.do(root, work, partial(self._prepared, job, settings, recipe, earlier))
 
@@ -247,14 +254,14 @@ class Attempts:
 
         Before it began, they are those that it has now.
         """
-        service, guard = self._jobs.settings, self._jobs.mount_guard
+        service = self._jobs.settings
+        guard = self._jobs.mount_guard
         if job.settings is not None and any(attempt.device for attempt in earlier):
             with suppress(ValidationError):  # otherwise an earlier version wrote them
                 begun = JobFile.model_validate_json(json.dumps(job.settings))
                 with recipes_at_hand(service, guard):
                     return begun, self._recipe_of_begun(begun)
-        job_file = next(iter(self._paths(job, "job")), None)
-        return resolve(service, job_file, guard, is_retry=bool(job.retry_of))
+        return resolve(service, self._path(job, "job"), guard, is_retry=bool(job.retry_of))
 
     def _recipe_of_begun(self, settings: JobSettings) -> Recipe:
         """Return the recipe of a job that has begun, and so could be used then.
@@ -267,9 +274,15 @@ class Attempts:
             left_out = "; ".join((str(error), *installed.left_out()))
             raise UnavailableError(f"{left_out}: the job waits until they can be used") from error
 
+    def _path(self, job: Job, role: str) -> Path | None:
+        """Return the claimed file with a role that only one has, if there is one."""
+        paths = self._paths(job, role)
+        return paths[0] if paths else None
+
     def _paths(self, job: Job, role: str) -> list[Path]:
         """Return the claimed files with a role."""
-        files, folder = self._jobs.claim_of(job).files, self._state.files(job.id)
+        files = self._jobs.claim_of(job).files
+        folder = self._state.files(job.id)
         return [folder / file.name for file in files if file.role == role]
 
     def _wanted_place(self, job: Job, settings: JobSettings) -> str:
@@ -288,7 +301,7 @@ class Attempts:
             return
         self._jobs.begin(job, Effect.ORDER)
         worker.title = job.title
-        wanted = self._wanted_place(job, worker.settings)
+        place = self._wanted_place(job, worker.settings)
         limit = self._jobs.settings.limits.attempts
         may_resume = lifecycle.may_resume(job, worker.earlier, limit)
 
@@ -298,33 +311,35 @@ class Attempts:
                 if not worker.is_new:
                     worker.outbox.reopen(worker.title)
                 elif not worker.outbox.make(worker.title):
-                    return worker.outbox.choose(wanted)
+                    return worker.outbox.choose(place)
                 checkpoint = self._take_over(worker, may_resume=may_resume)
                 return checkpoint, worker.outbox.staging(worker.files.place)
 
         self._in_lane(worker, work, partial(self._ordered, job, worker))
 
-    def _ordered(self, job: Job, worker: Worker, made: tuple[Path, Path] | str) -> None:
+    def _ordered(self, job: Job, worker: Worker, result: tuple[Path, Path] | str) -> None:
         if worker.obstacle is not None:
             self._blocked(job, worker.obstacle)
             return
-        if isinstance(made, str):  # someone else has created its folder: record another one first
-            self._jobs.post(job.id, lifecycle.Placed(made))
+        if isinstance(result, str):  # someone else has created its folder: record another one first
+            self._jobs.post(job.id, lifecycle.Placed(result))
             return
         try:
-            order = self._order_of(job, worker, *made)
+            order = self._order_of(job, worker, *result)
             ticket = f"{job.id}#{worker.number} of {worker.attempt.started}"
             self._executor.submit(ticket, order)
             worker.ticket = ticket
         except OSError as error:
             self._blocked(job, error)
             return
-        if (known := self._ledger.get(job.id)) is not None:
-            self._ask(known, None)
+        latest = self._ledger.get(job.id)
+        if latest is not None:
+            self._ask(latest, None)
 
     def _on_disk_of(self, worker: Worker) -> AbstractContextManager[None]:
         """Check around a block that the outbox is on the disk with the files of a worker."""
-        guard, root = self._jobs.mount_guard, worker.outbox.root
+        guard = self._jobs.mount_guard
+        root = worker.outbox.root
         return guard.checked(root, inner=[worker.title], disk=worker.disk)
 
     def _in_lane(
@@ -357,14 +372,15 @@ class Attempts:
         self._jobs.lanes.do(worker.outbox.root, work, call)
 
     def _order_of(self, job: Job, worker: Worker, checkpoint: Path, folder: Path) -> Order:
-        service, settings = self._jobs.settings, worker.settings
+        service = self._jobs.settings
+        settings = worker.settings
         roles = {file.role for file in self._jobs.claim_of(job).files}
         return Order(
             name=worker.title,
             settings=settings,
-            content=next(iter(self._paths(job, "content")), None),
+            content=self._path(job, "content"),
             styles=tuple(self._paths(job, "style")),
-            init=next(iter(self._paths(job, "init")), None),
+            init=self._path(job, "init"),
             masks={role: self._paths(job, role)[0] for role in roles if role.endswith(MASK)},
             # by its folder, because settings may change in the meantime
             final=fill_file(settings.final, self._fields(job, settings)),
@@ -410,7 +426,8 @@ class Attempts:
 
     def _drop(self, job: Job, event: object) -> None:
         """Give up the attempt of a job that has failed."""
-        if (worker := self._jobs.known(job.id).worker) is not None:
+        worker = self._jobs.known(job.id).worker
+        if worker is not None:
             if worker.ticket:
                 self._executor.drop(worker.ticket)
             self._end(job.id, None, Cause.BUG, job.reason)
@@ -429,10 +446,10 @@ class Attempts:
             elif worker.wanted not in but:
                 self._pass_on(worker, AttemptRequest.STOP)
 
-    def _pass_on(self, worker: Worker, wanted: AttemptRequest) -> None:
-        if worker.ticket and wanted is not worker.wanted:
-            worker.wanted = wanted
-            self._executor.ask(worker.ticket, wanted)
+    def _pass_on(self, worker: Worker, request: AttemptRequest) -> None:
+        if worker.ticket and request is not worker.wanted:
+            worker.wanted = request
+            self._executor.ask(worker.ticket, request)
             self._jobs.look_at(worker.outbox.root)  # if it is silent, the worker waits for it
 
     def follow(self) -> None:
@@ -455,13 +472,19 @@ class Attempts:
         elif worker.obstacle is not None:
             return
         elif isinstance(event, Progress):
-            worker.step, worker.steps, worker.loss = event.step, event.steps, event.loss
-            worker.size, worker.unit = event.size, event.unit
+            worker.step = event.step
+            worker.steps = event.steps
+            worker.loss = event.loss
+            worker.size = event.size
+            worker.unit = event.unit
             worker.seconds_left = worker.eta.left(event) if worker.eta else None
             self._reporter.progress(shown(worker.title), event)
         elif isinstance(event, Started):
-            worker.eta, worker.device = EtaEstimator(event), event.device
-            worker.step, worker.steps, worker.loss = event.step, event.steps, None
+            worker.eta = EtaEstimator(event)
+            worker.device = event.device
+            worker.step = event.step
+            worker.steps = event.steps
+            worker.loss = None
             worker.attempt = replace(
                 worker.attempt, backend=event.backend, device=event.device, step=event.step
             )
@@ -506,7 +529,9 @@ class Attempts:
         assert isinstance(event, lifecycle.Staged)
         if worker is None:
             return
-        staged_at, path, is_first = worker.files.place, event.path, event.is_first
+        staged_at = worker.files.place
+        path = event.path
+        is_first = event.is_first
 
         def work(step: Step) -> Path | None:
             if worker.obstacle is not None:
@@ -613,7 +638,8 @@ class Attempts:
     def _closed(self, job_id: str, how: End | Cause, reason: str) -> Also:
         """Drop the worker of a job; return a function that records how its attempt ended."""
         live = self._jobs.known(job_id)
-        worker, live.worker = live.worker, None
+        worker = live.worker
+        live.worker = None
         assert worker is not None
         self._jobs.turn(job_id, Doing())
         self._jobs.waits.release(job_id)

@@ -10,7 +10,7 @@ from typing import Any
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.lanes import Step
-from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile
+from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile, final_of
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs.jobs import Jobs
@@ -46,7 +46,9 @@ class Endings:
     """Publisher of the ends of `jobs`."""
 
     def __init__(self, jobs: Jobs, release: Release, wall_clock: WallClock) -> None:
-        self._jobs, self._lanes, self._release = jobs, jobs.lanes, release
+        self._jobs = jobs
+        self._lanes = jobs.lanes
+        self._release = release
         self._wall_clock = wall_clock
         self.ended: Counter[End] = Counter()
         """Number of jobs that have ended in each way."""
@@ -70,7 +72,8 @@ class Endings:
 
         Where that fails, the next call repeats it.
         """
-        unswept, self._unswept = self._unswept, []
+        unswept = self._unswept
+        self._unswept = []
         for outbox in unswept:
             self._lanes.do(outbox, partial(self._sweep, outbox), partial(self._swept, outbox))
 
@@ -129,7 +132,8 @@ class Endings:
         if is_refusal and job.refused_as is None:
             self._choose_folder(job)
             return
-        claim, listed = jobs.claim_to_publish(job), tuple(jobs.ledger.files(job.id))
+        claim = jobs.claim_to_publish(job)
+        listed = tuple(jobs.ledger.files(job.id))
         has_receipt = f"{job.title}/{RECEIPT}" in {file.path for file in listed}
         if has_receipt and not is_refusal:
             self._publish_receipt(Ending(job, claim, jobs.state.files(job.id), listed), event)
@@ -137,25 +141,27 @@ class Endings:
         folder = jobs.state.files(job.id)
         with jobs.mount_guard.checked(jobs.state.root):  # else what is missing is unknown (law 2)
             names = jobs.state.input_names(job.id)
-        there = tuple(file for file in claim.files if file.name in names)
-        what = Ending(job, replace(claim, files=there), inputs=folder, listed=listed)
+        files = tuple(file for file in claim.files if file.name in names)
+        end = Ending(job, replace(claim, files=files), inputs=folder, listed=listed)
         publish = ending.publish_refusal if is_refusal else ending.publish_output
 
         def work(step: Step) -> Output | None:
             place = job.refused_as if is_refusal else job.place
             folders = claim.outbox, jobs.state.root
             with jobs.mount_guard.checked(*folders, inner=[place], disk=job.disk):
-                return publish(what, step)
+                return publish(end, step)
 
         self._do(job, Effect.PUBLISH_END, claim.outbox, work, partial(self._published, job))
 
-    def _publish_receipt(self, what: Ending, event: object) -> None:
+    def _publish_receipt(self, end: Ending, event: object) -> None:
         """Publish the receipt, which the ledger lists; then link the final picture."""
-        jobs, job, outbox = self._jobs, what.job, what.claim.outbox
+        jobs = self._jobs
+        job = end.job
+        outbox = end.claim.outbox
 
         def work(step: Step) -> bool:
             with jobs.mount_guard.checked(outbox, inner=[job.place], disk=job.disk):
-                return ending.publish_receipt(what, step)
+                return ending.publish_receipt(end, step)
 
         def done(is_published: bool) -> None:
             if is_published:
@@ -167,7 +173,8 @@ class Endings:
 
     def _choose_folder(self, job: Job) -> None:
         """Choose the folder in the outbox for the inputs of a job without an output."""
-        jobs, path = self._jobs, Path(job.outbox)
+        jobs = self._jobs
+        path = Path(job.outbox)
         reserved = jobs.reserved(job.outbox)
         folder = CANCELED if job.end is End.CANCELED else REFUSED
 
@@ -218,9 +225,10 @@ class Endings:
         Its name there is chosen first, which is recorded before anything is written.
         Only the end of this job waits for that folder, in a lane of its own (law 9).
         """
-        jobs, folder = self._jobs, self._finals_of(job)
+        jobs = self._jobs
+        folder = self._finals_of(job)
         listed = jobs.ledger.files(job.id)
-        picture = next((file for file in listed if file.part == "final"), None)
+        picture = final_of(listed)
         if folder is None or picture is None or job.asked is End.CANCELED:
             if folder is not None:
                 tidy = partial(finals.tidy, folder, job)
@@ -250,7 +258,8 @@ class Endings:
 
     def _linked(self, job: Job, chosen: OutputFile | None, result: OutputFile | Linking) -> None:
         """Record the name that was chosen, or that the picture has it; choose another if not."""
-        jobs, listed = self._jobs, self._jobs.ledger.files(job.id)
+        jobs = self._jobs
+        listed = self._jobs.ledger.files(job.id)
         if isinstance(result, OutputFile):
             jobs.post(job.id, LinkChosen(), lambda ledger: ledger.put_files(job.id, [result]))
         elif result is Linking.DONE and chosen in listed:
@@ -277,8 +286,8 @@ class Endings:
         jobs.waits.forget_job(job.id)
         assert job.end is not None
         self.ended[job.end] += 1
-        files = (file for file in jobs.ledger.files(job.id) if file.part == "final")
-        final = next((Path(job.outbox, file.path) for file in files), None)
+        picture = final_of(jobs.ledger.files(job.id))
+        final = None if picture is None else Path(job.outbox, picture.path)
         jobs.reporter.ended(job, Path(job.outbox, job.refused_as or job.title), final)
 
     # -- removal of the inputs
@@ -288,13 +297,14 @@ class Endings:
         jobs = self._jobs
         claim = jobs.claim_to_publish(job)
         listed = tuple(jobs.ledger.files(job.id))
-        what = Ending(job, claim, jobs.state.files(job.id), listed)
+        end = Ending(job, claim, jobs.state.files(job.id), listed)
         account = Account.of(job, claim, listed, self._settles_in)
-        work, done = partial(self._remove, what, account), partial(self._removed, job)
+        work = partial(self._remove, end, account)
+        done = partial(self._removed, job)
 
-        def released(left: dict[str, Removal]) -> None:
-            if left:
-                self._removed(job, left)
+        def released(remains: dict[str, Removal]) -> None:
+            if remains:
+                self._removed(job, remains)
             else:
                 self._do(job, Effect.DISCARD, claim.outbox, work, done)
 
@@ -304,20 +314,22 @@ class Endings:
         else:
             released({})
 
-    def _remove(self, what: Ending, account: Account, step: Step) -> dict[str, Removal] | Output:
+    def _remove(self, end: Ending, account: Account, step: Step) -> dict[str, Removal] | Output:
         """Remove inputs and return those that stay; late bytes are published first."""
-        jobs, job = self._jobs, what.job
-        outbox, place = Path(job.outbox), job.title if job.end in PICTURES else job.refused_as
+        jobs = self._jobs
+        job = end.job
+        outbox = Path(job.outbox)
+        place = job.title if job.end in PICTURES else job.refused_as
         with jobs.mount_guard.checked(outbox, jobs.state.root, disk=job.disk):
             Outbox(outbox).clear(job.id)
-            left = inputs.remove_all(jobs.state, account, step)
-            if not left:
+            remains = inputs.remove_all(jobs.state, account, step)
+            if not remains:
                 jobs.state.discard(job.id)
-        late = [name for name, why in left.items() if why is Removal.CHANGED]
+        late = [name for name, why in remains.items() if why is Removal.CHANGED]
         if not late:
-            return left
+            return remains
         with jobs.mount_guard.checked(outbox, jobs.state.root, inner=[place], disk=job.disk):
-            return ending.publish_late(what, late, step)
+            return ending.publish_late(end, late, step)
 
     def _removed(self, job: Job, result: dict[str, Removal] | Output) -> None:
         jobs = self._jobs

@@ -86,7 +86,9 @@ class Jobs:
         lanes: Lanes,
         mount_guard: MountGuard | None = None,
     ) -> None:
-        self.state, self.ledger, self.reporter = state, ledger, reporter
+        self.state = state
+        self.ledger = ledger
+        self.reporter = reporter
         self.lanes = lanes
         self.settings = settings
         self.mount_guard = mount_guard or MountGuard()
@@ -110,8 +112,8 @@ class Jobs:
     def note_mounts(self) -> None:
         """Record on which disks the folders are."""
         inboxes = (inbox.path for inbox in self.settings.inboxes)
-        others = *self.settings.recipe_folders, self.settings.pairing.styles
-        for folder in (*self.settings.outboxes, *inboxes, *self.settings.finals, *others):
+        sources = *self.settings.recipe_folders, self.settings.pairing.styles
+        for folder in (*self.settings.outboxes, *inboxes, *self.settings.finals, *sources):
             self.look_at(folder)
 
     def look_at(self, folder: Path) -> None:
@@ -149,7 +151,8 @@ class Jobs:
         # without events, an empty transaction finds out whether the disk can be written again
         began = bool(self._posted or self.trouble)
         while self._posted or self.trouble or self._known_mounts != self._mounts:
-            posted, self._posted = self._posted, []
+            posted = self._posted
+            self._posted = []
             try:
                 effects = self._write(posted)
             except DamagedError:
@@ -159,9 +162,9 @@ class Jobs:
                 self.note_trouble(error)
                 return False
             except _BrokenEventError as error:
-                instead = self._instead_of(posted[error.index], error.__cause__)
-                after = posted[error.index + 1 :]
-                self._posted = [*posted[: error.index], instead, *after, *self._posted]
+                replacement = self._instead_of(posted[error.index], error.__cause__)
+                rest = posted[error.index + 1 :]
+                self._posted = [*posted[: error.index], replacement, *rest, *self._posted]
                 continue
             self.trouble = ""
             self.changes += len(posted)
@@ -212,19 +215,19 @@ class Jobs:
     def _apply(
         self, job_id: str, event: object, also: Also | None
     ) -> list[tuple[Job, Effect, object]]:
-        before = self.ledger.get(job_id) if job_id else None
-        job, effects = advance(before, event)
-        if job is None and before is not None:
+        former = self.ledger.get(job_id) if job_id else None
+        job, effects = advance(former, event)
+        if job is None and former is not None:
             self.ledger.delete(job_id)
-        elif job is not None and job != before:
+        elif job is not None and job != former:
             self.ledger.put(job)
         if job is not None and Effect.NOTIFY in effects and self.settings.hooks.of(job.end)[1]:
             self.ledger.put_hook(job_id)
         if also is not None:
             also(self.ledger)
         if event is not None:
-            self._debug(job_id, _told(event, before, job, effects))
-        subject = job or before
+            self._debug(job_id, _told(event, former, job, effects))
+        subject = job or former
         return [] if subject is None else [(subject, effect, event) for effect in effects]
 
     # -- effects
@@ -237,15 +240,15 @@ class Jobs:
     def turn(self, job_id: str, doing: Doing) -> None:
         """Note that the daemon does something else with a job from now on (law 12)."""
         live = self.known(job_id)
-        before = live.doing.activity
-        if doing.activity not in FOLLOWS[before]:
-            raise AssertionError(f"{doing.activity} cannot follow {before}")
-        is_news = doing != live.doing and {before, doing.activity} != {Activity.IDLE}
+        former = live.doing.activity
+        if doing.activity not in FOLLOWS[former]:
+            raise AssertionError(f"{doing.activity} cannot follow {former}")
+        is_news = doing != live.doing and {former, doing.activity} != {Activity.IDLE}
         live.doing = doing
         if is_news:
             wait = self.waits.seconds(doing.obstacle)
             again = f"; next try in {wait:.0f} s" if wait else ""
-            self._debug(job_id, f"{before} -> {doing}{again}")
+            self._debug(job_id, f"{former} -> {doing}{again}")
 
     def begin(self, job: Job, effect: Effect) -> None:
         """Note that a lane or the inspection carries out an effect for a job."""
@@ -296,7 +299,8 @@ class Jobs:
         obstacle is found out in the lane of the folder `root`, else of the outbox, in which nothing
         else begins before that.
         """
-        reason, cause = shortages.in_words(error), cause_of(error)
+        reason = shortages.in_words(error)
+        cause = cause_of(error)
         if cause is Cause.DISK:
             self._search(job, error, Doing(Activity.SEARCHING, again, reason=reason), root)
         else:
@@ -312,9 +316,9 @@ class Jobs:
         def found(result: Obstacle | Exception) -> None:
             live = self.live.get(job.id)
             if live is not None and live.doing is search:
-                own = Obstacle(Kind.JOB, job.id)
-                met = own if isinstance(result, Exception) else result
-                self._meet(job, met, search.effect, search.reason)
+                job_obstacle = Obstacle(Kind.JOB, job.id)
+                disk_obstacle = job_obstacle if isinstance(result, Exception) else result
+                self._meet(job, disk_obstacle, search.effect, search.reason)
 
         self.waits.release(job.id)
         self.waits.take(job.id, Obstacle(kind, str(folder)))  # it may be an inbox, and not answer
@@ -322,21 +326,22 @@ class Jobs:
         look = partial(obstacle, job, folder, error, self.mount_guard, self.state.probe)
         self.lanes.do(folder, lambda step: look(), found)
 
-    def _meet(self, job: Job, met: Obstacle, again: Effect | None, reason: str) -> None:
-        met = self.waits.meet(job.id, met)
-        self.turn(job.id, Doing(Activity.WAITING, again, met, reason))
+    def _meet(self, job: Job, obstacle: Obstacle, again: Effect | None, reason: str) -> None:
+        obstacle = self.waits.meet(job.id, obstacle)
+        self.turn(job.id, Doing(Activity.WAITING, again, obstacle, reason))
 
     def hold(self, job_id: str, reason: str, again: Effect | None = None) -> None:
         """Make one job wait for a while, and repeat the effect `again` afterwards, if any."""
-        own = Obstacle(Kind.JOB, job_id)
+        job_obstacle = Obstacle(Kind.JOB, job_id)
         self.waits.release(job_id)
-        self.waits.begin(own)
-        self.turn(job_id, Doing(Activity.WAITING, again, own, reason))
+        self.waits.begin(job_obstacle)
+        self.turn(job_id, Doing(Activity.WAITING, again, job_obstacle, reason))
 
     def got_past_all(self, job: Job) -> None:
         """Forget all obstacles of a job that was painted, at least in part, and published."""
-        own, needs = Obstacle(Kind.JOB, job.id), Obstacle(Kind.NEEDS, job.needs)
-        self.waits.forget(own, needs, Obstacle(Kind.OUTBOX, job.outbox), MACHINE)
+        job_obstacle = Obstacle(Kind.JOB, job.id)
+        needs = Obstacle(Kind.NEEDS, job.needs)
+        self.waits.forget(job_obstacle, needs, Obstacle(Kind.OUTBOX, job.outbox), MACHINE)
 
     def go_on(self, job_id: str) -> None:
         """Let a job that waits go on at once, as it is to be canceled or finished."""
@@ -413,7 +418,9 @@ class Jobs:
         held = self.waits.held(retry)
         if MACHINE in held:
             return None
-        names = {kind: [each.name for each in held if each.kind is kind] for kind in Kind}
+        names = {
+            kind: [obstacle.name for obstacle in held if obstacle.kind is kind] for kind in Kind
+        }
         names[Kind.JOB] += (job_id for job_id, live in self.live.items() if live.doing.is_work)
         heads = self.ledger.next_of_inboxes(names[Kind.JOB], names[Kind.NEEDS], names[Kind.OUTBOX])
         inbox = min(heads, key=lambda inbox: (self.turns.get(inbox, 0), inbox), default=None)
@@ -452,7 +459,8 @@ class Jobs:
 
     def title(self, job_id: str) -> str:
         """Return the name of a job, for people."""
-        job, live = self.ledger.get(job_id), self.live.get(job_id)
+        job = self.ledger.get(job_id)
+        live = self.live.get(job_id)
         if job is not None:
             return shown(job.title)
         return shown(live.claim.name if live is not None and live.claim is not None else job_id)
@@ -474,31 +482,33 @@ class Jobs:
         try:
             return self.claim_of(job)
         except ValueError:
-            folder, names = self.state.files(job.id), self.state.input_names(job.id)
+            folder = self.state.files(job.id)
+            names = self.state.input_names(job.id)
             looks = [(file, look(folder / file.name)) for file in job.inputs if file.name in names]
             files = tuple(
-                File(file.role, file.name, Path(file.source), seen, own=True)
-                for file, seen in looks
-                if seen is not None
+                File(file.role, file.name, Path(file.source), file_look, own=True)
+                for file, file_look in looks
+                if file_look is not None
             )
-            inbox, outbox = Path(job.inbox), Path(job.outbox)
+            inbox = Path(job.inbox)
+            outbox = Path(job.outbox)
             return Claim(job.id, job.name, inbox, outbox, "archive", files, retry_of=job.retry_of)
 
 
-def _told(event: object, before: Job | None, after: Job | None, effects: Iterable[Effect]) -> str:
+def _told(event: object, former: Job | None, current: Job | None, effects: Iterable[Effect]) -> str:
     """Return what an event made of a job, and what follows, in a line for the log."""
-    states = [str(job.state) if job is not None else "no job" for job in (before, after)]
+    states = [str(job.state) if job is not None else "no job" for job in (former, current)]
     follows = ", ".join(effect.name.lower().replace("_", " ") for effect in effects)
-    what = f"{type(event).__name__}: {' -> '.join(dict.fromkeys(states))}"
-    return f"{what}; then {follows}" if follows else what
+    change = f"{type(event).__name__}: {' -> '.join(dict.fromkeys(states))}"
+    return f"{change}; then {follows}" if follows else change
 
 
 def _of(cause: Cause, job: Job) -> Obstacle:
     """Return the obstacle of a job whose trouble has this cause, and is no disk's."""
-    own = Obstacle(Kind.JOB, job.id)
+    job_obstacle = Obstacle(Kind.JOB, job.id)
     if cause is Cause.DEVICE:  # a job that is being inspected lacks what its pictures need
-        return own if job.state is State.CLAIMED else Obstacle(Kind.NEEDS, job.needs)
-    return own if cause is Cause.MEMORY else MACHINE  # smaller jobs may begin
+        return job_obstacle if job.state is State.CLAIMED else Obstacle(Kind.NEEDS, job.needs)
+    return job_obstacle if cause is Cause.MEMORY else MACHINE  # smaller jobs may begin
 
 
 def _common(job: Job) -> tuple[Obstacle, ...]:

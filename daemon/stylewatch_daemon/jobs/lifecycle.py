@@ -220,7 +220,9 @@ Rule = Callable[[Job, Any], Next]
 def _end(job: Job, end: End, cause: Cause | None = None, reason: str = "") -> Next:
     """Begin the end of a job; a cancellation takes precedence unless its picture is complete."""
     if end not in PICTURES and _is_canceled(job):
-        end, cause, reason = End.CANCELED, None, "canceled"
+        end = End.CANCELED
+        cause = None
+        reason = "canceled"
     refused_as = job.refused_as if job.end in (None, end) else None  # it is named for the end
     ending = replace(
         job, state=State.ENDING, end=end, cause=cause, reason=reason, refused_as=refused_as
@@ -240,8 +242,8 @@ def _is_canceled(job: Job) -> bool:
 
 
 def _inspected(job: Job, event: Inspected) -> Next:
-    seen = {picture.name: picture for picture in event.pictures}
-    inputs = tuple(_with(file, seen.get(file.name)) for file in job.inputs)
+    pictures = {picture.name: picture for picture in event.pictures}
+    inputs = tuple(_with(file, pictures.get(file.name)) for file in job.inputs)
     job = replace(job, inputs=inputs, priority=event.priority, needs=event.needs)
     if event.problem:
         return _end(job, End.REFUSED, event.cause, event.problem)
@@ -344,8 +346,8 @@ def _ending_displaced(job: Job, event: Displaced) -> Next:
 
 
 def _running_displaced(job: Job, event: Displaced) -> Next:
-    asked = job.asked if _is_canceled(job) else None  # there is no picture to finish with
-    return _queue(replace(job, place=None, step=0, asked=asked))
+    request = job.asked if _is_canceled(job) else None  # there is no picture to finish with
+    return _queue(replace(job, place=None, step=0, asked=request))
 
 
 def _output_listed(job: Job, event: OutputListed) -> Next:
@@ -573,13 +575,15 @@ class Doing:
     reason: str = ""
 
     def __str__(self) -> str:
-        which = "after" if self.activity is Activity.IDLE else "to"
-        effect = f" {which} {self.effect.name.lower().replace('_', ' ')}" if self.effect else ""
-        met = ""
+        preposition = "after" if self.activity is Activity.IDLE else "to"
+        effect = (
+            f" {preposition} {self.effect.name.lower().replace('_', ' ')}" if self.effect else ""
+        )
+        scope = ""
         if self.obstacle is not None:
             is_own = self.obstacle.kind is Kind.JOB
-            met = " alone" if is_own else f" for {' '.join(filter(None, self.obstacle))}"
-        return f"{self.activity}{effect}{met}{f': {self.reason}' if self.reason else ''}"
+            scope = " alone" if is_own else f" for {' '.join(filter(None, self.obstacle))}"
+        return f"{self.activity}{effect}{scope}{f': {self.reason}' if self.reason else ''}"
 
     @property
     def is_work(self) -> bool:

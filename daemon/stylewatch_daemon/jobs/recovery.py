@@ -8,7 +8,8 @@ from stylewatch_daemon.ledger import claim as claims
 
 def recover(jobs: Jobs) -> None:
     """Continue what a kill interrupted; call this once, before anything else."""
-    state, ledger = jobs.state, jobs.ledger
+    state = jobs.state
+    ledger = jobs.ledger
     claimed = state.claimed()
     for job in ledger.in_state(State.ENDING):
         jobs.post(job.id, Restarted())

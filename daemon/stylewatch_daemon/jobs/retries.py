@@ -17,7 +17,7 @@ from stylewatch_daemon.base.model import Job, Role
 from stylewatch_daemon.files import atomic, disks, entries, strangers
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import look
-from stylewatch_daemon.files.names import candidates, folded, is_name, shown
+from stylewatch_daemon.files.names import candidates, first_free, is_name, shown, take_name
 from stylewatch_daemon.ledger.claim import FILES, Claim, File, load, save
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox.job_files import SourceFile, Spot
@@ -45,10 +45,9 @@ def free_name(job: Job, taken: Collection[str]) -> str:
     `taken` are names in the ledger; what is in the outbox does not count as free either.
     """
     outbox = Path(job.outbox)
-    return next(
-        candidate
-        for candidate in candidates(stem_of(job))
-        if candidate not in taken and not entries.is_taken(outbox / candidate)
+    return first_free(
+        candidates(stem_of(job)),
+        lambda name: name in taken or entries.is_taken(outbox / name),
     )
 
 
@@ -70,8 +69,11 @@ def make_retry(
     moment this can be repeated without doing anything twice. Raises InputError if it cannot be
     done, OSError if it cannot be done now.
     """
-    folder, claim_folder = state.jobs / new_id, state.claims / new_id
-    inbox, outbox, uploads = Path(job.inbox), Path(job.outbox), state.uploads / new_id
+    folder = state.jobs / new_id
+    claim_folder = state.claims / new_id
+    inbox = Path(job.inbox)
+    outbox = Path(job.outbox)
+    uploads = state.uploads / new_id
     if entries.exists(folder):  # created before a kill
         return load(folder)
     entries.remove(claim_folder)  # left over from an interrupted call
@@ -116,7 +118,7 @@ def _check_room(state: StateDir, files: Iterable[SourceFile], limits: LimitSetti
 
 def _copy_all(
     files: Iterable[SourceFile],
-    own: Collection[Path],
+    job_folders: Collection[Path],
     folder: Path,
     limits: LimitSettings,
     guard: MountGuard,
@@ -124,17 +126,16 @@ def _copy_all(
 ) -> list[File]:
     """Copy `files` into `folder`, each with a unique name.
 
-    The job archives those from the folders `own`; a file that was left in an inbox stays there.
+    The job archives those from its own `job_folders`; a file that was left in an inbox stays there.
     """
     copies: list[File] = []
     taken = {JOB_FILE}
     for file in files:
-        source, named = file.find(guard, step), Path(file.name)
-        names = candidates(named.stem, named.suffix)
-        name = next(name for name in names if folded(name) not in taken)
-        taken.add(folded(name))
+        source = file.find(guard, step)
+        path = Path(file.name)
+        name = take_name(candidates(path.stem, path.suffix), taken)
         _copy(file, source, folder / name, limits, step)
-        copies.append(_file(file.role, folder / name, source.path, own=source.root in own))
+        copies.append(_file(file.role, folder / name, source.path, own=source.root in job_folders))
     return copies
 
 
@@ -158,7 +159,7 @@ def _write_job_file(settings: Mapping[str, Any], folder: Path) -> File:
 
 
 def _file(role: Role, path: Path, source: Path, *, own: bool) -> File:
-    seen = look(path)
-    if seen is None:
+    file_look = look(path)
+    if file_look is None:
         raise InputError(f"{shown(path.name)} is gone")
-    return File(role, path.name, source, seen, own)
+    return File(role, path.name, source, file_look, own)

@@ -21,7 +21,8 @@ class Upkeep:
     """
 
     def __init__(self, jobs: Jobs, wall_clock: WallClock) -> None:
-        self._jobs, self._wall_clock = jobs, wall_clock
+        self._jobs = jobs
+        self._wall_clock = wall_clock
         self._sight = jobs.ledger.sight()
         self._due_s = 0.0
         """The next upkeep is due when `Sight.counted_s` is this."""
@@ -35,7 +36,8 @@ class Upkeep:
 
     def go(self) -> None:
         """Remove and forget what retention no longer keeps, if a day has passed."""
-        last, sight = self._sight, self._wall_clock.look(self._sight)
+        last = self._sight
+        sight = self._wall_clock.look(self._sight)
         self._sight = sight
         is_due = sight.counted_s >= self._due_s
         # A jump would else be taken for time without a daemon at the next start.
@@ -56,9 +58,10 @@ class Upkeep:
         if retention.ledger != "keep":
             self._expire(sight.counted_s - retention.ledger * DAY, limited)
 
-    def _expire(self, before: float, parts: Iterable[str]) -> None:
+    def _expire(self, threshold: float, parts: Iterable[str]) -> None:
         """Forget jobs whose age is counted from before a time, and that have ended altogether."""
-        jobs, state = self._jobs, self._jobs.state
+        jobs = self._jobs
+        state = self._jobs.state
 
         def work(step: Step) -> set[str]:
             with jobs.mount_guard.checked(state.root):
@@ -69,21 +72,22 @@ class Upkeep:
             if isinstance(unfinished, Exception):
                 jobs.reporter.waits("retention", str(unfinished))
                 return
-            jobs.post("", None, lambda ledger: ledger.expire(before, parts, unfinished))
+            jobs.post("", None, lambda ledger: ledger.expire(threshold, parts, unfinished))
             jobs.commit()
             thumbs.sweep(state.thumbs, jobs.ledger.digests())
 
         self._open += 1
         self._jobs.lanes.do(state.root, work, done)
 
-    def _remove(self, part: str, before: float) -> None:
+    def _remove(self, part: str, threshold: float) -> None:
         """Remove the files of one part of the jobs whose age is counted from before a time."""
         files: defaultdict[tuple[str, str], list[OutputFile]] = defaultdict(list)
-        for job_id, outbox, file in self._jobs.ledger.outlived(part, before):
+        for job_id, outbox, file in self._jobs.ledger.outlived(part, threshold):
             files[job_id, outbox].append(file)
-        for (job_id, outbox), theirs in files.items():
-            if (job := self._jobs.ledger.get(job_id)) is not None:
-                self._remove_of(job, Path(outbox), theirs)
+        for (job_id, outbox), listed in files.items():
+            job = self._jobs.ledger.get(job_id)
+            if job is not None:
+                self._remove_of(job, Path(outbox), listed)
 
     def _remove_of(self, job: Job, outbox: Path, files: list[OutputFile]) -> None:
         listed = self._jobs.ledger.files(job.id)

@@ -43,7 +43,11 @@ class Waits:
         """Return the obstacles that nobody else may try now; without `retry`, all known ones."""
         blocked = self._blocked.held() if retry else self._blocked.all()
         # nothing else begins in an outbox that is looked at, whether or not it was an obstacle
-        tried = {each for each in self._tried if each.kind is Kind.OUTBOX or self.knows(each)}
+        tried = {
+            obstacle
+            for obstacle in self._tried
+            if obstacle.kind is Kind.OUTBOX or self.knows(obstacle)
+        }
         return self._crashed.held() | blocked | tried
 
     def is_paused(self, obstacle: Obstacle) -> bool:
@@ -88,12 +92,12 @@ class Waits:
         The job itself waits longer, so that another one tries next. If others got past it in the
         meantime, the obstacle is this job alone.
         """
-        own = Obstacle(Kind.JOB, job_id)
-        if self.knows(own) and not self.knows(obstacle):
-            obstacle = own
+        job_obstacle = Obstacle(Kind.JOB, job_id)
+        if self.knows(job_obstacle) and not self.knows(obstacle):
+            obstacle = job_obstacle
         self.release(job_id)
         self._blocked.begin(obstacle)
-        self._blocked.begin(own, times=2)  # no effect if that is the obstacle
+        self._blocked.begin(job_obstacle, times=2)  # no effect if that is the obstacle
         return obstacle
 
     def forget(self, *obstacles: Obstacle) -> None:
@@ -116,12 +120,16 @@ class Waits:
 
     def release(self, job_id: str) -> None:
         """Let others try what a job tried."""
-        self._tried = {what: by for what, by in self._tried.items() if by != job_id}
+        self._tried = {
+            obstacle: holder for obstacle, holder in self._tried.items() if holder != job_id
+        }
 
     def give_up(self, job_id: str, folder: Obstacle) -> None:
         """Let others try what a job tried whose `folder` does not answer, except that folder."""
         self._tried = {
-            what: by for what, by in self._tried.items() if by != job_id or what == folder
+            obstacle: holder
+            for obstacle, holder in self._tried.items()
+            if holder != job_id or obstacle == folder
         }
 
     def passed(self, job_id: str) -> None:
@@ -129,11 +137,11 @@ class Waits:
 
         What it needs is seen only once a worker has it, and its own trouble once it has ended.
         """
-        for what in [what for what, by in self._tried.items() if by == job_id]:
-            if what.kind is not Kind.NEEDS:
-                del self._tried[what]
-            if what.kind not in (Kind.NEEDS, Kind.JOB):
-                self.forget(what)
+        for obstacle in [obstacle for obstacle, holder in self._tried.items() if holder == job_id]:
+            if obstacle.kind is not Kind.NEEDS:
+                del self._tried[obstacle]
+            if obstacle.kind not in (Kind.NEEDS, Kind.JOB):
+                self.forget(obstacle)
 
 
 def obstacle(

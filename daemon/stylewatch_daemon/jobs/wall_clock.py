@@ -34,7 +34,8 @@ class WallClock:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = since_boot,
     ) -> None:
-        self._now, self._clock = now, clock
+        self._now = now
+        self._clock = clock
         self._looked: float | None = None
         self._offset = now().timestamp() - clock()
         self._set_at = -inf
@@ -51,7 +52,8 @@ class WallClock:
         clock = self._clock()
         offset = self._now().timestamp() - clock
         if abs(offset - self._offset) > NOTICEABLE:
-            self._offset, self._set_at = offset, clock
+            self._offset = offset
+            self._set_at = clock
         return clock - self._set_at
 
     def recall(self, last: Sight | None) -> None:
@@ -70,12 +72,15 @@ class WallClock:
 
     def look(self, last: Sight | None) -> Sight:
         """Return what is seen now; `last` was seen before, perhaps by another daemon."""
-        now, clock = self._now(), self._clock()
-        looked, self._looked = self._looked, clock
+        now = self._now()
+        clock = self._clock()
+        last_clock = self._looked
+        self._looked = clock
         if last is None:
             return Sight(now, 0.0, offset_s=self._offset)
-        passed = self._passed_since(last) if looked is None else clock - looked
-        counted_s, even_s = last.counted_s + passed, self.even_s()
+        passed = self._passed_since(last) if last_clock is None else clock - last_clock
+        counted_s = last.counted_s + passed
+        even_s = self.even_s()
         # a clock that is ahead at each start counts once
         is_off = abs((now - last.latest).total_seconds()) > MAX_OFF
         latest = now if is_off else max(now, last.latest)

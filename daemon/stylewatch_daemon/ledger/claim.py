@@ -71,14 +71,20 @@ class Claim:
     @property
     def main(self) -> File:
         """The picture that identifies the job: its content, or else its first style."""
-        return next(
-            file for role in ("content", "style") for file in self.files if file.role == role
-        )
+        return (self._all("content") or self._all("style"))[0]
 
     @property
     def job_file(self) -> File | None:
         """The job.yaml, if there is one."""
-        return next((file for file in self.files if file.role == "job"), None)
+        files = self._all("job")
+        return files[0] if files else None
+
+    def file_from(self, source: Path) -> File:
+        """Return the file that was dropped as `source`."""
+        return {file.source: file for file in reversed(self.files)}[source]
+
+    def _all(self, role: str) -> list[File]:
+        return [file for file in self.files if file.role == role]
 
     @property
     def pictures(self) -> tuple[File, ...]:

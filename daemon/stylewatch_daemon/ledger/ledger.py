@@ -51,8 +51,11 @@ _ENDED = f"FROM jobs INDEXED BY jobs_ended WHERE {schema.ENDED}"
 _AMONG = "end IN (SELECT value FROM json_each(?))"
 """SQL condition that a job ended in one of the ways in a list."""
 
-_TITLE = "coalesce(place, name) COLLATE NOCASE"
-"""SQL for the name of a job as people see it."""
+_TITLE = "coalesce(place, name)"
+"""SQL for the name of a job as people see it: `Job.title`."""
+
+_SORTED_TITLE = f"{_TITLE} COLLATE NOCASE"
+"""SQL for the order of these names."""
 
 _RECIPE = "json_extract(settings, '$.recipe')"
 """SQL for the recipe with which a job was started."""
@@ -74,7 +77,7 @@ Order = Literal["newest", "oldest", "name"]
 ORDERS: Mapping[Order, tuple[str, str, str]] = {
     "newest": ("finished", "DESC", "<"),
     "oldest": ("finished", "ASC", ">"),
-    "name": (_TITLE, "ASC", ">"),
+    "name": (_SORTED_TITLE, "ASC", ">"),
 }
 """For each order, in SQL: the key, the direction, and the comparison with the previous job."""
 
@@ -170,7 +173,8 @@ class Ledger:
 
     def get(self, job_id: str) -> Job | None:
         """Return the job with this id, if there is one."""
-        return next(iter(self._jobs("SELECT * FROM jobs WHERE id = ?", job_id)), None)
+        jobs = self._jobs("SELECT * FROM jobs WHERE id = ?", job_id)
+        return jobs[0] if jobs else None
 
     def find(self, name: str) -> Job | None:
         """Return the job with this id, or the latest with this name in the outbox or the inbox.
@@ -181,7 +185,8 @@ class Ledger:
             "SELECT * FROM jobs WHERE id = ?1 OR place IN (?1, ?2) OR name IN (?1, ?2) "
             "ORDER BY id = ?1 DESC, ifnull(place IN (?1, ?2), 0) DESC, id DESC LIMIT 1"
         )
-        return next(iter(self._jobs(query, name, safe_path(name))), None)
+        jobs = self._jobs(query, name, safe_path(name))
+        return jobs[0] if jobs else None
 
     def meant(self, name: str) -> str:
         """Return the name of the job that a person means by `name`; `name` if there is none.
@@ -193,11 +198,12 @@ class Ledger:
             return name
         wanted = safe_path(name)
         query = (
-            "SELECT name, coalesce(place, name) FROM jobs "
-            "WHERE folded(?1) IN (folded(name), folded(coalesce(place, name)))"
+            f"SELECT name, {_TITLE} FROM jobs WHERE folded(?1) IN (folded(name), folded({_TITLE}))"
         )
         rows = self._rows(query, wanted)
-        fitting = [{known for known in row if folded(known) == folded(wanted)} for row in rows]
+        fitting = [
+            {spelling for spelling in row if folded(spelling) == folded(wanted)} for row in rows
+        ]
         names = set[str]().union(*fitting)
         shared = names.intersection(*fitting)  # of one job, or of one name that was used again
         return min(shared) if shared else meant(wanted, names, "jobs") or name
@@ -218,7 +224,8 @@ class Ledger:
         this name in the outbox, and then those that people see under it. A folder is that of the
         latest job that got it. Raises UsageError with the ids if several fit.
         """
-        if (job := self.get(name)) is not None:
+        job = self.get(name)
+        if job is not None:
             return job
         name = self.meant(name)
         names = {name, safe_path(name)}
@@ -281,7 +288,8 @@ class Ledger:
         """
         key, direction, compare = ORDERS[search.order]
         words = search.name.split()[:_MAX_WORDS]
-        which, values = f"{_ENDED} AND {_AMONG}", [json.dumps([*ends])]
+        source = f"{_ENDED} AND {_AMONG}"
+        values = [json.dumps([*ends])]
         for condition, value in (
             ("finished >= ?", search.since),
             ("finished < ?", search.until),
@@ -292,14 +300,14 @@ class Ledger:
             *((f"instr(folded({_TITLE}), folded(?)) > 0", word) for word in words),
         ):
             if value:
-                which += f" AND {condition}"
+                source += f" AND {condition}"
                 values.append(value)
         if after is not None:
-            which += f" AND ({key}, id) {compare} (?, ?)"
+            source += f" AND ({key}, id) {compare} (?, ?)"
             values += after
         # Sort only ids: otherwise whole rows would be read for all jobs that match.
         order = f"ORDER BY {key} {direction}, id {direction}"
-        ids = f"SELECT id {which} {order} LIMIT ?"
+        ids = f"SELECT id {source} {order} LIMIT ?"
         query = f"SELECT * FROM jobs WHERE id IN ({ids}) {order}"
         return self._jobs(query, *values, limit)
 
@@ -313,11 +321,11 @@ class Ledger:
 
         With an `outbox`, only jobs there are returned.
         """
-        query = (
-            f"SELECT * FROM jobs INDEXED BY jobs_undismissed WHERE {schema.UNDISMISSED} "
-            "AND outbox = coalesce(?, outbox) ORDER BY finished DESC, id DESC LIMIT ?"
-        )
-        return self._jobs(query, outbox, limit)
+        source = f"FROM jobs INDEXED BY jobs_undismissed WHERE {schema.UNDISMISSED}"
+        order = "ORDER BY finished DESC, id DESC LIMIT ?"
+        if outbox is None:
+            return self._jobs(f"SELECT * {source} {order}", limit)
+        return self._jobs(f"SELECT * {source} AND outbox = ? {order}", outbox, limit)
 
     def with_content(self, sha256: str, limit: int) -> list[Job]:
         """Return the jobs whose content image has this digest, latest first."""
@@ -330,7 +338,7 @@ class Ledger:
         query = f"SELECT count(*) {_ENDED} AND {_AMONG} AND finished >= ?"
         return self._count(query, json.dumps([*ends]), since)
 
-    def outlived(self, part: str, before: float) -> list[tuple[str, str, OutputFile]]:
+    def outlived(self, part: str, threshold: float) -> list[tuple[str, str, OutputFile]]:
         """Return the files of a `part` of jobs whose age is counted from before a time.
 
         Each file comes with its job's id and outbox.
@@ -339,11 +347,13 @@ class Ledger:
             "SELECT jobs.id, outbox, path, part, sha256, size FROM files JOIN jobs ON id = job "
             f"JOIN ages USING (job) WHERE part = ? AND {schema.ENDED} AND since < ? ORDER BY 1, 3"
         )
-        return [(row[0], row[1], OutputFile(*row[2:])) for row in self._rows(query, part, before)]
+        return [
+            (row[0], row[1], OutputFile(*row[2:])) for row in self._rows(query, part, threshold)
+        ]
 
     def open_jobs(self) -> dict[str, str]:
         """Return the titles of the jobs that have not ended, by id, in order."""
-        query = f"SELECT id, coalesce(place, name) FROM jobs WHERE NOT {schema.ENDED} ORDER BY id"
+        query = f"SELECT id, {_TITLE} FROM jobs WHERE NOT {schema.ENDED} ORDER BY id"
         return {row[0]: row[1] for row in self._rows(query)}
 
     def waiting(
@@ -354,11 +364,12 @@ class Ledger:
         The order is that in which they begin if nothing is blocked: inboxes take turns, and
         `turns` has the number of the last turn of each.
         """
-        which = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING} AND outbox = ?"
-        inboxes = f"SELECT inbox, count(*) {which} GROUP BY inbox"
-        order = f"{which} AND inbox = ? ORDER BY {schema.IN_INBOX_ORDER} LIMIT ?"
-        first = f"SELECT {schema.RANK}, coalesce(place, name) {order}"
-        queues, count = defaultdict[str, list[tuple[Any, ...]]](list), 0
+        source = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING} AND outbox = ?"
+        inboxes = f"SELECT inbox, count(*) {source} GROUP BY inbox"
+        order = f"{source} AND inbox = ? ORDER BY {schema.IN_INBOX_ORDER} LIMIT ?"
+        first = f"SELECT {schema.RANK}, {_TITLE} {order}"
+        queues = defaultdict[str, list[tuple[Any, ...]]](list)
+        count = 0
         for outbox in outboxes:
             for inbox, number in self._rows(inboxes, outbox):
                 count += number
@@ -372,11 +383,11 @@ class Ledger:
 
     def place(self, job_id: str) -> int | None:
         """Return the place of a waiting job in the queue; None if other inboxes take turns."""
-        which = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING}"
-        if self._count(f"SELECT count(DISTINCT inbox) {which}") > 1:
+        source = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING}"
+        if self._count(f"SELECT count(DISTINCT inbox) {source}") > 1:
             return None
         until = f"({schema.RANK}) <= (SELECT {schema.RANK} FROM jobs WHERE id = ?)"
-        return self._count(f"SELECT count(*) {which} AND {until}", job_id)
+        return self._count(f"SELECT count(*) {source} AND {until}", job_id)
 
     def outboxes_of_waiting(self) -> list[str]:
         """Return the outboxes of jobs that have not begun."""
@@ -400,15 +411,16 @@ class Ledger:
         """
         lists = {"id": jobs, "needs": needs, "outbox": outboxes}
         values = {column: json.dumps([*held]) for column, held in lists.items() if held}
-        which = "".join(
+        conditions = "".join(
             f" AND {column} NOT IN (SELECT value FROM json_each(?))" for column in values
         )
         queued = f"FROM jobs INDEXED BY jobs_next WHERE state = '{State.QUEUED}'"
         # Each inbox takes one index lookup, however many jobs it has.
         inboxes = f"SELECT inbox {queued} AND inbox > ? ORDER BY inbox LIMIT 1"
         order = schema.IN_INBOX_ORDER
-        first = f"SELECT id {queued} AND inbox = ?{which} ORDER BY {order} LIMIT 1"
-        heads, inbox = {}, ""
+        first = f"SELECT id {queued} AND inbox = ?{conditions} ORDER BY {order} LIMIT 1"
+        heads = {}
+        inbox = ""
         while rows := self._rows(inboxes, inbox):
             inbox = rows[0][0]
             for row in self._rows(first, inbox, *values.values()):
@@ -438,7 +450,8 @@ class Ledger:
     def next_hook(self) -> Hook | None:
         """Return the oldest hook that has not ended."""
         query = "SELECT id, job, begun FROM hooks ORDER BY id LIMIT 1"
-        return next((Hook(row[0], row[1], bool(row[2])) for row in self._rows(query)), None)
+        rows = self._rows(query)
+        return Hook(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
 
     def digests(self) -> set[str]:
         """Return the known SHA-256 digests of all pictures."""
@@ -535,9 +548,11 @@ class MemoryReader:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._lock = path, Lock()
+        self._path = path
+        self._lock = Lock()
         self._ledger: Ledger | None = None
-        self._memory, self._version = Memory(), -1
+        self._memory = Memory()
+        self._version = -1
         self._is_closed = False
 
     def __call__(self) -> Memory:

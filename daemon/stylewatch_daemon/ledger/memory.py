@@ -175,7 +175,8 @@ class Memory:
         if known.keys() >= {*own}:
             keys.append(former_key(name, [known[path] for path in records if path in own]))
         for key in keys:
-            if (path_then := self.painted.get(key)) is not None:
+            path_then = self.painted.get(key)
+            if path_then is not None:
                 main = str(roles[0][1])
                 return Judgment(Verdict.PAINTED, equal="" if path_then == main else path_then)
         unknown = [path for path in records if path not in known]

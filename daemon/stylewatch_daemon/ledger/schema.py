@@ -33,11 +33,13 @@ def listed(*values: StrEnum) -> str:
     return "(" + ", ".join(f"'{value}'" for value in values) + ")"
 
 
-IN_INBOX_ORDER = "interruptions >= 3, priority DESC, id"
-"""SQL order of an inbox's jobs. A job that was running during three consecutive kills of the daemon
-comes last."""
+_COMES_LAST = "interruptions >= 3"
+"""SQL condition for a job that was running during three consecutive kills of the daemon."""
 
-RANK = "interruptions >= 3, -priority, id"
+IN_INBOX_ORDER = f"{_COMES_LAST}, priority DESC, id"
+"""SQL order of an inbox's jobs."""
+
+RANK = f"{_COMES_LAST}, -priority, id"
 """The same order as values to compare. The indexes need the other text, and this needs no index."""
 
 WAITING = f"state IN {listed(State.CLAIMED, State.QUEUED)}"
@@ -158,12 +160,12 @@ VERSIONS: tuple[Sequence[str], ...] = (
         """,
         f"""
         CREATE INDEX jobs_next ON jobs
-        (inbox, (interruptions >= 3), priority DESC, id, outbox, needs)
+        (inbox, ({_COMES_LAST}), priority DESC, id, outbox, needs)
         WHERE state = '{State.QUEUED}'
         """,
         f"""
         CREATE INDEX jobs_waiting ON jobs
-        (outbox, (interruptions >= 3), priority DESC, id)
+        (outbox, ({_COMES_LAST}), priority DESC, id)
         WHERE {WAITING}
         """,
         "CREATE INDEX jobs_counted ON jobs (state, end, dismissed)",

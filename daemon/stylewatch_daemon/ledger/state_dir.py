@@ -63,8 +63,10 @@ class StateDir:
         folders = [root / name for name in _FOLDERS]
         self.claims, self.jobs, self.trash, self.thumbs, self.previews = folders[:5]
         self.uploads, self.styles = folders[5:]
-        self.lock, self.worker_lock = root / "lock", root / "worker.lock"
-        self.ledger, self.wake = root / LEDGER, root / WAKE
+        self.lock = root / "lock"
+        self.worker_lock = root / "worker.lock"
+        self.ledger = root / LEDGER
+        self.wake = root / WAKE
         self._is_swept = False
         """True once no temporary file of an earlier process was left."""
 
@@ -76,7 +78,8 @@ class StateDir:
         """
         make_root(self.root)
         for name in (*_FOLDERS, WAKE):
-            path, is_right = self.root / name, stat.S_ISFIFO if name == WAKE else stat.S_ISDIR
+            path = self.root / name
+            is_right = stat.S_ISFIFO if name == WAKE else stat.S_ISDIR
             found = entries.status(path)
             if found is not None and not is_right(found.st_mode):
                 kind = "pipe" if name == WAKE else "folder"

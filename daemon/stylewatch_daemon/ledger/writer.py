@@ -130,7 +130,7 @@ class LedgerWriter(Ledger):
         statement = f"UPDATE jobs SET dismissed = 1 WHERE {schema.UNDISMISSED} AND {which}"
         self._write(statement, json.dumps([*job_ids]))
 
-    def expire(self, before: float, parts: Iterable[str], unfinished: Iterable[str]) -> None:
+    def expire(self, threshold: float, parts: Iterable[str], unfinished: Iterable[str]) -> None:
         """Remove jobs whose age is counted from before a time.
 
         Those with a file of `parts`, with a request, or that are `unfinished` because they have
@@ -144,7 +144,7 @@ class LedgerWriter(Ledger):
             "(SELECT json_extract(arguments, '$.job') FROM requests "
             "WHERE json_type(arguments, '$.job') = 'text')"
         )
-        self._write(query, before, json.dumps([*parts]), json.dumps([*unfinished]))
+        self._write(query, threshold, json.dumps([*parts]), json.dumps([*unfinished]))
 
     def see(self, sight: Sight) -> None:
         """Record what is seen of the clocks, and count the ages of other ended jobs from now on."""
@@ -237,7 +237,8 @@ class LedgerWriter(Ledger):
 @cache
 def _upsert(table: str, *columns: str) -> str:
     """Return the SQL that inserts a row, or replaces the row with the same key."""
-    names, places = ", ".join(columns), ", ".join("?" * len(columns))
+    names = ", ".join(columns)
+    places = ", ".join("?" * len(columns))
     updates = ", ".join(f"{column} = excluded.{column}" for column in columns)
     return (
         f"INSERT INTO {table} ({names}) VALUES ({places}) "

@@ -30,8 +30,11 @@ class Destination:
         lanes: Lanes,
         changed: Callable[["Destination"], object],
     ) -> None:
-        self.folder, self._free_bytes = folder, free_bytes
-        self._guard, self._lanes, self._changed = guard, lanes, changed
+        self.folder = folder
+        self._free_bytes = free_bytes
+        self._guard = guard
+        self._lanes = lanes
+        self._changed = changed
         self.trouble = ""
         """Why no results can come here now; empty if they can."""
         self.works = False
@@ -49,11 +52,15 @@ class Destination:
 
     def probe(self) -> None:
         """Find out whether the folder, an outbox, can be written; a look under way is repeated."""
-        self.works, self._wants_probe, self._again = False, True, self.is_looking
+        self.works = False
+        self._wants_probe = True
+        self._again = self.is_looking
         self.look()
 
     def _begin(self) -> None:
-        probes, self._again, self.is_looking = self._wants_probe, False, True
+        probes = self._wants_probe
+        self._again = False
+        self.is_looking = True
         self._lanes.do(self.folder, partial(self._work, probes), partial(self._ended, probes))
 
     def _work(self, probes: bool, step: Step) -> str:
@@ -73,12 +80,12 @@ class Destination:
         self.is_looking = False
         if isinstance(result, Exception) and not isinstance(result, OSError):
             raise result
-        before = self.trouble
+        former = self.trouble
         self.trouble = result if isinstance(result, str) else shortages.in_words(result)
         is_usable = isinstance(result, str)
         self.works = (self.works or probes) and is_usable and not self._again
         self._wants_probe = self._again or (probes and not is_usable)
-        if self.trouble != before:
+        if self.trouble != former:
             self._changed(self)
         if self._again:
             self._begin()

@@ -66,7 +66,8 @@ def publish_output(ending: Ending, step: Step = lambda: None) -> Published | Non
     """
     job = ending.job
     outbox = Outbox(ending.claim.outbox, disk=job.disk)
-    published, staged = _receipt_in(outbox.root, job.title), _staged_receipt(ending)
+    published = _receipt_in(outbox.root, job.title)
+    staged = _staged_receipt(ending)
     if published is not None and not _is_own(published, ending):
         return None
     content = published if staged is None else staged
@@ -96,7 +97,8 @@ def publish_receipt(ending: Ending, step: Step = lambda: None) -> bool:
     if published is not None and not _is_own(published, ending):
         return False
     outbox.tidy(job.title)
-    latest, is_first = staging.latest(outbox.root, job.id), published is None
+    latest = staging.latest(outbox.root, job.id)
+    is_first = published is None
     try:
         outbox.publish(latest, job.title, RECEIPT, step, is_first=is_first)
     except TakenError:
@@ -142,7 +144,8 @@ def _stage_receipt(
 
     Without such news it is as it was staged or, before a kill, published.
     """
-    job, staged_at = ending.job, staging.latest(outbox.root, ending.job.id)
+    job = ending.job
+    staged_at = staging.latest(outbox.root, ending.job.id)
     completed = _completed(content, changed)
     if completed != content:
         folder = outbox.staging(staged_at)
@@ -154,7 +157,8 @@ def _stage_receipt(
 
 def _complete(ending: Ending, outbox: Outbox, content: bytes, step: Step) -> list[OutputFile]:
     """Remove the stages of attempts that started over; return the worker's other files."""
-    job, receipt = ending.job, Listing.of(parse_receipt(BytesIO(content)))
+    job = ending.job
+    receipt = Listing.of(parse_receipt(BytesIO(content)))
     kept = {f"{job.title}/{each.file}" for each in receipt.stages}
     if receipt.final:
         left = [each for each in ending.listed if each.part == STAGES and each.path not in kept]
@@ -172,8 +176,10 @@ def publish_refusal(ending: Ending, step: Step = lambda: None) -> Published | No
 
     Returns None if someone else has created that folder. Raises OutputError, and OSError.
     """
-    job, claim = ending.job, ending.claim
-    outbox, place = Outbox(claim.outbox, disk=job.disk), job.refused_as
+    job = ending.job
+    claim = ending.claim
+    outbox = Outbox(claim.outbox, disk=job.disk)
+    place = job.refused_as
     assert place is not None
     inputs = {ending.inputs / file.name: file.look.size for file in claim.published}
     files = outbox.refuse(job.id, place, inputs, job.reason, step)
@@ -214,7 +220,8 @@ def _is_own(content: bytes, ending: Ending) -> bool:
     The ledger lists it or, until then, all that it names; one that names nothing is a stranger's.
     """
     listed = {(file.path, file.sha256) for file in ending.listed}
-    receipt, title = Listing.of(parse_receipt(BytesIO(content))), ending.job.title
+    receipt = Listing.of(parse_receipt(BytesIO(content)))
+    title = ending.job.title
     named = {(f"{title}/{each.file}", each.sha256) for each in (*receipt.files, *receipt.stages)}
     is_listed = (f"{title}/{RECEIPT}", hashlib.sha256(content).hexdigest()) in listed
     return is_listed or (bool(named) and named <= listed)
@@ -228,7 +235,8 @@ def _archive(
     A program may continue writing to a file after it was claimed. Such a file is archived in any
     case.
     """
-    job, claim = ending.job, ending.claim
+    job = ending.job
+    claim = ending.claim
     used = {file.name: file.sha256 for file in job.inputs if file.sha256}
     held = {file.name: file for file in claim.files if not claim.stays_elsewhere(file)}
 
@@ -266,7 +274,8 @@ def _completed(content: bytes, changed: Mapping[str, OutputFile]) -> bytes:
     if not (known.final and changed):
         return content
     for entry in receipt.get("inputs", ()):
-        if (file := changed.get(entry.get("name", ""))) is not None:
+        file = changed.get(entry.get("name", ""))
+        if file is not None:
             entry["changed"] = {"sha256": file.sha256}
     warnings = (*known.warnings, *map(_changed_while_running, sorted(changed)))
     receipt["warnings"] = list(dict.fromkeys(warnings))

@@ -13,7 +13,7 @@ from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Job, OutputFile
 from stylewatch_daemon.files import atomic, entries, identity, safe_dirs, strangers
-from stylewatch_daemon.files.names import candidates
+from stylewatch_daemon.files.names import candidates, first_free
 from stylewatch_daemon.outbox.publish import writing
 
 
@@ -46,7 +46,10 @@ class Linking(StrEnum):
 def chosen(finals: Path, job: Job, listed: Iterable[OutputFile]) -> OutputFile | None:
     """Return the record in `finals` that was chosen for a job, if it is `listed` already."""
     links = (file for file in listed if file.part == "finals")
-    return next((file for file in links if root_of(job, Path(file.path)) == finals), None)
+    for file in links:
+        if root_of(job, Path(file.path)) == finals:
+            return file
+    return None
 
 
 def choose(finals: Path, job: Job, final: OutputFile) -> OutputFile:
@@ -60,7 +63,7 @@ def choose(finals: Path, job: Job, final: OutputFile) -> OutputFile:
         atomic.make_folder(finals)
         with safe_dirs.opened(finals, str(wanted.parent), make=True) as folder:
             names = candidates(wanted.stem, wanted.suffix)
-            name = next(name for name in names if not entries.is_taken(name, folder))
+            name = first_free(names, lambda name: entries.is_taken(name, folder))
     return final._replace(path=str(finals / wanted.parent / name), part="finals")
 
 

@@ -8,7 +8,6 @@ import errno
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -138,10 +137,10 @@ def stage(job: Job, step: int, listed: Iterable[OutputFile] = ()) -> SourceFile:
         )  # fmt: skip
     spot = there[step]
     path = f"{spot.folder}/{spot.name}"
-    known = next((file for file in listed if file.path == path), None)
-    if known is None:
+    record = {file.path: file for file in listed}.get(path)
+    if record is None:
         return SourceFile("init", f"stage-{spot.name}", (spot,))
-    return SourceFile("init", f"stage-{spot.name}", (spot,), known.sha256, known.size or None)
+    return SourceFile("init", f"stage-{spot.name}", (spot,), record.sha256, record.size or None)
 
 
 def stages(job: Job) -> dict[int, Spot]:
@@ -170,7 +169,8 @@ def _numbered(job: Job, folder: str) -> dict[int, Spot]:
 
 def input_spots(job: Job, file: Input, source: str) -> Iterator[Spot]:
     """Yield the places where an input may be, the most likely one first."""
-    outbox, inbox = Path(job.outbox), Path(job.inbox)
+    outbox = Path(job.outbox)
+    inbox = Path(job.inbox)
     if file.published:
         folder, _, name = file.published.rpartition("/")
         yield Spot(outbox, folder, name, job.disk)
@@ -189,12 +189,12 @@ def parse_receipt(file: IO[bytes]) -> Mapping[str, Any]:
 
     It also counts as damaged if a text is not valid Unicode or a number is larger than any float.
     """
-    with suppress(ValueError, OverflowError, RecursionError):
+    try:
         plain = json.loads(file.read(MAX_BYTES), parse_int=_parse_int)
         json.dumps(plain, ensure_ascii=False, allow_nan=False).encode()
-        if isinstance(plain, dict):
-            return plain
-    return {}
+    except (ValueError, OverflowError, RecursionError):
+        return {}
+    return plain if isinstance(plain, dict) else {}
 
 
 def _parse_int(digits: str) -> int:

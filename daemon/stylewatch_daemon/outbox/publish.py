@@ -14,7 +14,7 @@ from stylewatch_daemon.base.errors import InputError, OutputError, TakenError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import OutputFile, is_id
 from stylewatch_daemon.files import atomic, disks, entries, identity, safe_dirs, strangers
-from stylewatch_daemon.files.names import candidates
+from stylewatch_daemon.files.names import candidates, first_free
 
 RECEIPT = "receipt.json"
 STAGES = "stages"
@@ -67,8 +67,11 @@ def keep_staged(staging: Path, folders: Iterable[str]) -> None:
 
 def _above(staging: Path) -> tuple[Path, str]:
     """Return the folder above `.staging`, or above `staging` itself, and the relative path."""
-    folders = (folder.parent for folder in staging.parents if folder.name == STAGING)
-    above = next(folders, staging.parent)
+    above = staging.parent
+    for folder in staging.parents:
+        if folder.name == STAGING:
+            above = folder.parent
+            break
     return above, str(staging.relative_to(above))
 
 
@@ -82,7 +85,9 @@ class Outbox:
     """
 
     def __init__(self, root: Path, reserved: Collection[str] = (), disk: str = "") -> None:
-        self.root, self._reserved, self._disk = root, reserved, disk
+        self.root = root
+        self._reserved = reserved
+        self._disk = disk
 
     def probe(self) -> None:
         """Check that the outbox can be written before anything depends on it; sync nothing."""
@@ -114,8 +119,10 @@ class Outbox:
     def choose(self, name: str) -> str:
         """Return `name`, or `name-2` and so on if it is taken."""
         with self._writing():
-            free = (place for place in candidates(name) if place not in self._reserved)
-            return next(place for place in free if not entries.is_taken(self.root / place))
+            return first_free(
+                candidates(name),
+                lambda place: place in self._reserved or entries.is_taken(self.root / place),
+            )
 
     def make(self, place: str) -> bool:
         """Create the folder of a job; return False if someone else has created it."""
@@ -178,7 +185,8 @@ class Outbox:
         with self._writing():
             if not entries.exists(self.root / STAGING):
                 return
-            above, name = PurePosixPath(job_id).parent, PurePosixPath(job_id).name
+            above = PurePosixPath(job_id).parent
+            name = PurePosixPath(job_id).name
             with self._staging() as staging, self._staging("trash") as trash:
                 if entries.exists(self.root / STAGING / job_id):
                     with safe_dirs.opened(self.root, f"{STAGING}/{above}") as folder:
@@ -214,7 +222,8 @@ class Outbox:
         """
         if path.startswith("/") or ".." in path.split("/"):
             raise OutputError(f"a worker staged {path!r}, which is outside of its folder")
-        inner, name = PurePosixPath(path).parent, PurePosixPath(path).name
+        inner = PurePosixPath(path).parent
+        name = PurePosixPath(path).name
         with self._writing(), self._shared(f"{place}/{inner}", within=place) as target:
             staged = f"{STAGING}/{staged_at}/{inner}"
             # A worker runs ahead of its events, so a file that it staged again may already be
@@ -265,7 +274,8 @@ class Outbox:
         published before a kill, it stays. Returns its files, or None if something else is at
         `place`.
         """
-        text, path = f"{reason.strip()}\n".encode(errors="replace"), PurePosixPath(place)
+        text = f"{reason.strip()}\n".encode(errors="replace")
+        path = PurePosixPath(place)
         with self._writing():
             if not entries.exists(self.root / place):
                 atomic.make_folder(self.root)
@@ -314,7 +324,7 @@ class Outbox:
 
         Files with other names than `own` belong to others. Return the name and record of the copy.
         """
-        made = ".input"
+        temporary = ".input"
         for name in candidates(path.stem, path.suffix):
             copied = _copied(path, size, folder, name, step)
             if copied is not None or not strangers.is_taken(name, folder, own.get(name), step):
@@ -322,10 +332,13 @@ class Outbox:
         if copied is None:
             with self._staging(job_id) as staging:
                 atomic.sweep(staging)  # a kill may have left a half, which takes space
-                with atomic.open_regular(path) as held, atomic.replacing(made, staging) as copy:
+                with (
+                    atomic.open_regular(path) as held,
+                    atomic.replacing(temporary, staging) as copy,
+                ):
                     sha256 = atomic.copy_into(held, copy, strangers.in_time(size, step))
                     copied = sha256, copy.tell()
-                atomic.move(made, name, staging, folder, step)
+                atomic.move(temporary, name, staging, folder, step)
         else:
             atomic.sync_folder(folder)  # a kill may have come before that
         return OutputFile(name, "", *copied)
@@ -376,10 +389,10 @@ def _copied(path: Path, size: int, folder: int, name: str, step: Step) -> tuple[
 
     Raises TimeoutError if reading takes longer than for a file of the claimed `size` (law 11).
     """
-    found = identity.look(name, folder)
+    status = identity.look(name, folder)
     with atomic.open_regular(path) as file:
         length = strangers.length_of(file)
-        if found is None or found.size != length:
+        if status is None or status.size != length:
             return None
         sha256 = atomic.digest_of(file, strangers.in_time(size, step), most=length)
     copy = OutputFile(name, "", sha256, length)

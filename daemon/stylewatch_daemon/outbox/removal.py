@@ -57,10 +57,10 @@ def remove(
 
 def _has_another_receipt(root: Path, place: str, listed: Iterable[OutputFile], step: Step) -> bool:
     """Return whether a folder of an outbox has another receipt than the one that is listed."""
-    own = next((file for file in listed if file.path == f"{place}/{RECEIPT}"), None)
+    record = {file.path: file for file in listed}.get(f"{place}/{RECEIPT}")
     try:
         with safe_dirs.opened(root, place) as folder:
-            return strangers.is_taken(RECEIPT, folder, own, step)
+            return strangers.is_taken(RECEIPT, folder, record, step)
     except (FileNotFoundError, NotADirectoryError):
         return False
 

@@ -14,7 +14,7 @@ the other machine writes afterwards is read, and that machine cannot create the 
 
 import re
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import InputError
@@ -68,7 +68,8 @@ class AttemptFiles:
     """
 
     def __init__(self, outbox: Outbox, job_id: str) -> None:
-        self._outbox, self._job_id = outbox, job_id
+        self._outbox = outbox
+        self._job_id = job_id
         self.place = job_id
         """Folder, relative to `.staging`, in which the attempt leaves its files."""
         self.mismatched: set[str] = set()
@@ -80,12 +81,12 @@ class AttemptFiles:
             with self._opened(folder) as handle:
                 entries.unlink(STAGED_CHECKPOINT, handle)
 
-    def begin(self, own: str) -> Path:
-        """Create the folder `own`, move the latest checkpoint there, and return its new path.
+    def begin(self, folder_name: str) -> Path:
+        """Create a folder of this name, move the latest checkpoint there, and return its new path.
 
         The frames of a clip are moved first, because the checkpoint refers to them.
         """
-        self.place = f"{self._job_id}/{own}"
+        self.place = f"{self._job_id}/{folder_name}"
         staging = self._outbox.staging(self.place)
         for name in (CLIP_FOLDER, STAGED_CHECKPOINT):
             for earlier in reversed(self._folders()):
@@ -102,7 +103,7 @@ class AttemptFiles:
         removed: it says that its own attempt is done.
         """
         folders = (self._job_id, *self._folders())
-        for folder in (each for each in folders if each != self.place):
+        for folder in (earlier for earlier in folders if earlier != self.place):
             for path in map(PurePosixPath, self._outbox.staged(folder)):
                 target = PurePosixPath(STAGING, self.place, path.parent)
                 with (
@@ -122,18 +123,22 @@ class AttemptFiles:
         If the attempt has its own folder, the bytes are also compared, for `mismatched`.
         """
         staged = PurePosixPath(STAGING, self.place, path)
-        found = entries.status(self._outbox.root / staged)
-        if found is None or self.place == self._job_id:
-            return None if found is None else found.st_size
-        self.mismatched.add(path)
-        with (
-            safe_dirs.opened(self._outbox.root, str(staged.parent)) as folder,
-            suppress(InputError),  # not a regular file, so not the announced one
-            atomic.open_regular(staged.name, folder) as file,
-        ):
-            if strangers.has_bytes(file, sha256, found.st_size):
-                self.mismatched.discard(path)
-        return found.st_size
+        status = entries.status(self._outbox.root / staged)
+        if status is None or self.place == self._job_id:
+            return None if status is None else status.st_size
+        self.mismatched.add(path)  # until its bytes have been compared
+        if self._has_bytes(staged, sha256, status.st_size):
+            self.mismatched.discard(path)
+        return status.st_size
+
+    def _has_bytes(self, staged: PurePosixPath, sha256: str, size: int) -> bool:
+        """Return whether a path in the outbox is a regular file with these bytes."""
+        with safe_dirs.opened(self._outbox.root, str(staged.parent)) as folder:
+            try:
+                with atomic.open_regular(staged.name, folder) as file:
+                    return strangers.has_bytes(file, sha256, size)
+            except InputError:  # not a regular file, so not the announced one
+                return False
 
     def _folders(self) -> list[str]:
         """Return the attempts' own folders, relative to `.staging`."""

@@ -88,18 +88,23 @@ class Config(Strict):
 
     def options_of(self, backend: str) -> dict[str, Any]:
         """Return the options of a backend, with the device of the jobs if it is theirs."""
-        own, device = self.backends.get(backend, {}), self.job.device
+        own = self.backends.get(backend, {})
+        device = self.job.device
         if backend == self.job.backend and device is not None:
             return {**own, "device": device}
         return own
 
     def after(self, inbox: Path) -> Literal["archive", "keep", "delete"]:
         """Return the `after` of `inbox`; `archive` for an inbox that is no longer configured."""
-        return next((known.after for known in self.inboxes if known.path == inbox), "archive")
+        for configured in self.inboxes:
+            if configured.path == inbox:
+                return configured.after
+        return "archive"
 
     def check(self) -> None:
         """Raise SettingsError for all folders and hooks that are mistakes."""
-        if found := [*map(str, self.mistakes()), *map(str, self.hooks.mistakes())]:
+        found = [*map(str, self.mistakes()), *map(str, self.hooks.mistakes())]
+        if found:
             raise SettingsError("\n".join(found))
 
     def mistakes(self) -> Iterator[Mistake]:
@@ -171,7 +176,8 @@ class Origin:
         parts = key[0].split(".") if key else ()
         path = tuple(int(part) if part.isdecimal() else part for part in parts)
         around = (path[:end] for end in range(len(path), -1, -1))
-        place = next((self.places[each] for each in around if each in self.places), "")
+        places = [self.places[outer] for outer in around if outer in self.places]
+        place = places[0] if places else ""
         return f"{place}: {sentence}" if place else str(sentence)
 
 
@@ -206,7 +212,8 @@ def find() -> Path:
     The shipped file comes last even if it is in the current folder, as in a clone. Raises
     SettingsError if the file in the current folder belongs to another user.
     """
-    last, local = shipped("config.yaml"), Path("config.yaml")
+    last = shipped("config.yaml")
+    local = Path("config.yaml")
     with suppress(OSError):  # this user may not read the current folder
         is_shipped = os.access(local, os.R_OK) and filecmp.cmp(local, last, shallow=False)
         if not is_shipped and entries.is_file(local, follow=True):
@@ -217,9 +224,12 @@ def find() -> Path:
                 )
             return local.absolute()
     for path in (user_file(), Path("/etc/stylewatch/config.yaml")):
-        with suppress(OSError):  # this user may not read its folder
-            if entries.is_file(path, follow=True):
-                return path
+        try:
+            is_there = entries.is_file(path, follow=True)
+        except OSError:  # this user may not read its folder
+            continue
+        if is_there:
+            return path
     return last
 
 
@@ -257,7 +267,8 @@ def read(
     The `origin` of the settings has the mistakes. Raises SettingsError if the file is no YAML.
     """
     layers = _file_layer(path, content)
-    if variables := from_environment(os.environ):
+    variables = from_environment(os.environ)
+    if variables:
         layers = layers.with_overrides(variables, source="environment")
     kind = SettingsError if layers.mistakes else UsageError
     overrides = dict(overrides or {})
@@ -315,7 +326,8 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name, text in environment.items():
-        if key := key_of_variable(name):
+        key = key_of_variable(name)
+        if key:
             try:
                 found[key] = yaml_lines.value(text)
             except SettingsError as error:
@@ -342,7 +354,10 @@ def _meant(name: str) -> str:
     """Return the key of a variable with one underscore in the place of two; empty if it is none."""
     key = name.removeprefix(VARIABLE).lower()
     keys = _dotted_keys() if name.startswith(VARIABLE) else ()
-    return next((known for known in keys if known.replace(".", "_") == key), "")
+    for known in keys:
+        if known.replace(".", "_") == key:
+            return known
+    return ""
 
 
 @cache
@@ -373,9 +388,11 @@ class _Layers:
         self, *overrides: Mapping[str, Any], source: str = COMMAND_LINE
     ) -> "_Layers":
         """Put settings with dotted keys on top, of which the later ones count."""
-        unusable = {k: v for each in overrides for k, v in each.items() if isinstance(v, Unusable)}
+        unusable = {
+            k: v for layer in overrides for k, v in layer.items() if isinstance(v, Unusable)
+        }
         plain = reduce(_put, map(_nested, overrides), dict[str, Any]())
-        keys = (_location(key) for each in overrides for key in each)
+        keys = (_location(key) for layer in overrides for key in layer)
         document = Document(source, plain, dict.fromkeys(keys, 0))
         layers = self.with_document(document, Path.cwd())
         mistakes = (*layers.mistakes, *(value.why for value in unusable.values()))
@@ -383,45 +400,60 @@ class _Layers:
 
     def with_document(self, document: Document, base: Path) -> "_Layers":
         """Put the settings in `document`, whose paths start at `base`, on top."""
+        with refusing(SettingsError, document.file_name):
+            config, mistakes, wrong = self._validated(document, base)
+            sentences = [
+                yaml_lines.placed(mistake, document)
+                for mistake in mistakes
+                if not (mistake.other and _overlap(self.wrong, mistake.loc, mistake.other))
+            ]
+            why = _recipe_mistake(config, Origin(wrong=wrong))
+            if why:
+                sentences.append(f"{document.place(('job',))}: job: {why}")
+                wrong |= {("job", name) for name in OF_RECIPE}
+                below = {name: getattr(self.config.job, name) for name in OF_RECIPE}
+                job = config.job.model_copy(update=below)
+                config = config.model_copy(update={"job": job})
+        return _Layers(config, (*self.mistakes, *sentences), wrong, self._places_with(document))
+
+    def _validated(
+        self, document: Document, base: Path
+    ) -> tuple[Config, list[Mistake], frozenset[Location]]:
+        """Return the settings with what is right in `document`, its mistakes, and what is wrong.
+
+        What is wrong is left out, and the rest checked again, until nothing is wrong.
+        """
         # the defaults have such paths, too
         below = self.config.model_dump(include=set(Config.model_fields))
-        above, wrong, found = deepcopy(dict(document.plain)), self.wrong, list[Mistake]()
-        with refusing(SettingsError, document.file_name):
-            while True:
-                try:
-                    config = Config.model_validate(_put(below, above), context={BASE: base})
-                    break
-                except ValidationError as error:  # the first has what is wrong as it was written
-                    mistakes = yaml_lines.in_order(error, Config, document)
-                found = found or mistakes
-                wrong |= {mistake.loc for mistake in mistakes}
-                if not remove(above, [mistake.loc for mistake in mistakes]):
-                    config = self.config  # which was wrong before, as by an earlier version
-                    break
-            said = [
-                yaml_lines.placed(each, document)
-                for each in found
-                if not (each.other and _overlap(self.wrong, each.loc, each.other))
-            ]
-            if why := _recipe_mistake(config, Origin(wrong=wrong)):
-                said.append(f"{document.place(('job',))}: job: {why}")
-                wrong |= {("job", name) for name in OF_RECIPE}
-                former = {name: getattr(self.config.job, name) for name in OF_RECIPE}
-                job = config.job.model_copy(update=former)
-                config = config.model_copy(update={"job": job})
-        lines = document.lines
-        kept = {
+        above = deepcopy(dict(document.plain))
+        wrong = self.wrong
+        as_written = list[Mistake]()
+        while True:
+            try:
+                config = Config.model_validate(_put(below, above), context={BASE: base})
+                return config, as_written, wrong
+            except ValidationError as error:
+                mistakes = yaml_lines.in_order(error, Config, document)
+            # later checks see only what the first has left
+            as_written = as_written or mistakes
+            wrong |= {mistake.loc for mistake in mistakes}
+            if not remove(above, [mistake.loc for mistake in mistakes]):
+                return self.config, as_written, wrong  # it was wrong before, by an earlier version
+
+    def _places_with(self, document: Document) -> Mapping[Location, str]:
+        """Return the place of each setting, those in `document` for what it sets."""
+        below = {
             path: place
             for path, place in self.places.items()
-            if not any(path[: len(each)] == each for each in lines)
+            if not any(path[: len(line)] == line for line in document.lines)
         }
-        places = {**kept, **{path: document.place(path) for path in lines}}
-        return _Layers(config, (*self.mistakes, *said), wrong, places)
+        return {**below, **{path: document.place(path) for path in document.lines}}
 
 
 def _recipe_mistake(config: Config, origin: Origin) -> str:
     """Return what is wrong with the recipe of the jobs, as far as that can be known, or nothing."""
-    job, folders = config.job, config.recipes
+    job = config.job
+    folders = config.recipes
     if origin.spoils("job.recipe", "recipes"):
         return ""
     try:
@@ -478,11 +510,13 @@ def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
 
     A setting in `above` takes precedence over the same field of the recipe in the `set` of `below`.
     """
-    known, fields = below.get("set", {}), above.get("set", {})
+    known = below.get("set", {})
+    fields = above.get("set", {})
     if not isinstance(known, Mapping):  # a mistake, which is found when all is checked
         fields = fields or known
     elif isinstance(fields, Mapping):
-        known, fields = dict(book.dotted(known)), dict(book.dotted(fields))
+        known = dict(book.dotted(known))
+        fields = dict(book.dotted(fields))
         beaten = {*above, *fields, *(("start",) if "init" in above else ())}
         kept = {
             key: value
@@ -572,7 +606,8 @@ def only_side(
     try:
         plain = {} if job_file is None else _read(job_file, folder).plain
     except SettingsError as error:
-        if (shortage := shortages.shortage(error)) is not None:
+        shortage = shortages.shortage(error)
+        if shortage is not None:
             raise shortage from error
         plain = {}
     side = settings.overrides.get("only", plain.get("only", default))

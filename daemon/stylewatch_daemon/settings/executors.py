@@ -134,10 +134,12 @@ def kinds() -> dict[str, type[ExecutorSettings]]:
     taken = {*KEYS, *NAMES, *own, *LocalSettings.model_fields}
 
     def misfit(kind: str, settings: Any) -> str | None:
-        if reason := _misfit(settings):
+        reason = _misfit(settings)
+        if reason:
             return reason
         names = [kind, *settings.model_fields]
-        if clashing := [name for name in names if name in taken or names.count(name) > 1]:
+        clashing = [name for name in names if name in taken or names.count(name) > 1]
+        if clashing:
             return f"the name {clashing[0]} is that of another kind or of a key of one"
         taken.update(names)
         return None
@@ -153,7 +155,8 @@ def _misfit(settings: Any) -> str | None:
         return f"it lacks {', '.join(sorted(settings.__abstractmethods__))}"
     decorators = settings.__pydantic_decorators__
     validators = {*decorators.field_validators, *decorators.model_validators}
-    if more := sorted(validators.difference(Section.__pydantic_decorators__.field_validators)):
+    more = sorted(validators.difference(Section.__pydantic_decorators__.field_validators))
+    if more:
         return f"the section would not run its validator {more[0]}: put it into a type (Annotated)"
     return _missing_part(settings) or _wrong_key(settings)
 
@@ -247,4 +250,7 @@ def asking(kind: str) -> Iterator[None]:
 def left_out(kind: str) -> str | None:
     """Return the sentence on why an installed kind is left out; None if there is no such kind."""
     start = f"{kind!r} of the {_GROUP} of package "
-    return next((each for each in installed.left_out() if each.startswith(start)), None)
+    for sentence in installed.left_out():
+        if sentence.startswith(start):
+            return sentence
+    return None

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -454,7 +453,8 @@ class JobSettings(Section):
             changes["keep_detail"] = 0.0
             if not {"noise_ratio", "schedule.noise_ratio"} & dict(book.dotted(self.set)).keys():
                 changes["start"] = "noise"
-        if (rule := self.common_style_size) is not None:
+        rule = self.common_style_size
+        if rule is not None:
             changes["style_size"] = rule
         if self.init is not None:
             changes["start"] = self.init
@@ -625,7 +625,9 @@ def given(name: str, text: str) -> Any:
     if types & {int, float, bool}:
         return yaml_lines.value(text)
     if name in _SIZES:
-        with suppress(SettingsError):
+        try:
             number = yaml_lines.value(text)
-            return number if isinstance(number, int) else text
+        except SettingsError:
+            return text
+        return number if isinstance(number, int) else text
     return text

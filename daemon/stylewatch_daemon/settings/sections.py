@@ -182,7 +182,8 @@ _HOURS = re.compile(rf"{_TIME} ?[-\N{{EN DASH}}] ?{_TIME}")
 
 def parse_hours(text: str) -> Hours:
     """Parse `executor.hours`; raises ValueError if these are not two times of a day."""
-    if match := _HOURS.fullmatch(text.strip()):
+    match = _HOURS.fullmatch(text.strip())
+    if match:
         begin, end = (time(int(match[n]) % 24, int(match[n + 1] or 0)) for n in (1, 3))
         if begin != end:
             return Hours(begin, end)
@@ -233,7 +234,8 @@ class ExecutionSettings(_OfKinds):
     @field_validator(*_KIND_OF)
     @classmethod
     def _refuse_of_other_kind(cls, value: object, info: ValidationInfo) -> object:
-        kind, key = info.data.get("kind"), str(info.field_name)  # without a kind that is wrong
+        kind = info.data.get("kind")  # without a kind that is wrong
+        key = str(info.field_name)
         only = _KIND_OF[key]
         if kind not in (None, only) and value != cls.model_fields[key].default:
             raise MisfitError(f"this is for kind: {only}, and kind is {kind}", "kind")

@@ -59,7 +59,8 @@ def _fitting(pictures: Sequence[Path], wanted: str) -> list[Path]:
     for form in (str, folded):
         for part in ("name", "stem"):
             name = form(wanted)
-            if fitting := [path for path in pictures if form(getattr(path, part)) == name]:
+            fitting = [path for path in pictures if form(getattr(path, part)) == name]
+            if fitting:
                 return fitting
     return []
 
@@ -70,7 +71,8 @@ def default_styles(pairing: PairingSettings) -> dict[str, Path]:
     Raises SettingsError if the style library does not have the default style, has several of that
     name, or cannot be read.
     """
-    folder, default = pairing.styles, pairing.default_style
+    folder = pairing.styles
+    default = pairing.default_style
     if default is None:
         return {}
     try:

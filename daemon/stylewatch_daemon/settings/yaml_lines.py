@@ -74,8 +74,10 @@ def check(
             return model.model_validate(document.plain, context=context)
         except ValidationError as error:
             # Not chained: pydantic quotes the input, and settings hold secrets.
-            found = in_order(error, model, document)
-            raise SettingsError("\n".join(placed(each, document) for each in found)) from None
+            mistakes = in_order(error, model, document)
+            raise SettingsError(
+                "\n".join(placed(mistake, document) for mistake in mistakes)
+            ) from None
 
 
 def in_order(error: ValidationError, model: type[BaseModel], document: Document) -> list[Mistake]:

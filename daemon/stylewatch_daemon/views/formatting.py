@@ -13,7 +13,8 @@ ERROR = 0.25
 
 def duration_range(expected: float) -> str:
     """Return the expected seconds on an idle machine as a range, such as `32 s to 50 s`."""
-    least, most = duration(expected / (1 + ERROR)), duration(expected * (1 + ERROR))
+    least = duration(expected / (1 + ERROR))
+    most = duration(expected * (1 + ERROR))
     return f"about {most}" if least == most else f"{least} to {most}"
 
 
@@ -33,7 +34,8 @@ def terms(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
     for key, inner in plain.items():
         if isinstance(inner, Mapping):
             name = f"{prefix} {key}".strip()
-            value, weight = inner.get("value"), inner.get("weight")
+            value = inner.get("value")
+            weight = inner.get("weight")
             if value is None:
                 yield from terms(inner, name)
             elif "gradient_weight" in inner:

@@ -3,7 +3,6 @@
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -90,12 +89,16 @@ def job_view(
 ) -> JobView:
     """Build the view of a job of the state folder; `status` is that of the daemon, if known."""
     status = status or status_json.nothing()
-    files, receipt = JobFiles(job, state), None
+    files = JobFiles(job, state)
     plain = files.attempt(lambda: files.receipt) or {}
     losses = files.attempt(files.losses) or ""
-    with suppress(ValidationError):
+    receipt: Receipt | None
+    try:
         receipt = Receipt.model_validate(plain)
-    now: dict[str, Any] = next((each for each in status["running"] if each["id"] == job.id), {})
+    except ValidationError:
+        receipt = None
+    running: dict[str, Any] = {record["id"]: record for record in status["running"]}
+    now: dict[str, Any] = running.get(job.id, {})
     warnings = () if receipt is None else tuple(map(in_a_line, receipt.warnings))
     return JobView(
         job=job,
@@ -194,7 +197,8 @@ def command(
 
     `settings` are named as for `--set`; `more` are further words.
     """
-    settings, styles = dict(settings), files.get("style", ())
+    settings = dict(settings)
+    styles = files.get("style", ())
     names = map(str, (*files.get("content", ()), *styles))
     words = [*more, *(f"./{name}" if name.startswith("-") else name for name in names)]
     if "init" in files and settings.get("init", "picture") == "picture":
@@ -216,10 +220,11 @@ def command(
 
 def as_yaml(value: Any) -> str:
     """Return a value as YAML on one line, for `--set KEY=VALUE`."""
-    with suppress(SettingsError):
-        if isinstance(value, str) and yaml_lines.value(value) == value:
-            return value
-    return json.dumps(value, ensure_ascii=False)
+    try:
+        is_plain = isinstance(value, str) and yaml_lines.value(value) == value
+    except SettingsError:
+        is_plain = False
+    return str(value) if is_plain else json.dumps(value, ensure_ascii=False)
 
 
 def in_a_line(value: object) -> str:
@@ -258,7 +263,8 @@ def _facts(job: Job, receipt: Receipt | None) -> Iterator[tuple[str, str]]:
         yield "recipe", shown(settings.get("recipe") or "")
         yield "backend", shown(settings.get("backend") or "")
         return
-    backend, network = receipt.backend, receipt.weights
+    backend = receipt.backend
+    network = receipt.weights
     yield "recipe", in_a_line(receipt.recipe.get("name", ""))
     yield "about", in_a_line(receipt.recipe.get("about") or "")
     yield "backend", shown(f"{backend.name} {backend.version} on {backend.device}")
@@ -267,7 +273,8 @@ def _facts(job: Job, receipt: Receipt | None) -> Iterator[tuple[str, str]]:
     yield "stages", str(len(receipt.stages)) if receipt.stages else ""
     yield "time", duration(receipt.seconds)
     yield "seed", str(receipt.seed)
-    if (color := receipt.settings.get("color", "style")) != "style":
+    color = receipt.settings.get("color", "style")
+    if color != "style":
         yield "colors", in_a_line(color)
     if network:
         architecture = f" ({network.architecture.upper()})" if network.architecture else ""

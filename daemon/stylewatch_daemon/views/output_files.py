@@ -8,7 +8,7 @@ of bytes, seconds and threads (law 11).
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, partial
 from io import BufferedReader
@@ -22,7 +22,7 @@ from stylewatch_daemon.client import operations
 from stylewatch_daemon.files import atomic, strangers
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Identity, Version, identity, version
-from stylewatch_daemon.files.names import candidates, is_name, safe, shown
+from stylewatch_daemon.files.names import candidates, first_free, is_name, safe, shown
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.state_dir import LEDGER
@@ -92,7 +92,8 @@ def digest(file: BufferedReader) -> str:
             _digests.clear()
         _digests[key] = sha256
         file.seek(0)
-    if not (sha256 := _digests[key]):
+    sha256 = _digests[key]
+    if not sha256:
         raise TimeoutError("it cannot be read in time")
     return sha256
 
@@ -105,7 +106,8 @@ class JobFiles:
     """
 
     def __init__(self, job: Job, state: Path) -> None:
-        self.job, self._state = job, state
+        self.job = job
+        self._state = state
         self.unknown = ""
         """Why something is unknown for which `attempt` was used; empty if nothing is."""
 
@@ -156,7 +158,8 @@ class JobFiles:
         inputs = {f"input-{number}": file for number, file in enumerate(self.job.inputs)}
         stages = (f"stage-{step}" for step in self.stages)
         for what in ("final", *stages, *inputs, *ARTIFACTS):
-            if picture := self.find(what):
+            picture = self.find(what)
+            if picture:
                 name = picture.spot.name
                 if what in inputs:
                     name = f"inputs/{original_name(self.job, inputs[what])}"
@@ -173,11 +176,12 @@ class JobFiles:
         """
 
         def sure() -> _Result | None:
-            if found := _first_of(spots, use):
-                return found
+            result = _first_of(spots, use)
+            if result:
+                return result
             with ExitStack() as disks:
-                for each in spots:
-                    checked = self._guard.checked(each.root, inner=[each.folder], disk=each.disk)
+                for spot in spots:
+                    checked = self._guard.checked(spot.root, inner=[spot.folder], disk=spot.disk)
                     disks.enter_context(checked)
                 return _first_of(spots, use)
 
@@ -189,14 +193,16 @@ class JobFiles:
 
     def _placed(self, name: str) -> list[Spot]:
         """Return where a file in the output folder is; empty if the job has no such folder yet."""
-        root, place = Path(self.job.outbox), self.job.place
+        root = Path(self.job.outbox)
+        place = self.job.place
         return [] if place is None else [Spot(root, place, name, self.job.disk)]
 
     def _listed(self, find: Callable[[Job], Mapping[int, Spot]]) -> Mapping[int, Spot]:
         def use(spot: Spot) -> Mapping[int, Spot]:
-            with suppress(OutputError):  # a link leads elsewhere
+            try:
                 return find(self.job)
-            return {}
+            except OutputError:  # a link leads elsewhere
+                return {}
 
         return self._first(self._placed(""), use) or {}
 
@@ -206,7 +212,8 @@ class JobFiles:
         """Return the content of a file of at most `most` bytes in the output folder."""
 
         def use(spot: Spot) -> _Result | None:
-            if (file := _open(spot)) is None:
+            file = _open(spot)
+            if file is None:
                 return None
             with file:
                 return parse(file) if strangers.length_of(file) <= most else None
@@ -218,18 +225,19 @@ class JobFiles:
 
     def _picture(self, what: str, spot: Spot) -> PictureFile | None:
         """Open the file at a spot if it is the picture `what`; raises OSError."""
-        wanted = _input(self.job, what)
-        if (file := _open(spot)) is None:
+        record = _input(self.job, what)
+        file = _open(spot)
+        if file is None:
             return None
         try:
             size = strangers.length_of(file)
-            if wanted is not None and wanted.size:
-                may_be_read = size == wanted.size
+            if record is not None and record.size:
+                may_be_read = size == record.size
             else:
                 may_be_read = size <= LARGEST_PICTURE or size == self._recorded_size(spot)
             if may_be_read:
                 sha256 = digest(file)
-                if wanted is None or wanted.sha256 in ("", sha256):
+                if record is None or record.sha256 in ("", sha256):
                     return PictureFile(spot, file, sha256, size)
         except BaseException:
             file.close()
@@ -245,7 +253,9 @@ class JobFiles:
 
     def _spots(self, what: str) -> Iterator[Spot]:
         """Yield the places where the picture may be."""
-        job, numbered, file = self.job, _NUMBERED.fullmatch(what), _input(self.job, what)
+        job = self.job
+        numbered = _NUMBERED.fullmatch(what)
+        file = _input(self.job, what)
         if file is not None and is_name(file.name):
             is_known = file.sha256 and Path(file.source).is_relative_to(job.inbox)
             # while the job has not ended
@@ -257,8 +267,8 @@ class JobFiles:
                 yield spot
         else:
             final = str(self.receipt.get("final", ""))
-            others = [file_name(each, final) for each in ARTIFACTS.get(what, ())]
-            for name in filter(is_name, [final] if what == "final" else others):
+            names = [file_name(artifact, final) for artifact in ARTIFACTS.get(what, ())]
+            for name in filter(is_name, [final] if what == "final" else names):
                 yield from self._placed(name)
 
 
@@ -270,8 +280,9 @@ def _first_of(spots: Iterable[Spot], use: Callable[[Spot], _Result | None]) -> _
     problem: OutputError | None = None
     for spot in spots:
         try:
-            if found := use(spot):
-                return found
+            result = use(spot)
+            if result:
+                return result
         except DaemonError:
             raise
         except OSError as error:
@@ -284,9 +295,10 @@ def _first_of(spots: Iterable[Spot], use: Callable[[Spot], _Result | None]) -> _
 
 def _open(spot: Spot) -> BufferedReader | None:
     """Open a file; None if it is not there, or a link leads elsewhere."""
-    with suppress(FileNotFoundError, NotADirectoryError, OutputError):
+    try:
         return spot.open()
-    return None
+    except (FileNotFoundError, NotADirectoryError, OutputError):
+        return None
 
 
 def _close(picture: PictureFile | None) -> None:
@@ -311,7 +323,8 @@ def unused(name: str, taken: set[str]) -> str:
     """Return a path like `name` that is not in `taken`, and add it there."""
     path = PurePosixPath(name)
     names = (str(path.with_name(safe(stem) + path.suffix)) for stem in candidates(path.stem))
-    taken.add(free := next(name for name in names if name not in taken))
+    free = first_free(names, lambda name: name in taken)
+    taken.add(free)
     return free
 
 

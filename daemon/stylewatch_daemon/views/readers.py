@@ -45,7 +45,8 @@ def read(
     """
     if hasattr(_thread, "reads"):
         return work()
-    places, began = {f"job {job_id}": OF_JOB, f"outbox {outbox}": OF_OUTBOX}, time.monotonic()
+    places = {f"job {job_id}": OF_JOB, f"outbox {outbox}": OF_OUTBOX}
+    began = time.monotonic()
     with _changed:
         if not _changed.wait_for(lambda: not _full(places), _patience(places)):
             raise _too_slow()

@@ -9,7 +9,6 @@ import logging
 import re
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from ipaddress import ip_address
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -80,7 +79,8 @@ async def log_in(request: Request) -> Response:
 
     The answer leads to the path `next`, without a host: backslashes in it are quoted.
     """
-    sessions, root = context(request).sessions, root_path(request)
+    sessions = context(request).sessions
+    root = root_path(request)
     if not sessions.are_needed:
         return await show_login(request)
     if sessions.logins.locked():  # all places are in use
@@ -107,7 +107,8 @@ async def log_in(request: Request) -> Response:
 
 async def log_out(request: Request) -> Response:
     """End the session, for everybody who has its cookie, and remove the cookie."""
-    sessions, root = context(request).sessions, root_path(request)
+    sessions = context(request).sessions
+    root = root_path(request)
     await run_in_threadpool(sessions.end, request.cookies.get(sessions.cookie, ""))
     answer = RedirectResponse(f"{root}/login", 303)
     answer.delete_cookie(sessions.cookie, path=f"{root}/", httponly=True, samesite="lax")
@@ -121,7 +122,9 @@ class AccessMiddleware:
     """Middleware that passes requests to `app` if the settings `web` and `sessions` allow them."""
 
     def __init__(self, app: ASGIApp, web: WebSettings, sessions: Sessions) -> None:
-        self._app, self._web, self._sessions = app, web, sessions
+        self._app = app
+        self._web = web
+        self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
@@ -141,7 +144,8 @@ class AccessMiddleware:
         except ClientDisconnect:
             return
         except Exception as error:
-            log, trace = logging.getLogger(__name__), traceback.format_exc()
+            log = logging.getLogger(__name__)
+            trace = traceback.format_exc()
             reason = "out of memory" if isinstance(error, MemoryError) else error
             log.error("the page failed at a request: %s", reason, extra={"trace": trace})
             if sender.has_begun:
@@ -151,7 +155,8 @@ class AccessMiddleware:
 
     def _with_root_path(self, scope: Scope) -> Scope:
         """Return the scope with `web.path` in front of the path, even if a proxy has removed it."""
-        root, path = self._web.path, scope["path"]
+        root = self._web.path
+        path = scope["path"]
         below = path if path == root or path.startswith(f"{root}/") else f"{root}{path}"
         return {**scope, "root_path": root, "path": below or "/"}
 
@@ -187,10 +192,11 @@ class AccessMiddleware:
 
     def _page_of(self, request: Request) -> str:
         """Return the path of the page on which a form was sent; empty if that is not known."""
-        with suppress(ValueError):
+        try:
             page = urlsplit(request.headers.get("referer", ""))
             return page._replace(scheme="", netloc="", fragment="").geturl()[len(self._web.path) :]
-        return ""
+        except ValueError:
+            return ""
 
     def _is_our_name(self, host: str) -> bool:
         """Return whether `host` is a name of ours or an IP address; others may be DNS rebinding."""
@@ -214,7 +220,8 @@ class _Sender:
     """Sender that adds the HEADERS, and ends a stream once its viewer's session has ended."""
 
     def __init__(self, send: Send, is_allowed: Callable[[], bool]) -> None:
-        self._send, self._is_allowed = send, is_allowed
+        self._send = send
+        self._is_allowed = is_allowed
         self.has_begun = False
 
     async def __call__(self, message: Message) -> None:
@@ -236,16 +243,18 @@ async def slow_down(request: Request, sessions: Sessions) -> None:
 
 def _is_from_here(headers: Headers, has_token: bool) -> bool:
     """Return whether a request comes from our pages, or from a program that has the token."""
-    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    site = headers.get("sec-fetch-site")
+    origin = headers.get("origin")
     if site is not None:
         return site == "same-origin"
     if origin is None:
         return has_token
-    with suppress(ValueError):
+    try:
         page = urlsplit(origin.lower())
         usual = f"{page.netloc}:{_USUAL_PORTS.get(page.scheme)}"
         return not {page.netloc, usual}.isdisjoint(_addresses(headers))
-    return False
+    except ValueError:
+        return False
 
 
 def _addresses(headers: Headers) -> set[str]:

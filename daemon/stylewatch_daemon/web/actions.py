@@ -75,28 +75,28 @@ MAX_REQUESTS = 200
 """Number of waiting requests, from all processes, at which the page leaves no more."""
 
 
-async def ask(here: Context, *leave: Callable[[], int]) -> bool:
+async def ask(site: Context, *leave: Callable[[], int]) -> bool:
     """Call each function to leave a request; return whether the daemon acts on all within WAIT_S.
 
     Raises as the functions do, and HTTPException if too many requests wait; nothing once they are
     left, as their uploads are needed then.
     """
-    if len(await run_in_threadpool(requests.waiting, here.state)) >= MAX_REQUESTS:
+    if len(await run_in_threadpool(requests.waiting, site.state)) >= MAX_REQUESTS:
         raise HTTPException(503, "too many requests wait for the daemon: try again later")
     ids = [await run_in_threadpool(each) for each in leave]
     try:
-        return await run_in_threadpool(requests.wait, here.state, ids, WAIT_S)
+        return await run_in_threadpool(requests.wait, site.state, ids, WAIT_S)
     except DaemonError:  # the ledger cannot be read now
         return False
 
 
-async def ask_for(here: Context, job: Job, new: str, leave: Callable[[], int]) -> bool:
+async def ask_for(site: Context, job: Job, new: str, leave: Callable[[], int]) -> bool:
     """Ask for the job `new`, which runs `job` again; return and raise as `ask` does.
 
     Raises InputError if the daemon has refused to make the job.
     """
-    acted = await ask(here, leave)
-    if acted and await run_in_threadpool(here.job, new) is None:
+    acted = await ask(site, leave)
+    if acted and await run_in_threadpool(site.job, new) is None:
         raise InputError(f"{shown(job.title)} could not be run again: see the log of the daemon")
     return acted
 
@@ -111,16 +111,17 @@ async def check_health(request: Request) -> Response:
 
 async def with_all(request: Request, leave: Callable[[Path], int]) -> Response:
     """Leave a request that does not concern a single job."""
-    here = context(request)
-    return done(request, "/", acted=await ask(here, partial(leave, here.state)))
+    site = context(request)
+    return done(request, "/", acted=await ask(site, partial(leave, site.state)))
 
 
 async def with_job(
     request: Request, leave: Callable[[Path, Job], int], to: str = "/jobs/{}"
 ) -> Response:
     """Leave a request about the job in the path."""
-    here, job = context(request), await run_in_threadpool(job_of, request)
-    acted = await ask(here, partial(leave, here.state, job))
+    site = context(request)
+    job = await run_in_threadpool(job_of, request)
+    acted = await ask(site, partial(leave, site.state, job))
     return done(request, to.format(job.id), acted=acted)
 
 
@@ -136,30 +137,34 @@ delete_one = partial(with_job, leave=partial(operations.ask, "delete"), to="/gal
 
 async def delete(request: Request) -> Response:
     """Delete the ended jobs that the fields `job` name, with their files in the outbox."""
-    here, fields = context(request), await form(request)
-    jobs = await run_in_threadpool(jobs_of, here, fields.getlist("job"))
+    site = context(request)
+    fields = await form(request)
+    jobs = await run_in_threadpool(jobs_of, site, fields.getlist("job"))
     for job in jobs:
         operations.check("delete", job)
-    acted = await ask(here, *(partial(operations.ask, "delete", here.state, job) for job in jobs))
+    acted = await ask(site, *(partial(operations.ask, "delete", site.state, job) for job in jobs))
     return done(request, "/gallery", acted=acted)
 
 
 async def retry(request: Request) -> Response:
     """Run an ended job again, from the stage after step `from_stage` if that is given."""
-    here, fields, new = context(request), await form(request), new_id()
+    site = context(request)
+    fields = await form(request)
+    new = new_id()
     _check_names(fields, "from_stage")
     job = await run_in_threadpool(job_of, request)
     stage = _number(fields, "from_stage")
-    work = partial(operations.settings_of_retry, here.state, job, here.settings, {}, stage)
+    work = partial(operations.settings_of_retry, site.state, job, site.settings, {}, stage)
     wanted = await run_in_threadpool(readers.read, job.id, job.outbox, work)
-    leave = partial(operations.retry, here.state, job, new, wanted, from_stage=stage)
-    acted = await ask_for(here, job, new, leave)
+    leave = partial(operations.retry, site.state, job, new, wanted, from_stage=stage)
+    acted = await ask_for(site, job, new, leave)
     return done(request, f"/jobs/{new if acted else job.id}", acted=acted, job=new)
 
 
 def _check_names(fields: Fields, *known: str) -> None:
     """Raise FormError if the form has fields other than the `known` ones."""
-    if unknown := fields.keys() - {*known}:
+    unknown = fields.keys() - {*known}
+    if unknown:
         raise FormError({name: nearest(name, known, "field") for name in sorted(unknown)})
 
 
@@ -173,31 +178,34 @@ def _number(fields: Fields, name: str) -> int | None:
 
 async def keep_style(request: Request) -> Response:
     """Copy a style image of a job into the style library, with its `name` and `source`."""
-    here, fields = context(request), await form(request)
+    site = context(request)
+    fields = await form(request)
     _check_names(fields, "input", "name", "source")
     job = await run_in_threadpool(job_of, request)
-    name = await run_in_threadpool(_keep_style, here, job, fields)
+    name = await run_in_threadpool(_keep_style, site, job, fields)
     return done(request, f"/jobs/{job.id}", style=name)
 
 
-def _keep_style(here: Context, job: Job, fields: Fields) -> str:
+def _keep_style(site: Context, job: Job, fields: Fields) -> str:
     """Copy the input with the number `input`; return its name in the library."""
-    number, folder = _number(fields, "input"), here.settings.pairing.styles
+    number = _number(fields, "input")
+    folder = site.settings.pairing.styles
     style = dict(enumerate(job.inputs)).get(-1 if number is None else number)
     if style is None or style.role != "style":
         raise FormError({"input": "should be the number of a style image"})
-    for inbox in here.settings.inboxes:
+    for inbox in site.settings.inboxes:
         if disks.lies_in(folder, inbox.path):
             raise UsageError(
                 f"the style library {folder} lies in the inbox {inbox.path}, where its files "
                 "would be taken for input: set pairing.styles to another folder"
             )
-    picture = JobFiles(job, here.state).find(f"input-{number}")
+    picture = JobFiles(job, site.state).find(f"input-{number}")
     if picture is None:
         raise InputError("this style image is no longer where the job left it")
     named = PurePosixPath(original_name(job, style))
-    name, source = fields.get("name", named.stem), fields.get("source", "")
-    guard = operations.disks_of(here.state, folder)
+    name = fields.get("name", named.stem)
+    source = fields.get("source", "")
+    guard = operations.disks_of(site.state, folder)
     with picture.file:
         return add_style(folder, guard, name, named.suffix.lower(), picture.file, source)
 
@@ -207,16 +215,20 @@ def estimate_time(request: Request) -> Response:
 
     `job` names a job that is painted again. Nothing is said of settings with a mistake.
     """
-    here, fields = context(request), request.query_params
-    base, styles, name = here.settings.job, 1, fields.get("job")
-    if name and (job := here.job(name)):
-        base, _ = job_form.base_of(here, job)
+    site = context(request)
+    fields = request.query_params
+    base = site.settings.job
+    styles = 1
+    name = fields.get("job")
+    if name and (job := site.job(name)):
+        base, _ = job_form.base_of(site, job)
         styles = sum(file.role == "style" for file in job.inputs) or 1
     asked = {name: fields[name].strip() for name in job_form.NAMES if name in fields}
-    words = ""
-    with suppress(FormError):
-        wanted, _ = job_form.read(asked, here.settings, base, styles, ())
-        words = estimate.in_words(here, wanted)
+    try:
+        wanted, _ = job_form.read(asked, site.settings, base, styles, ())
+        words = estimate.in_words(site, wanted)
+    except FormError:
+        words = ""
     return JSONResponse({"estimate": words})
 
 
@@ -243,14 +255,15 @@ def _mistaken(
     return answer
 
 
-def _of_library(here: Context, form: Form) -> list[File]:
+def _of_library(site: Context, form: Form) -> list[File]:
     """Return the styles that were chosen from the library; raises InputError if one is gone."""
-    styles = find_styles(here.settings.pairing.styles, "all")
+    styles = find_styles(site.settings.pairing.styles, "all")
     names = [*filter(str.strip, form.values.get("library", ()))]
-    known = [meant(name, styles, "styles of the library") for name in names]
-    if missing := [name for name, style in zip(names, known, strict=True) if style is None]:
+    matches = [meant(name, styles, "styles of the library") for name in names]
+    missing = [name for name, style in zip(names, matches, strict=True) if style is None]
+    if missing:
         raise InputError(f"{', '.join(map(shown, missing))} is not in the style library")
-    chosen = [styles[style] for style in known if style is not None]
+    chosen = [styles[style] for style in matches if style is not None]
     return [File(safe(path.stem, path.suffix), path) for path in chosen]
 
 
@@ -259,40 +272,42 @@ def _of_library(here: Context, form: Form) -> list[File]:
 
 async def upload(request: Request) -> Response:
     """Make a job of each photograph; answer with the names of the jobs in the inbox."""
-    here = context(request)
+    site = context(request)
     async with forms.received(request) as form:
         try:
-            jobs = await run_in_threadpool(_submit, here, form)
+            jobs = await run_in_threadpool(_submit, site, form)
         except FormError as error:
             return await run_in_threadpool(_mistaken, request, error, overview.show, form)
     return done(request, "/", jobs=jobs)
 
 
-def _submit(here: Context, form: Form) -> list[str]:
+def _submit(site: Context, form: Form) -> list[str]:
     """Put a pair for each photograph into the inbox; return the names of the jobs there.
 
     Without a style there is a pair with each of the default styles, as for a lone photograph there.
     """
     contents = form.files.get("content", ())
-    styles = [*form.files.get("style", ()), *_of_library(here, form)]
-    if unknown := form.files.keys() - {"content", "style"}:
+    styles = [*form.files.get("style", ()), *_of_library(site, form)]
+    unknown = form.files.keys() - {"content", "style"}
+    if unknown:
         raise FormError({shown(name): "should be `content` or `style`" for name in sorted(unknown)})
     if not contents:
         raise InputError("an upload needs one picture or more as `content`")
-    is_alone = not styles and here.settings.job.only != "content"
-    groups = (is_alone and _default_styles(here)) or [styles]
+    is_alone = not styles and site.settings.job.only != "content"
+    groups = (is_alone and _default_styles(site)) or [styles]
     _, settings = job_form.read(
-        form.fields, here.settings, here.settings.job, len(groups[0]), NEW_FIELDS
+        form.fields, site.settings, site.settings.job, len(groups[0]), NEW_FIELDS
     )
     pairs = [(content, group) for content in contents for group in groups]
-    names = [_name(here, form, *pair) for pair in pairs]
+    names = [_name(site, form, *pair) for pair in pairs]
     files = (file for content, group in pairs for file in (content, *group))
-    inbox, size = here.settings.inboxes[0], sum(file.path.stat().st_size for file in files)
-    disks.check([(inbox.path, size)], here.settings.limits.free_bytes)
+    inbox = site.settings.inboxes[0]
+    size = sum(file.path.stat().st_size for file in files)
+    disks.check([(inbox.path, size)], site.settings.limits.free_bytes)
     new = [_new_job(name, *pair, settings) for name, pair in zip(names, pairs, strict=True)]
     jobs: list[str] = []
     try:
-        for name in submit.put_all(here.state, new, inbox.path, inbox.outbox):
+        for name in submit.put_all(site.state, new, inbox.path, inbox.outbox):
             jobs.append(name)
     except OutputError as error:
         accepted = f"; jobs that were submitted before: {', '.join(jobs)}" if jobs else ""
@@ -300,22 +315,22 @@ def _submit(here: Context, form: Form) -> list[str]:
     return jobs
 
 
-def _default_styles(here: Context) -> list[list[File]]:
+def _default_styles(site: Context) -> list[list[File]]:
     """Return the styles of each job of a photograph without one; FormError if it has mistakes."""
     try:
-        styles = default_styles(here.settings.pairing)
+        styles = default_styles(site.settings.pairing)
     except SettingsError as error:
         raise FormError({"style": str(error)}) from error
     return [[File(safe(name, path.suffix), path)] for name, path in styles.items()]
 
 
-def _name(here: Context, form: Form, content: File, styles: Sequence[File]) -> str:
+def _name(site: Context, form: Form, content: File, styles: Sequence[File]) -> str:
     """Return the name for a job; raises FormError if the inbox does not accept the given name."""
     given = form.fields.get("name")
     stems = (PurePosixPath(file.name).stem for file in (content, *styles[:1]))
     name = given or safe("-".join(stems))
     try:
-        submit.check_name(name, here.settings.watch.ignore)
+        submit.check_name(name, site.settings.watch.ignore)
     except UsageError as error:
         if given:
             raise FormError({"name": str(error)}) from None
@@ -344,68 +359,73 @@ def ask_again(
     `form` and `mistakes` are those of an attempt that was refused. With `print` in the query, the
     form suggests settings for a larger print.
     """
-    here, job, problem = context(request), job_of(request), ""
+    site = context(request)
+    job = job_of(request)
+    problem = ""
     operations.check("retry", job)
-    values = job_page.view(here, job)
+    values = job_page.view(site, job)
     receipt = values["view"].receipt
-    base, note = job_form.base_of(here, job)
+    base, note = job_form.base_of(site, job)
     is_print = "print" in request.query_params and receipt is not None
     suggested = job_form.print_fields(base, receipt) if is_print else NO_MISTAKES
     try:
-        readers.read(job.id, job.outbox, partial(operations.pictures_of, here.state, job))
+        readers.read(job.id, job.outbox, partial(operations.pictures_of, site.state, job))
     except DaemonError as error:
         problem = str(error)
     places = [place for place, file in enumerate(job.inputs) if file.role == "style"]
     own = [image for image in values["inputs"] if image.digest]
     styles = [(str(1 + places.index(image.number)), image, "") for image in own]
     values |= {
-        "form": job_form.view(here, base, form, mistakes, suggested),
+        "form": job_form.view(site, base, form, mistakes, suggested),
         "styles": styles,
         "kept": form.values.get("keep", [number for number, _, _ in styles]),
         "note": note,
         "problem": problem,
     }
-    return here.templates.TemplateResponse(request, "retry.html", values)
+    return site.templates.TemplateResponse(request, "retry.html", values)
 
 
 async def paint_again(request: Request) -> Response:
     """Run a job again with other settings or styles, as a new job."""
-    here, new = context(request), new_id()
+    site = context(request)
+    new = new_id()
     job = await run_in_threadpool(job_of, request)
     try:
         async with forms.received(request) as form:
-            leave = await run_in_threadpool(_painted_again, here, job, form, new)
-        acted = await ask_for(here, job, new, leave)
+            leave = await run_in_threadpool(_painted_again, site, job, form, new)
+        acted = await ask_for(site, job, new, leave)
     except FormError as error:
         return await run_in_threadpool(_mistaken, request, error, ask_again, form)
     except Exception:
-        shutil.rmtree(here.state / UPLOADS / new, ignore_errors=True)
+        shutil.rmtree(site.state / UPLOADS / new, ignore_errors=True)
         raise
     to = f"/jobs/{new}" if acted else "/"
     return done(request, to, acted=acted, job=new, page=f"{root_path(request)}{to}")
 
 
-def _painted_again(here: Context, job: Job, form: Form, new: str) -> Callable[[], int]:
+def _painted_again(site: Context, job: Job, form: Form, new: str) -> Callable[[], int]:
     """Return a function that leaves the request to paint a job again, as the job `new`.
 
     New styles are copied into the folder `new` of the uploads. Raises DaemonError for mistakes in
     the form.
     """
     operations.check("retry", job)
-    if unknown := form.files.keys() - {"style"}:
+    unknown = form.files.keys() - {"style"}
+    if unknown:
         raise FormError({shown(name): "pictures should be in `style`" for name in sorted(unknown)})
-    added = [*form.files.get("style", ()), *_of_library(here, form)]
+    added = [*form.files.get("style", ()), *_of_library(site, form)]
     without = [*_left_out(job, form, has_others=bool(added))]
     count = len(added) + sum(file.role == "style" for file in job.inputs) - len(without)
-    base, _ = job_form.base_of(here, job)
-    wanted, _ = job_form.read(form.fields, here.settings, base, count, AGAIN_FIELDS)
-    folder, taken = here.state / UPLOADS / new, set[str]()
+    base, _ = job_form.base_of(site, job)
+    wanted, _ = job_form.read(form.fields, site.settings, base, count, AGAIN_FIELDS)
+    folder = site.state / UPLOADS / new
+    taken = set[str]()
     names = [unused(style.name, taken) for style in added]
     for name, style in zip(names, added, strict=True):
         atomic.make_folder(folder)
         atomic.copy(style.path, folder / name)
     again = base.model_copy(update=dict(wanted))
-    return partial(operations.retry, here.state, job, new, again, without=without, added=names)
+    return partial(operations.retry, site.state, job, new, again, without=without, added=names)
 
 
 def _left_out(job: Job, form: Form, *, has_others: bool) -> Iterator[int]:

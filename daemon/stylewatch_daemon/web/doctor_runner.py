@@ -58,7 +58,8 @@ class DoctorRunner:
         (AT_MOST_EVERY_S with `anew`, if they found a problem, or if the daemon's `trouble` is
         another one now). With `patiently`, wait for them for TIMEOUT_S at most.
         """
-        age, latest = monotonic() - self._ended_at, self._checks
+        age = monotonic() - self._ended_at
+        latest = self._checks
         if latest is None or latest.done():
             is_old = latest is None or latest.result().has_problem or trouble != self._trouble
             if age >= (AT_MOST_EVERY_S if anew or is_old else RECENT_S):

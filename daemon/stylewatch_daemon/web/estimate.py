@@ -30,14 +30,14 @@ WITHOUT_EFFECT = frozenset(
 _DEFAULTS = JobSettings().model_dump(mode="json", exclude={*WITHOUT_EFFECT})
 
 
-def in_words(here: Context, wanted: JobSettings) -> str:
+def in_words(site: Context, wanted: JobSettings) -> str:
     """Return how long a picture with these settings takes; empty if no job had them.
 
     The ledger may not be readable; then the time is unknown, too.
     """
     plain = wanted.model_dump(mode="json", include={*_DEFAULTS})
     seconds: list[float] = []
-    with suppress(DaemonError), here.ledger() as ledger:
+    with suppress(DaemonError), site.ledger() as ledger:
         for job in ledger.ended([End.DONE], LOOKED_AT, Search(recipe=wanted.recipe)):
             had = {key: (job.settings or {}).get(key, _DEFAULTS[key]) for key in plain}
             if had == plain and job.frames == 1 and len(seconds) < COUNTED:

@@ -74,10 +74,10 @@ async def received(request: Request) -> AsyncIterator[Form]:
     HTTPException if the form is too large or too slow, or if there are too many other uploads.
     Raises FullError if the disk has no room for it.
     """
-    here = context(request)
-    await run_in_threadpool(_check_size, request, here)
-    data = await _Upload(request, here.settings.web.upload).parsed()
-    uploads = here.state / UPLOADS
+    site = context(request)
+    await run_in_threadpool(_check_size, request, site)
+    data = await _Upload(request, site.settings.web.upload).parsed()
+    uploads = site.state / UPLOADS
     uploads.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=uploads, ignore_cleanup_errors=True) as folder:
         try:
@@ -98,8 +98,11 @@ class _Upload(MultiPartParser):
     """Time, by the clock of the event loop, until which the received bytes reach MIN_RATE."""
 
     def __init__(self, request: Request, limit: int) -> None:
-        self._request, self._limit, self._bytes = request, limit, 0
-        self._began, self.deadline = _now(), asyncio.timeout(None)
+        self._request = request
+        self._limit = limit
+        self._bytes = 0
+        self._began = _now()
+        self.deadline = asyncio.timeout(None)
         super().__init__(
             request.headers,
             self._chunks(),
@@ -192,14 +195,15 @@ def _stored(data: FormData, folder: Path) -> Form:
     return Form(values, files)
 
 
-def _check_size(request: Request, here: Context) -> None:
+def _check_size(request: Request, site: Context) -> None:
     """Raise HTTPException for an upload that is too large, FullError if the disk has no room."""
-    limit, length = here.settings.web.upload, request.headers.get("content-length", "")
+    limit = site.settings.web.upload
+    length = request.headers.get("content-length", "")
     size = int(length[:20]) if length.isascii() and length.isdecimal() else limit
     if size > limit:
         raise _too_large(limit)
     # An upload exists twice for a moment: as it is received, and copied.
-    disks.check([(here.state, 2 * size)], here.settings.limits.free_bytes)
+    disks.check([(site.state, 2 * size)], site.settings.limits.free_bytes)
 
 
 def _too_large(limit: int) -> HTTPException:

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from stylewatch_daemon.base.errors import UsageError
 from stylewatch_daemon.base.model import PICTURES, End, Job
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.ledger.ledger import ORDERS, Search
+from stylewatch_daemon.ledger.ledger import ORDERS, Order, Search
 from stylewatch_daemon.views.job import name_of
 from stylewatch_daemon.views.output_files import original_name
 from stylewatch_daemon.web.http import context
@@ -48,41 +48,47 @@ def values_of(request: Request) -> dict[str, Any]:
     HTTPException if there is no such tab, UsageError if a filter is unknown or wrong (law 24),
     OutputError if the ledger cannot be read.
     """
-    here, fields = context(request), request.query_params
+    site = context(request)
+    fields = request.query_params
     state = fields.get("state") or "done"
     if state not in TABS:
         raise HTTPException(404, f"the gallery has no jobs with the state {state!r}")
-    ends, search = TABS[state], _search(fields)
+    ends = TABS[state]
+    search = _search(fields)
     key, _, last = fields.get("after", "").rpartition("~")
     after = (key, last) if last else None
-    with here.ledger() as ledger:
+    with site.ledger() as ledger:
         jobs = ledger.ended(ends, PAGE + 1, search, after)
         recipes = ledger.recipes(*ends)
         recent = ledger.ended(ends, RECENT_STYLES)
         counts = ledger.ended_counts()
-    shown, more = jobs[:PAGE], jobs[PAGE:]
-    known = {name: fields[name] for name in FILTERS if fields.get(name)}
-    end = f"{search.key_of(shown[-1])}~{shown[-1].id}" if more else ""
+    page = jobs[:PAGE]
+    more = jobs[PAGE:]
+    filters = {name: fields[name] for name in FILTERS if fields.get(name)}
+    end = f"{search.key_of(page[-1])}~{page[-1].id}" if more else ""
     chosen = {search.style: "the selected style"} if search.style else {}
     return {
         "state": state,
-        "jobs": shown,
+        "jobs": page,
         "counts": {tab: sum(counts.get(end, 0) for end in ends) for tab, ends in TABS.items()},
-        "fields": known,
+        "fields": filters,
         "recipes": sorted({*recipes, search.recipe} - {""}),
-        "styles": chosen | _style_names([*recent, *shown]),
-        "tabs": {tab: urlencode({**known, "state": tab}) for tab in TABS},
-        "first": urlencode({**known, "state": state}) if after else "",
-        "next": urlencode({**known, "state": state, "after": end}) if more else "",
+        "styles": chosen | _style_names([*recent, *page]),
+        "tabs": {tab: urlencode({**filters, "state": tab}) for tab in TABS},
+        "first": urlencode({**filters, "state": state}) if after else "",
+        "next": urlencode({**filters, "state": state, "after": end}) if more else "",
     }
 
 
 def _search(fields: Mapping[str, str]) -> Search:
     """Return the search that the fields of the form describe; an empty one matches all jobs."""
-    if unknown := sorted(fields.keys() - FIELDS):
+    unknown = sorted(fields.keys() - FIELDS)
+    if unknown:
         raise UsageError(nearest(unknown[0], FIELDS, "filter", len(FIELDS)))
-    if (order := fields.get("sort") or "newest") not in ORDERS:
-        raise UsageError(nearest(order, ORDERS, "sort", len(ORDERS)))
+    sort = fields.get("sort") or "newest"
+    orders: dict[str, Order] = {order: order for order in ORDERS}
+    if sort not in orders:
+        raise UsageError(nearest(sort, ORDERS, "sort", len(ORDERS)))
     with _mistaken("zone", fields, "a time zone, such as Europe/Berlin"):
         zone = ZoneInfo(fields.get("zone") or "UTC")
     return Search(
@@ -92,7 +98,7 @@ def _search(fields: Mapping[str, str]) -> Search:
         recipe=fields.get("recipe", ""),
         since=_midnight("from", fields, zone),
         until=_midnight("to", fields, zone, days=1),
-        order=next(each for each in ORDERS if each == order),
+        order=orders[sort],
     )
 
 
@@ -107,7 +113,8 @@ def _mistaken(name: str, fields: Mapping[str, str], form: str) -> Iterator[None]
 
 def _midnight(name: str, fields: Mapping[str, str], zone: tzinfo, days: int = 0) -> str:
     """Return the UTC time at which the date in a field plus `days` begins; "" if it is empty."""
-    if not (day := fields.get(name)):
+    day = fields.get(name)
+    if not day:
         return ""
     with _mistaken(name, fields, "a date, such as 2026-01-31"):
         begin = datetime.combine(date.fromisoformat(day) + timedelta(days), time(), zone)

@@ -125,13 +125,13 @@ def job_of(request: Request) -> Job:
     return job
 
 
-def jobs_of(here: Context, names: Sequence[str]) -> list[Job]:
+def jobs_of(site: Context, names: Sequence[str]) -> list[Job]:
     """Return the jobs with these ids or names that exist; HTTPException if none or too many."""
-    jobs = [here.job(name) for name in names[:MAX_SELECTED]]
-    known = [job for job in jobs if job is not None]
-    if not known or len(jobs) < len(names):
+    jobs = [site.job(name) for name in names[:MAX_SELECTED]]
+    existing = [job for job in jobs if job is not None]
+    if not existing or len(jobs) < len(names):
         raise HTTPException(404, "there is no such job, or none or too many are selected")
-    return known
+    return existing
 
 
 async def form(request: Request, within_s: float | None = None) -> Fields:

@@ -89,7 +89,7 @@ class FormError(UsageError):
 
 
 def view(
-    here: Context,
+    site: Context,
     base: JobSettings,
     form: Form,
     mistakes: Mapping[str, str],
@@ -99,22 +99,25 @@ def view(
 
     The controls show the settings of `base`, unless the setting is in `suggested` or in `form`.
     """
-    library, defaults = tuple[Style, ...](), dict[str, Path]()
-    with suppress(OSError):
-        library = tuple(_library(here.settings.pairing.styles))
-    with suppress(SettingsError):  # the health page and a form without a style say why
-        defaults = default_styles(here.settings.pairing)
+    try:
+        library = tuple(_library(site.settings.pairing.styles))
+    except OSError:
+        library = ()
+    try:
+        defaults = default_styles(site.settings.pairing)
+    except SettingsError:  # the health page and a form without a style say why
+        defaults = {}
     texts = {name: _as_text(getattr(base, name)) for name in NAMES}
     return {
         "controls": CONTROLS,
         "texts": {**texts, **suggested, **form.fields},
-        "recipes": dict(_recipes(here.settings)),
+        "recipes": dict(_recipes(site.settings)),
         "common": COMMON_RECIPES,
         "library": library,
         "defaults": [shown(name) for name in defaults],
         "chosen": form.values.get("library", ()),
         "mistakes": mistakes,
-        "estimate": "" if suggested or form.fields else estimate.in_words(here, base),
+        "estimate": "" if suggested or form.fields else estimate.in_words(site, base),
     }
 
 
@@ -142,22 +145,26 @@ def _library(folder: Path) -> Iterator[Style]:
     styles = find_styles(folder, "all")
     named = [name for name in styles if name == shown(name)]  # others fit no address
     for name in named[:MAX_LIBRARY]:
-        source = b""
-        with suppress(OSError, InputError), atomic.open_regular(folder / f"{name}.txt") as file:
-            source = file.read(4 * MAX_SOURCE)
-        with suppress(OSError):
-            src = f"/library/small/{quote(name)}?v={styles[name].stat().st_mtime_ns}"
-            text = " ".join(source.decode(errors="replace").split())[:MAX_SOURCE]
-            yield name, Image(src, ""), shown(text)
+        try:
+            with atomic.open_regular(folder / f"{name}.txt") as file:
+                source = file.read(4 * MAX_SOURCE)
+        except (OSError, InputError):
+            source = b""
+        try:
+            version = styles[name].stat().st_mtime_ns
+        except OSError:  # it has just been removed
+            continue
+        text = " ".join(source.decode(errors="replace").split())[:MAX_SOURCE]
+        yield name, Image(f"/library/small/{quote(name)}?v={version}", ""), shown(text)
 
 
-def base_of(here: Context, job: Job) -> tuple[JobFile, str]:
+def base_of(site: Context, job: Job) -> tuple[JobFile, str]:
     """Return the settings of a job; if they cannot be used, the defaults and the reason."""
     try:
-        return retries.previous(job, here.settings, {}, operations.disks_of(here.state)), ""
+        return retries.previous(job, site.settings, {}, operations.disks_of(site.state)), ""
     except DaemonError as error:
         return (
-            JobFile.model_validate(here.settings.job.model_dump()),
+            JobFile.model_validate(site.settings.job.model_dump()),
             f"the settings of the job cannot be used, so the form has the defaults: {error}",
         )
 
@@ -199,23 +206,24 @@ def read(
     resets its setting if the default is None. Raises FormError, also for a field that is neither a
     setting nor one of `others`.
     """
-    asked, names = dict(_changes(fields, base)), (*NAMES, *others)
+    changes = dict(_changes(fields, base))
+    names = (*NAMES, *others)
     try:
-        known = book.names(*settings.recipes)
+        recipes = book.names(*settings.recipes)
     except RecipesAwayError as error:
         raise FormError({"recipe": str(error)}) from error
     unknown = sorted(fields.keys() - {*names})
     sentences = {shown(name): nearest(name, names, "field") for name in unknown}
-    if asked.get("recipe", known[0]) not in known:
-        sentences["recipe"] = book.unknown(asked["recipe"], known)
-        del asked["recipe"]
-    elif "recipe" not in asked and base.recipe not in (settings.job.recipe, *known):
+    if changes.get("recipe", recipes[0]) not in recipes:
+        sentences["recipe"] = book.unknown(changes["recipe"], recipes)
+        del changes["recipe"]
+    elif "recipe" not in changes and base.recipe not in (settings.job.recipe, *recipes):
         sentences["recipe"] = "the recipe of this job is not known here: choose another"
     if not styles and base.only != "content":
         sentences["style"] = "choose at least one style image"
-    before = base.model_dump(include=set(JobSettings.model_fields))
+    base_fields = base.model_dump(include=set(JobSettings.model_fields))
     try:
-        job = JobSettings.model_validate(merge_job(before, asked))
+        job = JobSettings.model_validate(merge_job(base_fields, changes))
     except ValidationError as error:
         refused = {
             str(mistake.where[0]) if mistake.where else "settings": mistake.sentence
@@ -225,7 +233,7 @@ def read(
     sentences = dict(_conflicts(job, settings, styles)) | sentences
     if sentences:
         raise FormError(sentences)
-    return job, job.model_dump(mode="json", include=set(asked))
+    return job, job.model_dump(mode="json", include=set(changes))
 
 
 def _changes(fields: Mapping[str, str], base: JobSettings) -> Iterator[tuple[str, Any]]:

@@ -38,19 +38,20 @@ Stage = tuple[int, Image, Image]
 """A stage: its step, its large picture, and its small picture in the strip."""
 
 
-def view(here: Context, job: Job) -> dict[str, Any]:
+def view(site: Context, job: Job) -> dict[str, Any]:
     """Return the values of the page of a job; OutputError if the ledger cannot be read."""
-    status = here.status()
+    status = site.status()
     # others overtake a job that is blocked, and interrupted ones come before it
     has_place = job.seen == "waiting" and condition(status).is_ready
-    with here.ledger() as ledger:
+    with site.ledger() as ledger:
         attempts = ledger.attempts(job.id)
         newer, older = _beside(ledger, job, "oldest"), _beside(ledger, job, "newest")
-        photograph = next((file.sha256 for file in job.inputs if file.role == "content"), "")
+        content = job.input_as("content")
+        photograph = "" if content is None else content.sha256
         variants = _same_content(ledger, job, photograph)
         origin = ledger.find(job.retry_of) if job.retry_of else None
         place = ledger.place(job.id) if has_place else None
-    view = job_view(job, here.state, attempts, status)
+    view = job_view(job, site.state, attempts, status)
     return {
         "view": view,
         "job": job,
@@ -66,23 +67,26 @@ def view(here: Context, job: Job) -> dict[str, Any]:
         "place": place,
         "photograph": photograph,
         "origin": origin,
-        "deletion": _deletion(here, job, status) if job.has_ended else "",
+        "deletion": _deletion(site, job, status) if job.has_ended else "",
     }
 
 
-def _deletion(here: Context, job: Job, status: Mapping[str, Any]) -> str:
+def _deletion(site: Context, job: Job, status: Mapping[str, Any]) -> str:
     """Return words for a deletion that waits, with the reason if it has one; empty if none does."""
-    for request in requests.waiting(here.state):
+    for request in requests.waiting(site.state):
         if request.asks("delete", job=job.id):
-            known = (each for each in status["health"]["trouble"]
-                     if each.startswith(f"request {request.id} "))  # fmt: skip
-            return next(known, "requested: delete")
+            for reason in status["health"]["trouble"]:
+                if reason.startswith(f"request {request.id} "):
+                    return str(reason)
+            return "requested: delete"
     return ""
 
 
 def _pictures(view: JobView) -> dict[str, Any]:
     """Return the content image `before`, the output or newest stage `after`, and all `stages`."""
-    job, files, stages = view.job, view.files, list(_stages(view))
+    job = view.job
+    files = view.files
+    stages = list(_stages(view))
     clip = pictures.moving(files, "final", f"{view.name}, painted clip", BROWSER_CLIPS)
     is_clip = clip is not None or job.frames > 1
     # the preview of a clip, needed if browsers do not play it, would show only its first frame
@@ -104,9 +108,11 @@ def _pictures(view: JobView) -> dict[str, Any]:
 
 def _beside(ledger: Ledger, job: Job, order: Order) -> Job | None:
     """Return the job after `job` on its tab of the gallery, sorted by `order`."""
-    ends = next((ends for ends in TABS.values() if job.end in ends), ())
-    found = ledger.ended(ends, 1, Search(order=order), (job.finished or "", job.id))
-    return next(iter(found), None)
+    for ends in TABS.values():
+        if job.end in ends:
+            jobs = ledger.ended(ends, 1, Search(order=order), (job.finished or "", job.id))
+            return jobs[0] if jobs else None
+    return None
 
 
 def _before(files: JobFiles) -> Image | None:
@@ -130,7 +136,8 @@ def _stages(view: JobView) -> Iterator[Stage]:
     for step, what in named.items():
         at = f"{view.unit} {step}"
         alts = {LARGE_SIDE: f"{view.name} after {at}", thumbs.SIDE: at}
-        if images := [*pictures.in_sizes(view.files, what, alts)]:
+        images = [*pictures.in_sizes(view.files, what, alts)]
+        if images:
             large, small = images
             yield step, large, small
 
@@ -162,11 +169,12 @@ def _compared_settings(job: Job) -> dict[str, str]:
 
 def show(request: Request) -> Response:
     """Answer with the page of a job; redirect the name of a job to its id."""
-    here, job = context(request), job_of(request)
+    site = context(request)
+    job = job_of(request)
     if request.path_params["job"] != job.id:
         return RedirectResponse(f"{root_path(request)}/jobs/{quote(job.id)}", 302)
-    values = {**view(here, job), "events": f"/events?{urlencode({'page': job.id})}"}
-    return here.templates.TemplateResponse(request, "job.html", values)
+    values = {**view(site, job), "events": f"/events?{urlencode({'page': job.id})}"}
+    return site.templates.TemplateResponse(request, "job.html", values)
 
 
 def receipt(request: Request) -> Response:
@@ -182,12 +190,12 @@ def receipt(request: Request) -> Response:
 
 def ask_to_delete(request: Request) -> Response:
     """Answer with a page that asks whether to delete the jobs in the query."""
-    here = context(request)
-    jobs = jobs_of(here, request.query_params.getlist("job"))
+    site = context(request)
+    jobs = jobs_of(site, request.query_params.getlist("job"))
     for job in jobs:
         operations.check("delete", job)
-    values = {"jobs": jobs, "retention": here.settings.retention}
-    return here.templates.TemplateResponse(request, "delete.html", values)
+    values = {"jobs": jobs, "retention": site.settings.retention}
+    return site.templates.TemplateResponse(request, "delete.html", values)
 
 
 ROUTES = [

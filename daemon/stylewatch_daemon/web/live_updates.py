@@ -55,7 +55,8 @@ class Hub:
     """
 
     def __init__(self, look: Callable[[], Hashable], render: Callable[[str], Parts]) -> None:
-        self._look, self._render = look, render
+        self._look = look
+        self._render = render
         self.viewers = 0
         """Number of viewers of all pages."""
         self._messages: dict[str, asyncio.Task[Mapping[str, bytes]]] = {}
@@ -79,12 +80,13 @@ class Hub:
             while not self._is_ending:
                 if self._polling is None:
                     self._polling = asyncio.create_task(self._poll())
-                changed, before = self._changed, sent
+                changed = self._changed
+                latest = sent
                 with suppress(DaemonError):  # the ledger cannot be read: this viewer keeps the page
                     sent = await self._latest(name)
                     if not sent:  # the job was deleted
                         return
-                news = [text for part, text in sent.items() if before.get(part) != text]
+                news = [text for part, text in sent.items() if latest.get(part) != text]
                 yield b"".join(news) or BEAT
                 with suppress(TimeoutError):
                     await asyncio.wait_for(changed.wait(), BEAT_EVERY_S)
@@ -114,8 +116,9 @@ class Hub:
         try:
             while self.viewers:
                 with suppress(DaemonError):  # the state folder cannot be read now
-                    before, seen = seen, await asyncio.to_thread(self._look)
-                    if seen != before:
+                    former = seen
+                    seen = await asyncio.to_thread(self._look)
+                    if seen != former:
                         self._messages.clear()
                         self._changed.set()
                         self._changed = asyncio.Event()
@@ -127,12 +130,13 @@ class Hub:
 
 async def events(request: Request) -> Response:
     """Answer with live updates of a page, as server-sent events."""
-    here, page = context(request), request.query_params.get("page", overview.TOPIC)
+    site = context(request)
+    page = request.query_params.get("page", overview.TOPIC)
     hub: Hub = request.app.state.hub
     if hub.viewers >= MAX_VIEWERS:
         raise HTTPException(503, "too many viewers: try again later")
     if page not in PAGES:
-        job = await run_in_threadpool(here.job, page)
+        job = await run_in_threadpool(site.job, page)
         if job is None:
             raise HTTPException(404, NO_JOB)
         page = job.id
@@ -140,12 +144,12 @@ async def events(request: Request) -> Response:
     return StreamingResponse(hub.watch(page), media_type="text/event-stream", headers=headers)
 
 
-def look(here: Context) -> Hashable:
+def look(site: Context) -> Hashable:
     """Return all that the pages depend on: versions of files, and the state of the daemon."""
-    status = here.status()
-    times = [_mtime(here.state / name) for name in WATCHED]
+    status = site.status()
+    times = [_mtime(site.state / name) for name in WATCHED]
     for job in status["running"]:
-        for outbox in here.settings.outboxes:
+        for outbox in site.settings.outboxes:
             stages = partial(_mtime, outbox / job["job"] / STAGES)
             with suppress(OutputError):
                 times.append(readers.read(job["id"], outbox, stages))
@@ -154,21 +158,22 @@ def look(here: Context) -> Hashable:
 
 
 def _mtime(path: Path) -> int:
-    with suppress(OSError):
+    try:
         return path.stat().st_mtime_ns
-    return 0
+    except OSError:
+        return 0
 
 
-def parts(here: Context, page: str) -> Parts:
+def parts(site: Context, page: str) -> Parts:
     """Render the parts of a page for live updates; none if there is no such job."""
     if page in PAGES:
         names, view = PAGES[page]
-        values = view(here)
+        values = view(site)
     else:
-        job = here.job(page)
-        values = {} if job is None else job_page.view(here, job)
+        job = site.job(page)
+        values = {} if job is None else job_page.view(site, job)
         names = job_page.PARTS if values else ()
-    templates = here.templates.env
+    templates = site.templates.env
     return {name: templates.get_template(f"parts/{name}.html").render(values) for name in names}
 
 

@@ -1,7 +1,6 @@
 """The state of the daemon: the first page, the page on health, and answers for programs."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -37,28 +36,29 @@ RECENT, FAILED = 12, 8
 """Maximum numbers of finished jobs, and of failed or refused jobs, on the first page."""
 
 
-def view(here: Context) -> dict[str, Any]:
+def view(site: Context) -> dict[str, Any]:
     """Return the values of the first page; raises OutputError if the ledger cannot be read."""
-    status = here.status()
-    with here.ledger() as ledger:
+    status = site.status()
+    with site.ledger() as ledger:
         jobs = [job for plain in status["running"] if (job := ledger.get(plain["id"])) is not None]
-        failed, recent = ledger.undismissed(FAILED), ledger.ended(PICTURES, RECENT)
+        failed = ledger.undismissed(FAILED)
+        recent = ledger.ended(PICTURES, RECENT)
     return {
-        **health(here),
+        **health(site),
         "topic": TOPIC,
-        "running": [job_view(job, here.state, status=status) for job in jobs],
+        "running": [job_view(job, site.state, status=status) for job in jobs],
         "failed": failed,
         "recent": recent,
     }
 
 
-def health(here: Context) -> dict[str, Any]:
+def health(site: Context) -> dict[str, Any]:
     """Return the state of the daemon; raises OutputError if the ledger cannot be read."""
-    status = here.status()
+    status = site.status()
     hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
-    with here.ledger() as ledger:
+    with site.ledger() as ledger:
         done_last_hour = ledger.count_ended(PICTURES, since=hour_ago)
-    free = [bytes_ for _, bytes_ in _free_bytes(here.state, *here.settings.outboxes)]
+    free = [bytes_ for _, bytes_ in _free_bytes(site.state, *site.settings.outboxes)]
     return {
         "topic": HEALTH_TOPIC,
         "status": status,
@@ -73,24 +73,24 @@ def show(
     request: Request, form: Form = NOTHING, mistakes: Mapping[str, str] = job_form.NO_MISTAKES
 ) -> Response:
     """Answer with the first page; `form` and `mistakes` are those of a job that did not start."""
-    here = context(request)
+    site = context(request)
     values = {
-        **view(here),
-        "form": job_form.view(here, here.settings.job, form, mistakes),
+        **view(site),
+        "form": job_form.view(site, site.settings.job, form, mistakes),
         "events": f"/events?page={TOPIC}",
     }
-    return here.templates.TemplateResponse(request, "overview.html", values)
+    return site.templates.TemplateResponse(request, "overview.html", values)
 
 
 async def show_health(request: Request) -> Response:
     """Answer with the state of the daemon, and the checks of `stylewatch doctor`."""
-    here = context(request)
-    values = await run_in_threadpool(health, here)
+    site = context(request)
+    values = await run_in_threadpool(health, site)
     values |= {
-        "report": await here.doctor.report(values["status"]["health"]["trouble"]),
+        "report": await site.doctor.report(values["status"]["health"]["trouble"]),
         "events": f"/events?page={HEALTH_TOPIC}",
     }
-    return here.templates.TemplateResponse(request, "health.html", values)
+    return site.templates.TemplateResponse(request, "health.html", values)
 
 
 # For programs
@@ -106,9 +106,10 @@ def readyz(request: Request) -> Response:
 
     The text says why.
     """
-    now = NOT_RUNNING
-    with suppress(OutputError):  # the state folder cannot be read; the reason would name it
+    try:
         now = condition(context(request).status())
+    except OutputError:  # the state folder cannot be read; the reason would name it
+        now = NOT_RUNNING
     if now.is_ready or now.word == RESTING.word:
         return PlainTextResponse("ok\n")
     return PlainTextResponse(f"{now.sentence}\n", 503)
@@ -116,9 +117,11 @@ def readyz(request: Request) -> Response:
 
 def metrics(request: Request) -> Response:
     """Answer with all numbers in the text format of Prometheus."""
-    here, registry = context(request), CollectorRegistry()
-    status = here.status()
-    health, running = status["health"], status["running"]
+    site = context(request)
+    registry = CollectorRegistry()
+    status = site.status()
+    health = status["health"]
+    running = status["running"]
 
     def gauge(name: str, meaning: str, label: str = "") -> Gauge:
         return Gauge(f"stylewatch_{name}", meaning, [label] if label else [], registry=registry)
@@ -139,7 +142,7 @@ def metrics(request: Request) -> Response:
         step.labels(job["job"]).set(job["step"])
         steps.labels(job["job"]).set(job["steps"])
     free = gauge("disk_free_bytes", "Free space where the daemon writes.", "folder")
-    for folder, bytes_ in _free_bytes(here.state, here.state, *here.settings.outboxes):
+    for folder, bytes_ in _free_bytes(site.state, site.state, *site.settings.outboxes):
         free.labels(folder).set(bytes_)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
@@ -153,10 +156,12 @@ def _free_bytes(state: Path, *folders: Path) -> Iterator[tuple[str, int]]:
         return usage.free if usage.total else None
 
     for folder in folders:
-        with suppress(OSError):
+        try:
             bytes_ = readers.read("", folder, partial(free, folder))
-            if bytes_ is not None:
-                yield str(folder), bytes_
+        except OSError:
+            continue
+        if bytes_ is not None:
+            yield str(folder), bytes_
 
 
 ROUTES = [

@@ -87,7 +87,8 @@ def picture(files: JobFiles, what: str, alt: str, side: int = CARD_SIDE) -> Imag
     If `side` is LARGE_SIDE, return the picture itself if browsers show its format and its file is
     not too large.
     """
-    return next(in_sizes(files, what, {side: alt}), None)
+    images = [*in_sizes(files, what, {side: alt})]
+    return images[0] if images else None
 
 
 def in_sizes(files: JobFiles, what: str, alts: Mapping[int, str]) -> Iterator[Image]:
@@ -118,7 +119,8 @@ def newest(files: JobFiles) -> tuple[str, int] | None:
     The picture is a stage, or a frame of a clip that is not encoded yet. Return None if nothing is
     painted.
     """
-    stages, frames = files.attempt(lambda: files.stages), files.attempt(files.frames)
+    stages = files.attempt(lambda: files.stages)
+    frames = files.attempt(files.frames)
     painted = [(f"stage-{step}", step) for step in stages or ()]
     painted += [(f"frame-{number}", number + 1) for number in frames or ()]
     return max(painted, key=lambda picture: picture[1], default=None)
@@ -143,12 +145,14 @@ def inputs(job: Job, role: str, side: int = thumbs.SIDE) -> Iterator[Image]:
 
 def content(job: Job, side: int = CARD_SIDE) -> Image | None:
     """Return a preview of the content image of a job."""
-    return next(inputs(job, "content", side), None)
+    images = [*inputs(job, "content", side)]
+    return images[0] if images else None
 
 
 def cover(state: Path, job: Job) -> Image | str:
     """Return the output of a job for its card, its content image if it has none, or words."""
-    files, output = JobFiles(job, state), None
+    files = JobFiles(job, state)
+    output = None
     if job.seen in PICTURES:
         output = picture(files, "final", f"{name_of(job)}, output")
     if files.unknown:
@@ -158,7 +162,8 @@ def cover(state: Path, job: Job) -> Image | str:
 
 def latest_stage(view: JobView) -> Image | None:
     """Return the newest stage of a running job, or the newest frame of a clip."""
-    if painted := newest(view.files):
+    painted = newest(view.files)
+    if painted:
         alt = f"{view.name} after {view.unit} {painted[1]}"
         return picture(view.files, painted[0], alt, LARGE_SIDE)
     return None
@@ -231,7 +236,8 @@ async def send_picture(request: Request) -> Response:
         return run_in_threadpool(_picture, request)
 
     shared: dict[str, asyncio.Future[Response]] = request.app.state.shared_pictures
-    is_known, address = "d" in request.query_params, str(request.url)
+    is_known = "d" in request.query_params
+    address = str(request.url)
     if not is_known or {"if-none-match", "range"} & {*request.headers}:
         return await make()
     if address in shared:
@@ -246,7 +252,8 @@ async def send_picture(request: Request) -> Response:
 
 def _picture(request: Request) -> Response:
     """Answer with a picture of a job, unless the browser has it already."""
-    job, what = job_of(request), request.path_params["what"]
+    job = job_of(request)
+    what = request.path_params["what"]
     found = JobFiles(job, context(request).state).find(what)
     if found is None:
         raise HTTPException(404, "there is no such picture")
@@ -270,8 +277,8 @@ def _picture(request: Request) -> Response:
 
 def _cache_control(request: Request, sha256: str) -> str:
     """Return the Cache-Control: browsers may keep a picture if the address has its digest."""
-    known = request.query_params.get("d", "")
-    return IMMUTABLE if len(known) >= _MIN_DIGEST and sha256.startswith(known) else REVALIDATE
+    digest = request.query_params.get("d", "")
+    return IMMUTABLE if len(digest) >= _MIN_DIGEST and sha256.startswith(digest) else REVALIDATE
 
 
 def _file_name(job: Job, what: str, name: str) -> str:
@@ -279,7 +286,8 @@ def _file_name(job: Job, what: str, name: str) -> str:
     kind, _, number = what.partition("-")
     if kind == "input":
         return safe(original_name(job, job.inputs[int(number)]))
-    path, title = PurePosixPath(name), PurePosixPath(name_of(job)).name
+    path = PurePosixPath(name)
+    title = PurePosixPath(name_of(job)).name
     return f"{safe(title if kind == 'final' else f'{title}-{path.stem}')}{path.suffix}"
 
 
@@ -288,34 +296,38 @@ def _file_name(job: Job, what: str, name: str) -> str:
 
 async def small(request: Request) -> Response:
     """Answer with a preview of a picture, or with a blank picture if making it takes too long."""
-    here, what = context(request), request.path_params["what"]
+    site = context(request)
+    what = request.path_params["what"]
     side = SIDES.get(request.path_params["side"])
     job = await run_in_threadpool(job_of, request)
     if side is None:
         raise HTTPException(404, "there is no such size")
     # The preview of an input outlives its file, so it is looked up by the ledger's digest first.
-    sha256, source = input_digest(job, what), None
-    if not here.previews.known(sha256, side):
-        files = JobFiles(job, here.state)
-        found = await run_in_threadpool(_find, files, what)
-        if found is not None:
-            sha256, source = found.sha256, found.spot.path
-        elif files.unknown and not here.previews.known(sha256, thumbs.SIDE):
+    sha256 = input_digest(job, what)
+    source = None
+    if not site.previews.known(sha256, side):
+        files = JobFiles(job, site.state)
+        picture_file = await run_in_threadpool(_find, files, what)
+        if picture_file is not None:
+            sha256 = picture_file.sha256
+            source = picture_file.spot.path
+        elif files.unknown and not site.previews.known(sha256, thumbs.SIDE):
             raise OutputError(files.unknown)
     return await _preview(request, source, sha256, side, _cache_control(request, sha256))
 
 
 async def style(request: Request) -> Response:
     """Answer with a preview of a style in the library, or with a blank picture as `small` does."""
-    here, name = context(request), request.path_params["name"]
-    known = await run_in_threadpool(find_styles, here.settings.pairing.styles, "all")
+    site = context(request)
+    name = request.path_params["name"]
+    styles = await run_in_threadpool(find_styles, site.settings.pairing.styles, "all")
     try:
-        sha256, version = await run_in_threadpool(_style_version, known[name])
+        sha256, version = await run_in_threadpool(_style_version, styles[name])
     except (KeyError, OSError, InputError):
         raise HTTPException(404, "there is no such style in the library") from None
     is_current = request.query_params.get("v") == version
     cache_control = IMMUTABLE if is_current else REVALIDATE
-    return await _preview(request, known[name], sha256, thumbs.SIDE, cache_control)
+    return await _preview(request, styles[name], sha256, thumbs.SIDE, cache_control)
 
 
 def _style_version(path: Path) -> tuple[str, str]:
@@ -331,7 +343,8 @@ async def _preview(
     previews = context(request).previews
     path = await previews.get(source, sha256, side)
     if path is None:
-        path, cache_control = previews.known(sha256, thumbs.SIDE), REVALIDATE
+        path = previews.known(sha256, thumbs.SIDE)
+        cache_control = REVALIDATE
     if path is None:
         blank = f"{root_path(request)}/static/{BLANK}"
         return RedirectResponse(blank, 302, {"Cache-Control": "no-store"})
@@ -343,19 +356,20 @@ async def _preview(
 
 def files_zip(request: Request) -> Response:
     """Answer with all files of a job, as a zip."""
-    here, job = context(request), job_of(request)
+    site = context(request)
+    job = job_of(request)
     if job.place is None:
         raise HTTPException(404, "there are no files: the job has not begun")
-    files = JobFiles(job, here.state)
+    files = JobFiles(job, site.state)
     files.look("final")  # raises OutputError if it is unknown
     return _zip(safe(name_of(job)), files.all())
 
 
 def pictures_zip(request: Request) -> Response:
     """Answer with the final pictures of the jobs in the query, as a zip."""
-    here = context(request)
-    jobs = jobs_of(here, request.query_params.getlist("job"))
-    every = [JobFiles(job, here.state) for job in jobs]
+    site = context(request)
+    jobs = jobs_of(site, request.query_params.getlist("job"))
+    every = [JobFiles(job, site.state) for job in jobs]
     # not by the pictures, which are read, and their digests computed, while they are sent
     painted = [files for files in every if files.receipt]
     if not painted:
@@ -367,7 +381,8 @@ def _finals(painted: Iterable[JobFiles]) -> Iterator[tuple[str, BufferedReader]]
     """Yield a name and the opened file of each existing final picture."""
     taken: set[str] = set()
     for files in painted:
-        if final := files.find("final"):
+        final = files.find("final")
+        if final:
             yield unused(f"{safe(name_of(files.job))}{final.suffix}", taken), final.file
 
 

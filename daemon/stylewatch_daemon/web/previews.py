@@ -41,7 +41,8 @@ class Previews:
     """The previews of a state folder; pictures and clips beyond `limits` have none."""
 
     def __init__(self, state: Path, limits: LimitSettings) -> None:
-        self.folder, self._thumbs = state / PREVIEWS, state / "thumbs"
+        self.folder = state / PREVIEWS
+        self._thumbs = state / "thumbs"
         self._limits = limits
         self._inspector: Inspector | None = None
         self._pending: dict[str, asyncio.Future[None]] = {}
@@ -52,7 +53,10 @@ class Previews:
     def known(self, sha256: str, side: int) -> Path | None:
         """Return the preview of the picture with this digest, if it was made before."""
         paths = (thumbs.path_of(folder, sha256, side) for folder in (self._thumbs, self.folder))
-        return next((path for path in paths if entries.is_file(path)), None)
+        for path in paths:
+            if entries.is_file(path):
+                return path
+        return None
 
     async def get(self, source: Path | None, sha256: str, side: int) -> Path | None:
         """Return the preview of the file `source`, and make it if necessary.
@@ -69,7 +73,9 @@ class Previews:
         return preview
 
     def _ask(self, source: Path, sha256: str, side: int) -> "asyncio.Future[None]":
-        key, loop, limits = f"{sha256}-{side}", asyncio.get_running_loop(), self._limits
+        key = f"{sha256}-{side}"
+        loop = asyncio.get_running_loop()
+        limits = self._limits
         if key not in self._pending:
             self._pending[key] = loop.create_future()
             if self._inspector is None:

@@ -96,7 +96,8 @@ _SENTENCES = {404: "there is no such page", 405: "this address does not support 
 
 def application(page: WebPage) -> Starlette:
     """Return the application that serves `page`."""
-    settings, token = page.settings, page.token
+    settings = page.settings
+    token = page.token
     state = settings.state.path
     sessions = Sessions(token, state / access.FILE_NAME)
     templates = Jinja2Templates(directory=HERE / "templates")
@@ -132,15 +133,16 @@ def application(page: WebPage) -> Starlette:
         },
     )
     app.router.redirect_slashes = False
-    here = Context(
+    site = Context(
         settings=settings,
         sessions=sessions,
         previews=Previews(state, settings.limits),
         templates=templates,
         doctor=DoctorRunner(page.start),
     )
-    app.state.context, app.state.shared_pictures = here, {}
-    app.state.hub = Hub(partial(live_updates.look, here), partial(live_updates.parts, here))
+    app.state.context = site
+    app.state.shared_pictures = {}
+    app.state.hub = Hub(partial(live_updates.look, site), partial(live_updates.parts, site))
     return app
 
 
@@ -162,9 +164,9 @@ class _Part(Route):
             await super().handle(scope, receive, send)
 
 
-def _is_whole(here: Context, name: str, before: str) -> bool:
+def _is_whole(site: Context, name: str, before: str) -> bool:
     """Return whether a job has this name; one that is like it counts if none is called `before`."""
-    with here.ledger() as ledger:
+    with site.ledger() as ledger:
         if ledger.find(name) is not None:
             return True
         return ledger.find(before) is None and ledger.the_one(name) is not None
@@ -200,7 +202,8 @@ async def _daemon_error(request: Request, error: Exception) -> Response:
     if getattr(error.__cause__ or error, "errno", None) in shortages.FULL:
         status = 507
     elif isinstance(error, errors.DaemonError):
-        status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+        codes = [code for kind, code in STATUS.items() if isinstance(error, kind)]
+        status = codes[0] if codes else 500
     else:
         raise error
     mistakes = {"mistakes": error.sentences} if isinstance(error, FormError) else {}

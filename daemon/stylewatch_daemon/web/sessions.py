@@ -43,12 +43,15 @@ class Sessions:
         self, token: SecretStr | None, path: Path, clock: Callable[[], float] = time.time
     ) -> None:
         self._token = None if token is None else token.get_secret_value().encode()
-        self._path, self._clock, self._writing = path, clock, Lock()
+        self._path = path
+        self._clock = clock
+        self._writing = Lock()
         self.cookie = f"stylewatch-{_digest(os.fsencode(path)).hex()[:8]}"
         """Name of the cookie. It depends on `path`, because browsers do not tell ports apart."""
         self.logins = asyncio.Semaphore(LOGINS_AT_ONCE)
         self._log = logging.getLogger(__name__)
-        self._wrong, self._logged_at = 0, -LOGGED_EVERY_S
+        self._wrong = 0
+        self._logged_at = -LOGGED_EVERY_S
         self._ends: dict[str, float] = {}
         """The time at which each session ends, by its signature, the oldest first."""
         if token is not None:
@@ -71,7 +74,8 @@ class Sessions:
         if self._clock() - self._logged_at >= LOGGED_EVERY_S:
             times = "once" if self._wrong == 1 else f"{self._wrong} times"
             self._log.warning("the page got a wrong token, %s, now from %s", times, client)
-            self._wrong, self._logged_at = 0, self._clock()
+            self._wrong = 0
+            self._logged_at = self._clock()
 
     def begin(self) -> str:
         """Begin a session; return the value of its cookie."""
@@ -101,13 +105,16 @@ class Sessions:
             content = self._path.read_bytes()
         except OSError:
             return
-        with suppress(ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        try:
             plain = json.loads(content)
             is_ours = hmac.compare_digest(plain["token"], self._signature(""))
-            if is_ours and all(type(end) is float for end in plain["ends"].values()):
-                self._ends = plain["ends"]
-                return
-        self._write({})
+            is_valid = is_ours and all(type(end) is float for end in plain["ends"].values())
+        except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+            is_valid = False
+        if is_valid:
+            self._ends = plain["ends"]
+        else:
+            self._write({})
 
     def _write(self, ends: dict[str, float]) -> None:
         now = self._clock()

@@ -60,7 +60,8 @@ def load(path: Path) -> Snapshot | None:
         except MemoryError:
             raise
         except Exception as error:  # a damaged archive may raise nearly any error
-            if (shortage := shortages.shortage(error)) is not None:
+            shortage = shortages.shortage(error)
+            if shortage is not None:
                 raise shortage from error
             if isinstance(error, OSError) and error.errno in shortages.DISK:
                 raise OutputError(f"{path} cannot be read: {error.strerror}") from error

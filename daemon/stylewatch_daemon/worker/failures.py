@@ -63,17 +63,20 @@ def _own_end(error: Exception) -> Refused | Failed:
     # a picture that was decoded before and can no longer be read is not a bad picture
     if isinstance(error, PictureError) and _is_of_disk(error.__cause__):
         return Failed(str(error), Cause.DISK)
-    if (cause := _cause(error, _REFUSED)) is not None:
+    cause = _cause(error, _REFUSED)
+    if cause is not None:
         return Refused(str(error), cause)
     if isinstance(error, ImportError) and registry.author(error) is None:
         error = unloadable(error)
-    if (cause := _cause(error, _FAILED)) is not None:
+    cause = _cause(error, _FAILED)
+    if cause is not None:
         # a library that was repaired is loaded by a new process alone
         return Failed(str(error), cause, recycle=isinstance(error, LibraryError))
     if isinstance(error, OSError) and _is_of_disk(error):
         reason = f"{error.filename or 'a file'} cannot be written: {error.strerror}"
         return Failed(reason, Cause.DISK)
-    if (kind := error_kind(error)) is not None:
+    kind = error_kind(error)
+    if kind is not None:
         message = str(error).strip().partition("\n")[0][:_MAX_CHARACTERS] or type(error).__name__
         reason = LACKS[kind].format(message)
         cause = Cause.MEMORY if kind is ErrorKind.MEMORY else Cause.DEVICE
@@ -84,7 +87,10 @@ def _own_end(error: Exception) -> Refused | Failed:
 
 
 def _cause(error: Exception, causes: Mapping[type[Exception], Cause]) -> Cause | None:
-    return next((cause for kind, cause in causes.items() if isinstance(error, kind)), None)
+    for kind, cause in causes.items():
+        if isinstance(error, kind):
+            return cause
+    return None
 
 
 def _is_of_disk(error: BaseException | None) -> bool:

@@ -179,7 +179,8 @@ class ClipPainter:
     """
 
     def __init__(self, job: ClipJob, backend: Backend, saved: Checkpoint | None) -> None:
-        self.job, self._backend = job, backend
+        self.job = job
+        self._backend = backend
         self.state = state = ClipState.load(saved) if saved else ClipState(job.identity)
         if state.identity not in (job.identity, *job.earlier):
             raise CheckpointError("this checkpoint belongs to another clip, or other settings")
@@ -215,7 +216,8 @@ class ClipPainter:
     def estimate(self) -> Estimate:
         """Estimate the cost of the clip, assuming a single scene."""
         first = next(read_clip.frames(self.job.order.main, self.job.order.clip_limits))
-        content, count = resize(first.pixels, self.job.size), self.job.clip.frames
+        content = resize(first.pixels, self.job.size)
+        count = self.job.clip.frames
         still = self.job.still(first.pixels)
         whole = np.ones(content.shape[:2], np.float32)
         later = self._following(still, content, Known(content, whole, whole, whole), 0.0)
@@ -244,7 +246,8 @@ class ClipPainter:
 
     def join(self, target: Path) -> tuple[str, ...]:
         """Join all segments in the file `target`; return warnings."""
-        order, segments = self.job.order, [*map(self.job.segment_file, self.state.segments)]
+        order = self.job.order
+        segments = [*map(self.job.segment_file, self.state.segments)]
         times = self.job.clip.times[: self.state.done + 1]
         return write_clip.join(target, segments, times, order.settings.clip.format, order.main)
 
@@ -253,7 +256,8 @@ class ClipPainter:
 
         `content` is the frame in the size of the output.
         """
-        state, still = self.state, self.job.still(pixels)
+        state = self.state
+        still = self.job.still(pixels)
         known = flow.known(whole(content), [earlier for _, earlier in state.references])
         if not known.is_cut:
             return self._following(still, content, known, state.scenes[-1].unit), known
@@ -270,7 +274,8 @@ class ClipPainter:
         if still.is_photograph:
             short = following(still.recipe, coarse=False)
             return replace(still, recipe=book.change(short, {"start": "content"}))
-        new, references = content, self.state.references
+        new = content
+        references = self.state.references
         if references:
             new = flow.recolored(content, references[0][1])
         shown = known.shown[..., None]
@@ -303,16 +308,18 @@ class ClipPainter:
         self, frame: Frame, content: Pixels, painted: Stage, task: Task, known: Known
     ) -> Pixels:
         """Store a painted frame; return it as it is shown."""
-        state, scene, number = self.state, self.state.scenes[-1], frame.number
+        state = self.state
+        scene = self.state.scenes[-1]
+        number = frame.number
         share = 1 if known.is_cut else task.recipe.schedule.frame_share
         maturity: Plane = np.minimum(known.maturity + np.float32(share), 1)
         reference = Reference(whole(content), whole(painted.picture), whole(255 * maturity))
-        kept = [
+        distant = [
             earlier
             for earlier in state.references
             if (earlier[0] - scene.first) % REFERENCE_EVERY == 0
         ]
-        state.references = [(number, reference), *kept[:REFERENCES]]
+        state.references = [(number, reference), *distant[:REFERENCES]]
         scene.add(painted.losses, task)
         state.done = number + 1
         state.damaged += frame.is_damaged
@@ -345,10 +352,12 @@ class ClipPainter:
 
     def _close_segment(self) -> Generator[Saving, None, list[Path]]:
         """Encode the open segment; return its files, to be removed once a checkpoint is saved."""
-        state, job = self.state, self.job
+        state = self.state
+        job = self.job
         files = [*map(job.frame_file, state.open_frames)]
         whole = job.segment_file(state.open_frames.start)
-        part, settings = whole.with_suffix(".part"), job.order.settings
+        part = whole.with_suffix(".part")
+        settings = job.order.settings
         frames = map(_read, files)
         for _ in write_clip.write_segment(part, frames, settings.clip.format, settings.quality):
             yield Saving()
@@ -359,7 +368,8 @@ class ClipPainter:
 
     def _step(self) -> Step:
         """Return the step after the frames so far."""
-        state, count = self.state, self.job.clip.frames
+        state = self.state
+        count = self.job.clip.frames
         state.seconds = time.monotonic() - self._began
         return Step(state.done, count, self.job.size, self._losses, state.seconds)
 

@@ -138,7 +138,9 @@ def prepare(
 
 def _doubts(*pictures: Picture | None) -> tuple[str, ...]:
     """Return what may be wrong with pictures."""
-    warnings = (warning for each in pictures if each is not None for warning in each.warnings)
+    warnings = (
+        warning for picture in pictures if picture is not None for warning in picture.warnings
+    )
     return tuple(dict.fromkeys(warnings))
 
 
@@ -158,8 +160,8 @@ def _style_records(
     ):
         record = InputRecord.of(f"style-{number}", path.name, picture, share)
         style = used.get(record.role)
-        seen = None if style is None else task.style_size(style)
-        yield record if seen is None else record.model_copy(update={"seen": seen})
+        used_size = None if style is None else task.style_size(style)
+        yield record if used_size is None else record.model_copy(update={"seen": used_size})
 
 
 def _left_out(task: Task, files: Mapping[str, Path]) -> Iterator[str]:
@@ -210,7 +212,8 @@ def _as_clip(
     resume: Checkpoint | None,
 ) -> Prepared:
     """Return the prepared clip; `first` is its first frame, prepared as a still picture."""
-    settings, recipe = order.settings, first.task.recipe
+    settings = order.settings
+    recipe = first.task.recipe
     refused = {"only": settings.only, "init": order.init, "preview": recipe.schedule.preview}
     for name, value in refused.items():
         if value:
@@ -263,8 +266,9 @@ def _earlier_identities(task: Task, settings: str, digests: Sequence[str]) -> It
     They hashed all settings, with the curve of the losses as a PNG. Some losses of theirs had no
     styles in later frames, strength 0 held for the first one, and initial steps could be lost.
     """
-    schedule, losses = task.recipe.schedule, task.recipe.objective.fine.losses
-    lost = schedule.initial_steps and any(each.why_not == "styles" for each in task.scales())
+    schedule = task.recipe.schedule
+    losses = task.recipe.objective.fine.losses
+    lost = schedule.initial_steps and any(scale.why_not == "styles" for scale in task.scales())
     if task.style_mix and "style" in losses and not lost:
         for text in (settings, settings.replace("losses.svg", "losses.png")):
             yield _clip_identity(task, text, digests)
@@ -313,7 +317,8 @@ def load_backend(order: Order, decided: Mapping[str, Any]) -> Backend:
 
     Raises BackendError.
     """
-    name, settings = order.settings.backend, order.settings
+    name = order.settings.backend
+    settings = order.settings
     options = dict(order.backend_options)
     if settings.device is not None:
         options["device"] = settings.device
@@ -324,7 +329,8 @@ def load_backend(order: Order, decided: Mapping[str, Any]) -> Backend:
         backend = registry.load(name, options)
     if settings.device is None and _may_use(order.device, backend, options):
         backend = registry.load(name, {**options, "device": order.device})
-    if problem := backend.problem():
+    problem = backend.problem()
+    if problem:
         raise BackendMissingError(problem)
     return backend
 
@@ -371,11 +377,12 @@ def enlarged_start(task: Task) -> tuple[str, ...]:
     """Return a warning if `task` continues from a stage that was reduced in size."""
     if not task.recipe.schedule.done or task.init is None:
         return ()
-    size, wanted = Size.of(task.init), task.levels()[0].size
-    if size.width >= wanted.width and size.height >= wanted.height:
+    size = Size.of(task.init)
+    first_size = task.levels()[0].size
+    if size.width >= first_size.width and size.height >= first_size.height:
         return ()
     return (
-        f"it starts from a stage of {size} pixels, enlarged to {wanted}: "
+        f"it starts from a stage of {size} pixels, enlarged to {first_size}: "
         f"stages have at most {STAGE_SIDE} pixels on the long side",
     )
 
@@ -394,13 +401,13 @@ def size_limit(job: JobSettings, recipe: Recipe, content: Size) -> tuple[str, ..
     """
     schedule = recipe.schedule
     final = scales.final_size(schedule, content)
-    asked = scales.final_size(schedule.model_copy(update={"enlarge": True}), content)
+    enlarged = scales.final_size(schedule.model_copy(update={"enlarge": True}), content)
     is_free = job.size is None or job.enlarge is not None or job.only == "style"
-    if is_free or asked == final:
+    if is_free or enlarged == final:
         return ()
     return (
         f"size {job.size}: the photograph has {content} pixels and is not enlarged, so the output "
-        f"has {final}; enlarge: yes (--enlarge) makes it {asked}",
+        f"has {final}; enlarge: yes (--enlarge) makes it {enlarged}",
     )
 
 

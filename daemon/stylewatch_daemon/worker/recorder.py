@@ -80,23 +80,24 @@ class Recorder:
         versions of packages.
         """
         provenance = prepared.backend.provenance(prepared.task)
-        weights, packages = dict(provenance.weights), prepared.task.recipe.packages
+        weights = dict(provenance.weights)
+        packages = prepared.task.recipe.packages
         if remembered.get("weights", weights) != weights:
             raise CheckpointError("this checkpoint was painted with other weights")
         if remembered.get("packages", packages) != packages:
             raise CheckpointError(installed.OTHER_VERSIONS)
-        known = {"started": datetime.now(UTC).isoformat(), "weights": weights, **remembered}
-        known |= {"packages": packages}
-        known.pop("relief", None)
-        recorder = cls(order, prepared, provenance, **known, fallback=fallback)
+        values = {"started": datetime.now(UTC).isoformat(), "weights": weights, **remembered}
+        values |= {"packages": packages}
+        values.pop("relief", None)
+        recorder = cls(order, prepared, provenance, **values, fallback=fallback)
         recorder.decided.setdefault(provenance.name, dict(provenance.decided))
         return recorder
 
     def remember(self) -> dict[str, Any]:
         """Return plain JSON values that the next attempt needs."""
-        kept = ("started", "weights", "rows", "stages", "columns", "step", "taken_back", "decided",
+        names = ("started", "weights", "rows", "stages", "columns", "step", "taken_back", "decided",
                 "packages", "restarts")  # fmt: skip
-        record = {name: getattr(self, name) for name in kept}
+        record = {name: getattr(self, name) for name in names}
         return {**record, "seconds_before": self.seconds, "relief": self.fallback.as_json()}
 
     @property
@@ -127,7 +128,8 @@ class Recorder:
         """Record a step and its losses."""
         values = _columns(step.losses, len(self.prepared.task.styles))
         self.columns += [name for name in values if name not in self.columns]
-        self.step, self.taken_back = step.step, step.taken_back
+        self.step = step.step
+        self.taken_back = step.taken_back
         begin = (step.step, *step.size, round(step.seconds, 3))
         self.rows.append([*begin, *map(values.get, self.columns)])
 
@@ -203,7 +205,8 @@ class Recorder:
         request = artifact_request(self, stage, final, sha256)
         yield Saving()
         for artifact in drawing.draw(request):
-            name, problem = names[artifact.name], artifact.problem
+            name = names[artifact.name]
+            problem = artifact.problem
             if not problem:
                 try:
                     yield self._write(name, artifact.content, stage.step)
@@ -234,7 +237,9 @@ class Recorder:
         return self.prepared.task.recipe.name if is_file(named) else named
 
     def _receipt(self, final: str, stage: Stage) -> Receipt:
-        task, provenance, settings = self.prepared.task, self.provenance, self.order.settings
+        task = self.prepared.task
+        provenance = self.provenance
+        settings = self.order.settings
         height, width, _ = stage.picture.shape
         state = End.DONE if stage.step == stage.steps else End.STOPPED_EARLY
         attempt = {
@@ -276,7 +281,8 @@ def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) 
 
     `final` is the staged final picture, with its `digest`.
     """
-    order, settings = selected(recorder.order), recorder.order.settings
+    order = selected(recorder.order)
+    settings = recorder.order.settings
     folders = [order.staging, *([] if order.place is None else [order.place])]
 
     def staged(name: str, sha256: str, label: str) -> Source:
@@ -285,7 +291,8 @@ def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) 
 
     *earlier, last = recorder.stages
     height, width, _ = stage.picture.shape
-    count, is_clip = len(order.styles), recorder.prepared.clip is not None
+    count = len(order.styles)
+    is_clip = recorder.prepared.clip is not None
     roles = ["style"] if count == 1 else [f"style {number}" for number in range(1, count + 1)]
     return ArtifactRequest(
         wanted=settings.artifacts,

@@ -107,8 +107,8 @@ def _read(order: Order, task: Task) -> dict[str, Picture]:
         for style, path in zip(task.styles, order.styles, strict=True)
     }
     if task.content is not None and order.content is not None:
-        own = task.content_size or Size.of(task.content)
-        pictures["content"] = (order.content.name, own, task.final)
+        own_size = task.content_size or Size.of(task.content)
+        pictures["content"] = (order.content.name, own_size, task.final)
     elif (unused_mask := order.masks.get(CONTENT_MASK)) is not None:
         raise SettingsError(
             f"{unused_mask.name} is the mask of a content picture, and none is used: leave it out, "
@@ -116,8 +116,9 @@ def _read(order: Order, task: Task) -> dict[str, Picture]:
         )
     masks: dict[str, Picture] = {}
     for role, path in order.masks.items():
-        if (of := pictures.get(role.removesuffix(MASK))) is not None:
-            name, size, final = of
+        sizes = pictures.get(role.removesuffix(MASK))
+        if sizes is not None:
+            name, size, final = sizes
             if read_clip.is_clip(path):
                 raise SettingsError(f"{path.name} is a clip, and a mask is a picture: save a frame")
             needed_size = NeededSize(final, reduce="nearest")

@@ -62,7 +62,8 @@ def _attempts(order: Order, wish: Callable[[], Wish], snapshot: Snapshot) -> Ite
         else:
             if further is None:
                 return
-            fallback, snapshot = further, load_snapshot(order)
+            fallback = further
+            snapshot = load_snapshot(order)
 
 
 def measure(order: Order) -> dict[str, object]:
@@ -108,7 +109,8 @@ def _attempt(
         kept = load_snapshot(order) if further.size == fallback.size else EMPTY
         record = {**kept.record, "relief": further.as_json()}
         if further.device != fallback.device:  # all but the weights were chosen for the other one
-            name, chosen = order.settings.backend, _decided(order, kept)
+            name = order.settings.backend
+            chosen = _decided(order, kept)
             record["decided"] = {name: {key: chosen[key] for key in ("weights",) if key in chosen}}
         checkpoint.save(order.checkpoint, Snapshot(kept.checkpoint, record))
     return further
@@ -126,7 +128,8 @@ def _decided(order: Order, snapshot: Snapshot) -> Mapping[str, Any]:
 
 def _installation_changed(order: Order, snapshot: Snapshot) -> str:
     """Return what cannot be loaded any more since the claim, which checked the settings; or ""."""
-    if lacking := installed.lacking(snapshot.record.get("packages", {})):
+    lacking = installed.lacking(snapshot.record.get("packages", {}))
+    if lacking:
         return f"the job was begun with {' and '.join(lacking)}, which cannot be loaded any more"
     try:
         book.check(order.recipe)
@@ -147,7 +150,8 @@ class JobRun:
             raise SettingsError(
                 "steps: 0 only measures, and is for `stylewatch render`: ask for some"
             )
-        self.order, self.recorder = order, recorder
+        self.order = order
+        self.recorder = recorder
         self._ask = ask
         self._wish = Wish.GO_ON
         """The last request that the backend got."""
@@ -160,7 +164,8 @@ class JobRun:
         """Run the job to its end; raises as the backend does."""
         yield self.started()
         yield from self.recorder.earlier_stages()
-        prepared, clip = self.recorder.prepared, self.recorder.prepared.clip
+        prepared = self.recorder.prepared
+        clip = self.recorder.prepared.clip
         if clip is not None:
             steps = clip.paint(self.wish, self._ask)
         else:

@@ -55,7 +55,8 @@ class Inspector:
     """
 
     def __init__(self, post: Post, idle_s: float = 60.0, entry: str = INSPECT) -> None:
-        self._idle_s, self._entry = idle_s, entry
+        self._idle_s = idle_s
+        self._entry = entry
         self._closing, self._close = Pipe(duplex=False)
         self._children: dict[bool, Child] = {}
         """The child for large files, and that for others; each is used by one thread alone."""
@@ -110,7 +111,9 @@ class Inspector:
     def _ask(self, question: Question, is_large: bool) -> Inspected:
         """Ask the child; raises _ChildError, and OSError if none can be started, or files read."""
         limits = {path.name: SECONDS + stored(path) / READ_RATE for path in question.files}
-        child, file, limit = self._children.get(is_large), "", SECONDS
+        child = self._children.get(is_large)
+        file = ""
+        limit = SECONDS
         if child is None or not child.is_alive():
             self._kill(is_large)
             child = self._children[is_large] = Child(_SERVE, self._entry, name=NAME)

@@ -55,6 +55,15 @@ _cache: dict[tuple[str, ClipLimits, bool], Picture] = {}
 """The pictures inspected last, by digest, limits, and whether clips are accepted."""
 
 
+def _mapped() -> int:
+    """Return the bytes that libraries and their threads have mapped already; 0 if unknown."""
+    try:
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
 def serve(pipe: Connection, entry: str) -> None:
     """Answer the questions from `pipe` with `entry` (`module:function`) until the pipe closes."""
     answers: Callable[[Question], Answers] = resolve_name(entry)
@@ -62,10 +71,7 @@ def serve(pipe: Connection, entry: str) -> None:
     limit(resource.RLIMIT_FSIZE, MAX_FILE)
     with suppress(LibraryError):  # it is the answer where a picture needs libvips
         vips()  # loaded first, so that its memory is part of `base`
-    base = 0  # bytes that libraries and their threads have mapped already
-    with suppress(OSError):
-        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
-        base = int(pages) * os.sysconf("SC_PAGE_SIZE")
+    base = _mapped()
     while (question := received(pipe)) is not None:
         limit(resource.RLIMIT_AS, base + EXTRA_MEMORY + memory(question.max_pixels))
         for message in answers(question):
@@ -87,7 +93,8 @@ def inspect(question: Question) -> Answers:
             takes_clips = role in (None, "content")
             pictures.append(_inspect(path, question, takes_clips=takes_clips))
     except PictureError as error:
-        if (shortage := shortages.shortage(error)) is not None:
+        shortage = shortages.shortage(error)
+        if shortage is not None:
             yield Inspected(reason=str(shortage), cause=Cause.MACHINE)
         else:
             yield Inspected(reason=str(error), cause=Cause.PICTURE)
