@@ -39,14 +39,25 @@ def ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Have a signal that ends the process raise SystemExit, once: nothing is left behind."""
+class Held:
+    """A signal that arrives while a process is started, whose id is not known yet."""
 
-    def leave(number: int, _: object) -> None:
+    is_starting = False
+    number: int | None = None
+
+
+def leave(number: int, _: object) -> None:
+    """Raise SystemExit for a signal, once, or hold it back."""
+    if Held.is_starting:
+        Held.number = number
+    else:
         ignore_signals()
         sys.exit(128 + number)
 
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Have a signal that ends the process raise SystemExit, once: nothing is left behind."""
     handlers = {number: signal.getsignal(number) for number in ENDING}
     for number, handler in handlers.items():
         if handler is not signal.SIG_IGN:  # nohup ignores SIGHUP
@@ -66,8 +77,15 @@ def run(*words: str | Path, folder: Path = ROOT, **variables: str) -> None:
     """
     print("$", shlex.join(map(str, words)), flush=True)
     environment = {**os.environ, **variables}
-    with subprocess.Popen(words, cwd=folder, env=environment, process_group=0) as process:
+    Held.is_starting, Held.number = True, None
+    try:
+        started = subprocess.Popen(words, cwd=folder, env=environment, process_group=0)
+    finally:
+        Held.is_starting = False
+    with started as process:
         try:
+            if Held.number is not None:
+                leave(Held.number, None)
             code = process.wait()
         except BaseException:
             os.killpg(process.pid, signal.SIGTERM)
