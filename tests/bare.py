@@ -42,7 +42,7 @@ PASSED_ON = ("PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX
 """Variables with which this machine reaches the package index."""
 
 COMMAND = re.compile(r"`su -c '([^']+)' && ([^`]+)`")
-"""What the doctor says without a compiler: a command of root, and one of the user."""
+"""Pattern of the doctor's advice without a compiler: a command of root, and one of the user."""
 
 ENTER = """
 set -eu

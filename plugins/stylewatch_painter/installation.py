@@ -75,7 +75,7 @@ def compile_command() -> str:
     words = ["--force-reinstall", "--no-deps", "--no-cache-dir" if _has_pip() else "--no-cache"]
     if has_compiler():
         words.append("--verbose")
-    steps = [_compiler_command(), command(*words, *_origin()).strip("`")]
+    steps = [_compiler_command(), command(*words, *_sources()).strip("`")]
     return f"`{' && '.join(filter(None, steps))}`"
 
 
@@ -90,16 +90,16 @@ def _compiler_command() -> str:
         return ""
     if shutil.which(_ON_A_MAC):
         return f"{_ON_A_MAC} --install"
-    command = next((_WITH_COMPILER[each] for each in _WITH_COMPILER if shutil.which(each)), "")
-    if not command or os.geteuid() == 0:
-        return command
+    as_root = next((_WITH_COMPILER[each] for each in _WITH_COMPILER if shutil.which(each)), "")
+    if not as_root or os.geteuid() == 0:
+        return as_root
     if shutil.which("sudo"):
-        return " && ".join(f"sudo {step}" for step in command.split(" && "))
-    return join(["su", "-c", command])
+        return " && ".join(f"sudo {step}" for step in as_root.split(" && "))
+    return join(["su", "-c", as_root])
 
 
 def _origin() -> list[str]:
-    """Return the words for an installer that name the sources of this installation."""
+    """Return the words for an installer that name where this installation came from (PEP 610)."""
     try:
         recorded = json.loads(distribution(_OURS).read_text("direct_url.json") or "{}")
     except PackageNotFoundError:  # it runs from a folder on the path
@@ -111,11 +111,19 @@ def _origin() -> list[str]:
     if "vcs_info" in recorded:
         vcs = recorded["vcs_info"]
         return [f"{vcs['vcs']}+{url}@{vcs['commit_id']}"]
-    if path.endswith(".whl"):  # its sources are elsewhere
-        return [f"{_OURS}-{version(_OURS)}.tar.gz"]
     if url:
         return [path if url.startswith("file:") else url]
-    return ["--no-binary", _OURS, _OURS]  # it came from an index
+    return [_OURS]  # it came from an index
+
+
+def _sources() -> list[str]:
+    """Return the words for an installer that name the sources of this installation."""
+    origin = _origin()
+    if origin == [_OURS]:
+        return ["--no-binary", _OURS, _OURS]
+    if origin[-1].endswith(".whl"):  # its sources are elsewhere
+        return [f"{_OURS}-{version(_OURS)}.tar.gz"]
+    return origin
 
 
 def _unloadable(module: str, error: Exception, advice: str = "") -> LibraryError:

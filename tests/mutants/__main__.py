@@ -52,7 +52,7 @@ name of a variable."""
 
 
 class Outcome(StrEnum):
-    """What the tests say about a fault."""
+    """The verdict of the tests on a fault."""
 
     KILLED = "killed"
     SURVIVED = "survived"

@@ -51,7 +51,7 @@ MEDIAN_OF = 25
 
 
 class Phase(Enum):
-    """What an attempt does until its next sign of life."""
+    """Phase of an attempt, which lasts until its next sign of life."""
 
     LOADING = auto()
     """It loads, or makes the first step at a size, before which memory is chosen."""

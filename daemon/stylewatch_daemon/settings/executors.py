@@ -68,7 +68,7 @@ class ExecutorSettings(Section, ABC):
     attempt leaves all its files in a folder of its own in the outbox. The daemon's service may
     then use the network."""
     extra: ClassVar[Extra | None] = None
-    """What has to be installed for this kind; None: nothing."""
+    """The package that must be installed for this kind, if any."""
     drop_in: ClassVar[str] = ""
     """Name of a file in systemd/stylewatch.service.d that a service needs; empty: none."""
 

@@ -208,6 +208,28 @@ def test_root_needs_no_sudo_and_a_python_of_the_system_is_changed_as_it_was_befo
     assert " install --break-system-packages " in installation.install_command("web")
 
 
+@pytest.mark.parametrize(
+    ("recorded", "origin"),
+    [
+        ({}, "stylewatch"),
+        ({"url": "file:///s/stylewatch-1-py3-none-any.whl", "archive_info": {}},
+         "/s/stylewatch-1-py3-none-any.whl"),
+        ({"url": "file:///clone", "dir_info": {"editable": True}}, "--editable /clone"),
+    ],
+)  # fmt: skip
+def test_a_repair_takes_the_program_from_where_it_came_with_its_compiled_parts(
+    recorded: dict[str, object], origin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / f"stylewatch-{VERSION}.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(f"Name: stylewatch\nVersion: {VERSION}\n")
+    if recorded:
+        (installed / "direct_url.json").write_text(json.dumps(recorded))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    said = installation.repair_command("stylewatch")
+    assert said.endswith(f" install --force-reinstall {origin}`")
+
+
 def test_where_nothing_can_be_compiled_no_command_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
