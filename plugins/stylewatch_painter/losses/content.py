@@ -77,8 +77,6 @@ class Content(AdditiveLoss):
     rereads_maps = False
     targets_in_tiles = True
 
-    is_linear = True
-
     def __init__(self, settings: ContentSettings, scene: Scene) -> None:
         self._loss = settings.loss
         self._factor = area_ratio(scene) if settings.loss in ("half_sum", "sum") else 1.0

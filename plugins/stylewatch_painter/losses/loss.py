@@ -257,9 +257,6 @@ class Loss(ABC):
 class AdditiveLoss(Loss):
     """A loss that is computed from sums over positions, and therefore tile by tile."""
 
-    is_linear: ClassVar[bool] = False
-    """True if its values are its sums times a constant, so that their gradient needs no totals."""
-
     @abstractmethod
     def sums(self, maps: Maps, tile: Tile | None = None) -> Sequence[Tensor]:
         """Sum over the positions of a tile, or of the whole picture; sums of tiles can be added."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import compress
 
 import torch
@@ -18,21 +18,6 @@ from stylewatch_painter.scene.tiles import Tile
 from stylewatch_painter.stage import Losses, Term
 
 _Sums = list[Tensor]
-
-
-@dataclass(frozen=True, eq=False)
-class _Total:
-    """The sums over all tiles, and what follows from them.
-
-    `slopes` has the gradient of the objective with respect to each tensor of the sums, in order.
-    `gradient` (1, 3, height, width) is that of the losses that read pixels, `terms` (K,) are the
-    terms, without those of linear losses. The second pass adds to both.
-    """
-
-    sums: dict[AdditiveLoss, _Sums]
-    slopes: Sequence[Tensor]
-    gradient: Tensor
-    terms: Tensor
 
 
 _LEAF = torch.zeros(1, requires_grad=True)
@@ -181,43 +166,32 @@ class Objective:
         The first sums over all tiles, and finds how the objective depends on the sums. This is the
         same for every tile; the second goes on from there to the pixels of each tile.
         """
-        total = self._differentiated_total(u)
-        linear = [loss for loss in total.sums if loss.is_linear]
-        indices = {label: index for index, label in enumerate(self.weights)}
-        for tile in self._tiles:
-            x = tile.of(u).detach().requires_grad_()
-            sums = self._sums(x, tile, list(total.sums))
-            tensors = [tensor for sums_of_loss in sums.values() for tensor in sums_of_loss]
-            # a sum may be a constant, such as a count
-            depends = [tensor.requires_grad for tensor in tensors]
-            if any(depends):
-                outputs = list(compress(tensors, depends))
-                slopes = list(compress(total.slopes, depends))
-                (by_tile,) = torch.autograd.grad(outputs, x, slopes)
-                tile.of(total.gradient).add_(by_tile)
-            for loss in linear:
-                for label, value in loss.values_of(sums[loss]).items():
-                    total.terms[indices[label]] += value.detach()
-        objective = (total.terms * self._factors).sum()
-        return Evaluation(total.terms, objective, total.gradient)
-
-    def _differentiated_total(self, u: Tensor) -> "_Total":
-        """Return the sums over all tiles, and the gradients that need them.
-
-        The gradient with respect to linear sums does not depend on their values: zeros take their
-        place, and the second pass adds up their terms. This saves a forward pass for each tile.
-        """
-        linear = [loss for loss in self._additive if loss.is_linear]
-        nonlinear = [loss for loss in self._additive if not loss.is_linear]
-        sums = {loss: [u.new_zeros(()) for _ in loss.weights] for loss in linear}
         with torch.no_grad():
-            sums |= self._total(u, nonlinear)
-        tensors = [tensor for sums_of_loss in sums.values() for tensor in sums_of_loss]
-        leaves = [tensor.requires_grad_() for tensor in tensors]
+            sums = self._total(u, self._additive)
+        leaves = [tensor.requires_grad_() for total in sums.values() for tensor in total]
         terms = self._stacked(self._values_of(u.requires_grad_(), sums))
         objective = (terms * self._factors).sum()
+        # a loss may not depend on one of its sums, nor any loss on the pixels themselves
         *slopes, by_pixels = torch.autograd.grad(objective, [*leaves, u], materialize_grads=True)
-        return _Total(sums, slopes, by_pixels.contiguous(), terms.detach())
+        gradient = by_pixels.contiguous()
+        for tile in self._tiles:
+            tile.of(gradient).add_(self._gradient_by_tile(tile.of(u), tile, slopes))
+        return Evaluation(terms.detach(), objective.detach(), gradient)
+
+    def _gradient_by_tile(self, pixels: Tensor, tile: Tile, slopes: Sequence[Tensor]) -> Tensor:
+        """Return the gradient with respect to the pixels of a tile and its halo.
+
+        `slopes` has the gradient of the objective with respect to each sum.
+        """
+        x = pixels.detach().requires_grad_()
+        sums = [tensor for own in self._sums(x, tile, self._additive).values() for tensor in own]
+        # a sum may be a constant, such as a count
+        depends = [tensor.requires_grad for tensor in sums]
+        if not any(depends):
+            return torch.zeros_like(x)
+        outputs = list(compress(sums, depends))
+        (gradient,) = torch.autograd.grad(outputs, x, list(compress(slopes, depends)))
+        return gradient
 
     @property
     def _additive(self) -> list[AdditiveLoss]:
