@@ -14,7 +14,8 @@ from tests.painter import small
 from tests.painter.plain_vgg19 import Array
 from torch import Tensor
 
-from stylewatch_painter.optimizers.lbfgs import Lbfgs, LbfgsSettings, strong_wolfe
+from stylewatch_painter.optimizers.lbfgs import Lbfgs, LbfgsSettings
+from stylewatch_painter.optimizers.line_search import strong_wolfe
 from stylewatch_painter.optimizers.optimizer import Evaluation, Optimizer
 
 STEPS, SHAPE = 8, (3, 4, 5)
