@@ -116,13 +116,14 @@ def copy_tree(root: Path, target: Path) -> None:
             shutil.copy2(root / name, target / name)
 
 
-def pass_in(tree: Path, tests: str, seconds: float) -> bool | None:
+def pass_in(tree: Path, tests: str, seconds: float, *, is_shown: bool = False) -> bool | None:
     """Run tests in a tree; return whether they pass, or None if that is not known in time."""
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", tests],
         cwd=tree, env={**os.environ, "PYTHONPATH": os.pathsep.join(str(tree / name) for name in
                        SOURCES), "PYTHONDONTWRITEBYTECODE": "1"},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        stdout=None if is_shown else subprocess.DEVNULL, stderr=subprocess.STDOUT,
+        start_new_session=True,
     )  # fmt: skip
     try:
         return process.wait(seconds) == 0
@@ -162,7 +163,7 @@ def outcomes(mutants: Sequence[Mutant], seconds: float, count: int) -> Iterator[
             trees.put(Path(folder, str(number)))
         fast = {}
         for package in sorted({mutant.package for mutant in mutants}):
-            passes = pass_in(Path(folder, "0"), PACKAGES[package][1], seconds)
+            passes = pass_in(Path(folder, "0"), PACKAGES[package][1], seconds, is_shown=True)
             if passes is False:
                 sys.exit(f"the tests of {package} fail without a fault")
             fast[package] = passes is True
