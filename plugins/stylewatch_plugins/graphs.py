@@ -4,6 +4,7 @@
 before a job runs, and this package does not import onnx.
 """
 
+import fcntl
 import hashlib
 import json
 import logging
@@ -17,7 +18,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
-from filelock import FileLock
 from platformdirs import user_cache_path
 from pydantic import Field
 
@@ -43,7 +43,6 @@ Part = Literal["features", "gradient"]
 FEATURES, GRADIENT = ".features.onnx", ".gradient.onnx"
 """Suffixes of the two files of a pair."""
 
-_LONGEST_WAIT = 300  # timeout in seconds while another process builds the same graphs
 _BUILD = "from stylewatch_export.cli import main; main()"
 
 _log = logging.getLogger(__name__)
@@ -146,10 +145,10 @@ def ready(plan: Plan, weights: str, *, anew: bool = False) -> Pair:
     if anew or not pair.is_complete:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder / f"{plan.stem}.lock", timeout=_LONGEST_WAIT):
-                if (
-                    anew or not pair.is_complete
-                ):  # another process may have built them in the meantime
+            with (folder / f"{plan.stem}.lock").open("ab") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed, or the process ends
+                # another process may have built them in the meantime
+                if anew or not pair.is_complete:
                     _build(plan, weights, folder)
         except OSError as error:
             raise BackendMissingError(

@@ -1,5 +1,6 @@
 """Import of trained weights from files, and download of known files."""
 
+import fcntl
 import hashlib
 import re
 import urllib.error
@@ -9,8 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from stylewatch_painter import regular_file
 from stylewatch_painter.errors import SaveError, WeightsError, WeightsNameError
@@ -60,7 +59,8 @@ def import_file(
     _check_free(file)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(target.with_suffix(".lock")):
+        with target.with_suffix(".lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed, or the process ends
             _check_free(file)  # another import may have taken the name
             store.write(target, tensors, file.metadata())
     except OSError as error:
@@ -191,7 +191,8 @@ def fetch(name: str) -> Iterator[Progress]:
     path = folder / entry.file_name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f"{path.name}.lock"), timeout=0):
+        with path.with_name(f"{path.name}.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with suppress(WeightsError):
                 store.verify(weights.locate(name))
                 return
@@ -201,7 +202,7 @@ def fetch(name: str) -> Iterator[Progress]:
                 import_file(path, name=name)
             finally:
                 path.unlink(missing_ok=True)
-    except Timeout as error:
+    except BlockingIOError as error:
         raise WeightsError(f"{entry.file_name} is being fetched by another process") from error
     except OSError as error:
         raise SaveError(f"{entry.file_name} cannot be kept in {folder}: {error}") from error

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from filelock import FileLock
 from platformdirs import user_cache_path
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
@@ -69,12 +68,10 @@ class Cost:
     step: Line
 
 
-_LOCK_TIMEOUT_S = 10.0
-"""How long a process waits for others that write the file of costs, in seconds."""
-
 _Result = TypeVar("_Result")
 
-_FILE = TypeAdapter(dict[str, Cost])
+_ENTRY = TypeAdapter(tuple[str, Cost])
+"""A file of the cache: its key, for people who read it, and the cost."""
 
 _unreliable: dict[str, Cost] = {}
 """Costs that were measured beside other programs."""
@@ -95,7 +92,7 @@ class _TrialCanvas(Canvas):
 
 
 def costs(task: Task, network: FeatureMaps) -> dict[Level, Cost]:
-    """Return the cost of each size of a task, from trials, or from a file of earlier trials.
+    """Return the cost of each size of a task, from trials, or from earlier trials in the cache.
 
     Sizes with the same losses share their trials, which have the shape of the largest of these
     sizes. Costs are stored in the user's cache folder if no other program used the processors.
@@ -113,32 +110,34 @@ def costs(task: Task, network: FeatureMaps) -> dict[Level, Cost]:
 
 
 def _kept(key: str, measure: Callable[[], tuple[Cost, bool]]) -> Cost:
-    """Return the entry `key` of the cache file, or a new measurement.
+    """Return the cost in the cache, or a new measurement.
 
-    A reliable measurement is added to the file; another one is kept for the life of the process.
+    A reliable measurement is added to the cache, in a file of its own, so that processes that
+    measure at the same time need not know of each other. Another one is kept for the life of the
+    process.
     """
-    file = user_cache_path("stylewatch") / "costs.json"
-    cost = _read(file).get(key)
+    name = hashlib.sha256(key.encode()).hexdigest()[:32]
+    file = user_cache_path("stylewatch") / "costs" / f"{name}.json"
+    cost = _read(file, key) or _unreliable.get(key)
     if cost is not None:
         return cost
-    if key in _unreliable:
-        return _unreliable[key]
     cost, is_reliable = measure()
     if is_reliable:
         with suppress(OSError):  # otherwise the next process measures again
             file.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(file.with_suffix(".lock"), timeout=_LOCK_TIMEOUT_S):
-                store.write_file(file, _FILE.dump_json({**_read(file), key: cost}, indent=1))
+            store.write_file(file, _ENTRY.dump_json((key, cost), indent=1))
     else:
         _unreliable[key] = cost
     return cost
 
 
-def _read(file: Path) -> dict[str, Cost]:
+def _read(file: Path, key: str) -> Cost | None:
+    """Return the cost in a file; None if it is missing, damaged, or of another version or key."""
     try:
-        return _FILE.validate_json(file.read_bytes())
-    except (OSError, ValidationError):  # missing, damaged, or of another version
-        return {}
+        known, cost = _ENTRY.validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return cost if known == key else None
 
 
 def _key(task: Task, network: FeatureMaps, level: Level) -> str:
