@@ -27,8 +27,9 @@ run: paints
 	$(BIN)/stylewatch run --once --config config.yaml --inbox demo/inbox --outbox demo/outbox --state demo/state
 	@final=$$(ls -t demo/outbox/*/final.* | head -n 1) && echo && \
 	echo "The painting:       $$final" && \
-	echo "Its stages:         $$(dirname $$final)/stages" && \
-	echo "Its receipt:        $$(dirname $$final)/receipt.json" && \
+	folder=$$(dirname "$$final") && \
+	echo "Its stages:         $$folder/stages" && \
+	echo "Its receipt:        $$folder/receipt.json" && \
 	echo "For pictures of your own, put a folder with content.jpg and style.jpg into demo/inbox."
 	@$(BIN)/python -c "from stylewatch_painter.network.kernels import delay; delay() and print(delay())"
 
@@ -176,7 +177,7 @@ endef
 # anew; one that make has not made is left alone. uv finds a Python, if none was named.
 PLACE = $(BIN)/python -c "import os, sys$(if $(UV),,, pip); print(os.getcwd(), *sys.version_info[:2])"
 IS_SOUND = test -s $(MADE) -a ! -e $(CHANGING) && test "$$(cat $(MADE))" = "$$($(PLACE) 2>/dev/null)"
-IS_OURS = test ! -e .venv || ls $(MADE) $(CHANGING) .venv/.paints* 2>/dev/null | grep -q . || { \
+IS_OURS = test ! -e .venv || ls $(MADE) $(CHANGING) .venv/.paints* .venv/.ready 2>/dev/null | grep -q . || { \
 	echo "make did not make .venv: move it away" >&2; exit 1; }
 IS_NEW_ENOUGH = $(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and \"stylewatch needs \
 	Python 3.11 or later, and $(PYTHON) is older: add PYTHON=python3.11 to the command, or install uv\")"
@@ -186,6 +187,10 @@ VENV = $(if $(UV),"$(UV)" venv --quiet --allow-existing --python \
 ifneq ($(shell $(IS_SOUND) 2>/dev/null && echo sound),sound)
 .PHONY: $(MADE)
 endif
+
+# An installer that gives up, as without a network, has not begun, or undone, what it was to change.
+UNCHANGED = { $(if $(UV),"$(UV)" pip check --python $(BIN)/python,$(BIN)/python -m pip check) \
+	>/dev/null 2>&1 && rm $(CHANGING); exit 1; }
 
 $(MADE):
 	@$(IS_OURS)
@@ -198,23 +203,23 @@ $(MADE):
 $(PAINTS): $(MADE) pyproject.toml constraints.txt $(KERNELS)
 	@touch $(CHANGING)
 	$(if $(NEEDS_CUDA),,$(INSTALL_TORCH))
-	$(INSTALL) --editable .
+	$(INSTALL) --editable . || $(UNCHANGED)
 	@rm -f $(CHANGING) && touch $@
 
 # what the checks and tests need
 $(READY): $(PAINTS)
 	@touch $(CHANGING)
-	$(INSTALL) --editable ".[dev]"
+	$(INSTALL) --editable ".[dev]" || $(UNCHANGED)
 	@rm -f $(CHANGING) && touch $@
 
 # what drives a browser, for those targets that do
 $(DRIVEN): $(READY)
 	@touch $(CHANGING)
-	$(INSTALL) --editable ".[dev,browser]"
+	$(INSTALL) --editable ".[dev,browser]" || $(UNCHANGED)
 	@rm -f $(CHANGING) && touch $@
 
 # what builds and checks packages
 $(PACKED): $(READY)
 	@touch $(CHANGING)
-	$(INSTALL) --editable ".[dev,dist]"
+	$(INSTALL) --editable ".[dev,dist]" || $(UNCHANGED)
 	@rm -f $(CHANGING) && touch $@
