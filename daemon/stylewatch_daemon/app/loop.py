@@ -338,7 +338,7 @@ class Loop:
         """
         since = self._clock()
         with self._ledger_may_fail():
-            self._status.publish(self._snapshot(leaving=False))
+            self._status.update(self._snapshot(leaving=False))
         self.attempts.stop_workers()
         while True:
             meanwhile()

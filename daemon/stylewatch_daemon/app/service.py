@@ -94,11 +94,11 @@ class Service:
         )
         page = Supervisor(now.page and replace(now.page, start=start), inherited=received.page)
         with self._reporters(now.alerts) as reporters, closing(page):
-            if received.problem:
-                monitoring.log_old_settings(received.problem)
 
             def at_work() -> None:
                 self._has_begun = True
+                if received.problem:
+                    monitoring.log_old_settings(received.problem)
                 page.start()
 
             handover = daemon.watch(

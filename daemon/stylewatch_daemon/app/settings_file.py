@@ -4,8 +4,10 @@ import logging
 import stat
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from math import inf
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -15,9 +17,11 @@ from stylewatch_daemon.app import monitoring
 from stylewatch_daemon.app.restart import Version
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import Child, send
-from stylewatch_daemon.base.errors import DaemonError, SettingsError
+from stylewatch_daemon.base.errors import DaemonError, LedgerError, SettingsError
 from stylewatch_daemon.base.lanes import Lanes, bounded
 from stylewatch_daemon.files import atomic, entries
+from stylewatch_daemon.ledger import ledger
+from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import ServiceSettings, Start, WebPage
 from stylewatch_daemon.settings.sections import AlertSettings
@@ -37,6 +41,8 @@ LOOK_EVERY = 7.0
 """Interval in seconds between two looks at the files of the settings."""
 
 REHEARSE = "stylewatch_daemon.app.settings_file:rehearse"
+DAEMON = "stylewatch_daemon.app.service"
+"""The module of the daemon, which imports this one."""
 
 Rehearse = Callable[[bytes], str]
 """Function that says why a new process could not begin with the content of the file."""
@@ -77,11 +83,17 @@ class Rehearsal:
 
 
 def rehearse(line: Connection, start: Start, path: Path, content: bytes) -> None:
-    """In a process of its own: read and check settings as one that begins with them does."""
+    """In a process of its own: begin as a daemon with these settings does, and change nothing.
+
+    It imports the daemon, reads and checks the settings, and looks at the ledger.
+    """
     try:
+        import_module(DAEMON)
         settings = start.read(path, content)
         check(settings)
         loaded(content, settings)
+        with suppress(LedgerError):  # it cannot be read now, or is upgraded at the start
+            ledger.opened(StateDir(settings.state.path).ledger).close()
     except (DaemonError, OSError) as error:
         send(line, Rehearsal(str(error)))
     else:

@@ -2,7 +2,9 @@
 
 import os
 import re
+import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,15 @@ from stylewatch_daemon.app.settings_file import (
     Loaded,
     SettingsFile,
     loaded,
+    rehearsed,
     secret_versions,
     version_of,
 )
 from stylewatch_daemon.base.errors import DamagedError, OutputError
 from stylewatch_daemon.base.wakeup import release_signals
 from stylewatch_daemon.cli.run import reporting
+from stylewatch_daemon.ledger.state_dir import StateDir
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import ServiceSettings, Start
 
@@ -359,3 +364,13 @@ def test_what_is_handed_over_arrives_as_it_was(monkeypatch: pytest.MonkeyPatch) 
     assert restart.received(process._environment) == handover
     assert handover.lock is not None and not os.get_inheritable(handover.lock)
     os.close(handover.lock)
+
+
+def test_a_new_process_could_not_begin_with_the_ledger_of_a_newer_program(here: Path) -> None:
+    path = here / "config.yaml"
+    ledger = StateDir(here / "state").ledger
+    LedgerWriter.open(ledger).close()
+    assert rehearsed(Start(), path, path.read_bytes()) == ""
+    with closing(sqlite3.connect(ledger)) as connection:
+        connection.execute("PRAGMA user_version = 1000")
+    assert "was written by a newer stylewatch" in rehearsed(Start(), path, path.read_bytes())
