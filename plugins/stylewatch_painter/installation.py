@@ -1,11 +1,12 @@
 """The libraries of this installation: their import, and the commands that add and repair them."""
 
+import csv
 import json
 import os
 import shutil
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib import import_module
 from importlib.metadata import (
     PackageNotFoundError,
@@ -16,9 +17,11 @@ from importlib.metadata import (
 from importlib.util import find_spec
 from pathlib import Path
 from shlex import join
+from traceback import walk_tb
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from stylewatch_painter import regular_file
 from stylewatch_painter.errors import LibraryError
 
 _OURS = "stylewatch"
@@ -51,11 +54,45 @@ def library(module: str, advice: str = "") -> Any:
         raise _unloadable(module, error, advice) from error
 
 
-def unloadable(error: ImportError) -> LibraryError:
-    """Return the LibraryError for an import that failed, of `library` or elsewhere."""
+def unloadable(error: ImportError, module: str = "a library", package: str = _OURS) -> LibraryError:
+    """Return the LibraryError for an import that failed, of a `module` which `package` needs."""
     if isinstance(error, LibraryError):
         return error
-    return _unloadable("a library", error)
+    return _unloadable(module, error, package=package)
+
+
+def incomplete() -> str:
+    """Return a sentence about files of this program that are missing; empty if none is.
+
+    So it is while it is installed anew, and what depends on them has to wait.
+    """
+    if _project() is not None:
+        return ""
+    try:
+        files = list(_recorded_files())
+        lacking = [file for file in files if regular_file.status(file) is None]
+    except PackageNotFoundError:
+        lacking = [Path("METADATA")]
+    if not lacking:
+        return ""
+    return (
+        f"stylewatch lacks files of its own, such as {lacking[0].name}, as while it is installed "
+        f"anew; if that stays so, {repair_command(_OURS)} repairs it"
+    )
+
+
+def _recorded_files() -> Iterator[Path]:
+    """Yield the files that the installer recorded, but those that Python makes again."""
+    ours = distribution(_OURS)
+    for row in csv.reader((ours.read_text("RECORD") or "").splitlines()):
+        if not row[0].endswith(".pyc"):
+            yield Path(str(ours.locate_file(row[0])))
+
+
+def _project() -> Path | None:
+    """Return the folder of the sources from which this program runs; None if it is installed."""
+    folder = Path(__file__).parents[2]
+    return folder if regular_file.is_file(folder / "pyproject.toml") else None
 
 
 def install_command(extra: str) -> str:
@@ -99,11 +136,15 @@ def _compiler_command() -> str:
 
 
 def _origin() -> list[str]:
-    """Return the words for an installer that name where this installation came from (PEP 610)."""
+    """Return the words for an installer that name where this installation came from (PEP 610).
+
+    There are none if that is unknown.
+    """
     try:
         recorded = json.loads(distribution(_OURS).read_text("direct_url.json") or "{}")
-    except PackageNotFoundError:  # it runs from a folder on the path
-        return [str(Path(__file__).parents[2])]
+    except PackageNotFoundError:
+        project = _project()
+        return [] if project is None else [str(project)]
     url = recorded.get("url", "")
     path = unquote(urlsplit(url).path)
     if "dir_info" in recorded:
@@ -119,23 +160,42 @@ def _origin() -> list[str]:
 def _sources() -> list[str]:
     """Return the words for an installer that name the sources of this installation."""
     origin = _origin()
-    if origin == [_OURS]:
+    if origin in ([], [_OURS]):
         return ["--no-binary", _OURS, _OURS]
     if origin[-1].endswith(".whl"):  # its sources are elsewhere
         return [f"{_OURS}-{version(_OURS)}.tar.gz"]
     return origin
 
 
-def _unloadable(module: str, error: Exception, advice: str = "") -> LibraryError:
-    names = [each.name for each in _chain(error) if isinstance(each, ImportError) and each.name]
-    if names and names[-1].partition(".")[0] != module.partition(".")[0]:
-        module, advice = names[-1], ""  # that it needs
-    package, *_ = packages_distributions().get(module.partition(".")[0], [""])
-    # where nothing brings it, it is a dependency of ours that is missing
-    repair = command("--force-reinstall", package) if package else command(_OURS)
+def _unloadable(
+    module: str, error: Exception, advice: str = "", package: str = _OURS
+) -> LibraryError:
+    installed = packages_distributions()
+    needed = _named(error) or _raising(error, installed)
+    if needed and needed.partition(".")[0] != module.partition(".")[0]:
+        module, advice = needed, ""
+    brought_by, *_ = installed.get(module.partition(".")[0], [""])
+    if brought_by:
+        repair = repair_command(brought_by)
+    else:  # a dependency that is missing
+        repair = _again() if package == _OURS else command("--force-reinstall", package)
     *_, cause = _chain(error)
     reason = " ".join(str(cause).split())[:_MAX_CHARACTERS] or type(cause).__name__
-    return LibraryError(f"{package or module} cannot be loaded ({reason}): {advice or repair}")
+    return LibraryError(f"{brought_by or module} cannot be loaded ({reason}): {advice or repair}")
+
+
+def _named(error: Exception) -> str:
+    """Return the module that an import did not find, the innermost one; empty if none is named."""
+    names = [each.name for each in _chain(error) if isinstance(each, ImportError) and each.name]
+    return names[-1] if names else ""
+
+
+def _raising(error: Exception, packages: Collection[str]) -> str:
+    """Return the module of a package whose code raised the error; empty if it was none."""
+    *_, cause = _chain(error)
+    frames = [frame for frame, _ in walk_tb(cause.__traceback__)]
+    modules = [str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames]
+    return next((module for module in reversed(modules) if module in packages), "")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -159,12 +219,18 @@ def command(*words: str) -> str:
 
 
 def repair_command(package: str) -> str:
-    """Return the shell command, in backticks, that installs a package anew.
+    """Return the shell command, in backticks, that installs a package anew, and nothing else.
 
-    This program comes from where it came from before, with all that it needs.
+    This program comes from where it came from before; where that is unknown, there is no command.
     """
-    words = _origin() if package == _OURS else ["--no-deps", package]
-    return command("--force-reinstall", *words)
+    options = ["--force-reinstall", "--no-deps"]
+    return _again(*options) if package == _OURS else command(*options, package)
+
+
+def _again(*options: str) -> str:
+    """Return the command that installs this program again, and what it lacks."""
+    origin = _origin()
+    return command(*options, *origin) if origin else f"another installation of {_OURS}"
 
 
 def _has_pip() -> bool:

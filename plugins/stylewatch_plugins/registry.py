@@ -7,7 +7,7 @@ from traceback import walk_tb
 from typing import TYPE_CHECKING
 
 from stylewatch_painter import installed
-from stylewatch_painter.installation import command, repair_command
+from stylewatch_painter.installation import command, repair_command, unloadable
 from stylewatch_painter.installed import package_of
 from stylewatch_painter.process_memory import import_uncollected
 from stylewatch_painter.validation import closest
@@ -48,6 +48,9 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
         backend: Backend = cls(options)
     except BackendError:
         raise
+    except ImportError as error:
+        reason = str(unloadable(error, entry.module, package_of(entry)))
+        raise BackendMissingError(f"{described(name)} cannot be used: {reason}") from error
     except (Exception, SystemExit) as error:  # a third-party module may raise anything
         message = str(error).strip().partition("\n")[0]
         reason = ": ".join(filter(None, (type(error).__name__, message)))

@@ -30,6 +30,7 @@ from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.inspection.messages import Question
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import Failed
+from stylewatch_painter import installation
 
 GONE = "libgone.so.6: cannot open shared object file: No such file or directory"
 
@@ -118,7 +119,7 @@ def test_a_worker_fails_for_its_device_and_is_replaced() -> None:
     assert end.reason.startswith(f"pillow cannot be loaded ({GONE}): `")
     missing = as_end(ModuleNotFoundError("No module named 'sympy_'", name="sympy_"))
     assert isinstance(missing, Failed)
-    assert missing.reason.endswith(" stylewatch`")
+    assert missing.reason.endswith(f": {installation._again()}")
 
 
 @pytest.mark.parametrize("broken", ["numpy", "pyvips", "av"], indirect=True)

@@ -11,7 +11,7 @@ import torch
 from tests.plugins.strangers import distribution
 
 from stylewatch_painter import installed
-from stylewatch_painter.installation import repair_command
+from stylewatch_painter.installation import command, repair_command
 from stylewatch_plugins import registry
 from stylewatch_plugins.contract import CONTRACT, Capabilities, capabilities, misfit
 from stylewatch_plugins.errors import BackendMissingError, ErrorKind, error_kind
@@ -92,7 +92,6 @@ def test_backend_that_was_installed_meanwhile_is_found_and_another_name_gets_a_h
 @pytest.mark.parametrize(
     ("source", "why"),
     [
-        ("import nothing_of_that_name", "No module named 'nothing_of_that_name'"),
         ("raise RuntimeError('first line\\nsecond line')", "RuntimeError: first line;"),
         ("raise SystemExit", "SystemExit;"),
         ("Made = 7", "TypeError"),
@@ -105,6 +104,16 @@ def test_broken_backend_is_reported_with_a_remedy(install: Install, source: str,
     assert message.startswith("backend 'made' of made-up is broken: ")
     assert why in message
     assert f"{repair_command('made-up')} may repair it" in message
+
+
+def test_a_library_that_a_backend_lacks_is_named_with_the_package_that_needs_it(
+    install: Install,
+) -> None:
+    install("made", "import nothing_of_that_name")
+    assert refusal("made") == (
+        "the backend 'made' of made-up cannot be used: nothing_of_that_name cannot be loaded "
+        f"(No module named 'nothing_of_that_name'): {command('--force-reinstall', 'made-up')}"
+    )
 
 
 def test_capabilities_and_version_are_optional_and_checked() -> None:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from stylewatch_painter import installed, regular_file
+from stylewatch_painter import installation, installed, regular_file
 from stylewatch_painter.errors import PainterError, RecipeError, RecipesAwayError
 from stylewatch_painter.patience import Patience, SilentError
 from stylewatch_painter.plain_yaml import Document, YamlError, merge, merge_into, parse
@@ -87,8 +87,15 @@ def _away(folder: Path, reason: str) -> RecipesAwayError:
 
 @lru_cache(maxsize=1)
 def packaged() -> Mapping[str, Path]:
-    """Return the files of the recipes of the painter and of installed packages, by name."""
-    found = {path.stem: path for path in _files(_OWN)}
+    """Return the files of the recipes of the painter and of installed packages, by name.
+
+    Raises RecipesAwayError if those of the painter cannot be listed.
+    """
+    try:
+        found = {path.stem: path for path in _files(_OWN)}
+    except OSError as error:
+        reason = installation.incomplete() or f"the folder {_OWN} cannot be read: {error.strerror}"
+        raise RecipesAwayError(reason) from error
     for package in installed.load("recipes", _misfit, are_names_free=True).values():
         for path in _of_package(package):
             if found.setdefault(path.stem, path) != path:
@@ -131,15 +138,18 @@ def find(name: str, *folders: Path) -> Recipe:
 
 @contextmanager
 def _sure() -> Iterator[None]:
-    """Turn a RecipeError into a RecipesAwayError while a package cannot be imported (law 2).
+    """Turn a RecipeError into a RecipesAwayError while an installation is not whole (law 2).
 
-    The recipes, losses and optimizers that it brings are unknown then, not missing.
+    The recipes, losses and optimizers of a package that cannot be imported are unknown then, not
+    missing; and so are ours while files of ours are missing.
     """
     try:
         yield
     except RecipeError as error:
-        if failed := installed.failed():
-            raise RecipesAwayError("; ".join((str(error), *failed))) from error
+        reasons = [*installed.failed(), installation.incomplete()]
+        if any(reasons):
+            packaged.cache_clear()
+            raise RecipesAwayError("; ".join(filter(None, (str(error), *reasons)))) from error
         raise
 
 
