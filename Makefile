@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 PIP_OPTIONS ?=
+# without a shell in between, which would not pass on a signal that ends make
+export PIP_OPTIONS
 BIN := .venv/bin
 UV := $(shell command -v uv)
 COMPILER := $(shell command -v c++ || command -v g++ || command -v clang++)
@@ -103,11 +105,11 @@ test-systemd: ready
 
 # the packages to publish, checked; PIP_OPTIONS may lead pip to the CPU build of torch
 dist: packed
-	PIP_OPTIONS="$(PIP_OPTIONS)" $(BIN)/python -m tests.dist
+	$(BIN)/python -m tests.dist
 
 # `make release VERSION=0.1.0`: packages, notes, lock and digests in dist/, a commit and a tag
 release: packed
-	PIP_OPTIONS="$(PIP_OPTIONS)" $(BIN)/python -m tests.release $(VERSION)
+	$(BIN)/python -m tests.release $(VERSION)
 
 fmt: ready
 	$(BIN)/ruff check --fix .

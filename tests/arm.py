@@ -62,7 +62,7 @@ def main() -> int:
         sources = sorted(Path("/etc/apt/sources.list.d").glob("*.sources"))
         run("mmdebstrap", "--quiet", "--variant=extract", "--architectures=arm64",
             f"--include={SYSTEM}", "", system, *sources)  # fmt: skip
-        site = install(build_wheel("aarch64", folder / "dist"), folder)
+        site = install(build_wheel("aarch64", ROOT, folder / "dist"), folder)
         run(
             "qemu-aarch64-static", "-L", system, system / "usr/bin/python3.11", "-m", "pytest",
             "--noconftest", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", ROOT,

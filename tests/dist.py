@@ -2,9 +2,10 @@
 
 The wheels hold the compiled convolutions, for 64-bit Linux on Intel, AMD and ARM, compiled by
 ziglang for versions of glibc that torch itself is too new for; the source distribution is for all
-other machines. The packages for this machine are installed with their dependencies into an
-environment of their own, and paint the sample pair there. The options for pip in the variable
-PIP_OPTIONS are used for that.
+other machines. They have the files of the last commit, and nothing else that lies in its folder.
+The packages for this machine are installed with their dependencies into an environment of their
+own, and paint the sample pair there. The options for pip in the variable PIP_OPTIONS are used for
+that.
 """
 
 import os
@@ -69,8 +70,8 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def run(*words: str | Path, folder: Path = ROOT, **variables: str) -> None:
-    """Run a command with more environment variables; exit if it fails.
+def run(*words: str | Path, folder: Path | None = None, **variables: str) -> None:
+    """Run a command with more variables, by default in the project's folder; exit if it fails.
 
     If that raises, as `ended_by_signals` has a signal do, the command ends with all processes that
     it has started: compilers would go on for minutes, and write what nobody waits for.
@@ -79,7 +80,7 @@ def run(*words: str | Path, folder: Path = ROOT, **variables: str) -> None:
     environment = {**os.environ, **variables}
     Held.is_starting, Held.number = True, None
     try:
-        started = subprocess.Popen(words, cwd=folder, env=environment, process_group=0)
+        started = subprocess.Popen(words, cwd=folder or ROOT, env=environment, process_group=0)
     finally:
         Held.is_starting = False
     with started as process:
@@ -94,19 +95,38 @@ def run(*words: str | Path, folder: Path = ROOT, **variables: str) -> None:
         sys.exit(f"{words[0]} failed with exit code {code}")
 
 
-def build(folder: Path) -> tuple[list[Path], Path]:
+@contextmanager
+def checkout() -> Iterator[Path]:
+    """A folder with the files of the last commit.
+
+    Files that git ignores by settings of this machine alone would else be published.
+    """
+    if not (ROOT / ".git").exists():  # a source distribution
+        yield ROOT
+        return
+    (ROOT / "build").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="checkout-", dir=ROOT / "build") as folder:
+        tree = Path(folder, "stylewatch")
+        run("git", "worktree", "add", "--quiet", "--detach", tree)
+        try:
+            yield tree
+        finally:
+            run("git", "worktree", "remove", "--force", tree)
+
+
+def build(tree: Path, folder: Path) -> tuple[list[Path], Path]:
     """Return the wheels, and the source distribution, which each of them is built from.
 
-    They are all that is in `folder` then.
+    They are made of the files in `tree`, and are all that is in `folder` then.
     """
     shutil.rmtree(folder, ignore_errors=True)
     for machine in MACHINES:
-        build_wheel(machine, folder)
+        build_wheel(machine, tree, folder)
     (source,) = folder.glob("*.tar.gz")
     return sorted(folder.glob("*.whl")), source
 
 
-def build_wheel(machine: str, folder: Path) -> Path:
+def build_wheel(machine: str, tree: Path, folder: Path) -> Path:
     """Build the wheel for a machine of Linux into `folder`; exit if it lacks compiled parts."""
     tag = f"manylinux_{GLIBC.replace('.', '_')}_{machine}"
     target = f"{machine}-linux-gnu.{GLIBC}"
@@ -115,8 +135,10 @@ def build_wheel(machine: str, folder: Path) -> Path:
     # without symbols, which name folders of this machine
     compiler = (sys.executable, "-m", "ziglang", "c++", "-target", target, "-s", *flags)
     # the source distribution first, and the wheel from it: not from libraries of the work tree
-    run(sys.executable, "-m", "build", "--outdir", folder, CXX=shlex.join(compiler),
-        _PYTHON_HOST_PLATFORM=tag.replace(f"_{machine}", f"-{machine}"))  # fmt: skip
+    with tempfile.TemporaryDirectory() as temporary:  # what the build leaves if it is stopped
+        run(sys.executable, "-m", "build", "--outdir", folder, folder=tree, TMPDIR=temporary,
+            CXX=shlex.join(compiler),
+            _PYTHON_HOST_PLATFORM=tag.replace(f"_{machine}", f"-{machine}"))  # fmt: skip
     (wheel,) = folder.glob(f"*-py3-none-{tag}.whl")
     with zipfile.ZipFile(wheel) as archive:
         compiled = [name for name in archive.namelist() if name.endswith(".so")]
@@ -140,9 +162,9 @@ def check_painting(package: Path, folder: Path) -> None:
         print(f"{package.name} painted {picture.width}x{picture.height} pixels", flush=True)
 
 
-def build_and_check(folder: Path) -> tuple[list[Path], Path]:
+def build_and_check(tree: Path, folder: Path) -> tuple[list[Path], Path]:
     """Return the wheels and the source distribution; exit if one of them does not paint."""
-    wheels, source = build(folder)
+    wheels, source = build(tree, folder)
     run(sys.executable, "-m", "twine", "check", "--strict", *wheels, source)
     for package in (*(each for each in wheels if platform.machine() in each.name), source):
         with tempfile.TemporaryDirectory() as empty:
@@ -151,5 +173,5 @@ def build_and_check(folder: Path) -> tuple[list[Path], Path]:
 
 
 if __name__ == "__main__":
-    with ended_by_signals():
-        build_and_check(DIST)
+    with ended_by_signals(), checkout() as last_commit:
+        build_and_check(last_commit, DIST)

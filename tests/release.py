@@ -1,10 +1,10 @@
 """Make a release by one command: `make release VERSION=0.1.0`.
 
-It writes the version and the date into pyproject.toml and CHANGELOG.md, builds and checks the
-packages, adds the notes, a lock of what was tested, with hashes, and the digests of all files,
-commits, tags, and puts the files into dist/. If anything fails, or a signal ends it, the commit,
-the tags, both files and dist/ are as before; what others have edited, committed or tagged meanwhile
-stays. The source distribution has the files of the container.
+All is made in a checkout of its own: a commit with the version and the date in pyproject.toml and
+CHANGELOG.md, the packages of it, built and checked, the notes, a lock with hashes, and the digests
+of all files. Only once all is well the branch takes the commit, a tag names it, and the files
+become dist/. So whatever fails, or ends it, leaves nothing; what others edit meanwhile is no part
+of the release.
 
 A release candidate, as 0.1.0rc1, leaves the heading in CHANGELOG.md open: its section is released
 with 0.1.0.
@@ -13,21 +13,19 @@ with 0.1.0.
 import argparse
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 import tomllib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
-from tests.dist import DIST, ROOT, build_and_check, ended_by_signals, ignore_signals, run
+from tests.dist import DIST, ROOT, build_and_check, checkout, ended_by_signals, ignore_signals, run
 
 OPEN = "(not released yet)"
 """Text in the heading of the next version, in place of the date."""
@@ -43,24 +41,16 @@ CHANGED = ("pyproject.toml", "CHANGELOG.md")
 CONTAINER = ("Containerfile", "compose.yaml", "container/config.yaml", "container/start")
 
 
-def output(*words: str) -> str:
-    """Return the output of a command; exit if it fails."""
-    with subprocess.Popen(
-        words,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-    ) as process:
-        try:
-            printed, errors = process.communicate()
-        except BaseException:
-            process.terminate()  # not killed: git removes its locks
-            raise
-    if process.returncode != 0:
-        sys.exit(f"{' '.join(words)}: {(errors or printed).strip()}")
-    return printed.strip()
+def output(*words: str, folder: Path | None = None) -> str:
+    """Return the output of a command, by default in the project's folder; exit if it fails."""
+    # in a group of its own, so that a terminal's Ctrl-C does not end it in the middle
+    done = subprocess.run(
+        words, cwd=folder or ROOT, capture_output=True, encoding="utf-8", errors="replace",
+        check=False, process_group=0,
+    )  # fmt: skip
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(words)}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout.strip()
 
 
 # -- what is refused
@@ -84,6 +74,17 @@ def released() -> Iterator[Version]:
             yield Version(tag)
 
 
+def check_committed() -> None:
+    """Exit if there are changes that are not committed, which would be no part of the release."""
+    if changed := uncommitted(ROOT):
+        sys.exit(f"commit these first, or take them back:\n{changed}")
+
+
+def uncommitted(tree: Path) -> str:
+    """Return the changes in a checkout, a line each."""
+    return output("git", "status", "--porcelain", "--untracked-files=all", folder=tree)
+
+
 def read_notes(version: Version) -> str:
     """Return the section of the next version in CHANGELOG.md; exit if that is another, or empty."""
     log = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
@@ -105,98 +106,40 @@ def check_source_address() -> None:
         sys.exit("pyproject.toml: fill in Source in [project.urls], the address of the project")
 
 
-def check_clone() -> None:
-    """Exit if there are changes that are not committed."""
-    if changed := output("git", "status", "--porcelain"):
-        sys.exit(f"commit these first, or take them back:\n{changed}")
-
-
-@dataclass(frozen=True)
-class Edit:
-    """What a release writes into a file of the clone."""
-
-    name: str
-    before: bytes
-    after: bytes
-
-    def content(self) -> bytes | None:
-        """Return what is in the file now, or None if somebody has removed it."""
-        try:
-            return (ROOT / self.name).read_bytes()
-        except FileNotFoundError:
-            return None
-
-    def write(self) -> None:
-        """Write the file."""
-        replace(ROOT / self.name, self.after)
-
-    def take_back(self) -> None:
-        """Write what was there before, unless somebody has changed the file since."""
-        found = self.content()
-        if found == self.after:
-            replace(ROOT / self.name, self.before)
-        elif found != self.before:
-            print(f"{self.name} was changed meanwhile, and stays so: see git diff", file=sys.stderr)
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a file at once: if a signal left half of it, that would look like somebody's edit."""
-    build = ROOT / "build"
-    build.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=build) as folder:
-        new = Path(folder) / path.name
-        new.write_bytes(content)
-        shutil.copymode(path, new)
-        new.replace(path)
-
-
-def check_unchanged(start: str, edits: list[Edit]) -> None:
-    """Exit if something was committed or changed since the packages were built."""
-    others = [f":!{name}" for name in CHANGED]
-    lines = output("git", "status", "--porcelain", "--", ".", *others).splitlines()
-    lines += [edit.name for edit in edits if edit.content() != edit.after]
-    if lines or output("git", "rev-parse", "HEAD") != start:
-        sys.exit("\n".join(["the clone has changed since the packages were built", *lines]))
-
-
-def check_commit(start: str, commit: str, edits: list[Edit]) -> None:
-    """Exit if a commit has other changes than the packages: a hook of git may add some."""
-    if output("git", "rev-parse", f"{commit}^") != start:
-        sys.exit("something was committed at the same time")
-    others = [f":!{name}" for name in CHANGED]
-    names = output("git", "diff", "--name-only", start, commit, "--", ".", *others).splitlines()
-    for edit in edits:
-        committed = output("git", "cat-file", "blob", f"{commit}:{edit.name}")
-        if committed != edit.after.decode().strip():  # `output` strips
-            names.append(edit.name)
-    if names:
-        sys.exit("\n".join(["the commit has changes that the packages lack", *names]))
-
-
 # -- what is made
 
 
-def edits_for(version: Version) -> list[Edit]:
-    """Return the edits: the version in pyproject.toml, and the date in its heading of the log."""
-    project, log = ((ROOT / name).read_bytes() for name in CHANGED)
+def edit(tree: Path, version: Version) -> None:
+    """Write the version into pyproject.toml, and the date into its heading of the log."""
+    project, log = (tree / name for name in CHANGED)
     line = f'version = "{version}"'
-    text, count = re.subn(r'(?m)^version = ".*"$', line, project.decode(), count=1)
+    text, count = re.subn(r'(?m)^version = ".*"$', line, project.read_text("utf-8"), count=1)
     if not count:
         sys.exit("pyproject.toml has no version")
+    project.write_text(text, encoding="utf-8")
     date = datetime.now(UTC).date().isoformat()
     # of a candidate there is no such heading: that of its version stays open
-    dated = log.decode().replace(f"## {version} {OPEN}\n", f"## {version} ({date})\n", 1)
-    return [
-        Edit("pyproject.toml", project, text.encode()),
-        Edit("CHANGELOG.md", log, dated.encode()),
-    ]
+    heading = (f"## {version} {OPEN}\n", f"## {version} ({date})\n")
+    log.write_text(log.read_text("utf-8").replace(*heading, 1), encoding="utf-8")
 
 
-def write_lock(path: Path) -> None:
+def commit(tree: Path, version: Version) -> str:
+    """Edit the files in a checkout and commit them there; return the commit."""
+    edit(tree, version)
+    # a candidate may find its version written already
+    output("git", "commit", "--quiet", "--allow-empty", "--all", "--message",
+           f"Release {version}", folder=tree)  # fmt: skip
+    if changed := uncommitted(tree):
+        sys.exit(f"a hook of git has left changes beside the commit:\n{changed}")
+    return output("git", "rev-parse", "HEAD", folder=tree)
+
+
+def write_lock(tree: Path, path: Path) -> None:
     """Write the versions of constraints.txt with their hashes, for each Python and machine."""
     run(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal",
         "--python-version", "3.11", "--generate-hashes", "--no-header", "--extra", "all",
-        "--constraint", "constraints.txt", "--output-file", path, "pyproject.toml")  # fmt: skip
+        "--constraint", "constraints.txt", "--output-file", path, "pyproject.toml",
+        folder=tree)  # fmt: skip
 
 
 def check_source(source: Path) -> None:
@@ -214,106 +157,48 @@ def write_digests(folder: Path) -> None:
     (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
 
 
-def make_files(version: Version, notes: str, folder: Path) -> None:
+def make_files(tree: Path, version: Version, notes: str, folder: Path) -> None:
     """Make all files of the release in `folder`; exit if a package is not as it should be."""
-    _, source = build_and_check(folder)
+    _, source = build_and_check(tree, folder)
     check_source(source)
     (folder / "notes.md").write_text(notes, encoding="utf-8")
-    write_lock(folder / f"stylewatch-{version}-lock.txt")
+    write_lock(tree, folder / f"stylewatch-{version}-lock.txt")
     write_digests(folder)
 
 
-@contextmanager
-def undone_unless_whole() -> Iterator[ExitStack]:
-    """Yield a stack whose callbacks are called if the block fails, or a signal ends it."""
-    undo = ExitStack()
-    with ended_by_signals():
-        try:
-            yield undo
-        except BaseException:
-            ignore_signals()
-            undo.close()
-            raise
+def publish(tag: str, commit: str, files: Path) -> None:
+    """Make the files dist/, tag the commit, and let the branch take it; or leave all as it was.
 
-
-def take_back_commit(start: str, version: Version) -> None:
-    """Take the commit of the release off the branch and the index, if it was made."""
-    head, _, message = output("git", "log", "-1", "--format=%H %B").partition(" ")
-    if head == start:
-        return
-    if f"Release {version}" not in message:  # a hook of git may add to it
-        print(f"the commits since {start} stay: see git log", file=sys.stderr)
-        return
-    output("git", "update-ref", "HEAD", f"{head}^", head)
-    output("git", "reset", "--quiet", "--", *CHANGED)
-
-
-def delete_tag(tag: str, commit: str) -> None:
-    """Delete a tag if it is of that commit: one of the same name may have been fetched."""
-    found = output("git", "for-each-ref", "--format=%(objectname) %(*objectname)",
-                   f"refs/tags/{tag}")  # fmt: skip
-    made, _, tagged = found.partition(" ")
-    if tagged == commit:
-        output("git", "update-ref", "-d", f"refs/tags/{tag}", made)
-
-
-def put_back(old: Path, folder: Path, made: os.stat_result) -> None:
-    """Move dist/ to `folder` again if that was made dist/, and the earlier one to its place."""
-    if DIST.exists() and os.path.samestat(DIST.stat(), made):
-        DIST.rename(folder)
-    if os.path.lexists(old):
-        old.rename(DIST)
-
-
-def replace_dist(folder: Path, undo: ExitStack) -> Path:
-    """Make `folder` dist/; return a folder with the earlier one, to be deleted at the very end."""
-    aside = Path(tempfile.mkdtemp(prefix="dist-", dir=folder.parent))
-    undo.callback(aside.rmdir)
-    old = aside / "dist"
-    undo.callback(put_back, old, folder, folder.stat())
-    if os.path.lexists(DIST):
-        DIST.rename(old)
-    folder.rename(DIST)
-    return aside
-
-
-def delete_dist(aside: Path) -> None:
-    """Delete the earlier dist/, or say where it is: the release is whole without that."""
-    try:
-        shutil.rmtree(aside)
-    except OSError as error:
-        print(f"the earlier dist/ is in {aside}, and cannot be deleted: {error}", file=sys.stderr)
+    The branch takes it only if nothing was committed meanwhile, and neither file was edited. The
+    earlier dist/ is beside the files then.
+    """
+    with ExitStack() as undo:
+        if os.path.lexists(DIST):
+            earlier = files.with_name("earlier")
+            DIST.rename(earlier)
+            undo.callback(earlier.rename, DIST)
+        files.rename(DIST)
+        undo.callback(DIST.rename, files)
+        # its lines with # are kept: they are headings
+        output("git", "tag", "--annotate", "--cleanup", "whitespace",
+               "--file", str(DIST / "notes.md"), tag, commit)  # fmt: skip
+        undo.callback(output, "git", "tag", "--delete", tag)
+        output("git", "merge", "--quiet", "--ff-only", commit)
+        undo.pop_all()
 
 
 def release(version: Version, notes: str) -> None:
-    """Build, check, commit, tag, and replace dist/; whatever fails, leave all as it was.
-
-    Others may edit files of the clone while the packages are built, which takes minutes: only what
-    the release itself has changed is committed, or taken back. Each way back is known before its
-    step, as a signal may come at once, and finds out whether the step was done.
-    """
-    tag, folder = f"v{version}", ROOT / "build/release"
-    start = output("git", "rev-parse", "HEAD")
-    with undone_unless_whole() as undo:
-        undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        edits = edits_for(version)
-        for edit in edits:
-            undo.callback(edit.take_back)
-            edit.write()
-        make_files(version, notes, folder)
-        check_unchanged(start, edits)
-        undo.callback(take_back_commit, start, version)
-        # a candidate may find its version written already
-        output("git", "commit", "--quiet", "--allow-empty", "--message", f"Release {version}",
-               "--", *CHANGED)  # fmt: skip
-        commit = output("git", "rev-parse", "HEAD")
-        check_commit(start, commit, edits)
-        undo.callback(delete_tag, tag, commit)
-        # its lines with # are kept: they are headings
-        output("git", "tag", "--annotate", "--cleanup", "whitespace",
-               "--file", str(folder / "notes.md"), tag)  # fmt: skip
-        aside = replace_dist(folder, undo)
-    delete_dist(aside)
+    """Make the release, which takes minutes, and publish it here at once."""
+    build = ROOT / "build"
+    build.mkdir(exist_ok=True)
+    # another's files in an earlier dist/ may stay in there
+    temporary = tempfile.TemporaryDirectory("", "release-", build, ignore_cleanup_errors=True)
+    with ended_by_signals(), temporary as folder, checkout() as tree:
+        files = Path(folder, "files")
+        made = commit(tree, version)
+        make_files(tree, version, notes, files)
+        ignore_signals()
+        publish(f"v{version}", made, files)
 
 
 def main() -> None:
@@ -321,7 +206,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("version", help="as 0.1.0")
     version = check_version(parser.parse_args().version)
-    check_clone()
+    check_committed()
     check_source_address()
     release(version, read_notes(version))
     print(f"\nv{version} is tagged; its files are in dist/. To publish it:")

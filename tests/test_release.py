@@ -5,13 +5,13 @@ The clone is a small one; the packages and the lock are made of nothing.
 
 import os
 import re
-import shutil
 import signal
 import sys
 import tarfile
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests import dist, release
@@ -82,15 +82,17 @@ class Clone:
             for path in self.root.rglob("*")
             if path.is_file() and ".git" not in path.relative_to(self.root).parts
         }
-        locks = [*(self.root / ".git").rglob("*.lock")]
-        return self.git("show-ref", "--head"), self.git("status", "--porcelain"), locks, files
+        trees = self.git("worktree", "list", "--porcelain")
+        return self.git("show-ref", "--head"), self.git("status", "--porcelain"), trees, files
 
 
-def packages(folder: Path, in_source: Sequence[str] = release.CONTAINER) -> tuple[list[Path], Path]:
+def packages(
+    tree: Path, folder: Path, in_source: Sequence[str] = release.CONTAINER
+) -> tuple[list[Path], Path]:
     """Return a wheel, and a source distribution with empty files, by default of the container."""
     folder.mkdir(parents=True)
     wheel, source = folder / "stylewatch.whl", folder / "stylewatch.tar.gz"
-    wheel.write_text("wheel", encoding="utf-8")
+    wheel.write_text("\n".join(sorted(path.name for path in tree.iterdir())), encoding="utf-8")
     with tarfile.open(source, "w:gz") as archive:
         for name in in_source:
             archive.addfile(tarfile.TarInfo(f"stylewatch/{name}"))
@@ -107,9 +109,10 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clone:
     root = tmp_path / "clone"
     root.mkdir()
     monkeypatch.setattr(release, "ROOT", root)
+    monkeypatch.setattr(dist, "ROOT", root)
     monkeypatch.setattr(release, "DIST", root / "dist")
     monkeypatch.setattr(release, "build_and_check", packages)
-    monkeypatch.setattr(release, "write_lock", lambda path: path.write_text("lock"))
+    monkeypatch.setattr(release, "write_lock", lambda tree, path: path.write_text("lock"))
     return Clone(root)
 
 
@@ -178,17 +181,13 @@ def is_refused(clone: Clone, version: str, sentence: str, monkeypatch: pytest.Mo
     assert clone.state() == before
 
 
-# -- what is taken back
+# -- what leaves nothing
 
-Arrangement = Callable[[Clone, pytest.MonkeyPatch], None]
+Arrangement = Callable[[Clone, pytest.MonkeyPatch], object]
 
 
 def fail(*_: object) -> None:
     sys.exit("it fails")
-
-
-def signals(number: int) -> Callable[[Path], None]:
-    return lambda _: os.kill(os.getpid(), number)
 
 
 def replaced(name: str, function: Callable[..., object]) -> Arrangement:
@@ -199,13 +198,8 @@ def hooked(event: str, command: str) -> Arrangement:
     return lambda clone, _: clone.hook(event, command)
 
 
-def build_half(folder: Path) -> None:
-    packages(folder)
-    fail()
-
-
-def write_no_version(clone: Clone, _: pytest.MonkeyPatch) -> None:
-    clone.write("pyproject.toml", PROJECT.replace("version = ", "version="))
+def signaled(number: int) -> Arrangement:
+    return replaced("write_lock", lambda tree, path: os.kill(os.getpid(), number))
 
 
 def sign_without_a_key(clone: Clone, _: pytest.MonkeyPatch) -> None:
@@ -213,96 +207,45 @@ def sign_without_a_key(clone: Clone, _: pytest.MonkeyPatch) -> None:
     clone.git("config", "gpg.program", "false")
 
 
-def longer_message(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
-    clone.hook("prepare-commit-msg", 'sed -i "1s/^/X-1: /" "$1"')
-    fail_with_a_tag(clone, monkeypatch)
-
-
-def fail_with_a_tag(_: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
-    def output(*words: str, real: Callable[..., str] = release.output) -> str:
-        printed = real(*words)
-        if "--annotate" in words:
-            fail()
-        return printed
-
-    monkeypatch.setattr(release, "output", output)
-
-
-def signal_twice(_: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail, and send a signal while the changes are taken back."""
-
-    def take_back(edit: release.Edit, real: Callable[..., None] = release.Edit.take_back) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-        real(edit)
-
-    monkeypatch.setattr(release, "write_lock", fail)
-    monkeypatch.setattr(release.Edit, "take_back", take_back)
-
-
-def at_rename(name: str, action: Callable[[], object], *, late: bool = False) -> Arrangement:
-    """Act once, just before or after the folder of that name gets another."""
+def not_renamed(name: str) -> Arrangement:
+    """Let a folder of that name not get another."""
 
     def arrange(_: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
-        todo = [action]
+        todo = [fail]
 
         def rename(path: Path, target: Path, real: Callable[..., Path] = Path.rename) -> Path:
-            act = todo.pop() if path.name == name and todo else lambda: None
-            if late:
-                renamed = real(path, target)
-                act()
-            else:
-                act()
-                renamed = real(path, target)
-            return renamed
+            if path.name == name and todo:
+                todo.pop()()
+            return real(path, target)
 
         monkeypatch.setattr(Path, "rename", rename)
 
     return arrange
 
 
-def without_dist(arrange: Arrangement) -> Arrangement:
-    def remove_and_arrange(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
-        shutil.rmtree(clone.root / "dist")
-        arrange(clone, monkeypatch)
-
-    return remove_and_arrange
-
-
-def end() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-KILL = f"kill -TERM {os.getpid()}; sleep 20"
-
 FAILING: dict[str, Arrangement] = {
-    "no version": write_no_version,
-    "the packages": replaced("build_and_check", build_half),
-    "the source distribution": replaced("build_and_check", lambda path: packages(path, ["code"])),
+    "no version": lambda clone, _: clone.write(
+        "pyproject.toml", PROJECT.replace("version = ", "version=")),
+    "the packages": replaced("build_and_check", fail),
+    "the source distribution": replaced(
+        "build_and_check", lambda tree, path: packages(tree, path, ["code"])),
     "the lock": replaced("write_lock", fail),
     "the digests": replaced("write_digests", fail),
     "the commit": hooked("pre-commit", "exit 1"),
+    "a commit with other files than the checkout": hooked("pre-commit", "echo mine >code.py"),
+    "SIGINT": signaled(signal.SIGINT),
+    "SIGTERM": signaled(signal.SIGTERM),
+    "SIGHUP": signaled(signal.SIGHUP),
     "the tag": sign_without_a_key,
-    "after the tag": fail_with_a_tag,
-    "SIGINT": replaced("write_lock", signals(signal.SIGINT)),
-    "SIGTERM": replaced("write_lock", signals(signal.SIGTERM)),
-    "SIGHUP": replaced("write_lock", signals(signal.SIGHUP)),
-    "the lock, and SIGTERM afterwards": signal_twice,
-    "SIGTERM before the commit": hooked("pre-commit", KILL),
-    "SIGTERM after the commit": hooked("post-commit", KILL),
-    "the tag, with a longer message of the commit": longer_message,
-    "moving dist/ away": at_rename("dist", fail),
-    "SIGTERM once dist/ is away": at_rename("dist", end, late=True),
-    "moving the files to dist/": at_rename("release", fail),
-    "SIGTERM once the files are in dist/": at_rename("release", end, late=True),
-    "moving the files, without a dist/": without_dist(at_rename("release", fail)),
-    "SIGTERM once there is a dist/": without_dist(at_rename("release", end, late=True)),
-}
+    "moving dist/ away": not_renamed("dist"),
+    "moving the files to dist/": not_renamed("files"),
+}  # fmt: skip
 """For each step, what makes it fail."""
 
 
 @pytest.mark.parametrize("step", FAILING)
 @pytest.mark.usefixtures("hears_hangups")
-def test_a_release_that_fails_is_taken_back(
+def test_a_release_that_fails_leaves_nothing(
     step: str, clone: Clone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     FAILING[step](clone, monkeypatch)
@@ -314,13 +257,27 @@ def test_a_release_that_fails_is_taken_back(
     assert [signal.getsignal(number) for number in dist.ENDING] == handlers
 
 
+def test_a_signal_does_not_stop_what_takes_no_time(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = release.publish
+
+    def publish(*words: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        real(*words)
+
+    monkeypatch.setattr(release, "publish", publish)
+    make(monkeypatch, "0.2.0")
+    assert clone.git("rev-parse", "v0.2.0^{commit}") == clone.git("rev-parse", "HEAD")
+
+
 def test_what_a_command_has_started_ends_with_it(
     clone: Clone, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     script = f"exec >{pipe}; (sleep 5; echo late) & kill -TERM {os.getpid()}; wait"
-    monkeypatch.setattr(release, "build_and_check", lambda _: dist.run("sh", "-c", script))
+    monkeypatch.setattr(release, "build_and_check", lambda *_: dist.run("sh", "-c", script))
     with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
         with pytest.raises(SystemExit):
             make(monkeypatch, "0.2.0")
@@ -339,171 +296,61 @@ def test_a_second_signal_leaves_time_to_clean() -> None:
     assert cleaned
 
 
-def edit(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
-    def build(folder: Path) -> tuple[list[Path], Path]:
-        (clone.root / "code.py").write_text("mine", encoding="utf-8")
-        return packages(folder)
-
-    monkeypatch.setattr(release, "build_and_check", build)
+# -- what others do meanwhile
 
 
-def edit_and_commit(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
-    def build(folder: Path) -> tuple[list[Path], Path]:
-        (clone.root / "code.py").write_text("mine", encoding="utf-8")
-        clone.git("commit", "--quiet", "--message", "Mine", "--", "code.py")
-        return packages(folder)
+def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Act while the lock is written."""
 
-    monkeypatch.setattr(release, "build_and_check", build)
-
-
-MEANWHILE: dict[str, tuple[Arrangement, str, str]] = {
-    "an edit": (edit, "Begin", "M code.py"),
-    "a commit": (edit_and_commit, "Mine\nBegin", ""),
-    "an edit after the check": (
-        hooked("pre-commit", "printf mine >code.py; exit 1"), "Begin", "M code.py"),
-    "an edit that joins the commit": (
-        hooked("pre-commit", "printf mine >code.py; git add code.py"), "Begin", "M code.py"),
-}  # fmt: skip
-"""For each thing that others do, the commits and the changes that there are then."""
-
-
-@pytest.mark.parametrize("what", MEANWHILE)
-def test_what_others_do_meanwhile_stops_a_release_and_stays(
-    what: str, clone: Clone, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    arrange, commits, changes = MEANWHILE[what]
-    arrange(clone, monkeypatch)
-    with pytest.raises(SystemExit):
-        make(monkeypatch, "0.2.0")
-    assert (clone.root / "code.py").read_text(encoding="utf-8") == "mine"
-    assert clone.git("log", "--format=%s") == commits
-    assert clone.git("status", "--porcelain") == changes
-    assert clone.git("tag", "--list", "v0.2.0") == ""
-
-
-def edit_after(name: str, step: str, then: Callable[..., None]) -> Arrangement:
-    """Have somebody replace a text in a file of the clone once a step is done."""
-
-    def arrange(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
-        real = getattr(release, step)
-
-        def step_and_edit(*words: object) -> object:
-            done = real(*words)
-            (clone.root / name).write_text(MINE, encoding="utf-8")
-            then()
-            return done
-
-        monkeypatch.setattr(release, step, step_and_edit)
-
-    return arrange
-
-
-def remove_log(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write_lock(path: Path) -> None:
+    def write_lock(tree: Path, path: Path) -> None:
         path.write_text("lock")
-        (clone.root / "CHANGELOG.md").unlink()
+        act()
 
     monkeypatch.setattr(release, "write_lock", write_lock)
 
 
-MINE = "mine\n"
-EDITED: dict[str, tuple[str, Arrangement]] = {
-    f"{name}, and {outcome}": (name, edit_after(name, "build_and_check", then))
-    for name in release.CHANGED
-    for outcome, then in (("all goes on", lambda: None), ("a failure", fail), ("SIGTERM", end))
-} | {
-    f"{name}, once it is checked": (name, edit_after(name, "check_unchanged", fail))
-    for name in release.CHANGED
-} | {
-    f"{name}, which joins the commit": (
-        name, hooked("pre-commit", f"echo mine >{name}; git add {name}"))
-    for name in release.CHANGED
-}  # fmt: skip
-"""For each time the file that somebody edits, and how."""
-
-
-@pytest.mark.parametrize("what", EDITED)
-def test_edits_of_the_files_of_a_release_stop_it_and_stay(
-    what: str, clone: Clone, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    name, arrange = EDITED[what]
-    (other,) = {*release.CHANGED} - {name}
-    before = (clone.root / other).read_bytes()
-    arrange(clone, monkeypatch)
-    with pytest.raises(SystemExit):
-        make(monkeypatch, "0.2.0")
-    assert (clone.root / name).read_text(encoding="utf-8") == MINE
-    assert (clone.root / other).read_bytes() == before
-    assert clone.git("log", "--format=%s") == "Begin"
-    assert clone.git("status", "--porcelain") == f"M {name}"
-    assert clone.git("tag", "--list", "v0.2.0") == ""
-    assert f"{name} was changed meanwhile" in capsys.readouterr().err
-
-
-def test_an_edit_after_the_commit_is_no_part_of_the_release(
+def test_an_edit_meanwhile_is_no_part_of_the_release(
     clone: Clone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clone.hook("post-commit", "echo mine >CHANGELOG.md")
+    meanwhile(monkeypatch, lambda: (clone.root / "code.py").write_text("mine"))
     make(monkeypatch, "0.2.0")
-    assert (clone.root / "CHANGELOG.md").read_text(encoding="utf-8") == MINE
-    assert "It paints." in clone.git("show", "v0.2.0:CHANGELOG.md")
+    assert clone.git("status", "--porcelain") == "M code.py"
+    assert clone.git("show", "v0.2.0:code.py") == ""
 
 
-def test_a_commit_upon_that_of_the_release_stays(
-    clone: Clone, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", release.CHANGED)
+def test_an_edit_of_its_own_files_stops_a_release_and_stays(
+    name: str, clone: Clone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = "git -c core.hooksPath=none commit --quiet --allow-empty --message Mine"
-    clone.hook("post-commit", command)
-    with pytest.raises(SystemExit, match="committed at the same time"):
-        make(monkeypatch, "0.2.0")
-    assert clone.git("log", "--format=%s") == "Mine\nRelease 0.2.0\nBegin"
-    assert clone.git("tag", "--list", "v0.2.0") == ""
-    assert "see git log" in capsys.readouterr().err
+    meanwhile(monkeypatch, lambda: (clone.root / name).write_text("mine"))
+    is_stopped(clone, monkeypatch, "overwritten")
+    assert (clone.root / name).read_text() == "mine"
+    assert clone.git("status", "--porcelain") == f"M {name}"
 
 
-def test_a_file_that_somebody_removes_meanwhile_stops_a_release(
+def test_a_commit_meanwhile_stops_a_release_and_stays(
     clone: Clone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remove_log(clone, monkeypatch)
-    with pytest.raises(SystemExit, match="the clone has changed"):
-        make(monkeypatch, "0.2.0")
-    assert clone.git("status", "--porcelain") == "D CHANGELOG.md"
+    meanwhile(monkeypatch, lambda: clone.write("code.py", "mine"))
+    is_stopped(clone, monkeypatch, "fast-forward")
+    assert clone.git("log", "--format=%s") == "Write code.py\nBegin"
 
 
-@pytest.mark.parametrize("kind", ["annotated", "lightweight"])
-def test_a_tag_that_comes_meanwhile_stops_a_release_and_stays(
-    kind: str, clone: Clone, monkeypatch: pytest.MonkeyPatch
+def test_a_tag_meanwhile_stops_a_release_and_stays(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = clone.git("show-ref", "--head")
-
-    def write_lock(path: Path) -> None:
-        path.write_text("lock")
-        message = ["--annotate", "--message", "Theirs"] if kind == "annotated" else []
-        clone.git("tag", *message, "v0.2.0")
-
-    monkeypatch.setattr(release, "write_lock", write_lock)
+    meanwhile(monkeypatch, lambda: clone.git("tag", "v0.2.0"))
     with pytest.raises(SystemExit, match="already exists"):
         make(monkeypatch, "0.2.0")
-    assert clone.git("rev-parse", "v0.2.0^{commit}") == clone.git("rev-parse", "HEAD")
-    assert clone.git("status", "--porcelain") == ""
-    clone.git("tag", "--delete", "v0.2.0")
-    assert clone.git("show-ref", "--head") == before
+    assert clone.git("rev-parse", "v0.2.0") == clone.git("rev-parse", "HEAD")
+    assert clone.git("log", "--format=%s") == "Begin"
 
 
-def test_an_earlier_dist_that_cannot_be_deleted_stays_aside(
-    clone: Clone, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def rmtree(path: Path, real: Callable[..., None] = shutil.rmtree, **options: object) -> None:
-        if (Path(path) / "dist").exists():
-            raise PermissionError(13, "not yours", str(path))
-        real(path, **options)
-
-    monkeypatch.setattr(shutil, "rmtree", rmtree)
-    make(monkeypatch, "0.2.0")
-    (earlier,) = (clone.root / "build").rglob("earlier.whl")
-    assert f"the earlier dist/ is in {earlier.parents[1]}" in capsys.readouterr().err
-    assert (clone.root / "dist/SHA256SUMS").exists()
-    assert clone.git("tag", "--list", "v0.2.0") == "v0.2.0"
+def is_stopped(clone: Clone, monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
+    with pytest.raises(SystemExit, match=reason):
+        make(monkeypatch, "0.2.0")
+    assert clone.git("tag", "--list", "v0.2.0") == ""
+    assert [path.name for path in (clone.root / "dist").iterdir()] == ["earlier.whl"]
 
 
 # -- what is made
@@ -542,3 +389,14 @@ def test_candidates_leave_the_section_to_the_version(
     assert release.OPEN not in (clone.root / "CHANGELOG.md").read_text(encoding="utf-8")
     tags = clone.git("tag", "--list", "v*").split()
     assert tags == ["v0.1.0", "v0.2.0", "v0.2.0rc1", "v0.2.0rc2", "vendor"]
+
+
+def test_packages_have_what_is_committed_alone(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that this machine's settings of git ignore are not committed, and so not published."""
+    (clone.root / ".git/info/exclude").write_text(".envrc\n")
+    (clone.root / ".envrc").write_text("SECRET=1")
+    make(monkeypatch, "0.2.0")
+    files = (clone.root / "dist/stylewatch.whl").read_text().split("\n")
+    assert files == [".git", ".gitignore", "CHANGELOG.md", "code.py", "pyproject.toml"]
