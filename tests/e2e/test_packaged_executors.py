@@ -127,6 +127,24 @@ def test_mistakes_in_its_settings_are_told_with_those_of_others(
     ]
 
 
+def test_a_package_that_cannot_be_used_hides_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("executor: {kind: odd}\nwatch: {quiet_s: x}\n")
+    ended = with_odd(tmp_path, f"{ODD}{MISTAKES}yield 1 / 0", "config", "check")
+    mistake, package = ended.stderr.splitlines()
+    assert ended.returncode == 78
+    assert mistake.endswith("line 2: watch.quiet_s: should be a number, got 'x'")
+    assert package == f"stylewatch: {CANNOT}ZeroDivisionError: division by zero"
+
+
+def test_the_doctor_calls_a_mistake_of_an_executor_one_of_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("executor: {kind: odd}\n")
+    code = f"{ODD}{MISTAKES}yield 'executor.kind: \\x1b[31mno'"
+    ended = with_odd(tmp_path, code, "doctor", "--json")
+    (finding,) = json.loads(ended.stdout)
+    assert finding["what"] == "settings"
+    assert finding["words"].endswith("line 1: executor.kind: ?[31mno")
+
+
 def with_odd(folder: Path, code: str, *words: str, program: str = PROGRAM) -> Ended:
     """Run a command in a folder with a package that brings the kind `odd`, by this code."""
     (folder / "odd.py").write_text(
@@ -156,6 +174,8 @@ def with_odd(folder: Path, code: str, *words: str, program: str = PROGRAM) -> En
         ("class OddSettings(Base): key: int", "its key key has no default"),
         ("class OddSettings(Base):\n    key: int = 1\n    check = field_validator('key')(abs)",
          "the section would not run its validator check: put it into a type (Annotated)"),
+        ("class OddSettings(Base):\n    def model_post_init(self, context): 1 / 0",
+         "the section would not run its model_post_init: leave it out"),
         ("class OddSettings(Base): copy: int = 1", "no key can be called copy"),
         ("class OddSettings(Base): hours: int = 1",
          "the name hours is that of another kind or of a key of one"),
@@ -242,6 +262,9 @@ def test_the_doctor_names_the_package_whose_code_fails_and_goes_on(
         (f"{START}import not_there", "ModuleNotFoundError: No module named 'not_there'"),
         (f"{START}raise OSError('no studio')", "OSError: no studio"),
         (f"{START}raise RuntimeError('odd')", "RuntimeError: odd"),
+        (f"{START}raise SystemExit(3)", "SystemExit: 3"),
+        (f"{START}return {{}}", "TypeError: start() returns {}, and no Executor"),
+        (f"{MISTAKES}return ['']", "TypeError: mistakes() returns an empty text"),
         (f"{MISTAKES}return 'executor.kind: no'",
          "TypeError: mistakes() returns the text 'executor.kind: no', and no list of them"),
     ],

@@ -17,7 +17,7 @@ from stylewatch_daemon.app import monitoring
 from stylewatch_daemon.app.restart import Version
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import Child, send
-from stylewatch_daemon.base.errors import DaemonError, LedgerError, SettingsError
+from stylewatch_daemon.base.errors import DaemonError, LedgerError, SettingsError, UnavailableError
 from stylewatch_daemon.base.lanes import Lanes, bounded
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.ledger import ledger
@@ -162,18 +162,25 @@ ALL = (*PLACES, *SECRETS)
 def mistakes(settings: ServiceSettings, looks: Iterable[Look]) -> list[str]:
     """Return a sentence for each mistake in `settings`, and for what `looks` find, with its place.
 
-    A folder whose disk is away or does not answer is no mistake: it is found later (law 16).
+    A folder whose disk is away or does not answer is no mistake: it is found later (law 16). Raises
+    UnavailableError if a package that is asked cannot be used, and there are no mistakes.
     """
     reports: list[object] = []
+    unavailable: list[UnavailableError] = []
     for look in looks:
         try:
             reports += look(settings)
         except SettingsError as error:
             reports += str(error).splitlines()
+        except UnavailableError as error:
+            unavailable.append(error)
     refusal = settings.origin.refusal
     sentences = [] if refusal is None else str(refusal).splitlines()
+    sentences += map(settings.origin.placed, reports)
+    if unavailable and not sentences:
+        raise unavailable[0]
     # two looks may meet one mistake
-    return [*dict.fromkeys([*sentences, *map(settings.origin.placed, reports)])]
+    return [*dict.fromkeys([*sentences, *map(str, unavailable)])]
 
 
 def check(settings: ServiceSettings, looks: Sequence[Look] = PLACES) -> None:

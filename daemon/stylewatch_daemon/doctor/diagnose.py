@@ -58,7 +58,7 @@ def diagnose(start: Start) -> Iterator[Finding]:
     path = start.config_file or config.find()
     try:
         settings = start.read(path)
-        found = mistakes(settings, (*FOLDERS, *PAGE))
+        found = mistakes(settings, (*FOLDERS, _wrong_executor, *PAGE))
         refusal = settings.origin.refusal
     except DaemonError as error:
         found = str(error).splitlines()
@@ -300,6 +300,13 @@ def check_packages(settings: Config) -> Iterator[Finding]:
     book.packaged()  # loads them all
     for sentence in installed.left_out():
         yield note("packages", sentence)
+
+
+def _wrong_executor(settings: Config) -> list[str]:
+    """Return the mistakes in the settings of the executor, unless its package cannot be used."""
+    with suppress(UnavailableError):  # `check_cluster` says so
+        return settings.executor.own.mistakes()
+    return []
 
 
 def check_cluster(settings: Config) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, Field
 
 from stylewatch_daemon.base.errors import DaemonError, UnavailableError
 from stylewatch_daemon.files import entries
+from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.settings.job import Name, Section
 from stylewatch_daemon.settings.paths import shipped
 from stylewatch_painter import installed
@@ -158,6 +159,8 @@ def _misfit(settings: Any) -> str | None:
     more = sorted(validators.difference(Section.__pydantic_decorators__.field_validators))
     if more:
         return f"the section would not run its validator {more[0]}: put it into a type (Annotated)"
+    if settings.model_post_init is not Section.model_post_init:
+        return "the section would not run its model_post_init: leave it out"
     return _missing_part(settings) or _wrong_key(settings)
 
 
@@ -212,7 +215,10 @@ class ChosenExecutor:
             found = self.settings.mistakes()
             if isinstance(found, str):
                 raise TypeError(f"mistakes() returns the text {quoted(found)}, and no list of them")
-            return [*map(str, found)]
+            sentences = [shown(sentence) for sentence in found]
+            if not all(sentences):
+                raise TypeError("mistakes() returns an empty text")
+            return sentences
 
     def probe(self) -> str:
         """Describe the place where jobs run; raises UnavailableError if no job could run there."""
@@ -221,8 +227,13 @@ class ChosenExecutor:
 
     def start(self, lock: Path, wake: Callable[[], object]) -> "Executor":
         """Return the executor, whose processes hold `lock`, and which calls `wake`."""
+        from stylewatch_daemon.executors.base import Executor  # which needs the settings of jobs
+
         with asking(self.kind):
-            return self.settings.start(lock, wake)
+            executor = self.settings.start(lock, wake)
+            if not isinstance(executor, Executor):
+                raise TypeError(f"start() returns {quoted(executor)}, and no Executor")
+            return executor
 
 
 @contextmanager
@@ -242,7 +253,7 @@ def asking(kind: str) -> Iterator[None]:
             yield
         except DaemonError:
             raise
-        except OSError as error:  # of its network or its files: it did not say what that means
+        except (OSError, SystemExit) as error:  # it did not say what that means
             reason = f"{type(error).__name__}: {error}"
             raise UnavailableError(f"{what} cannot be used: {reason}") from error
 
