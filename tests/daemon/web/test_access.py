@@ -20,7 +20,6 @@ from tests.daemon.web.world import (
     OURS,
     TOKEN,
     client,
-    finished_job,
     requested,
 )
 
@@ -241,17 +240,6 @@ def test_a_login_leads_to_the_page_that_asked_for_it(tmp_path: Path) -> None:
         page = client(tmp_path, token=TOKEN, path=root)
         answer = page.post("/login", data={"token": TOKEN, "next": wanted})
         assert (answer.status_code, answer.headers["Location"]) == (303, to)
-
-
-def test_every_page_of_a_visitor_who_is_logged_in_offers_to_log_out(tmp_path: Path) -> None:
-    page = client(tmp_path, finished_job(tmp_path), token=TOKEN)
-    for path, is_offered in (
-        *((path, True) for path in ("/", "/gallery", "/jobs/id-sea")),
-        *((path, True) for path in ("/jobs/id-sea/again", "/delete?job=id-sea")),
-        *((path, False) for path in ("/login", "/nothing")),
-    ):
-        text = page.get(path, headers={**KNOWN, **BROWSER}).text
-        assert ("Log out" in text) == is_offered, path
 
 
 def test_daemons_on_one_host_have_cookies_of_their_own(tmp_path: Path) -> None:
