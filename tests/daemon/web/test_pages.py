@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 from html import unescape
 from pathlib import Path
-from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -194,9 +193,7 @@ def test_a_waiting_job_has_its_place_in_the_queue_if_that_is_known(tmp_path: Pat
 @pytest.mark.usefixtures("at_work")
 def test_programs_get_the_numbers_of_the_daemon(tmp_path: Path) -> None:
     page, state = client(tmp_path), tmp_path / "state"
-    publish(
-        state, {"running": 1}, {"trouble": ["/secret: full"]}, running=[worker("sea", step=3)]
-    )
+    publish(state, {"running": 1}, {"trouble": ["/secret: full"]}, running=[worker("sea", step=3)])
     metrics = page.get("/metrics").text
     lines = ("up 1.0", "trouble 1.0", "incomplete 0.0", "paused 0.0", 'jobs{state="running"} 1.0',
              'steps{job="sea"} 50.0', 'step{job="sea"} 3.0')  # fmt: skip
