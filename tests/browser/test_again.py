@@ -1,7 +1,6 @@
 """A result is refined: painted again with other settings and styles, compared, saved, deleted."""
 
 import re
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,32 +64,6 @@ def test_a_picture_is_painted_again_and_stands_beside_the_first_one(
         expect(variants.first).to_contain_text(text)
     see(variants.first.get_by_role("img"))
     see(variants.last.get_by_role("img"))
-
-
-def test_a_mistake_is_called_by_the_words_at_its_control(quick: Page, windows: Windows) -> None:
-    """No words are run together, for any control of both forms."""
-    windows.expected.append("400 (Bad Request)")
-    open_job(quick)
-    job = quick.url
-    for address in (quick.url.split("jobs/")[0], f"{job}/again"):
-        quick.goto(address)
-        quick.get_by_text("More settings").click()
-        names = quick.locator("[data-mistake]").evaluate_all(
-            "all => all.map(it => it.dataset.mistake)"
-        )
-        words = {*re.findall(r"\w+", quick.locator("body").inner_text()), "should", "be"}
-        quick.evaluate(
-            "for (const it of document.querySelectorAll('[required]')) it.required = false"
-        )
-        for name in names:
-            answer = {"error": "x", "mistakes": {name: "should be"}}
-            refuse = partial(lambda answer, route: route.fulfill(status=400, json=answer), answer)
-            quick.route("**/*", refuse, times=1)
-            quick.locator("button.main").click()
-            message = quick.locator("#message.error")
-            expect(message).to_have_text(re.compile("should be$"))
-            assert {*re.findall(r"\w+", message.inner_text())} <= words, message.inner_text()
-    assert {"style", "size", "strength"} <= {*names}
 
 
 def test_a_style_is_taken_from_the_library_and_kept_there(quick: Page, site: Site) -> None:

@@ -5,7 +5,6 @@ import json
 import re
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -40,8 +39,6 @@ from tests.daemon.web.world import (
 )
 
 from stylewatch_daemon.ledger import requests
-from stylewatch_daemon.ledger.ledger import FILE_NAME
-from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.web import access, actions, doctor_runner, http, live_updates, previews
 from stylewatch_daemon.web.serve import application
 
@@ -312,36 +309,24 @@ def test_an_action_that_is_not_possible_says_why_and_leaves_nothing(
     refused("/jobs/x/cancel", {}, 503, "is damaged")
 
 
-def test_the_answer_waits_until_the_daemon_has_acted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_a_job_is_run_again_unless_the_daemon_refuses(
+    is_refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really_leave = requests.leave
-
-    refused = False
-
-    def act() -> None:
-        with closing(LedgerWriter.open(tmp_path / "state" / FILE_NAME)) as ledger:
-            for request in ledger.requests():
-                if not refused:
-                    ledger.put(a_job("again", "waiting", id=request.arguments["new"]))
-                ledger.remove_request(request.id)
-
     def leave(state: Path, verb: str, **arguments: Any) -> int:
-        """Leave a request that the daemon acts on a moment later."""
-        number = really_leave(state, verb, **arguments)
-        threading.Timer(0.1, act).start()
-        return number
+        """Act on a request at once."""
+        if not is_refused:
+            enter(state, a_job("again", "waiting", id=arguments["new"]))
+        return 1
 
     monkeypatch.setattr(requests, "leave", leave)
-    monkeypatch.setattr(actions, "WAIT_S", 60.0)
     page = client(tmp_path, finished_job(tmp_path))
-    forms = (("retry", None), ("again", {"style": ("", b"")}))
-    for path, files in forms:
-        assert page.post(f"/jobs/id-sea/{path}", files=files).json()["acted"] is True
-    refused = True
-    for path, files in forms:
+    for path, files in (("retry", None), ("again", {"style": ("", b"")})):
         answer = page.post(f"/jobs/id-sea/{path}", files=files)
-        assert answer.status_code == 422 and "could not be run again" in answer.json()["error"]
+        if is_refused:
+            assert answer.status_code == 422 and "could not be run again" in answer.json()["error"]
+        else:
+            assert answer.json()["acted"] is True
 
 
 def test_requests_wait_for_the_daemon_at_the_same_time(
