@@ -192,9 +192,7 @@ def test_a_waiting_job_has_its_place_in_the_queue_if_that_is_known(tmp_path: Pat
 
 def test_programs_get_the_numbers_of_a_daemon_that_is_at_work(tmp_path: Path) -> None:
     page, state = client(tmp_path), tmp_path / "state"
-    publish(
-        state, {"running": 1}, {"trouble": ["/secret: full"]}, running=[worker("sea", step=3)]
-    )
+    publish(state, {"running": 1}, {"trouble": ["/secret: full"]}, running=[worker("sea", step=3)])
 
     def numbers() -> set[str]:
         return {*page.get("/metrics").text.replace("stylewatch_", "").splitlines()}
