@@ -207,6 +207,18 @@ def test_programs_get_the_numbers_of_a_daemon_that_is_at_work(tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("at_work")
+def test_a_probe_learns_only_whether_new_jobs_start(tmp_path: Path) -> None:
+    page, state = client(tmp_path), tmp_path / "state"
+    publish(state, health={"trouble": ["/secret: full"]})
+    blocked = page.get("/readyz")
+    assert (blocked.status_code, blocked.text[:20]) == (503, "Some jobs cannot run")
+    assert "secret" not in blocked.text
+    publish(state)
+    ready = page.get("/readyz")
+    assert (ready.status_code, ready.text) == (200, "ok\n")
+
+
+@pytest.mark.usefixtures("at_work")
 def test_health_has_the_checks_and_the_problems(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
