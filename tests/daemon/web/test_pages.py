@@ -88,9 +88,11 @@ def test_a_page_keeps_to_its_policy_and_below_its_path(tmp_path: Path) -> None:
 def test_pages_have_what_is_known_of_a_job_and_what_can_be_done(tmp_path: Path) -> None:
     bad = finished_job(tmp_path, "bad", seen="refused", reason="it is no picture")
     lake = a_job("lake/again", id="id-lake")
-    page = client(tmp_path, finished_job(tmp_path, retry_of="lake/again"), bad, lake)
+    fog = a_job("fog", "failed")
+    page = client(tmp_path, finished_job(tmp_path, retry_of="lake/again"), bad, lake, fog)
     for path, contents in (
-        ("/", ('action="/jobs"', 'action="/pause"', 'enctype="multipart/form-data"')),
+        ("/", ('action="/jobs"', 'action="/pause"', 'enctype="multipart/form-data"',
+               'action="/jobs/id-fog/retry"')),
         ("/jobs/id-sea", ("1 min 1 s", "loss at 8x6: 100 at step 1, 1 at step 5",
                           "the filters are not normalized", 'href="/jobs/id-lake">lake/again',
                           "all as by default", "receipt.json", '<option value="10"')),
