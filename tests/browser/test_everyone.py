@@ -96,18 +96,6 @@ def test_no_page_has_barriers_or_is_wider_than_its_window(
     assert not problems
 
 
-def test_the_gallery_is_searched_and_sorted(furnished: Site, windows: Windows) -> None:
-    page = windows.open()
-    page.goto(f"{furnished.url}gallery")
-    page.get_by_role("searchbox", name="Name").fill("holiday-0000")
-    page.get_by_text("Order and filters").click()
-    page.get_by_label("Sort by").select_option("name")
-    page.get_by_role("button", name="Search").click()
-    expect(page.get_by_role("article")).to_have_count(10)
-    page.get_by_role("article").last.get_by_role("link").first.click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text("holiday-00009")
-
-
 def test_the_page_is_used_by_keys_alone_and_the_focus_stays_while_it_changes(
     furnished: Site, windows: Windows
 ) -> None:
@@ -148,16 +136,9 @@ def test_without_scripts_all_can_be_read(furnished: Site, windows: Windows) -> N
     page = windows.open(script=False)
     page.goto(furnished.url)
     expect(page.get_by_text("of 100000")).to_be_visible()
-    expect(page.get_by_role("region", name="Failed or refused")).to_contain_text("holds text")
-    expect(page.get_by_role("button", name="Pause")).to_be_visible()
     page.get_by_role("link", name="Gallery", exact=True).click()
     page.get_by_role("link", name="Next page").click()
     page.get_by_role("article").last.get_by_role("link").last.click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text("done")
     compared = page.get_by_role("region", name="Photograph and output")
     expect(compared.get_by_role("img", name=re.compile(", output$"))).to_be_visible()
-    stage = page.get_by_role("link", name="step 10").get_attribute("href")
-    assert page.request.get(furnished.url + str(stage).lstrip("/")).ok
     expect(page.get_by_role("button", name="Copy")).to_have_count(0)  # scripts show it
-    page.get_by_label("From step").select_option("5")
-    expect(page.get_by_role("button", name="Run on from this stage")).to_be_visible()

@@ -42,22 +42,13 @@ def test_the_page_of_a_job_follows_it_and_its_stages_are_browsed_by_keys(
     slider.press("ArrowRight")
     page.evaluate(FEWER_STAGES)
     expect(slider).to_have_attribute("aria-valuetext", "step 10")
-    page.get_by_text("Loss", exact=True).click()
-    expect(page.get_by_role("img", name=re.compile(r"^loss .* at step 60"))).to_be_visible()
-
-
-def test_before_and_after_are_compared_by_keys(site: Site, windows: Windows) -> None:
-    site.start("--set", "steps=20")
-    page = windows.open()
-    page.goto(site.url)
-    give_pair(page, site)
-    page.get_by_role("link", name="sea-wave", exact=True).first.click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text("done")
     handle, pair, shots = page.get_by_label("Share of"), page.locator("[data-compare]"), []
     for key in ("Home", "End"):
         handle.press(key)
         shots.append(pair.screenshot())
-    assert shots[0] != shots[1]
+    assert shots[0] != shots[1], "before and after"
+    page.get_by_text("Loss", exact=True).click()
+    expect(page.get_by_role("img", name=re.compile(r"^loss .* at step 60"))).to_be_visible()
 
 
 def test_a_clip_is_followed_by_its_frames_and_plays(site: Site, windows: Windows) -> None:

@@ -102,20 +102,6 @@ def test_what_cannot_be_read_of_an_abandoned_pair_prevents_no_other(
     assert (inbox / "sea").is_dir()
 
 
-@pytest.mark.parametrize("who", ["client", "daemon"])
-def test_nothing_is_put_below_the_mount_point_of_a_missing_disk(
-    who: str, inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The client's guard has seen the disk, or the ledger names the mount of the daemon."""
-    disk, guard, name = Disk(inbox, monkeypatch), MountGuard(), iter(["sea"])
-    guard.check(inbox)
-    if who == "daemon":
-        guard.former, guard.roots = guard.roots, frozenset()
-    with disk.unplugged(), pytest.raises(OutputError, match="in, which is not mounted now"):
-        put(inbox, guard, name, sea(tmp_path), {})
-    assert put(inbox, guard, name, sea(tmp_path), {}) == "sea"
-
-
 def test_nothing_stays_below_the_mount_point_of_a_disk_that_goes_meanwhile(
     inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,11 +1,10 @@
 """The view of a job has what ledger, receipt, outbox and status.json know."""
 
-import json
 import shlex
 from pathlib import Path
 from typing import Any
 
-from tests.daemon.web.world import a_job, finished_job, write
+from tests.daemon.web.world import a_job, finished_job
 
 from stylewatch_daemon.base.model import Attempt, End, Input, Job
 from stylewatch_daemon.cli.build_order import overrides_of
@@ -39,17 +38,6 @@ def test_the_log_of_a_job_has_its_entry_attempts_warnings_and_end(tmp_path: Path
     ]
     refused = a_job("bad", "refused", place=None, reason="no picture", finished=NOON)
     assert _view(refused).log[-1] == (NOON, "refused: no picture")
-
-
-def test_a_job_may_have_an_invalid_receipt_or_no_files(tmp_path: Path) -> None:
-    job = finished_job(tmp_path)
-    plain = {"losses": [], "recipe": 3}
-    write(tmp_path / "out/sea/receipt.json", json.dumps(plain).encode())
-    view = _view(job)
-    assert (view.receipt, view.receipt_json) == (None, plain)
-    view = _view(a_job("bad", "refused", place=None, reason="no picture"))
-    assert (view.steps, view.curve, view.receipt_json) == ((), None, {})
-    assert view.inputs == (("content.jpg", "9 bytes"),)
 
 
 def test_settings_are_named_if_they_differ_from_the_defaults_and_values_are_one_safe_line() -> None:

@@ -1,6 +1,5 @@
 """The files of a job are found by what they are, and never through a link."""
 
-import errno
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +12,6 @@ from tests.daemon.web.world import enter, finished_job, picture, sha256, write
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import OutputFile
 from stylewatch_daemon.files import atomic, strangers
-from stylewatch_daemon.files.system import system
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.views import output_files
@@ -85,24 +83,14 @@ def test_a_large_file_is_read_if_the_ledger_has_it(
     found.file.close()
 
 
-def test_what_cannot_be_read_is_not_missing(
+def test_what_is_not_read_in_time_is_not_missing_and_not_read_a_second_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job, state, real = finished_job(tmp_path), tmp_path / "state", system.open
-
-    def failing(name: str, *args: int, **more: int) -> int:
-        if name == "final.png":
-            raise OSError(errno.EIO, "Input/output error")
-        return real(name, *args, **more)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(system, "open", failing)
-        with pytest.raises(OutputError, match=r"final\.png cannot be read: Input/output error"):
-            JobFiles(job, state).find("final")
+    job, state = finished_job(tmp_path), tmp_path / "state"
     with monkeypatch.context() as patch:
         patch.setattr(strangers, "PATIENCE_S", -1.0)
         with pytest.raises(OutputError, match="cannot be read: it cannot be read in time"):
             JobFiles(job, state).find("final")
-    monkeypatch.setattr(atomic, "digest_of", None)  # it is not read a second time
+    monkeypatch.setattr(atomic, "digest_of", None)
     with pytest.raises(OutputError, match="cannot be read in time"):
         JobFiles(replace(job), state).find("final")

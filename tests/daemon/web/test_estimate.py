@@ -9,6 +9,8 @@ from tests.daemon.web.world import BROWSER, a_job, client, enter
 
 from stylewatch_daemon.base.model import Attempt, End, Input
 
+GATYS = "about 9 s, as the last job like this"
+
 
 def painted(root: Path, name: str, seconds: int, how: str = End.DONE, **settings: Any) -> None:
     """Record a job that took so many seconds."""
@@ -25,12 +27,9 @@ def painted(root: Path, name: str, seconds: int, how: str = End.DONE, **settings
     ("fields", "words"),
     [
         ({}, "40 s to 2 min, as the last 3 jobs like this"),
-        ({"recipe": "gatys"}, "about 9 s, as the last job like this"),
-        ({"recipe": "gatys", "strength": "0.2", "seed": "7", "name": "x"},
-         "about 9 s, as the last job like this"),
+        ({"recipe": "gatys", "strength": "0.2", "seed": "7", "name": "x"}, GATYS),
         ({"size": "64"}, "about 1 min 28 s, as the last job like this"),
-        ({"size": "65"}, ""), ({"size": "large"}, ""), ({"job": "gatys"}, "about 9 s, as the last "
-                                                        "job like this"),
+        ({"size": "65"}, ""), ({"size": "large"}, ""), ({"job": "gatys"}, GATYS),
     ],
 )  # fmt: skip
 def test_the_time_of_a_job_is_that_of_the_last_jobs_with_its_settings(

@@ -5,12 +5,11 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, aclosing, closing
+from contextlib import aclosing, closing
 from dataclasses import replace
 from functools import partial
 from html import unescape
 from pathlib import Path
-from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -21,6 +20,7 @@ from tests.daemon.web.world import (
     BROWSER,
     CHECK,
     STEPS,
+    TOKEN,
     a_job,
     client,
     enter,
@@ -40,7 +40,6 @@ from stylewatch_daemon.web import doctor_runner, gallery, job_page, live_updates
 from stylewatch_daemon.web import overview as first_page
 from stylewatch_daemon.web.http import API, Context
 
-DISMISS = '<form method="post" action="/jobs/id-bad/dismiss">'
 CARD = r'<article class="card" data-key="id-([^"]+)"'
 OUTPUT = sha256(picture(STEPS[-1]))[:32]
 
@@ -72,37 +71,35 @@ def image(text: str, kind: str) -> str:
 
 
 def test_a_page_keeps_to_its_policy_and_below_its_path(tmp_path: Path) -> None:
-    page = client(tmp_path, finished_job(tmp_path), path="/base")
-    for path in ("/", "/gallery", "/jobs/id-sea", "/jobs/id-sea/again"):
+    page = client(tmp_path, finished_job(tmp_path), path="/base", token=TOKEN)
+    page.headers["Authorization"] = f"Bearer {TOKEN}"
+    for path in ("/", "/gallery", "/jobs/id-sea", "/jobs/id-sea/again", "/delete?job=id-sea"):
         text = html(page, f"/base{path}")
+        assert "Log out" in text
         assert not re.search(r"\sstyle=|\son[a-z]+=|<style|javascript:", text)
         script = '<script type="module" src="/base/static/page.js">'
         assert re.findall(r"<script[^>]*>", text) == [script]
         addresses = re.findall(r'(?:src|href|action|data-events)="(/[^"]*)"', text)
         assert addresses and all(address.startswith("/base/") for address in addresses)
         assert not re.search(r'(?:src|href|action)="(?:https?:)?//', text)
+    assert "Log out" not in html(page, "/base/login")
 
 
-def test_pages_offer_what_can_be_done(tmp_path: Path) -> None:
+def test_pages_have_what_is_known_of_a_job_and_what_can_be_done(tmp_path: Path) -> None:
     bad = finished_job(tmp_path, "bad", seen="refused", reason="it is no picture")
-    lake, fog = a_job("lake/again", id="id-lake"), a_job("fog", "failed")
+    lake = a_job("lake/again", id="id-lake")
+    fog = a_job("fog", "failed")
     page = client(tmp_path, finished_job(tmp_path, retry_of="lake/again"), bad, lake, fog)
     for path, contents in (
-        ("/", ("it is no picture", 'action="/jobs/id-fog/retry"', 'action="/jobs"',
-               'href="/jobs/id-bad/again"', 'action="/pause"', "sea, output",
-               'enctype="multipart/form-data"', DISMISS, 'action="/dismiss"')),
+        ("/", ('action="/jobs"', 'action="/pause"', 'enctype="multipart/form-data"',
+               'action="/jobs/id-fog/retry"')),
         ("/jobs/id-sea", ("1 min 1 s", "loss at 8x6: 100 at step 1, 1 at step 5",
                           "the filters are not normalized", 'href="/jobs/id-lake">lake/again',
-                          "Paint again", "all as by default", 'data-step="10"', "receipt.json",
-                          '<option value="10"')),
-        ("/jobs/id-bad", (DISMISS,)),
+                          "all as by default", "receipt.json", '<option value="10"')),
     ):  # fmt: skip
         text = html(page, path)
         assert not [content for content in contents if content not in text]
         assert not re.search(r"jobs/id-(bad|sea)/retry..?>\s*<button", text), "it would end alike"
-    enter(tmp_path / "state", replace(bad, dismissed=True))
-    assert DISMISS not in html(page, "/") + html(page, "/jobs/id-bad")
-    assert "/jobs/id-bad" in html(page, "/gallery?state=refused")
 
 
 # The gallery
@@ -146,13 +143,8 @@ def test_the_gallery_is_searched_by_a_form_whose_fields_its_links_keep(tmp_path:
         "from=2026-01-03&zone=Asia/Tokyo": ["late"],
     }.items():  # fmt: skip
         assert re.findall(CARD, html(page, f"/gallery?{query}")) == names, query
-    for query, sentence in {
-        "sort=color": "unknown sort 'color'", "colour=red": "unknown filter 'colour'",
-        "from=x": "from: x should be a date", "zone=../etc": "zone: ../etc should be a time zone",
-        "to=9999-12-31": "to: 9999-12-31 should be a date",
-    }.items():  # fmt: skip
-        answer = page.get(f"/gallery?{query}")
-        assert (answer.status_code, sentence in answer.json()["error"]) == (400, True), query
+    for query in ("zone=../etc", "to=9999-12-31"):
+        assert page.get(f"/gallery?{query}").status_code == 400
     text = html(page, f"/gallery?style={style}&name=se&recipe=best&sort=oldest")
     for content in (
         f'<option value="{style}" selected>wave.jpg', 'value="se"',
@@ -160,13 +152,6 @@ def test_the_gallery_is_searched_by_a_form_whose_fields_its_links_keep(tmp_path:
     ):  # fmt: skip
         assert content in text
     assert "No job matches this search" in html(page, "/gallery?style=beef")
-
-
-def test_a_question_before_a_deletion_shows_what_is_deleted(tmp_path: Path) -> None:
-    jobs = finished_job(tmp_path), finished_job(tmp_path, "lake")
-    text = html(client(tmp_path, *jobs), "/delete?job=sea&job=lake")
-    for content in ('alt="sea, output"', 'alt="lake, output"', "harbour.jpg in the style of wave"):
-        assert content in text
 
 
 def test_all_variants_of_a_photograph_can_be_reached(tmp_path: Path) -> None:
@@ -207,39 +192,32 @@ def test_a_waiting_job_has_its_place_in_the_queue_if_that_is_known(tmp_path: Pat
 # The state of the daemon
 
 
-def test_the_state_of_the_daemon_is_said_in_a_sentence(tmp_path: Path) -> None:
-    """By the first page and by the probes and numbers for programs."""
+def test_programs_get_the_numbers_of_a_daemon_that_is_at_work(tmp_path: Path) -> None:
     page, state = client(tmp_path), tmp_path / "state"
-    trouble: dict[str, Any] = {"trouble": ["/secret: full"]}
-    with ExitStack() as stack:
-        for sentence, up, health in (
-            ("stylewatch is not running", 0, trouble),
-            ("stylewatch is starting", 1, {"since": None}),
-            ("Some jobs cannot run", 1, trouble),
-            ("Everything works: pictures are being painted", 1, {}),
-            ("Draining: running jobs are finished", 1, {**trouble, "draining": True}),
-            ("Paused: running jobs are finished", 1, trouble),
-        ):
-            if "Paused" in sentence:
-                (state / PAUSED).touch()
-            publish(state, {"running": 1}, health, running=[worker("sea", step=3)])
-            step = {'steps{job="sea"} 50.0', 'step{job="sea"} 3.0'} if up else set[str]()
-            assert f"<strong>{sentence}" in html(page, "/")
-            answer = page.get("/readyz")
-            is_ready = "Everything works" in sentence
-            assert answer.status_code == (200 if is_ready else 503)
-            assert answer.text.startswith("ok\n" if is_ready else sentence)
-            lines = {
-                f"up {up}.0", f"trouble {up * len(health.get('trouble') or ())}.0",
-                "incomplete 0.0",
-                f"paused {float('Paused' in sentence)}", f'jobs{{state="running"}} {up}.0', *step,
-            }  # fmt: skip
-            metrics = page.get("/metrics").text
-            assert {f"stylewatch_{line}" for line in lines} <= set(metrics.splitlines())
-            if not up:
-                stack.enter_context(lock.held(state / status_json.LOCK_NAME))
-    assert f'folder="{state}"' in metrics
-    assert page.get("/healthz").text == "ok\n"
+    publish(state, {"running": 1}, {"trouble": ["/secret: full"]}, running=[worker("sea", step=3)])
+
+    def numbers() -> set[str]:
+        return {*page.get("/metrics").text.replace("stylewatch_", "").splitlines()}
+
+    assert numbers() >= {"up 0.0", "trouble 0.0", "paused 0.0", 'jobs{state="running"} 0.0'}
+    (state / PAUSED).touch()
+    with lock.held(state / status_json.LOCK_NAME):
+        at_work = numbers()
+    assert at_work >= {"up 1.0", "trouble 1.0", "paused 1.0", "incomplete 0.0"}
+    assert at_work >= {'jobs{state="running"} 1.0', 'step{job="sea"} 3.0', 'steps{job="sea"} 50.0'}
+    assert f'folder="{state}"' in " ".join(at_work)
+
+
+@pytest.mark.usefixtures("at_work")
+def test_a_probe_learns_only_whether_new_jobs_start(tmp_path: Path) -> None:
+    page, state = client(tmp_path), tmp_path / "state"
+    publish(state, health={"trouble": ["/secret: full"]})
+    blocked = page.get("/readyz")
+    assert (blocked.status_code, blocked.text[:20]) == (503, "Some jobs cannot run")
+    assert "secret" not in blocked.text
+    publish(state)
+    ready = page.get("/readyz")
+    assert (ready.status_code, ready.text) == (200, "ok\n")
 
 
 @pytest.mark.usefixtures("at_work")
@@ -351,12 +329,9 @@ def test_the_live_updates_of_a_job_end_when_it_is_deleted(tmp_path: Path) -> Non
 # A job
 
 
-def test_a_job_is_found_by_its_name_too(tmp_path: Path) -> None:
-    jobs = (a_job("album/sea"), a_job("bare", place=None), a_job("Wave"), a_job("wave"))
+def test_a_name_that_fits_no_job_or_several_is_refused(tmp_path: Path) -> None:
+    jobs = (a_job("bare", place=None), a_job("Wave"), a_job("wave"))
     page = client(tmp_path, finished_job(tmp_path), *jobs)
-    for path, job_id in (("/jobs/sea", "id-sea"), ("/jobs/Album/Sea", "id-album/sea")):
-        answer = page.get(path)
-        assert (answer.status_code, answer.headers["location"]) == (302, f"/jobs/{job_id}")
     for path in ("nothing", "album/nothing", "id-bare/receipt.json", "nobody/again"):
         assert page.get(f"/jobs/{path}").status_code == 404
     for path in ("/jobs/WAVE", f"{API}/jobs/WAVE"):
@@ -366,22 +341,20 @@ def test_a_job_is_found_by_its_name_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("at_work")
-def test_a_running_job_has_its_newest_stage_and_its_time_left(tmp_path: Path) -> None:
+def test_a_running_job_has_its_newest_stage(tmp_path: Path) -> None:
     page = client(tmp_path, finished_job(tmp_path, seen="running", finished=None))
     status = worker("sea", step=7, steps=60, size=(8, 6), seconds_left=75.0)
     publish(tmp_path / "state", {"running": 1}, running=[status])
-    for path in ("/", "/jobs/id-sea"):
-        text = html(page, path)
-        for content in ("step 7 of 60", "1 min 15 s left", '<progress max="60" value="7"'):
-            assert content in text
-    assert "pictures/stage-15?" in image(html(page, "/"), "frame")
+    overview, text = html(page, "/"), html(page, "/jobs/id-sea")
+    assert '<progress max="60" value="7"' in overview and '<progress max="60" value="7"' in text
+    assert "pictures/stage-15?" in image(overview, "frame")
     assert image(text, "after").endswith(f"?d={OUTPUT}")
     shutil.rmtree(tmp_path / "out/sea/stages")
     (tmp_path / "out/sea/final.png").unlink()
     status = worker("sea", step=0, steps=0, loss=None, size=None, seconds_left=None, device="")
     publish(tmp_path / "state", {"running": 1}, running=[status])
     overview = html(page, "/")
-    assert "small/512/input-0?" in image(overview, "frame faded") and "preparing" in overview
+    assert "small/512/input-0?" in image(overview, "frame faded")
     assert "the first stage replaces it" in html(page, "/jobs/id-sea")
 
 

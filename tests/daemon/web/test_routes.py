@@ -5,12 +5,10 @@ import json
 import re
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
-from urllib.parse import urlencode
 from zipfile import ZipFile
 
 import pytest
@@ -41,8 +39,6 @@ from tests.daemon.web.world import (
 )
 
 from stylewatch_daemon.ledger import requests
-from stylewatch_daemon.ledger.ledger import FILE_NAME
-from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.web import access, actions, doctor_runner, http, live_updates, previews
 from stylewatch_daemon.web.serve import application
 
@@ -219,24 +215,20 @@ def test_every_route_about_a_job_takes_its_id_or_its_name(
     app = site(tmp_path)
     painted = finished_job(tmp_path, "trip/sea", settings={"backend": "sketch"})
     enter(tmp_path / "state", painted)
-    multipart, body = {**KNOWN, "Content-Type": LINE}, b"--line--\r\n"
-    about = [each for each in addresses(app) if "id-sea" in each[1]]
+    multipart = ({**KNOWN, "Content-Type": LINE}, b"", b"--line--\r\n")
+    job = f"job={name}".encode()
     asked: list[tuple[Any, ...]] = [
-        (method, path.replace("id-sea", name).replace("320", "512"), multipart, b"", body)
-        if path.endswith("again") else (method, path.replace("id-sea", name).replace("320", "512"),
-                                        KNOWN)
-        for method, path in about
+        ("GET", "/delete", KNOWN, job), ("GET", "/pictures.zip", KNOWN, job),
+        ("GET", "/events", KNOWN, f"page={name}".encode()),
+        ("POST", "/delete", {**KNOWN, "Content-Type": PLAIN_FORM}, b"", job),
     ]  # fmt: skip
-    queries = ("/delete?job", "/pictures.zip?job", "/events?page")
-    for path, _, field in (query.partition("?") for query in queries):
-        asked.append(("GET", path, KNOWN, f"{field}={name}".encode()))
-    asked.append(("POST", "/delete", {**KNOWN, "Content-Type": PLAIN_FORM}, b"",
-                  urlencode({"job": name}).encode()))  # fmt: skip
-    statuses = answers(app, asked)
-    found = {status for status in statuses if status != 404}
-    assert len(asked) > 25 and found
-    lost = [each[:2] for each, status in zip(asked, statuses, strict=True) if status == 404]
-    assert lost == []
+    for method, path in addresses(app):
+        if "id-sea" in path:
+            named = path.replace("id-sea", name).replace("320", "512")
+            asked.append((method, named, *(multipart if path.endswith("again") else (KNOWN,))))
+    assert len(asked) > 25
+    statuses = zip(asked, answers(app, asked), strict=True)
+    assert [each[:2] for each, status in statuses if status == 404] == []
     assert {*jobs} <= {"id-trip/sea", None} and "id-trip/sea" in jobs
 
 
@@ -300,11 +292,6 @@ def test_an_action_that_is_not_possible_says_why_and_leaves_nothing(
         assert requested(tmp_path) == []
 
     cases: tuple[tuple[str, Mapping[str, Any], int, str], ...] = (
-        ("/jobs/id-old/cancel", {}, 409, "old has ended (done, 2026-01-02 13:00 UTC): there is"
-         " nothing to cancel"),
-        ("/jobs/id-new/finish", {}, 409, "new has no picture yet"),
-        ("/jobs/id-old/dismiss", {}, 409, "old is done: only refused and failed jobs"),
-        ("/jobs/id-now/retry", {}, 409, "now has not ended, so it cannot be run again"),
         ("/delete", {"job": ["id-old", "id-now"]}, 409, "now has not ended"),
         ("/delete", {"job": "id-none"}, 404, "no such job"),
         ("/jobs/id-sea/retry", {"from_stage": "0"}, 422, "sea has no stage 0"),
@@ -322,36 +309,24 @@ def test_an_action_that_is_not_possible_says_why_and_leaves_nothing(
     refused("/jobs/x/cancel", {}, 503, "is damaged")
 
 
-def test_the_answer_waits_until_the_daemon_has_acted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_a_job_is_run_again_unless_the_daemon_refuses(
+    is_refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really_leave = requests.leave
-
-    refused = False
-
-    def act() -> None:
-        with closing(LedgerWriter.open(tmp_path / "state" / FILE_NAME)) as ledger:
-            for request in ledger.requests():
-                if not refused:
-                    ledger.put(a_job("again", "waiting", id=request.arguments["new"]))
-                ledger.remove_request(request.id)
-
     def leave(state: Path, verb: str, **arguments: Any) -> int:
-        """Leave a request that the daemon acts on a moment later."""
-        number = really_leave(state, verb, **arguments)
-        threading.Timer(0.1, act).start()
-        return number
+        """Act on a request at once."""
+        if not is_refused:
+            enter(state, a_job("again", "waiting", id=arguments["new"]))
+        return 1
 
     monkeypatch.setattr(requests, "leave", leave)
-    monkeypatch.setattr(actions, "WAIT_S", 60.0)
     page = client(tmp_path, finished_job(tmp_path))
-    forms = (("retry", None), ("again", {"style": ("", b"")}))
-    for path, files in forms:
-        assert page.post(f"/jobs/id-sea/{path}", files=files).json()["acted"] is True
-    refused = True
-    for path, files in forms:
+    for path, files in (("retry", None), ("again", {"style": ("", b"")})):
         answer = page.post(f"/jobs/id-sea/{path}", files=files)
-        assert answer.status_code == 422 and "could not be run again" in answer.json()["error"]
+        if is_refused:
+            assert answer.status_code == 422 and "could not be run again" in answer.json()["error"]
+        else:
+            assert answer.json()["acted"] is True
 
 
 def test_requests_wait_for_the_daemon_at_the_same_time(
@@ -378,6 +353,7 @@ def test_several_jobs_are_deleted_or_their_pictures_downloaded_together(
     assert archive.read("pictures/sea.png") == (tmp_path / "out/sea/final.png").read_bytes()
     question = page.get("/delete", params=chosen, headers=BROWSER).text
     assert "Delete 2 jobs?" in question and question.count('name="job"') == 2
+    assert 'alt="sea, output"' in question and "harbour.jpg in the style of wave" in question
     answer = page.post("/delete", data=chosen, headers=BROWSER)
     assert answer.headers["Location"] == "/gallery"
     assert [request["job"] for request in requested(tmp_path)] == ["id-sea", "id-sky"]
