@@ -24,6 +24,7 @@ from stylewatch_daemon.outbox.job_files import Spot
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.sections import HookSettings
 from stylewatch_daemon.worker import messages
+from stylewatch_painter import installation
 
 
 @contextmanager
@@ -121,6 +122,13 @@ def _has_one_memory() -> Iterator[None]:
 
 
 @contextmanager
+def _knows_no_installer() -> Iterator[None]:
+    """Take a recipe that is away while the program is installed anew for one that is missing."""
+    with replaced(installation, incomplete=lambda: ""):
+        yield
+
+
+@contextmanager
 def _submits_to_any_disk() -> Iterator[None]:
     """Let clients know of no disk that was there before."""
     with replaced(operations, disks_of=lambda *folders: MountGuard()):
@@ -138,5 +146,6 @@ BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "settings": _keeps_its_settings,
     "priority": _has_no_priorities,
     "hours": _works_at_all_hours,
+    "install": _knows_no_installer,
     "submit": _submits_to_any_disk,
 }

@@ -2,14 +2,20 @@
 
 import errno
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+from tests.daemon.faults import replaced
 from tests.simulate import wiring
 from tests.simulate.disks import SYSTEM, Disk
 from tests.simulate.plan import Inbox
 from tests.simulate.seam import CallFault
+
+from stylewatch_painter import installation, sample
+from stylewatch_painter.recipes import book
 
 if TYPE_CHECKING:
     from tests.simulate.world import World
@@ -81,6 +87,7 @@ class Faults:
         """Disks with two cards that take turns, and the inboxes that they are."""
         self.is_memory_short = False
         """True while painters have no memory for two of three photographs."""
+        self._being_installed: ExitStack | None = None
         self.sql: list[int] = []
         """Codes of SQLite's errors that the next commits get."""
 
@@ -100,6 +107,7 @@ class Faults:
             "unreadable": self._unreadable,
             "cards": self._cards,
             "memory": self._memory,
+            "install": self._install,
         }
         for line in begins[what](random) or ():
             self._world.note(f"fault: {line}")
@@ -395,6 +403,29 @@ class Faults:
         self.is_memory_short, seconds = True, random.uniform(60, 900)
         yield f"two of three photographs are too large for the memory, for {seconds:.0f} s"
         self._start(Active("too little memory", "memory", False, end), seconds)
+
+    def _install(self, random: Random) -> Iterator[str]:
+        """Let the program be installed anew: its recipes, or their folder, are away for a while."""
+        if self._being_installed is not None:
+            return
+        folder = random.choice([Path(sample.__file__).parent, Path("/away")])
+        self._being_installed, seconds = ExitStack(), random.uniform(0.1, 60)
+
+        def end() -> None:
+            assert self._being_installed is not None
+            self._being_installed.close()
+            self._being_installed = None
+
+        self._being_installed.callback(book.packaged.cache_clear)
+        self._being_installed.enter_context(replaced(book, _OWN=folder))
+        self._being_installed.enter_context(
+            replaced(
+                installation, _project=lambda: None, _recorded_files=lambda: [Path("/away/file")]
+            )
+        )
+        book.packaged.cache_clear()
+        yield f"stylewatch is installed anew for {seconds:.1f} s"
+        self._start(Active("installed anew", "", False, end), seconds)
 
     def _ledger(self, random: Random) -> Iterator[str]:
         code = random.choice([wiring.BUSY, wiring.FULL, wiring.IO_ERROR, wiring.READ_ONLY])

@@ -46,6 +46,7 @@ MORE = (
     ("reload",),
     ("memory",),
     ("submit",),
+    ("install",),
 )
 """Deeds of users and of the machine that are drawn apart, each sort by itself, so that a number
 still is the same world."""

@@ -462,7 +462,7 @@ class World:
             self._kill(deed.what, random)
         elif deed.what == "crash":
             self._crash(Random(deed.seed))
-        elif deed.what in (*FAULTS, "unreadable", "cards", "memory"):
+        elif deed.what in (*FAULTS, "unreadable", "cards", "memory", "install"):
             self.faults.begin(deed.what, random)
         else:
             self._go_on(self.users.do(deed.what, random))
