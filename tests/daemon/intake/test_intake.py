@@ -396,6 +396,26 @@ def test_new_pictures_do_not_wait_for_a_library_that_has_to_be_hashed(
     assert kept.loop.intake.kept.hash_in == HASH_EVERY_S, "at a bounded rate"
 
 
+@pytest.mark.parametrize("when", ["before", "after the claim", "after the job is deleted"])
+def test_the_clip_of_a_live_photo_stays_left_out_whenever_it_comes(
+    when: str, world: DaemonWorld
+) -> None:
+    fill(world.inbox, "al/style.jpg", "al/1.jpg", *["al/1.mov"] * (when == "before"))
+    assert world.work() == ["al/1"]
+    if when == "after the claim":
+        fill(world.inbox, "al/1.mov")
+    world.loop.scan()
+    world.loop.wakeup.wait(0)
+    world.loop.jobs.commit()
+    world.loop.jobs.ledger.delete(world.job("al/1").id)
+    if when == "after the claim":
+        world.wait(10 * world.settings.watch.truncated_s)
+    else:
+        (world.inbox / "al/1.mov").write_text("its last bytes come after that")
+    assert settle(world) == []
+    assert set(tree(world.inbox)) == {"al/style.jpg", "al/1.mov"}
+
+
 def test_a_film_that_is_called_content_is_no_clip_of_an_earlier_picture(world: DaemonWorld) -> None:
     world.drop("a")
     assert world.work() == ["a"]
