@@ -5,7 +5,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -667,6 +667,47 @@ def test_every_copy_leaves_twice_what_is_to_stay_free(
             assert ("1 bytes more must be free" in world.trouble.get("trip", "")) == (free < needed)
             assert set(IN_INBOX.values()) <= texts(world)
             world.wait(2 * PAUSE.most)
+
+
+@BOTH
+def test_a_claim_waits_while_the_inbox_is_not_mounted(
+    apart: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy_into(*args: Any) -> str:
+        unplug()
+        return real(*args)
+
+    disk, real = Disk(tmp_path / "in", monkeypatch), atomic.copy_into
+    world = trip(tmp_path)
+    with world.apart(apart):
+        with ExitStack() as stack:
+            unplug = once(lambda: stack.enter_context(disk.unplugged()))
+            moved = before("rename", "style.jpg", unplug)
+            with replaced(atomic, copy_into=copy_into) if apart else moved:
+                world.work()
+                world.wait(2 * PAUSE.most)
+                run_jobs(world.loop)
+            assert world.states == {"trip": "claimed"}
+            assert "which is not mounted now" in world.trouble["trip"]
+        world.wait(2 * PAUSE.most)
+        run_jobs(world.loop)
+    assert (world.states, inputs(world, "trip")) == ({"trip": "queued"}, CLAIMED)
+    assert (tree(world.inbox), hidden(world)) == ({}, [])
+
+
+def test_no_file_is_taken_while_the_disk_of_the_state_folder_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(tmp_path / "state", monkeypatch)
+    world = trip(tmp_path)
+    disk.is_there = False
+    world.work()
+    assert (world.states, tree(world.inbox)) == ({"trip": "claimed"}, IN_INBOX)
+    assert "which is not mounted now" in world.trouble["trip"]
+    disk.is_there = True
+    world.wait(2 * PAUSE.most)
+    run_jobs(world.loop)
+    assert (inputs(world, "trip"), tree(world.inbox)) == (CLAIMED, {})
 
 
 @pytest.mark.parametrize("after", ["archive", "delete"])

@@ -272,6 +272,18 @@ def test_a_copy_under_another_name_is_named_in_the_notes(kept: DaemonWorld) -> N
     assert f"al/4.jpg is skipped: {why}" in kept.loop.intake.inboxes[0].notes
 
 
+def test_of_two_copies_that_are_dropped_at_the_same_time_one_is_painted(tmp_path: Path) -> None:
+    world = claiming_world(tmp_path, after="keep")
+    world.drop("a")
+    shutil.copytree(world.inbox / "a", world.inbox / "b")
+    assert settle(world) == ["a"]
+    assert (world.states, len(world.held)) == ({"a": "queued"}, 1)
+    why = "it has the content of a/content.jpg, which is painted"
+    assert world.record.of("ignored") == [(world.inbox / "b/content.jpg", why)]
+    world.start()
+    assert settle(world) == []
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
