@@ -21,6 +21,7 @@ from stylewatch_daemon.base.errors import InputError, ShortageError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.system import system
+from stylewatch_daemon.intake import intake
 from stylewatch_daemon.intake import kept as keeping
 from stylewatch_daemon.intake.claim import Claiming
 from stylewatch_daemon.intake.intake import AHEAD
@@ -436,6 +437,18 @@ def test_a_film_that_is_called_content_is_no_clip_of_an_earlier_picture(world: D
 
 
 # -- an inbox that hangs (law 9)
+
+
+def test_a_job_whose_inspection_is_blocked_is_canceled_at_once(world: DaemonWorld) -> None:
+    world.drop("a")
+    fill(world.inbox / "a", "job.yaml")
+    world.start()
+    with world.apart(), replaced(intake, resolve=failing(BROKEN)):
+        world.work()
+        assert (world.states, list(world.trouble)) == ({"a": "claimed"}, ["a"])
+        world.ask("cancel", "a")
+        run_jobs(world.loop)
+        assert (world.states, world.trouble) == ({"a": "canceled"}, {})
 
 
 def test_pairs_are_claimed_once_no_job_waits_for_the_obstacle(world: DaemonWorld) -> None:
