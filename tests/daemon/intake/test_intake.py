@@ -363,6 +363,17 @@ def test_what_two_scans_did_not_find_is_painted_again_once_it_is_dropped_again_l
     assert settle(kept) == (["al/2"] if scans == 2 else [])
 
 
+def test_a_style_that_is_changed_and_changed_back_paints_once_with_each(kept: DaemonWorld) -> None:
+    style = kept.inbox / "al/style.jpg"
+    before = style.read_text()
+    style.write_text("another one")
+    assert sorted(settle(kept)) == ["al/1", "al/2", "al/3"]
+    style.write_text(before)
+    assert settle(kept) == []
+    style.write_text("another one")
+    assert settle(kept) == []
+
+
 def test_a_file_that_changes_while_it_is_hashed_is_hashed_again(kept: DaemonWorld) -> None:
     def digest_of(file: Any, *args: Any, **more: Any) -> str:
         sha256 = real(file, *args, **more)
