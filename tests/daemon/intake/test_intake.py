@@ -3,12 +3,15 @@
 import errno
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from tests.daemon import world as worlds
 from tests.daemon.faults import failing, fill, place_of, replaced, tree
 from tests.daemon.world import (
     DaemonWorld,
@@ -460,6 +463,80 @@ def test_a_job_whose_inspection_is_blocked_is_canceled_at_once(world: DaemonWorl
         world.ask("cancel", "a")
         run_jobs(world.loop)
         assert (world.states, world.trouble) == ({"a": "canceled"}, {})
+
+
+# -- an inbox that hangs (law 9)
+
+
+class Hanging(LanesNow):
+    """Lanes of which that of the folder `root` hangs; its work stays open."""
+
+    root: Path | None = None
+    open: ClassVar[list[Callable[[], object]]] = []
+
+    def do(self, root: Path, work: Any, done: Any, size: int = 0) -> None:
+        if root == self.root:
+            self.open.append(partial(super().do, root, work, done, size))
+        else:
+            super().do(root, work, done, size)
+
+
+@contextmanager
+def touching(folder: Path) -> Iterator[list[str]]:
+    """Record the calls of the system that reach into a folder."""
+    touched = list[str]()
+
+    def recorded(name: str) -> Callable[..., Any]:
+        real = getattr(system, name)
+
+        def called(path: Any, *args: Any, **more: Any) -> Any:
+            handle = more.get("dir_fd", more.get("src_dir_fd"))
+            place = place_of(path) if isinstance(path, int) else Path(path)
+            if handle is not None:
+                place = place_of(handle) / place
+            if place == folder or folder in place.parents:
+                touched.append(f"{name} {place}")
+            return real(path, *args, **more)
+
+        return called
+
+    names = ("open", "stat", "access", "scandir", "mkdir", "rename", "link", "unlink", "rmdir")
+    with replaced(system, **{name: recorded(name) for name in names}):
+        yield touched
+
+
+def test_while_an_inbox_hangs_the_others_go_on_and_nothing_else_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worlds, "LanesNow", Hanging)
+    world = claiming_world(tmp_path)
+    world.executor.at_once = 1
+    world.drop("a")
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    with world.apart(), replaced(system, lease=failing(denied)), world.aging():
+        world.work()
+        assert world.states == {"a": "done"}, "and its originals are held until a pause is over"
+        monkeypatch.setattr(Hanging, "root", world.inbox)
+        monkeypatch.setattr(Hanging, "open", [])
+        for name in "bc":  # also after a start
+            world.drop(name, inbox="other")
+            world.drop(f"{name} in the other")
+            with touching(world.inbox) as touched:
+                world.wait(world.settings.watch.truncated_s)
+                world.work(again=True)
+                assert world.states[name] == "done"
+                world.start()
+            assert touched == []
+        monkeypatch.setattr(Hanging, "root", None)
+        for call in Hanging.open:
+            call()
+        for _ in range(3):
+            world.wait(world.settings.watch.truncated_s)
+            world.work(again=True)
+    assert world.states == dict.fromkeys(
+        ["a", "b", "c", "b in the other", "c in the other"], "done"
+    )
+    assert (world.left, tree(world.root / "other"), [*world.inbox.iterdir()]) == ([], {}, [])
 
 
 def test_pairs_are_claimed_once_no_job_waits_for_the_obstacle(world: DaemonWorld) -> None:
