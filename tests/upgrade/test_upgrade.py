@@ -159,6 +159,11 @@ def test_a_daemon_of_the_first_version_is_continued(name: str, tmp_path: Path) -
         world.go()
     world.check()
     assert world.painted == PAINTED[name]
+    if name == "house":
+        started = [order.name for order in world.executor.orders], world.executor.started_at
+        assert dict(zip(*started, strict=True)) == {"queued": 0, "running": 4}, "its checkpoint"
+        assert world.attempts("running")[-1].step == 4
+        assert world.waiting_for == {}
     kept = (world.root / "keep" / name for name in world.kept)
     known = {path for path in kept if path.stem != "style"}  # of which it recorded no digest
     assert not known.intersection(read), "what is known by size and time is not hashed"
@@ -169,17 +174,6 @@ def test_a_daemon_of_the_first_version_is_continued(name: str, tmp_path: Path) -
     assert world.painted == []
     notes = "".join(note for inbox in world.loop.intake.inboxes for note in inbox.notes)
     assert [path for path in files(world.root / "in") if path in COPIED and path not in notes] == []
-
-
-def test_a_job_that_ran_continues_from_its_checkpoint(tmp_path: Path) -> None:
-    world = Unpacked(tmp_path, "house")
-    world.go()
-    assert dict(zip(world.painted, sorted(world.executor.started_at), strict=True)) == {
-        "queued": 0,
-        "running": 4,
-    }
-    assert world.attempts("running")[-1].step == 4
-    assert world.waiting_for == {}
 
 
 @pytest.mark.parametrize("name", ENDS)

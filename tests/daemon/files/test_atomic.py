@@ -162,24 +162,6 @@ def test_a_move_that_was_killed_between_its_two_names_is_completed(root: Path) -
     assert tree(root) == {"b": "a"}
 
 
-def test_what_a_failed_move_leaves_on_a_dead_disk_goes_with_the_next_try(
-    apart: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dead = failing(OSError(errno.ENOTCONN, "Transport endpoint is not connected"))
-
-    def dies(handle: int) -> None:
-        monkeypatch.setattr(system, "unlink", dead)
-        dead()
-
-    fill(apart, "one/a")
-    monkeypatch.setattr(system, "fsync", dies)
-    with pytest.raises(OSError, match="not connected"):
-        atomic.move(apart / "one/a", apart / "two/a")
-    monkeypatch.undo()
-    atomic.move(apart / "one/a", apart / "two/a")
-    assert [path.name for path in (apart / "two").iterdir() if path.is_file()] == ["a"]
-
-
 @pytest.mark.parametrize("where", ["one", "two"])
 def test_a_folder_is_discarded_on_every_mount(where: str, apart: Path) -> None:
     fill(apart, "one/job/files/a", f"{where}/trash/earlier")

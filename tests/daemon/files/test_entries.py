@@ -4,7 +4,6 @@ import errno
 import os
 import shutil
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -184,25 +183,6 @@ def test_a_removal_follows_no_link_and_reaches_any_depth(root: Path) -> None:
         entries.remove(root / name)
     assert {path.name for path in root.iterdir()} == {"file", "empty", "theirs"}
     assert (root / "theirs/file").exists()
-
-
-def test_a_removal_that_fails_leaves_nothing_beside_and_can_be_repeated(root: Path) -> None:
-    fill(root, "full/inner/deeper/deepest/file")
-    before, real = {path.name for path in root.iterdir()}, system.rmdir
-    for fails_at in range(1, 5):
-        calls = count(1)
-
-        def rmdir(name: Any, calls: Any = calls, at: int = fails_at, **more: Any) -> None:
-            if next(calls) == at:
-                raise OSError(errno.EIO, "Input/output error")
-            real(name, **more)
-
-        with replaced(system, rmdir=rmdir):
-            assert not entries.attempt_removal(root / "full")
-        assert {path.name for path in root.iterdir()} == before
-        fill(root, "full/inner/deeper/deepest/file")
-    entries.remove(root / "full")
-    assert {path.name for path in root.iterdir()} == before - {"full"}
 
 
 def test_a_removal_says_so_if_others_write_into_the_folder_meanwhile(root: Path) -> None:

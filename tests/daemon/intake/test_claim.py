@@ -276,19 +276,6 @@ def test_what_was_claimed_goes_back_under_a_name_that_is_no_part_of_a_job_and_is
     assert tree(world.inbox) == {f"trip/{back}": "trip/content.jpg"}
 
 
-@pytest.mark.parametrize("change", ["grows", "is gone", "is replaced"])
-@BOTH
-def test_a_pair_that_changed_since_the_scan_stays(apart: bool, change: str, tmp_path: Path) -> None:
-    world = trip(tmp_path)
-    with world.apart(apart):
-        scan(world.loop)
-        CHANGES[change](world.inbox / "trip/style.jpg")
-        left = tree(world.inbox)
-        run_jobs(world.loop)
-    assert (tree(world.inbox), world.states, world.left) == (left, {}, [])
-    assert (hidden(world), set(world.waiting_for)) == ([], {"trip"})
-
-
 @pytest.mark.parametrize("after", ["", "a start", "another disk"])
 def test_what_is_held_on_a_disk_in_the_inbox_waits_for_it(after: str, tmp_path: Path) -> None:
     world, away = trip(tmp_path), tmp_path / "away"
@@ -545,25 +532,6 @@ def test_of_two_daemons_with_one_inbox_one_claims_a_pair_and_leaves_the_others_a
 
 
 @BOTH
-def test_an_album_keeps_its_style_of_which_each_job_has_a_copy(apart: bool, tmp_path: Path) -> None:
-    world = claiming_world(tmp_path)
-    fill(world.inbox, "al/style.jpg", "al/1.jpg", "al/2.jpg")
-    with world.apart(apart):
-        assert world.work() == ["al/1", "al/2"]
-        assert tree(world.inbox) == {"al/style.jpg": "al/style.jpg"}
-        for number in "12":
-            claimed = {f"{number}.jpg": f"al/{number}.jpg", "style.jpg": "al/style.jpg"}
-            assert inputs(world, f"al/{number}") == claimed
-        late(world.state.files(world.job("al/1").id) / "style.jpg")
-        world.executor.at_once = 1
-        run_jobs(world.loop)
-    assert tree(world.inbox) == {"al/style.jpg": "al/style.jpg"}
-    assert (world.states, world.left) == ({"al/1": "done", "al/2": "done"}, [])
-    archived = {name: text for name, text in world.published.items() if "/inputs/" in name}
-    assert archived == {f"al/{number}/inputs/{number}.jpg": f"al/{number}.jpg" for number in "12"}
-
-
-@BOTH
 def test_a_pair_with_a_file_that_is_too_large_stays_until_it_is_smaller(
     apart: bool, tmp_path: Path
 ) -> None:
@@ -580,48 +548,30 @@ def test_a_pair_with_a_file_that_is_too_large_stays_until_it_is_smaller(
     assert (world.states, tree(world.inbox)) == ({"trip": "queued"}, {})
 
 
-@BOTH
-def test_a_claim_that_fails_is_completed_later_and_stops_no_other(
-    apart: bool, tmp_path: Path
-) -> None:
-    def unfinished(source: Path, target: Path, **more: Any) -> None:
-        if source.parent.name == "claims":  # and all files are moved
-            raise BROKEN
-        MOVE(source, target, **more)
-
-    world = trip(tmp_path)
-    with world.apart(apart):
-        with replaced(atomic, move=unfinished):
-            assert world.work() == []
-            for _ in range(2):  # also after a start
-                assert world.states == {"trip": "claimed"}
-                assert "Input/output error" in world.trouble["trip"]
-                world.start()
-                run_jobs(world.loop, again=False)
-        world.drop("z")
-        assert world.work() == ["z"]
-        world.wait(600)
-        world.work(again=True)
-    assert (world.states, tree(world.inbox)) == ({"trip": "queued", "z": "queued"}, {})
-    assert CLAIMED in world.held
-
-
-def test_a_file_that_cannot_be_read_stays_in_the_inbox_and_holds_up_no_other(
+def test_pairs_that_cannot_be_read_or_moved_hold_up_no_others_however_many_they_are(
     tmp_path: Path,
 ) -> None:
     def open_regular(path: Any, folder: int | None = None) -> Any:
-        if folder is not None and place_of(folder).name.startswith("bad"):
+        if folder is not None and place_of(folder).name.startswith("unread"):
             raise DENIED
         return OPEN_REGULAR(path, folder)
 
+    def move(source: Path, target: Path, **more: Any) -> None:
+        if (source / "files/content.jpg").read_text().startswith("unmoved"):
+            raise BROKEN
+        MOVE(source, target, **more)
+
     world = claiming_world(tmp_path)
-    world.drop(*(f"bad-{number}" for number in range(2 * AHEAD)), "good")
-    with replaced(atomic, open_regular=open_regular):
+    unread = [f"unread-{number}" for number in range(2 * AHEAD)]
+    unmoved = [f"unmoved-{number}" for number in range(2 * AHEAD)]
+    world.drop(*unread, *unmoved, "good")
+    with replaced(atomic, open_regular=open_regular, move=move):
         assert world.work() == ["good"]
-        assert (len(tree(world.inbox)), world.states) == (4 * AHEAD, {"good": "queued"})
-        assert "Permission denied" in world.waiting_for["bad-0"]
+        assert len(tree(world.inbox)) == 2 * len(unread), "they stay"
+        assert "Permission denied" in world.waiting_for["unread-0"]
         assert not world.loop.intake.is_final
-    assert len(world.work()) == 2 * AHEAD
+    world.wait(2 * PAUSE.most)
+    assert {*world.work(again=True)} == {*unread, *unmoved}
 
 
 def test_a_pair_waits_for_an_entry_that_may_be_a_part_of_it_and_cannot_be_looked_at(
@@ -659,42 +609,6 @@ def test_a_disk_in_an_inbox_that_cannot_be_asked_is_named_and_stops_nothing_else
             assert name in world.work()
             assert "Transport endpoint" in world.loop.intake.inboxes[0].notes[0]
             world.start()
-
-
-def test_a_file_that_was_open_and_cannot_be_read_any_more_stops_nothing_else(
-    tmp_path: Path,
-) -> None:
-    def open_file(name: Any, *args: Any, **more: Any) -> int:
-        if name == "content.jpg" and is_denied and place_of(more["dir_fd"]).name == "trip":
-            raise DENIED
-        return real(name, *args, **more)
-
-    world, real, is_denied = trip(tmp_path), system.open, list[bool]()
-    with replaced(system, open=open_file):
-        with (world.inbox / "trip/content.jpg").open("a"):
-            world.work()
-            assert "a program has it open" in world.waiting_for["trip"]
-        is_denied.append(True)
-        world.drop("other")
-        assert world.work() == ["other"]
-        assert "Permission denied" in world.waiting_for["trip"]
-    assert world.work() == ["trip"]
-
-
-def test_claims_that_cannot_go_on_hold_up_no_others_however_many_they_are(
-    tmp_path: Path,
-) -> None:
-    def move(source: Path, target: Path, **more: Any) -> None:
-        if (source / "files/content.jpg").read_text().startswith("bad"):
-            raise BROKEN
-        MOVE(source, target, **more)
-
-    world = claiming_world(tmp_path)
-    world.drop(*(f"bad-{number}" for number in range(5 * AHEAD)), "good")
-    with replaced(atomic, move=move):
-        assert world.work() == ["good"]
-    world.wait(2 * PAUSE.most)
-    assert len(world.work(again=True)) == 5 * AHEAD
 
 
 @pytest.mark.parametrize("closed", ["a", "a/style.jpg"])
@@ -779,27 +693,6 @@ def test_a_claim_waits_while_the_inbox_is_not_mounted(
         run_jobs(world.loop)
     assert (world.states, inputs(world, "trip")) == ({"trip": "queued"}, CLAIMED)
     assert (tree(world.inbox), hidden(world)) == ({}, [])
-
-
-def test_originals_that_cannot_be_seen_when_their_copies_are_complete_are_not_forgotten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def copy_into(*args: Any) -> str:
-        copied.append(real(*args))
-        if len(copied) == len(CLAIMED):
-            stack.enter_context(disk.unplugged())
-        return copied[-1]
-
-    disk, real, copied = Disk(tmp_path / "in", monkeypatch), atomic.copy_into, list[str]()
-    world = trip(tmp_path)
-    with world.apart():
-        with ExitStack() as stack, replaced(atomic, copy_into=copy_into):
-            world.work()
-            assert "which is not mounted now" in world.trouble["trip"]
-        world.executor.at_once = 1
-        world.wait(2 * PAUSE.most)
-        run_jobs(world.loop)
-    assert (world.states, world.left, hidden(world)) == ({"trip": "done"}, [], [])
 
 
 def test_no_file_is_taken_while_the_disk_of_the_state_folder_is_missing(

@@ -4,8 +4,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from contextlib import contextmanager
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -17,15 +16,13 @@ from tests.daemon.faults import failing, fill, place_of, replaced, tree
 from tests.daemon.world import (
     DaemonWorld,
     LanesNow,
-    changed_settings,
     claiming_world,
     run_jobs,
-    scan,
 )
 
 from stylewatch_daemon.base.errors import InputError, ShortageError
 from stylewatch_daemon.base.lanes import Step
-from stylewatch_daemon.files import atomic, disks, entries
+from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake import intake
 from stylewatch_daemon.intake import kept as keeping
@@ -34,10 +31,7 @@ from stylewatch_daemon.intake.intake import AHEAD
 from stylewatch_daemon.intake.kept import HASH_EVERY_S
 from stylewatch_daemon.intake.scanner import Scan
 from stylewatch_daemon.jobs.waits import PAUSE
-from stylewatch_daemon.ledger.ledger import Sight
-from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.sections import LimitSettings
-from stylewatch_daemon.worker.messages import Refused
 
 BROKEN = OSError(errno.EIO, "Input/output error")
 
@@ -50,11 +44,9 @@ def world(tmp_path: Path) -> DaemonWorld:
 # -- claiming
 
 
-@pytest.mark.parametrize("after", ["archive", "keep"])
 def test_a_claimed_job_queues_once_it_is_inspected_which_a_start_repeats(
-    after: str, tmp_path: Path
+    world: DaemonWorld,
 ) -> None:
-    world = claiming_world(tmp_path, after)
     fill(world.inbox, "a/init.png", "a/content.mask.png")
     (world.inbox / "a/job.yaml").write_text("priority: 7")
     world.drop("a")
@@ -97,31 +89,20 @@ def test_a_refused_picture_is_inspected_once_more_a_bit_later_and_holds_up_no_ot
 
 
 @pytest.mark.parametrize("has_links", [True, False])
-@pytest.mark.parametrize("after", ["archive", "delete"])
-def test_each_of_the_jobs_of_one_photograph_has_it_with_its_mask_and_publishes_it(
-    after: str, has_links: bool, tmp_path: Path
+def test_the_jobs_of_one_photograph_share_it_where_links_are_possible(
+    has_links: bool, tmp_path: Path
 ) -> None:
-    world = DaemonWorld(tmp_path, after, styles=tmp_path / "styles", default_style="all")
-    files = ["sea.jpg", "sea.mask.png"]
-    fill(world.inbox, *files)
+    world = DaemonWorld(tmp_path, styles=tmp_path / "styles", default_style="all")
+    fill(world.inbox, "sea.jpg", "sea.mask.png")
     fill(tmp_path / "styles", "dawn.jpg", "night.jpg", "wave.jpg")
     world.executor.at_once = 0
     link = system.link if has_links else failing(OSError(errno.EPERM, "Operation not permitted"))
     with replaced(system, link=link):
         world.run()
-    assert world.held == [
-        {**dict(zip(files, files, strict=True)), style: style}
-        for style in ("dawn.jpg", "night.jpg", "wave.jpg")
-    ]
+    assert [len(files) for files in world.held] == [3, 3, 3]
     inodes = {path.stat().st_ino for path in world.state.jobs.glob("*/files/sea.jpg")}
     assert len(inodes) == (1 if has_links else 3)
     assert tree(world.inbox) == {}
-    world.executor.at_once, world.executor.endings = 1, [Refused("no")]
-    run_jobs(world.loop)
-    published = {path for path, text in world.published.items() if text in files}
-    archived = ["sea-night/inputs", "sea-wave/inputs"] if after == "archive" else []
-    assert published == {f"{p}/{f}" for p in ["_refused/sea-dawn", *archived] for f in files}
-    assert world.left == []
 
 
 def test_few_jobs_are_claimed_at_a_time_and_a_lone_picture_is_not_behind_many(
@@ -221,45 +202,6 @@ def settle(world: DaemonWorld) -> list[str]:
     return claimed
 
 
-def scan_first(world: DaemonWorld) -> None:
-    """Scan the first inbox alone."""
-    world.loop.intake.scan(world.loop.intake.inboxes[:1])
-    world.loop.wakeup.wait(0)
-    world.loop.jobs.commit()
-
-
-def test_what_is_gone_from_an_inbox_is_known_in_another_that_is_scanned_later(
-    kept: DaemonWorld,
-) -> None:
-    (kept.inbox / "al").rename(kept.root / "other/al")
-    kept.start()
-    for _ in range(3):
-        scan_first(kept)
-    assert settle(kept) == []
-
-
-def test_what_a_scan_finds_under_neither_name_is_known_under_the_new_one(
-    kept: DaemonWorld,
-) -> None:
-    watch = kept.settings.watch.model_copy(update={"rescan_s": 10})
-    kept.settings = changed_settings(kept.settings, watch=watch)
-    kept.start()
-    aside = kept.root / "aside.jpg"
-    (kept.inbox / "al/1.jpg").rename(aside)
-    scan_first(kept)
-    aside.rename(kept.inbox / "al/4.jpg")
-    assert settle(kept) == []
-    (kept.inbox / "al/4.jpg").unlink()
-    for _ in range(2):
-        kept.loop.intake.scan()
-        kept.loop.wakeup.wait(0)
-        run_jobs(kept.loop)
-        kept.wait(10)
-    fill(kept.inbox, "al/4.jpg")
-    (kept.inbox / "al/4.jpg").write_text("al/1.jpg")
-    assert settle(kept) == ["al/4"], "it was gone"
-
-
 def edit(path: Path) -> None:
     """Change a file without changing its size."""
     path.write_text(path.read_text().upper())
@@ -326,14 +268,12 @@ def test_files_that_look_as_they_did_are_not_hashed_and_others_once(kept: Daemon
     assert hashed == ["2.jpg"]
 
 
-@pytest.mark.parametrize("name", ["4.jpg", "holiday/2.jpg"])
-def test_a_copy_under_another_name_is_named_in_the_notes(name: str, kept: DaemonWorld) -> None:
-    (kept.inbox / "al/holiday").mkdir()
-    shutil.copy(kept.inbox / "al/2.jpg", kept.inbox / "al" / name)
+def test_a_copy_under_another_name_is_named_in_the_notes(kept: DaemonWorld) -> None:
+    shutil.copy(kept.inbox / "al/2.jpg", kept.inbox / "al/4.jpg")
     assert settle(kept) == []
     why = "it has the content of al/2.jpg, which is painted"
-    assert (kept.inbox / "al" / name, why) in kept.record.of("ignored")
-    assert f"al/{name} is skipped: {why}" in kept.loop.intake.inboxes[0].notes
+    assert (kept.inbox / "al/4.jpg", why) in kept.record.of("ignored")
+    assert f"al/4.jpg is skipped: {why}" in kept.loop.intake.inboxes[0].notes
 
 
 def test_of_two_copies_that_are_dropped_at_the_same_time_one_is_painted(tmp_path: Path) -> None:
@@ -401,19 +341,6 @@ def test_a_file_that_is_too_large_is_not_hashed(kept: DaemonWorld) -> None:
     assert settle(kept) == ["al/4"]
 
 
-def test_what_was_ignored_for_a_while_is_not_painted_again_whatever_its_times_are(
-    kept: DaemonWorld,
-) -> None:
-    for ignore in (["al"], []):
-        watch = kept.settings.watch.model_copy(update={"ignore": ignore})
-        kept.settings = changed_settings(kept.settings, watch=watch)
-        kept.start()
-        assert settle(kept) == []
-        for path in (kept.inbox / "al").iterdir():
-            path.chmod(0o640)
-            os.utime(path)
-
-
 def test_what_was_moved_is_not_painted_again_though_its_permissions_change_before_it_is_hashed(
     kept: DaemonWorld,
 ) -> None:
@@ -421,17 +348,6 @@ def test_what_was_moved_is_not_painted_again_though_its_permissions_change_befor
     kept.loop.intake.scan()
     for path in (kept.inbox / "bo").iterdir():
         path.chmod(0o640)
-    assert settle(kept) == []
-
-
-def test_a_style_that_is_changed_and_changed_back_paints_once_with_each(kept: DaemonWorld) -> None:
-    style = kept.inbox / "al/style.jpg"
-    before = style.read_text()
-    style.write_text("another one")
-    assert sorted(settle(kept)) == ["al/1", "al/2", "al/3"]
-    style.write_text(before)
-    assert settle(kept) == []
-    style.write_text("another one")
     assert settle(kept) == []
 
 
@@ -450,6 +366,17 @@ def test_what_two_scans_did_not_find_is_painted_again_once_it_is_dropped_again_l
     assert settle(kept) == (["al/2"] if scans == 2 else [])
 
 
+def test_a_style_that_is_changed_and_changed_back_paints_once_with_each(kept: DaemonWorld) -> None:
+    style = kept.inbox / "al/style.jpg"
+    before = style.read_text()
+    style.write_text("another one")
+    assert sorted(settle(kept)) == ["al/1", "al/2", "al/3"]
+    style.write_text(before)
+    assert settle(kept) == []
+    style.write_text("another one")
+    assert settle(kept) == []
+
+
 def test_a_file_that_changes_while_it_is_hashed_is_hashed_again(kept: DaemonWorld) -> None:
     def digest_of(file: Any, *args: Any, **more: Any) -> str:
         sha256 = real(file, *args, **more)
@@ -462,42 +389,6 @@ def test_a_file_that_changes_while_it_is_hashed_is_hashed_again(kept: DaemonWorl
     os.utime(path, ns=(1, 1))
     with replaced(atomic, digest_of=digest_of):
         assert settle(kept) == ["al/2"]
-
-
-@pytest.mark.parametrize("away", ["another disk", "a folder that cannot be read"])
-def test_files_that_cannot_be_seen_for_a_while_are_not_gone(
-    away: str, kept: DaemonWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def names(folder: Any) -> list[str]:
-        if str(folder).endswith("al"):
-            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
-        return real(folder)
-
-    album, real = kept.inbox / "al", entries.names
-    with monkeypatch.context() as patch:
-        if away == "another disk":
-            album.rename(kept.root / "unmounted")
-            patch.setattr(disks, "disk_of", lambda folder: "another")
-        else:
-            patch.setattr(entries, "names", names)
-        assert settle(kept) == []
-    if away == "another disk":
-        (kept.root / "unmounted").rename(album)
-    kept.start()
-    assert settle(kept) == []
-
-
-def test_files_of_a_disk_that_was_mounted_in_an_inbox_are_not_gone(kept: DaemonWorld) -> None:
-    album, table = kept.inbox / "al", system.mounts()
-    os.utime(album / "1.jpg", ns=(1, 1))
-    with replaced(system, mounts=lambda: f"{table}9 1 8:1 / {album} rw - ext4 disk rw\n"):
-        assert settle(kept) == []
-    album.rename(kept.root / "unmounted")
-    album.mkdir()
-    assert settle(kept) == []
-    album.rmdir()
-    (kept.root / "unmounted").rename(album)
-    assert settle(kept) == []
 
 
 def test_a_scan_that_is_wanted_during_another_one_follows_it(
@@ -521,58 +412,6 @@ def test_a_scan_that_is_wanted_during_another_one_follows_it(
     assert len(scans) == 2
 
 
-def test_a_pair_that_was_gone_is_painted_again_though_another_has_its_picture(
-    kept: DaemonWorld,
-) -> None:
-    fill(kept.inbox, "b/content.jpg", "b/style.jpg")
-    shutil.copy(kept.inbox / "al/1.jpg", kept.inbox / "b/content.jpg")
-    assert settle(kept) == ["b"]
-    texts = {path: path.read_text() for path in (kept.inbox / "b").iterdir()}
-    shutil.rmtree(kept.inbox / "b")
-    assert settle(kept) == []
-    (kept.inbox / "c").mkdir()
-    for path, text in texts.items():
-        (kept.inbox / "c" / path.name).write_text(text)
-    assert settle(kept) == ["c"]
-
-
-def test_a_picture_that_is_as_it_was_before_its_edit_is_known_and_noted(
-    kept: DaemonWorld,
-) -> None:
-    picture, copy = kept.inbox / "al/1.jpg", kept.inbox / "b/content.jpg"
-    for text in ("of a size of its own", "edited"):
-        picture.write_text(text)
-        assert settle(kept) == ["al/1"]
-    copy.parent.mkdir()
-    copy.write_text("of a size of its own")
-    shutil.copy(kept.inbox / "al/style.jpg", copy.parent)
-    assert settle(kept) == []
-    (note,) = kept.loop.intake.inboxes[0].notes
-    assert note == "b/content.jpg is skipped: it has the content of al/1.jpg, which is painted"
-
-
-def test_what_was_painted_is_known_after_its_job_is_deleted_or_forgotten(kept: DaemonWorld) -> None:
-    kept.executor.at_once = 1
-    run_jobs(kept.loop)
-    kept.ask("delete", "al/1")
-    run_jobs(kept.loop)
-    kept.close()
-    with closing(LedgerWriter.open(kept.state.ledger)) as ledger:
-        ledger.see(Sight(datetime.now(UTC), 0.0))
-        ledger.expire(inf, (), ())
-    kept.start()
-    assert (settle(kept), kept.jobs) == ([], [])
-
-
-def test_what_cannot_be_read_is_unknown_and_not_painted(kept: DaemonWorld) -> None:
-    shutil.copy(kept.inbox / "al/2.jpg", kept.inbox / "al/4.jpg")
-    edit(kept.inbox / "al/3.jpg")
-    with replaced(atomic, digest_of=failing(BROKEN)):
-        assert settle(kept) == []
-        assert not kept.loop.intake.is_final
-    assert settle(kept) == ["al/3"]
-
-
 def test_new_pictures_do_not_wait_for_a_library_that_has_to_be_hashed(
     kept: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -584,59 +423,24 @@ def test_new_pictures_do_not_wait_for_a_library_that_has_to_be_hashed(
     assert kept.loop.intake.kept.hash_in == HASH_EVERY_S, "at a bounded rate"
 
 
-def test_a_disk_that_hangs_as_its_files_are_hashed_holds_up_no_other_inbox(
-    kept: DaemonWorld,
+@pytest.mark.parametrize("when", ["before", "after the claim", "after the job is deleted"])
+def test_the_clip_of_a_live_photo_stays_left_out_whenever_it_comes(
+    when: str, world: DaemonWorld
 ) -> None:
-    digest, other = atomic.digest_of, kept.root / "other"
-
-    def hangs(*args: Any, **more: Any) -> str:
-        kept.wait(100)
-        return digest(*args, **more)
-
-    os.utime(kept.inbox / "al/1.jpg", ns=(1, 1))
-    with replaced(atomic, digest_of=hangs):
-        kept.work()
-    os.utime(kept.inbox / "al/1.jpg", ns=(2 * 10**10, 2 * 10**10))
-    scan(kept.loop)
-    assert kept.loop.intake.kept.hash_in <= HASH_EVERY_S, "nothing was done in the meantime"
-    fill(other, "al/1.jpg", "al/style.jpg")
-    edit(other / "al/1.jpg")
-    assert settle(kept) == ["al/1"]
-
-
-@pytest.mark.parametrize("after", ["archive", "delete"])
-def test_without_keep_what_is_dropped_is_a_new_job(after: str, tmp_path: Path) -> None:
-    world = claiming_world(tmp_path, after)
-    world.executor.at_once = 1
-    for number in (1, 2):
-        world.drop("a")
-        assert (world.work(), len(world.jobs)) == (["a"], number)
-
-
-def test_the_clip_of_a_live_photo_stays_left_out_after_its_picture_has_left(
-    world: DaemonWorld,
-) -> None:
-    fill(world.inbox, "al/style.jpg", "al/IMG_1.jpg", "al/IMG_1.mov")
-    assert world.work() == ["al/IMG_1"]
-    world.start()
+    fill(world.inbox, "al/style.jpg", "al/1.jpg", *["al/1.mov"] * (when == "before"))
+    assert world.work() == ["al/1"]
+    if when == "after the claim":
+        fill(world.inbox, "al/1.mov")
+    world.loop.scan()
+    world.loop.wakeup.wait(0)
+    world.loop.jobs.commit()
+    world.loop.jobs.ledger.delete(world.job("al/1").id)
+    if when == "after the claim":
+        world.wait(10 * world.settings.watch.truncated_s)
+    else:
+        (world.inbox / "al/1.mov").write_text("its last bytes come after that")
     assert settle(world) == []
-    world.loop.jobs.ledger.delete(world.job("al/IMG_1").id)
-    (world.inbox / "al/IMG_1.mov").write_text("it is written on, when the job is forgotten")
-    assert settle(world) == []
-    fill(world.inbox, "al/IMG_2.jpg")
-    assert world.work() == ["al/IMG_2"]
-    world.loop.jobs.ledger.delete(world.job("al/IMG_2").id)
-    fill(world.inbox, "al/IMG_2.mov")
-    assert settle(world) == [], "it comes only after its job is deleted"
-    fill(world.inbox, "al/IMG_3.jpg")
-    assert world.work() == ["al/IMG_3"]
-    fill(world.inbox, "al/IMG_3.mov")
-    scan_first(world)
-    world.loop.jobs.ledger.delete(world.job("al/IMG_3").id)
-    world.wait(10 * world.loop.jobs.settings.watch.truncated_s)
-    assert settle(world) == [], "nothing but its name is known when its job is deleted"
-    clips = {f"al/IMG_{number}.mov" for number in (1, 2, 3)}
-    assert set(tree(world.inbox)) == {"al/style.jpg", *clips}
+    assert set(tree(world.inbox)) == {"al/style.jpg", "al/1.mov"}
 
 
 def test_a_film_that_is_called_content_is_no_clip_of_an_earlier_picture(world: DaemonWorld) -> None:
@@ -646,23 +450,7 @@ def test_a_film_that_is_called_content_is_no_clip_of_an_earlier_picture(world: D
     assert world.work() == ["a"]
 
 
-@pytest.mark.parametrize("after", ["keep", "archive"])
-def test_a_pair_that_is_canceled_while_it_is_claimed_is_not_taken_again(
-    after: str, tmp_path: Path
-) -> None:
-    world = claiming_world(tmp_path, after)
-    world.drop("a")
-    world.inspector.silent = True
-    with world.apart():
-        world.work()
-        world.ask("cancel", "a")
-        run_jobs(world.loop)
-        world.inspector.silent = False
-        run_jobs(world.loop)
-        for _ in range(2):
-            assert (world.states, world.work()) == ({"a": "canceled"}, [])
-            assert (world.inbox / "a").exists() == (after == "keep")
-            world.start()
+# -- an inbox that hangs (law 9)
 
 
 def test_a_job_whose_inspection_is_blocked_is_canceled_at_once(world: DaemonWorld) -> None:
@@ -762,18 +550,6 @@ def test_pairs_are_claimed_once_no_job_waits_for_the_obstacle(world: DaemonWorld
     world.wait(2 * PAUSE.most)
     world.work()
     assert world.states == {"a": "canceled", "b": "queued"}
-
-
-def test_a_pair_whose_claim_waits_for_a_disk_is_claimed_once(world: DaemonWorld) -> None:
-    world.drop("a")
-    with replaced(Claiming, take=failing(BROKEN)):
-        for _ in range(3):
-            world.work()
-            world.wait(2 * PAUSE.most)
-    assert [job.name for job in world.jobs] == ["a"]
-    world.wait(2 * PAUSE.most)
-    world.work(again=True)
-    assert world.states == {"a": "queued"}
 
 
 def test_a_claim_that_had_not_begun_waits_for_no_group_of_another_time(world: DaemonWorld) -> None:

@@ -192,25 +192,6 @@ def test_an_album_without_pictures_waits_unless_it_had_one() -> None:
     assert paired("a/style.jpg", is_known=(INBOX / "a/style.jpg").__eq__) == Pairing()
 
 
-@pytest.mark.parametrize(
-    ("files", "left_out"),
-    [
-        ("al/style.jpg al/1.HEIC al/\u00e9.jpg al/e\u0301.MOV al/\u00c9.mp4 al/2.mov",
-         {"al/é": "al/e\u0301.MOV al/\u00c9.mp4", "al/1": "", "al/2": ""}),
-        ("al/style.jpg al/a/content.jpg al/a/style.jpg al/a/1.jpg al/a/2.heic al/a/2.mov "
-         "al/a/b/3.jpg al/a/c/style.jpg al/a/c/4.jpg",
-         {"al/a": "al/a/1.jpg al/a/2.heic al/a/b/3.jpg al/a/2.mov", "al/a/c/4": ""}),
-        ("style.jpg a/content.jpg a/style.jpg a/1.jpg a/b/2.jpg", {"a": ""}),
-    ],
-)  # fmt: skip
-def test_what_must_not_be_painted_after_a_job_is_left_out_with_it(
-    files: str, left_out: dict[str, str]
-) -> None:
-    found = {name: [str(path.relative_to(INBOX)) for path in job.left_out]
-             for name, job in complete(files).items()}  # fmt: skip
-    assert found == {name: paths.split() for name, paths in left_out.items()}
-
-
 def test_files_of_no_pair_are_left_with_the_reason() -> None:
     used = "al/style.jpg al/job.yaml al/1.jpg al/1.mask.png al/own/style.jpg al/own/job.yaml 5.txt"
     used += " job/content.jpg"
@@ -343,9 +324,3 @@ def test_a_new_file_of_another_job_is_no_reason_to_look_again(
     (job,) = paired(files).complete
     assert still_holds(job, [INBOX / name for name in new.split()]) == holds
     assert job.main.parent in folders_of(INBOX, job)
-
-
-def test_the_folders_of_a_pair_are_those_of_its_file_and_of_its_album() -> None:
-    job = Pair("a/b/c", INBOX / "a/b/c.jpg")
-    assert folders_of(INBOX, job) == [INBOX / "a/b", INBOX / "a"]
-    assert folders_of(INBOX, Pair("c", INBOX / "c.jpg")) == [INBOX]

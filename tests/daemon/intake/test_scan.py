@@ -12,7 +12,6 @@ from tests.daemon.faults import fill, replaced
 
 from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.identity import DEPTH, Look, identity, look
-from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake.scan import Listing, Stability, scan
 
 TEMPORARY = """
@@ -75,23 +74,6 @@ def test_some_paths_are_left_alone_with_the_reason(tmp_path: Path) -> None:
     assert list(scan(tmp_path / "gone").skipped) == [tmp_path / "gone"]
 
 
-def test_what_cannot_be_read_is_unknown_and_not_absent(tmp_path: Path) -> None:
-    fill(tmp_path, "a/1.jpg", "b/2.jpg", "c.jpg")
-
-    real = system.stat
-
-    def stat(name: Path, **more: Any) -> os.stat_result:
-        if name in (tmp_path / "b", tmp_path / "c.jpg"):
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return real(name, **more)
-
-    with replaced(system, stat=stat):
-        listing = scan(tmp_path)
-    assert names(listing, tmp_path) == {"a/1.jpg"}
-    assert {*listing.unread} == listing.skipped.keys() == {tmp_path / "b", tmp_path / "c.jpg"}
-    assert {*listing.skipped.values()} == {"not readable: Input/output error"}
-
-
 def test_entries_that_came_after_a_scan_are_new(tmp_path: Path) -> None:
     fill(tmp_path, "a.jpg", "b/c.jpg", "#recycle/d.jpg")
     (tmp_path / "link").symlink_to("a.jpg")
@@ -120,6 +102,8 @@ def test_only_what_the_folder_above_was_listed_without_is_certainly_not_there(
     unknown = {"a.jpg", "b/c.jpg", "link", "x.bak", "x.bak/y.jpg", "d/x.jpg", "e", "e/f.jpg",
                ".x.jpg", "#recycle/x.jpg", "b/@eaDir/x.jpg", "../x.jpg"}  # fmt: skip
     assert {path for path in lacked | unknown if listing.lacks(tmp_path / path)} == lacked
+    assert {*listing.unread} == {tmp_path / "e"}
+    assert listing.skipped[tmp_path / "e"] == "not readable: Permission denied"
     assert not scan(tmp_path / "gone").lacks(tmp_path / "gone/x.jpg")
 
 
