@@ -12,7 +12,6 @@ from tests.daemon.world import DaemonWorld, LanesNow, done, run_jobs, scan, step
 from tests.e2e.changes import Painter
 
 from stylewatch_daemon.app import commands
-from stylewatch_daemon.app.commands import COMMIT_EVERY
 from stylewatch_daemon.base.errors import FullError, OutputError, ShortageError, StateError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.client import operations, status_json
@@ -69,10 +68,13 @@ def test_a_drain_that_comes_while_the_daemon_starts_anew_is_for_the_next_one(
     assert request.verb == "drain"
 
 
-def test_thousands_of_requests_are_recorded_in_parts(world: DaemonWorld) -> None:
+def test_thousands_of_requests_are_recorded_in_parts(
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "COMMIT_EVERY", 4)
     world.start()
     commits = []
-    for _ in range(2 * COMMIT_EVERY + 1):
+    for _ in range(9):
         world.ask("pause")
         world.ask("dismiss", jobs=["20260102T120000.000000-00000a"])
     commit = Jobs.commit
@@ -258,18 +260,6 @@ def test_a_job_is_deleted_only_after_the_retry_that_needs_its_pictures(world: Da
     world.wait(PAUSE.most)
     run_jobs(loop)
     assert (world.states, requests.waiting(world.state.root)) == ({"a-2": "done"}, [])
-
-
-def test_a_deleted_job_leaves_what_a_later_one_published_in_its_place(world: DaemonWorld) -> None:
-    world.drop("a")
-    world.run()
-    old = world.job("a").id
-    (world.outbox / "a").rename(world.outbox.parent / "mine")
-    world.drop("a")
-    loop = world.run()
-    world.ask("delete", job=old)
-    run_jobs(loop)
-    assert (len(world.jobs), world.published) == (1, done("a"))
 
 
 def test_a_deletion_that_waits_for_a_disk_is_asked_once_and_given_up_by_cancel(

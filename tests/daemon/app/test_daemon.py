@@ -15,6 +15,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from tests.daemon.app.conftest import File
 from tests.daemon.faults import fill, replaced, tree
 from tests.daemon.world import FakeExecutor, make_inbox, make_settings
 
@@ -22,7 +23,6 @@ from stylewatch_daemon.app import daemon, settings_file
 from stylewatch_daemon.app.daemon import Summary, once, watch
 from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.app.restart import Handover
-from stylewatch_daemon.app.settings_file import Reading, SettingsFile
 from stylewatch_daemon.base import lanes
 from stylewatch_daemon.base.errors import OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.base.events import Reporter
@@ -36,14 +36,15 @@ from stylewatch_daemon.files.system import system
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.sections import InboxSettings
 
 pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")
 
 PAIR = ("in/a/content.jpg", "in/a/style.jpg")
 
 
-def settings(root: Path) -> ServiceSettings:
-    inboxes = (make_inbox(root / "in", root / "out"),)
+def settings(root: Path, *more: InboxSettings) -> ServiceSettings:
+    inboxes = (make_inbox(root / "in", root / "out"), *more)
     return make_settings(inboxes, root / "state", quiet_s=0.0)
 
 
@@ -156,9 +157,7 @@ def test_a_folder_that_is_away_stops_neither_the_start_nor_another_one_nor_the_e
     how: str, away: str, tmp_path: Path, hang: Callable[[], object]
 ) -> None:
     fill(tmp_path, *PAIR, *(name.replace("in/", "in2/") for name in PAIR))
-    second = make_inbox(tmp_path / "in2", tmp_path / "out2")
-    both = settings(tmp_path)
-    both = both.model_copy(update={"inboxes": (*both.inboxes, second)})
+    both = settings(tmp_path, make_inbox(tmp_path / "in2", tmp_path / "out2"))
     with answering(tmp_path / away, hang if how == "hangs" else fail):
         summary = once(both, executor=FakeExecutor())
     assert (summary.ended, summary.exit_code) == ({End.DONE: 1}, 75)
@@ -176,9 +175,8 @@ def test_a_signal_ends_a_daemon_with_a_folder_that_does_not_answer(
     tmp_path: Path, hang: Callable[[], object]
 ) -> None:
     fill(tmp_path, *PAIR)
-    wakeup, second = Wakeup(), make_inbox(tmp_path / "in2", tmp_path / "out")
-    both = settings(tmp_path)
-    both = both.model_copy(update={"inboxes": (*both.inboxes, second)})
+    wakeup = Wakeup()
+    both = settings(tmp_path, make_inbox(tmp_path / "in2", tmp_path / "out"))
     with answering(tmp_path / "in2", hang):
         assert not watch(both, OnDone(wakeup.stop), FakeExecutor(), wakeup)
     assert (tmp_path / "out/a/final.png").exists()
@@ -206,25 +204,6 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
-class File(SettingsFile):
-    """A file of settings that is right at the second request."""
-
-    is_wrong = False  # nobody asks what was read
-
-    def __init__(self, again: Callable[[], object], *later: bool) -> None:
-        nothing: Any = None
-        super().__init__(Path("config.yaml"), nothing, nothing, ())
-        self._again, self._answers = again, [False, True, *later]
-
-    def read(self) -> Reading:
-        return Reading((), OutputError("nobody reads it"))
-
-    def accept(self) -> bool:
-        self._is_asked, self._reading = False, None
-        self._again()
-        return self._answers.pop(0)
-
-
 def ends(handover: Handover | None) -> bool:
     """Release what a daemon hands over; return whether it is to start anew."""
     release_signals()
@@ -236,7 +215,7 @@ def ends(handover: Handover | None) -> bool:
 def test_a_reload_stops_the_daemon_unless_the_new_settings_have_mistakes(tmp_path: Path) -> None:
     fill(tmp_path, *PAIR)
     wakeup = Wakeup()
-    file = File(lambda: wakeup.post(wakeup.reload))
+    file = File([False, True], at_answer=lambda: wakeup.post(wakeup.reload))
     here, state = settings(tmp_path), tmp_path / "state"
     handover = watch(here, OnDone(wakeup.reload), FakeExecutor(), wakeup, file=file)
     assert handover is not None and handover.mounts
@@ -250,20 +229,6 @@ def test_a_reload_stops_the_daemon_unless_the_new_settings_have_mistakes(tmp_pat
     assert ends(handover)
     with lock.held(state / "lock"):
         assert not json.loads((state / "status.json").read_text())["health"]["at_work"]
-
-
-def test_a_signal_to_stop_is_not_lost_during_a_reload(tmp_path: Path) -> None:
-    class Leaving(FakeExecutor):
-        """Gets the signal while it ends."""
-
-        def close(self) -> None:
-            wakeup.stop()
-
-    fill(tmp_path, *PAIR)
-    wakeup = Wakeup()
-    file = File(lambda: wakeup.post(wakeup.reload))
-    reporter = OnDone(wakeup.reload)
-    assert not ends(watch(settings(tmp_path), reporter, Leaving(), wakeup, file=file))
 
 
 def test_no_inbox_is_made_below_a_mount_that_is_missing(tmp_path: Path) -> None:
@@ -282,7 +247,7 @@ def test_a_folder_that_stops_answering_during_a_restart_keeps_the_daemon_in_its_
 ) -> None:
     fill(tmp_path, *PAIR)
     wakeup, rests = Wakeup(), iter([False, True])
-    file = File(lambda: wakeup.post(wakeup.reload), True)
+    file = File([False, True, True], at_answer=lambda: wakeup.post(wakeup.reload))
     rest = Lanes.rest
 
     def resting(here: Lanes, within: float = 2.0) -> bool:
@@ -299,18 +264,12 @@ def test_a_folder_that_stops_answering_during_a_restart_keeps_the_daemon_in_its_
     assert (tmp_path / "out/a/receipt.json").exists()
 
 
-@pytest.mark.parametrize("is_restart", [True, False])
-def test_a_drain_that_was_asked_for_during_a_restart_counts(
-    tmp_path: Path, is_restart: bool
-) -> None:
-    fill(tmp_path, "state/.keep")
+def test_a_drain_that_was_asked_for_during_a_restart_counts(tmp_path: Path) -> None:
+    fill(tmp_path, "state/.keep", *PAIR)
     requests.leave(tmp_path / "state", "drain")
-    wakeup = Wakeup()
-    handover = Handover(pid=os.getpid()) if is_restart else Handover()
-    fill(tmp_path, *PAIR)
-    reporter = OnDone(wakeup.stop)
-    watch(settings(tmp_path), reporter, FakeExecutor(), wakeup, received=handover)
-    assert (tmp_path / "out/a").exists() is not is_restart
+    handover = Handover(pid=os.getpid())
+    watch(settings(tmp_path), None, FakeExecutor(), Wakeup(), received=handover)
+    assert not (tmp_path / "out/a").exists()
 
 
 def test_systemd_hears_what_the_daemon_does(tmp_path: Path) -> None:

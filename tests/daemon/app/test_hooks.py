@@ -10,12 +10,12 @@ import time
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import IO
 
 import pytest
 from tests.daemon import world
+from tests.daemon.faults import failing, replaced
 from tests.daemon.states import ended_job
-from tests.daemon.world import DaemonWorld, run_jobs
+from tests.daemon.world import DaemonWorld
 from tests.e2e.daemon import until
 
 from stylewatch_daemon.app import hooks as runner
@@ -172,36 +172,26 @@ def test_a_stopping_daemon_does_not_wait_for_a_thread_that_hangs(
     ever.set()
 
 
-def test_a_hook_that_finds_no_room_for_its_output_is_logged_and_the_next_one_runs(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def temporary(**_: object) -> IO[bytes]:
-        monkeypatch.undo()
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", temporary)
+@pytest.mark.parametrize(
+    ("owner", "name", "error", "logged"),
+    [
+        (tempfile, "TemporaryFile", OSError(errno.ENOSPC, "No space left on device"),
+         "hooks.failed could not run: the disk: No space left on device"),
+        (runner._Running, "run", KeyError("unforeseen"), "KeyError: 'unforeseen'"),
+    ],
+    ids=["no room for its output", "a fault of ours"],
+)  # fmt: skip
+def test_an_error_of_one_hook_is_logged_and_the_next_one_runs(
+    owner: object, name: str, error: Exception, logged: str, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
     log = tmp_path / "log"
     world = HookWorld(tmp_path, HookSettings(failed=python(RECORD, log)))
-    world.end("bad", End.FAILED)
-    world.end("worse", End.FAILED).stop()
-    (record,) = caplog.records
-    assert record.getMessage() == "hooks.failed could not run: the disk: No space left on device"
-    assert jobs_in(log) == ["worse"]
-
-
-def test_a_fault_of_ours_in_a_hook_has_its_trace_in_the_log_and_the_next_one_runs(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(*_: object) -> str:
-        monkeypatch.undo()
-        raise KeyError("unforeseen")
-
-    monkeypatch.setattr(runner._Running, "run", fails)
-    log = tmp_path / "log"
-    world = HookWorld(tmp_path, HookSettings(failed=python(RECORD, log)))
-    world.end("bad", End.FAILED)
-    world.end("worse", End.FAILED).stop()
-    assert "a fault of stylewatch" in caplog.text and "KeyError: 'unforeseen'" in caplog.text
+    with replaced(owner, **{name: failing(error, 1, getattr(owner, name))}):
+        world.end("bad", End.FAILED)
+        world.end("worse", End.FAILED).stop()
+    assert logged in caplog.text
+    assert ("a fault of stylewatch" in caplog.text) is isinstance(error, KeyError)
     assert jobs_in(log) == ["worse"]
 
 
@@ -245,27 +235,17 @@ def test_a_hook_that_fails_or_hangs_is_logged_and_the_next_one_runs(
 # -- the ledger (law 15)
 
 
-def test_a_hook_is_recorded_with_the_end_of_its_job_and_runs_once_whatever_happens(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+def test_a_hook_that_was_interrupted_is_not_repeated(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     log = tmp_path / "log"
-    daemon = DaemonWorld(tmp_path, hooks=HookSettings(done=python(RECORD, log)))
-    daemon.drop("sea", "sky")
-    with monkeypatch.context() as patch:
-        patch.setattr(HookRunner, "go_on", lambda self: None)
-        ledger = daemon.run().jobs.ledger
-    assert ledger.next_hook() is not None and not log.exists()
-    run_jobs(daemon.start())  # it was killed, and starts again
-    daemon.loop.stop()
-    assert sorted(jobs_in(log)) == ["sea", "sky"]
-    ledger = daemon.start().jobs.ledger
-    ledger.put_hook(daemon.job("sea").id)
-    (hook,) = [ledger.next_hook()]
+    world = HookWorld(tmp_path, HookSettings(done=python(RECORD, log)))
+    world.end("sea", End.DONE)
+    hook = world.ledger.next_hook()
     assert hook is not None
-    ledger.begin_hook(hook.id)
-    daemon.start().stop()
-    daemon.close()
-    assert len(jobs_in(log)) == 2 and caplog.messages == [
+    world.ledger.begin_hook(hook.id)
+    world.start().stop()
+    assert not log.exists() and caplog.messages == [
         "hooks.done was interrupted when stylewatch ended, and is not repeated"
     ]
 
@@ -286,23 +266,19 @@ def test_no_hook_runs_that_was_taken_out_of_the_settings_or_whose_job_was_delete
     assert jobs_in(log) == ["last"] and world.ledger.next_hook() is None
 
 
-@pytest.mark.parametrize(
-    ("code", "problem"), [(0, []), (3, ["hooks.done ended with exit code 3: no room"])]
-)
 def test_a_hook_that_runs_during_a_restart_goes_on(
-    code: int, problem: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The process is the same, and so are its children (law 15)."""
     go = tmp_path / "go"
-    waiting = f"while [ ! -e {go} ]; do sleep 0.01; done; exit {code}"
+    waiting = f"while [ ! -e {go} ]; do sleep 0.01; done; exit 3"
     world = HookWorld(tmp_path, HookSettings(done=("sh", "-c", waiting)))
     world.end("sea", End.DONE)
     earlier = HookRunner(world.loop.jobs, lambda call: None)  # its image of the process is gone
     earlier.go_on()
     left = earlier.left()
     assert left is not None and world.ledger.next_hook() == Hook(left.id, "id-sea", begun=True)
-    if code:
-        world.ledger.delete("id-sea")  # whatever becomes of the job
+    world.ledger.delete("id-sea")  # whatever becomes of the job
     os.write(left.output, b"no room")
     child = os.posix_spawn("/bin/sh", ["sh", "-c", waiting], {})  # of that image
     left = left._replace(pid=child, since=time.monotonic())
@@ -313,4 +289,5 @@ def test_a_hook_that_runs_during_a_restart_goes_on(
     world.loop.stop()
     assert earlier._running is not None
     earlier._running.files.close()
-    assert not hooks.in_work and caplog.messages == problem
+    assert not hooks.in_work
+    assert caplog.messages == ["hooks.done ended with exit code 3: no room"]

@@ -4,11 +4,12 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.clock import Clock
+from tests.daemon.app.conftest import File
 from tests.daemon.faults import failing
 from tests.daemon.world import (
     CRASH,
@@ -23,7 +24,7 @@ from tests.daemon.world import (
 
 from stylewatch_daemon.app.loop import LEAVE_WITHIN, MIN_INTERVAL, NEWS_EVERY
 from stylewatch_daemon.app.monitoring import SystemdNotifier
-from stylewatch_daemon.app.settings_file import LOOK_EVERY, Reading, SettingsFile
+from stylewatch_daemon.app.settings_file import LOOK_EVERY
 from stylewatch_daemon.base.errors import DamagedError, LedgerError, OutputError
 from stylewatch_daemon.base.lanes import Lanes, Step
 from stylewatch_daemon.base.model import Cause, End, Job
@@ -61,36 +62,6 @@ class World(DaemonWorld):
         """Run the loop without file events; return whether the daemon starts anew."""
         self.loop.watch(Watch(print, "no"), systemd or SystemdNotifier({}), file)
         return self.loop.wakeup.restarting
-
-
-class File(SettingsFile):
-    """A file of settings that has changed at the third look, if at all."""
-
-    is_wrong = False  # nobody asks what was read
-
-    def __init__(
-        self, clock: Clock, look: Callable[[], object] = lambda: None, is_right: bool = True
-    ) -> None:
-        now: Any = None
-        super().__init__(Path("config.yaml"), now, now, (), clock=clock)
-        self._act, self.is_right, self.looks, self.judged = look, is_right, 0, 0
-
-    def look(self) -> tuple[()]:
-        self._act()
-        self.looks += 1
-        return ()
-
-    def read(self) -> Reading:
-        return Reading((), OutputError("nobody reads it"))
-
-    def _noticed(self, lanes: Lanes, versions: object) -> None:
-        if self.looks == 3:
-            self._work(lanes, self.read, self._take)
-
-    def accept(self) -> bool:
-        self.judged += 1
-        self._is_asked, self._reading = False, None
-        return self.is_right
 
 
 @pytest.fixture
@@ -164,28 +135,14 @@ def test_the_loop_sleeps_until_something_is_due(
     assert seconds - 2 * MIN_INTERVAL < slept[0] <= seconds, slept
 
 
-def test_the_settings_are_looked_at_however_rare_or_frequent_scans_are(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looks = list[float]()
-    for works in (True, False):
-        monkeypatch.setattr(Watch, "works", lambda self, folder, works=works: works)
-        world.start()
-        world.sleeping()
-        file = File(world.clock, lambda: looks.append(world.clock.now))
-        assert world.watch(file=file) and file.judged == 1
-        assert LOOK_EVERY <= looks[-1] - looks[-2] < LOOK_EVERY + 1
-        looks.clear()
-
-
 def test_settings_that_are_refused_or_wait_for_a_folder_stop_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loop, file = world.start(), File(world.clock, is_right=False)
+    loop, file = world.start(), File(repeat(False), clock=world.clock)
     world.sleeping(lambda count: loop.wakeup.stop() if count == 9 else None)
     loop.wakeup.reload()
     assert not world.watch(file=file) and file.judged
-    loop, file = world.start(), File(world.clock)
+    loop, file = world.start(), File(clock=world.clock)
     silent = {Path("/share"): 12.0}
     monkeypatch.setattr(Lanes, "silent", lambda self, least_s=None: silent)
 
@@ -266,15 +223,6 @@ def test_a_stop_acts_on_requests_and_publishes_ends_for_some_seconds(
     assert world.job("a").end is End.CANCELED
 
 
-def test_an_end_that_is_published_during_a_stop_is_recorded(world: World) -> None:
-    loop = world.queued("a")
-    while not loop.endings.in_work:
-        loop.wakeup.wait(0)
-        loop.round()
-    loop.stop()
-    assert world.job("a").end is End.DONE and world.job("a").has_ended
-
-
 @pytest.mark.parametrize("holds_up", ["the worker", "the end of the attempt"])
 def test_a_stop_leaves_an_attempt_whose_outbox_does_not_answer(
     holds_up: str, world: World, monkeypatch: pytest.MonkeyPatch
@@ -295,16 +243,6 @@ def test_a_stop_leaves_an_attempt_whose_outbox_does_not_answer(
     monkeypatch.undo()
     world.run()
     assert (world.published, world.job("a").faults) == (done("a"), 0)
-
-
-def test_a_reload_ends_no_drain(world: World) -> None:
-    loop = world.queued("a", "b")
-    step(loop)
-    world.ask("drain")
-    loop.wakeup.reload()
-    world.sleeping()
-    assert not world.watch(file=File(world.clock))
-    assert world.states == {"a": "done", "b": "queued"}
 
 
 # -- once

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.daemon.clock import Clock
 from tests.daemon.world import LanesNow
 
 from stylewatch_daemon.app import daemon, restart
@@ -43,15 +44,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "config.yaml").write_text(FILE)
     (tmp_path / "state").mkdir()
     return tmp_path
-
-
-class Clock:
-    """A clock that is set by hand."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Edited:
@@ -247,33 +239,28 @@ def stop(more: dict[str, Any]) -> None:
 def test_a_daemon_starts_anew_with_the_copy_of_what_was_checked(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def edit_again(more: dict[str, Any]) -> None:
-        """The file changed while the process started anew."""
-        stop(more)
-        assert more["file"].versions == process.handovers[1].versions
-        assert more["file"].look() != more["file"].versions
-
     def first(more: dict[str, Any]) -> Handover | None:
+        assert more["file"].look() == more["file"].versions
+        monkeypatch.setattr(config, "find", lambda: here / "somebody's.yaml")
         handover = reload(more)
         (here / "config.yaml").write_text("job: {steps")
         return handover
 
-    process = Process(monkeypatch, first, edit_again)
+    def edited_meanwhile(more: dict[str, Any]) -> None:
+        stop(more)
+        assert more["file"].versions == process.handovers[1].versions
+        assert more["file"].look() != more["file"].versions
+
+    process = Process(monkeypatch, first, edited_meanwhile)
     process.run()
     assert process.steps == [9, 7]
     earlier, later = process.handovers
     assert not earlier.is_restart and later.is_restart and later.mounts == (Path("/mnt"),)
+    assert later.file == here / "config.yaml", "no other file is searched for"
     assert restart.VARIABLE not in os.environ, "children do not inherit it"
 
 
-def test_no_other_file_is_searched_for_and_no_edit_is_missed_during_a_start(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def first(more: dict[str, Any]) -> Handover | None:
-        assert more["file"].look() == more["file"].versions
-        monkeypatch.setattr(config, "find", lambda: here / "somebody's.yaml")
-        return reload(more)
-
+def test_no_edit_is_missed_during_a_start(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def load(*args: Any, **more: Any) -> ServiceSettings:
         """The file is edited just after it was read."""
         settings = real(*args, **more)
@@ -285,13 +272,7 @@ def test_no_other_file_is_searched_for_and_no_edit_is_missed_during_a_start(
         assert more["file"].versions != more["file"].look()
 
     real = config.read
-    process = Process(monkeypatch, first, stop)
-    process.run()
-    assert process.steps == [9, 7] and process.handovers[1].file == here / "config.yaml"
-    monkeypatch.undo()
-    monkeypatch.chdir(here)
     monkeypatch.setattr(config, "read", load)
-    (here / "config.yaml").write_text(FILE)
     Process(monkeypatch, edited).run()
 
 

@@ -48,26 +48,18 @@ def test_a_guard_makes_the_calls_and_an_error_of_one_keeps_none_from_the_others(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_and_a_second_one_interrupts(number: int) -> None:
+def test_a_signal_to_stop_ends_a_restart_and_a_second_one_interrupts(number: int) -> None:
     wakeup, before = Wakeup(), signal.getsignal(number)
     with woken_by_signals(wakeup):
-        os.kill(os.getpid(), number)
-        assert wakeup.wait(60) and wakeup.stopping
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), number)
-    assert signal.getsignal(number) is before
-
-
-def test_a_first_signal_to_stop_ends_a_restart_and_a_second_one_interrupts() -> None:
-    with woken_by_signals(wakeup := Wakeup()):
         wakeup.restart()
         assert wakeup.stopping and wakeup.restarting
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         assert wakeup.wait(60) and wakeup.stopping and not wakeup.restarting
         wakeup.restart()
         assert not wakeup.restarting, "a signal to stop counts more"
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before
 
 
 HELD = """
@@ -95,20 +87,17 @@ def test_signals_are_held_until_they_can_be_handled_and_one_to_stop_is_never_los
     assert ended.returncode == code
 
 
-@pytest.mark.parametrize(("known", "stops"), [((), False), ((1,), True)])
-def test_a_closed_terminal_stops_the_daemon_even_if_it_was_closed_during_a_restart(
-    known: tuple[int, ...],
-    stops: bool,
-    monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
+def test_a_terminal_that_was_closed_during_a_restart_stops_the_daemon(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setattr(os, "isatty", lambda file: False)
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup make test` ignores it
     request.addfinalizer(partial(signal.signal, signal.SIGHUP, before))
-    with woken_by_signals(wakeup := Wakeup(), known):
-        os.kill(os.getpid(), signal.SIGHUP)
-        assert wakeup.wait(60)
-    assert (wakeup.stopping, wakeup.reloading) == (stops, not stops)
+    for known in ((), (1,)):
+        with woken_by_signals(wakeup := Wakeup(), known):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert wakeup.wait(60)
+        assert (wakeup.stopping, wakeup.reloading) == (bool(known), not known)
 
 
 def test_a_signal_that_comes_too_late_changes_no_exit_code() -> None:

@@ -1,6 +1,5 @@
 """Commands that leave requests, without a daemon."""
 
-import json
 import shutil
 import sqlite3
 from collections.abc import Collection
@@ -87,12 +86,9 @@ def test_a_request_stays_for_a_busy_daemon(
     assert place.requests == [{"verb": "finish", "job": "id-trip"}]
 
 
-def test_the_status_has_a_pause_and_its_end_from_when_they_are_recorded(place: Place) -> None:
-    for verb, is_paused in (("pause", True), ("resume", False), ("pause", True)):
-        assert place.run(verb).out.startswith("recorded for the next start")
-        assert json.loads(place.run("status", "--json").out)["health"]["paused"] == is_paused
+def test_there_is_nothing_to_drain_without_a_daemon(place: Place) -> None:
     assert place.run("drain").out.startswith("there is nothing to drain: no daemon is running")
-    assert {request["verb"] for request in place.requests} == {"pause", "resume"}
+    assert place.requests == []
 
 
 @pytest.mark.parametrize(
@@ -100,15 +96,17 @@ def test_the_status_has_a_pause_and_its_end_from_when_they_are_recorded(place: P
     [
         ("cancel trap", 64, "trip"),
         ("retry s:a", 65, "waits for a style; to end that, remove its files from /in/s_a\n"),
-        ("finish id-trip", 65, "trip has ended (done, 2026-01-02 12:03 UTC)"),
         ("cancel trip", 65, "trip is incomplete"),
-        ("dismiss trip", 65, "trip is done: only refused and failed jobs can be dismissed"),
+        ("finish sea", 65, "sea will end (failed): there is nothing to finish"),
+        ("finish sky", 65, "sky will end (canceled): there is nothing to finish"),
     ],
 )
-def test_an_ended_or_unknown_job_and_an_incomplete_pair_are_reported(
+def test_what_has_no_job_or_ends_without_a_picture_is_reported(
     words: str, code: int, part: str, place: Place, trip: dict[str, Any]
 ) -> None:
-    place.enter("trip", "done", finished="2026-01-02T14:03:59+02:00", **trip)
+    place.enter("trip", "done", **trip)
+    place.enter("sea", "running", state=State.ENDING, end=End.FAILED)
+    place.enter("sky", "running", asked=End.CANCELED)
     half = incomplete("s_a", "a style", "/in/s_a/content.jpg", "/in/s_a/init.jpg")
     place.publish(incomplete=[half, incomplete("trip", "a style")])
     ended = place.run(*words.split())
@@ -126,48 +124,26 @@ def test_a_job_that_waits_to_run_again_is_meant_by_its_name(place: Place) -> Non
 
 
 @pytest.mark.parametrize(
-    ("more", "part"),
+    ("verb", "health", "answer"),
     [
-        ({"asked": End.CANCELED}, "trip will end (canceled): there is nothing to finish"),
-        ({"state": State.ENDING, "end": End.FAILED}, "trip will end (failed): there is nothing"),
-        ({"state": State.ENDING, "end": End.DONE, "step": 9}, ""),
+        ("finish", {"opens": "2026-11-28T22:00:00+00:00"}, "Outside of executor.hours: jobs run"),
+        ("finish", {"draining": True}, "Draining: running jobs are finished"),
+        ("finish", {"trouble": ["trip: its disk is away"]}, "its disk is away"),
+        ("finish", {}, ""),
+        ("cancel", {"trouble": ["trip: its disk is away"]},
+         "canceling: trip ends once that is possible: its disk is away"),
     ],
-)
-def test_a_job_that_ends_without_a_picture_is_not_finished(
-    more: dict[str, Any], part: str, place: Place
+)  # fmt: skip
+def test_the_answer_says_for_what_a_job_waits(
+    verb: str, health: dict[str, Any], answer: str, place: Place
 ) -> None:
-    place.enter("trip", "running", **more)
-    ended = place.run("finish", "trip")
-    assert ended.code == (65 if part else 0) and part in ended.err
-    assert len(place.requests) == (0 if part else 1)
-
-
-@pytest.mark.parametrize(
-    ("health", "part"),
-    [
-        ({"opens": "2026-11-28T22:00:00+00:00"}, "Outside of executor.hours: jobs run from"),
-        ({"draining": True}, "Draining: running jobs are finished"),
-        ({"trouble": ["trip: its disk is not mounted now"]}, "its disk is not mounted now"),
-        ({}, ""),
-    ],
-)
-def test_the_answer_to_finish_says_until_when_a_job_waits(
-    health: dict[str, Any], part: str, place: Place
-) -> None:
-    place.enter("trip", "waiting", step=9)
+    job = {"state": State.ENDING, "end": End.CANCELED} if verb == "cancel" else {"step": 9}
+    place.enter("trip", "waiting", **job)
     place.publish(health={"at_work": True, "since": NOON, **health})
     with lock.held(place.state / "lock"), replaced(requests, wait=lambda *_: True):
-        ended = place.run("finish", "trip")
-    assert ended.code == 0 and part in ended.out
-    assert ("once it goes on" in ended.out) is bool(part)
-
-
-def test_the_answer_to_cancel_says_for_what_an_end_waits(place: Place) -> None:
-    place.enter("trip", "waiting", state=State.ENDING, end=End.CANCELED)
-    place.publish(health={"at_work": True, "since": NOON, "trouble": ["trip: its disk is away"]})
-    with lock.held(place.state / "lock"), replaced(requests, wait=lambda *_: True):
-        ended = place.run("cancel", "trip")
-    assert ended.out.strip() == "canceling: trip ends once that is possible: its disk is away"
+        ended = place.run(verb, "trip")
+    assert ended.code == 0 and answer in ended.out
+    assert ("once" in ended.out) is bool(answer)
 
 
 def test_refused_and_failed_jobs_are_dismissed_by_name_or_all(place: Place) -> None:
@@ -201,13 +177,10 @@ def test_refused_jobs_in_the_status_are_meant_before_others_of_their_name(
 @pytest.mark.parametrize(
     ("seen", "words", "parts"),
     [
-        ("running", [], ["trip has not ended, so it cannot be run again: "]),
         ("done", ["--set", "watch.quiet_s=1", "--set", "recipe=a.yaml"], ["watch.quiet_s", "a.ya"]),
         ("done", ["--size", "wide", "--strength", "0.5"], ["size: should be 640"]),
         ("done", ["--mask", "m.png"], ["no such option: --mask"]),
-        ("done", ["--sweep", "seed=1,2"], ["no such option: --sweep"]),
         ("done", ["--init", "start.png"], ["leave out --init"]),
-        ("done", ["--from-stage", "0"], ["trip has no stage 0; there are 10"]),
         ("failed", [], ["sea.jpg (content)", "wave.jpg (style)"]),
     ],
 )

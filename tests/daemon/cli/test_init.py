@@ -95,35 +95,27 @@ def test_packages_that_are_there_are_not_to_be_installed(run: Run, monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    ("pictures", "blocked", "code", "sentence"),
+    ("words", "blocked", "code", "sentence"),
     [
-        ("art", "art/outbox", 73, "cannot be written: "),
-        ("art", "config/stylewatch", 73, "cannot be written: "),
-        ("~nobody-of-this-name/a", "file", 64, ""),
-        ("state/..", "file", 78, "lies in the inbox"),
+        ("init --pictures art", "art/outbox", 73, "cannot be written: "),
+        ("init --pictures art", "config/stylewatch", 73, "cannot be written: "),
+        ("init --pictures ~nobody-of-this-name/a", "file", 64, ""),
+        ("init --pictures state/..", "file", 78, "lies in the inbox"),
+        ("init --service", f"{UNIT}/folder", 73, "stylewatch.service cannot be written: "),
+        ("service install --user", f"{UNIT}/folder", 73, "stylewatch.service cannot be written: "),
     ],
 )
-def test_a_place_that_cannot_be_used_is_reported_and_no_config_written(
-    pictures: str, blocked: str, code: int, sentence: str, home: Path, run: Run
+def test_where_something_cannot_be_written_no_config_is(
+    words: str, blocked: str, code: int, sentence: str, home: Path, run: Run
 ) -> None:
-    (home / blocked).parent.mkdir(exist_ok=True)
+    (home / blocked).parent.mkdir(parents=True, exist_ok=True)
     (home / blocked).touch()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         if code == 78:
             patch.setenv("XDG_STATE_HOME", str(home / "inbox"))
-        ended = run("init", "--pictures", pictures)
+        ended = run(*words.split())
     assert (ended.code, len(ended.err.splitlines())) == (code, 1) and sentence in ended.err
-    assert not config.user_file().exists()
-
-
-@pytest.mark.parametrize("command", [["init", "--service"], ["service", "install", "--user"]])
-def test_no_config_is_written_if_the_unit_cannot_be(
-    command: list[str], home: Path, run: Run
-) -> None:
-    (home / UNIT).mkdir(parents=True)
-    ended = run(*command)
-    assert ended.code == 73 and "stylewatch.service cannot be written: " in ended.err
     assert not config.user_file().exists()
 
 

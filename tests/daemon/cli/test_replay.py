@@ -20,23 +20,14 @@ Change = Callable[..., Ended]
 pytestmark = pytest.mark.usefixtures("here")
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        (*PAIR, "--backend", "torch", "--size", "32", "--mask", "mask.png",
-         "--set", "mask.outside=keep", "--steps", "2", "--init", "style.jpg"),
-        (*PAIR, "style.jpg", "--set", "style_weights=[2,1]", "--set", "style_size=[16,50%]",
-         "--style-weight", "3", "--color", "match", "--artifact", "sheet"),
-        ("style.jpg", "--only", "style", "--set", "keep_detail=0.25", "--init", "style"),
-        (*PAIR, "--recipe", "own.yaml", "--strength", "0.25", "--content-weight", "2",
-         "--set", "format=webp", "--set", "quality=50", "--set", "final='{content}'"),
-    ],
-    ids=lambda words: " ".join(words[2:4]),
-)  # fmt: skip
-def test_a_job_is_repeated_to_the_byte(words: tuple[str, ...], here: Path, run: Run) -> None:
-    Image.new("L", (48, 36), 255).save(here / "mask.png")
+def test_a_job_is_repeated_to_the_byte_whatever_the_settings_of_the_daemon(
+    here: Path, run: Run
+) -> None:
     (here / "own.yaml").write_text(f"{run('recipes', 'gatys').out}\n")
-    assert run("render", *SKETCH, *words, "--seed", "7", "-o", "first").code == 0
+    words = (*PAIR, "style.jpg", "--recipe", "own.yaml", "--strength=0.25", "--seed=7",
+             "--content-weight", "2", "--set", "style_size=[16,50%]", "--set", "format=webp",
+             "--set", "quality=50", "--set", "final='{content}'")  # fmt: skip
+    assert run("render", *SKETCH, *words, "--artifact", "sheet", "-o", "first").code == 0
     (here / "config.yaml").write_text("job: {color: content, format: tiff, strength: 0.9}")
     ended = run("render", "--from", "first", "-o", "again", "--json")
     assert ended.code == 0, ended.err

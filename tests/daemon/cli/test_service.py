@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 from tests.daemon.cli.conftest import Run, files
 from tests.surface.table import settings
 from tests.test_units import ANALYZE, analyze
@@ -169,28 +166,23 @@ MEANT = {
 """Those that are, and what a service needs for them."""
 
 
-@hypothesis_settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    done=st.lists(st.sampled_from(WORDS), max_size=3),
-    failed=st.lists(st.sampled_from(WORDS), max_size=3),
-    option=st.sampled_from(WORDS),
-    text=st.sampled_from(("home", "root", "tmp", "home/ann", "home/{name}")),
-)
+@pytest.mark.parametrize("words", [*((word,) for word in WORDS), WORDS], ids=repr)
 def test_a_unit_shows_what_is_a_path_by_its_type_and_words_that_name_a_file(
-    machine: Machine, done: list[str], failed: list[str], option: str, text: str
+    words: tuple[str, ...], machine: Machine
 ) -> None:
-    root = machine.root
-    hooks = {key: ["/bin/echo", "-v", *(f"{root}/{word}" for word in words)]
-             for key, words in (("done", done), ("failed", failed))}  # fmt: skip
-    unit = machine.units(
-        hooks=hooks, backends={"sketch": {"any": [f"{root}/{option}"]}},
-        watch={"ignore": [f"{root}/{text}"]}, pairing={"default_style": f"{root}/{text}"},
-        job={"backend": "sketch", "name": f"{root}/{text}"}, web={"path": f"{root}/home"},
-    )  # fmt: skip
-    needed = set().union(*(MEANT.get(word, set()) for word in (*done, *failed, option)))
-    assert machine.shown(unit) == needed
+    paths = [f"{machine.root}/{word}" for word in words]
+    texts = [f"{machine.root}/{text}" for text in ("home", "root", "tmp", "home/{name}")]
+    needed = set().union(*(MEANT.get(word, set()) for word in words))
+    for more in (
+        {"hooks": {"done": ["/bin/echo", "-v", *paths]}},
+        {"hooks": {"failed": ["/bin/echo", "-v", *paths]}},
+        {"backends": {"sketch": {"any": paths}}},
+    ):
+        unit = machine.units(
+            watch={"ignore": texts}, pairing={"default_style": texts[0]},
+            job={"backend": "sketch", "name": texts[-1]}, web={"path": texts[0]}, **more,
+        )  # fmt: skip
+        assert machine.shown(unit) == needed
 
 
 @pytest.mark.parametrize("tool", ANALYZE)
@@ -201,7 +193,6 @@ def test_systemd_takes_every_line_of_a_unit_for_odd_settings(
     hook = ["/bin/echo", *(f"{machine.root}/{word}" for word in WORDS)]
     unit = tmp_path / "stylewatch.service"
     text = machine.units(inboxes=inboxes, hooks={"done": hook})
-    assert machine.shown(text) == set().union(*MEANT.values())
     unit.write_text(text.replace(START, "/usr/bin/true"))
     assert analyze("verify", unit, folder=tmp_path) == ""
 

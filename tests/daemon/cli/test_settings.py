@@ -28,14 +28,11 @@ def file(tmp_path: Path) -> Path:
          ["line 2: watch: unknown key 'quite_s'", "line 4: job.steps: "]),
         ("backends:\n  skech: {}\nalerts: {urls: ['json://ann:hushhush@a', hushhush]}\n",
          ["alerts: URL 2 of 2: apprise does not know", "backends.skech: "]),
-        ("recipes: [own]\n", ["recipes: the folder of recipes "]),
-        ("pairing: {default_style: night}\n", ["there is no such picture in the style library"]),
         ("pairing:\n  default_style: night\n  styles: .\n", ["line 2: pairing.default_style is "]),
         ("inboxes: [{path: in, outbox: in/out}]\nhooks:\n  done: [gone]\n  failed: [gone]\n"
          "recipes: [own]\njob: {backend: skech}\n",
          ["line 1: inboxes.0: ", "line 3: hooks.done: ", "line 4: hooks.failed: ",
           "line 5: recipes: the folder of recipes ", "line 6: job.backend: no backend 'skech' is"]),
-        ("executor: {kind: ray, resources: {GPU: 1}}\n", ["line 1: executor.resources.GPU: set "]),
     ],
 )  # fmt: skip
 def test_check_reports_every_mistake_on_a_line_of_its_own(

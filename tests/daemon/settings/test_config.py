@@ -156,6 +156,10 @@ SHARED = (
         ("inboxes: [{path: in}]\npairing: {styles: in/styles, default_style: all}", "library"),
         *((SHARED.replace("FINALS", finals), f"finals folder .*/{finals} lies in the {where}")
           for finals, where in (("in", "inbox"), ("out/best", "outbox"), ("state", "state"))),
+        *((text, r"state\.path: the state folder .* in one another")
+          for text in ("state: {path: out/state}\ninboxes: [{outbox: out}]",
+                       "state: {path: st}\ninboxes: [{outbox: st/out}]",
+                       "state: {path: st}\ninboxes: [{outbox: st}]")),
     ],
 )  # fmt: skip
 def test_folders_inside_one_another_are_refused(text: str, message: str, load: Load) -> None:
@@ -210,35 +214,23 @@ def test_the_environment_comes_between_the_file_and_the_command_line(
     assert loaded.overrides == {"strength": 0.9}, "job.yaml beats the environment"
 
 
+RIGHT = ("JOB__SIZE", "WEB__TOKEN_FILE", "JOB__SAVE_EVERY", "JOB__CLIP__FORMAT")
+
+
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("name", "value", "words"),
     [
-        ("huge", r"environment: .*job\.size"),
-        ("[1", "the variable STYLEWATCH_JOB__SIZE: "),
+        ("JOB__SIZE", "huge", r"environment: .*job\.size"),
+        ("JOB__SIZE", "[1", "the variable STYLEWATCH_JOB__SIZE: "),
+        *((right.replace("__", "_"), "640", f": two underscores .*: STYLEWATCH_{right}$")
+          for right in RIGHT),
     ],
-)
-def test_a_mistake_in_the_environment_names_its_source(
-    value: str, words: str, load: Load, monkeypatch: pytest.MonkeyPatch
+)  # fmt: skip
+def test_a_mistake_in_the_environment_names_its_source_or_the_right_variable(
+    name: str, value: str, words: str, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STYLEWATCH_JOB__SIZE", value)
+    monkeypatch.setenv(f"STYLEWATCH_{name}", value)
     with pytest.raises(SettingsError, match=words):
-        load("job: {steps: 7}")
-
-
-@pytest.mark.parametrize(
-    ("name", "right"),
-    [
-        ("STYLEWATCH_JOB_SIZE", "STYLEWATCH_JOB__SIZE"),
-        ("STYLEWATCH_WEB_TOKEN_FILE", "STYLEWATCH_WEB__TOKEN_FILE"),
-        ("STYLEWATCH_JOB_SAVE_EVERY", "STYLEWATCH_JOB__SAVE_EVERY"),
-        ("STYLEWATCH_JOB_CLIP_FORMAT", "STYLEWATCH_JOB__CLIP__FORMAT"),
-    ],
-)
-def test_a_variable_with_one_underscore_is_refused_with_the_right_name(
-    name: str, right: str, load: Load, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(name, "640")
-    with pytest.raises(SettingsError, match=f"{name}: two underscores .*: {right}$"):
         load("job: {steps: 7}")
 
 
@@ -258,19 +250,6 @@ def test_the_state_folder_is_known_even_if_other_settings_are_wrong(
         with monkeypatch.context() as patch, pytest.raises(SettingsError, match=name):
             patch.setenv(name, "[")
             config.state_path(file)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "state: {path: out/state}\ninboxes: [{outbox: out}]",
-        "state: {path: st}\ninboxes: [{outbox: st/out}]",
-        "state: {path: st}\ninboxes: [{outbox: st}]",
-    ],
-)
-def test_no_job_can_be_published_where_the_ledger_is(text: str, load: Load) -> None:
-    with pytest.raises(SettingsError, match=r"state\.path: the state folder .* in one another"):
-        load(text).check()
 
 
 def test_a_hook_that_cannot_run_is_a_mistake_of_the_settings(load: Load) -> None:

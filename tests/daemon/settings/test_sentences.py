@@ -9,7 +9,6 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.job import JobFile
 from stylewatch_daemon.settings.paths import BASE
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
@@ -36,17 +35,14 @@ CONFIG = {
     "alerts": {"urls": ["json://a"]},
     "web": {"listen": "127.0.0.1:80"},
     "watch": {"ignore": ["*.x"]},
+    "job": {"style_size": ["50%", "area"], "style_weights": [1, 2], "size": "64", "steps": 4},
 }
-JOB = {"style_size": ["50%", "area"], "style_weights": [1, 2], "file_names": {"a": "b"},
-       "size": "64", "steps": 4}  # fmt: skip
 
 
 def whole(name: str) -> tuple[type[BaseModel], dict[str, Any]]:
     """Return a model, and values for all its fields."""
     if name == "config.yaml":
         return Config, Config.model_validate(CONFIG, context={BASE: Path("/")}).model_dump()
-    if name == "job.yaml":
-        return JobFile, {**JobFile().model_dump(mode="json"), **JOB}
     return Recipe, book.find(name).model_dump(mode="json")
 
 
@@ -72,7 +68,7 @@ def put(plain: Any, path: tuple[Any, ...], value: Any) -> Any:
     return changed
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "job.yaml", "best", "nnst", "strotss", "keras"])
+@pytest.mark.parametrize("name", ["config.yaml", "best", "nnst", "strotss", "keras"])
 def test_wrong_values_are_refused_in_plain_words(name: str) -> None:
     model, plain = whole(name)
     refused = 0
