@@ -1,8 +1,7 @@
-"""The referee, the measures of paintings, the sheets and the votes."""
+"""The referee, the measures of paintings, and the votes."""
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ import torch
 from bench import measures, quality
 from bench.common import PICTURES, task
 from bench.referee import Floats, Referee, as_written, read
-from PIL import Image
 
 from stylewatch_painter import sample
 from stylewatch_painter.recipes import book
@@ -96,45 +94,6 @@ def test_high_frequencies_show_a_checkerboard_lines_and_moire() -> None:
     assert max(share, coarse) < 0.02
 
 
-PAIR = "content+style"
-MEANS = """
-| --- | --- | --- | --- | --- | --- |
-| mean of 1 | devos:strength=0.5:steps=1:scales=[] | 0.250 | 0.500 | 2.00 | +1.0% |
-| mean of 1 | program-0 | 0.250 | 0.500 | 2.00 | +1.0% |
-| content+style | devos:strength=0.5:steps=1:scales=[] | 0.250 | 0.500 | 2.00 | +1.0% |
-"""
-
-
-def test_a_study_paints_once_and_hides_the_recipes(
-    pictures: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    figures = {"content": 0.25, "style": 0.5, "high frequencies": 2.0, "clipped": 0.01}
-    monkeypatch.setattr(quality, "measure", lambda *_: figures)
-    out, programs = pictures.with_name("out"), [f"program-{number}" for number in range(6)]
-    (out / "paintings" / PAIR).mkdir(parents=True)
-    for name in programs:
-        Image.fromarray(noise(1).astype(np.uint8)).save(out / "paintings" / PAIR / f"{name}.png")
-
-    def sheets(recipes: list[str]) -> Any:
-        folders = ["--out", str(out), "--pictures", str(pictures), "--size", "48"]
-        options = [*folders, "--device", "cpu", "--pairs", PAIR]
-        assert quality.main(["sheets", "--recipes", *recipes, *options]) == 0
-        return json.loads((out / "key.json").read_text())
-
-    key = sheets(programs)
-    assert [*key[PAIR]] == [*"ABCDEF"] and sorted(key[PAIR].values()) == programs
-    assert sheets(programs[::-1]) == key, "the seed decides"
-
-    own = "devos:strength=0.5:steps=1:scales=[]"
-    assert sheets([own, "program-0"])[PAIR].keys() == {"A", "B"}
-    assert MEANS in (out / "table.md").read_text()
-    painting = out / "paintings" / PAIR / f"{own}.png"
-    assert read(painting).shape == (36, 48, 3)
-    first = painting.stat().st_mtime_ns
-    sheets([own])
-    assert painting.stat().st_mtime_ns == first, "it is painted once"
-
-
 def vote(folder: Path, *ballots: object) -> list[str]:
     """Write the key and files of votes; return the words of the command."""
     recipes = {"p": "xyz", "q": "zxy", "r": "zyx"}
@@ -156,11 +115,6 @@ def test_votes_are_counted_by_pair(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "\n| x | 1.67 |\n| y | 1.83 |\n| z | 2.50 |\n" in text
     counts = ("| x : y | 1 : 1 | 3 : 3 |", "| x : z | 2 : 1 | 5 : 1 |", "| y : z | 2 : 1 | 4 : 2 |")
     assert text.endswith("\n".join([*counts, ""]))
-
-
-def test_a_vote_that_does_not_fit_its_sheet_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
     for ballot, why in (({"s": "ABC"}, "no sheet"), ({"p": "AB"}, "ABC"), ({"p": "ABCA"}, "ABC")):
         assert quality.main(vote(tmp_path, ballot)) == 2
         assert why in capsys.readouterr().err

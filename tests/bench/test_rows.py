@@ -1,53 +1,17 @@
-"""Rows of the benchmark: medians, goals, turns, the JSON and the table."""
+"""Rows of the benchmark: medians, goals, the JSON and the table."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from bench import __main__ as bench
 from bench import common, gpu, rows
-from bench.rows import Measure, Reading, Row, command_line, measured
+from bench.rows import Row
 
 ROWS = [
     (Row("good_s", "what is quick", "s", must=2, aim=1), [1.5, 1.0, 1.75]),
     (Row("slow", "what is slow", must=0.5, aim=0.75, higher=True), [0.4, 0.6, 2]),
     (Row("memory", "for information", "MB"), [1234.5]),
 ]
-
-
-def counting(noted: list[str], *keys: str, fails: bool = False, once: bool = False
-             ) -> Measure[object]:  # fmt: skip
-    """A measure that notes down each of its runs."""
-
-    def run(_: object) -> Iterator[Reading]:
-        noted.append(keys[0])
-        yield from ((key, float(len(noted))) for key in keys)
-        if fails:
-            raise RuntimeError("out of breath")
-
-    return Measure(tuple(Row(key, "") for key in keys), run, once)
-
-
-def test_measures_take_turns_and_one_that_fails_stops_no_other(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    noted: list[str] = []
-    measures = [counting(noted, "a"), counting(noted, "b", once=True),
-                counting(noted, "f", fails=True), counting(noted, "c", "d")]  # fmt: skip
-
-    def values(file: str, *words: str) -> tuple[int, dict[str, list[float]]]:
-        parser = command_line("bench", "", measures)
-        options = parser.parse_args(["--results", str(tmp_path), *words])
-        code = measured(measures, options, lambda *paths: paths, file)
-        found = json.loads((tmp_path / file).read_text())
-        return code, {key: found[key]["values"] for key in found if key != "about"}
-
-    all_values = {"a": [1, 5], "b": [2], "f": [3, 6], "c": [4, 7], "d": [4, 7]}
-    assert values("all", "--runs", "2") == (70, all_values)
-    assert noted == [*"abfcafc"]
-    assert capsys.readouterr().err.count("f: out of breath\n") == 2
-    assert values("one", "--runs", "1", "--only", "d") == (0, {"c": [8], "d": [8]})
 
 
 def test_a_table_has_medians_spreads_and_goals() -> None:

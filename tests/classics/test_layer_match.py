@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 import torch
 from tests.painter import small
-from tests.painter.paintings import painted, resumed
+from tests.painter.paintings import painted
 from tests.painter.small import WIDE, split
 from torch import Tensor
 
 from stylewatch_classics import layer_match
-from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.paint.objective import Objective
-from stylewatch_painter.recipes.book import check, find
+from stylewatch_painter.recipes.book import find
 from stylewatch_painter.scene.task import Task
+from stylewatch_painter.stage import Wish
 from stylewatch_painter.vgg import LayerName, pools_before
-from stylewatch_plugins.testing.tasks import saved_and_loaded
+from stylewatch_plugins.testing.tasks import saved_and_loaded, stages
 
 LAST: Mapping[str, Any] = {
     "scales": [{"scale": 0.5, "steps": 2}, {"scale": 1, "steps": 2}],
@@ -84,61 +84,13 @@ def test_layers_are_matched_region_by_region(has_style_mask: bool) -> None:
     assert float(objective(u).objective) == pytest.approx(expected, rel=1e-4)
 
 
-def test_resumed_painting_is_byte_identical(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The positions are drawn by chance, and the optimizer has the coefficients of a pyramid.
-
-    Checkpoints hold the picture that a size starts from if the loss matches it.
-    """
-    monkeypatch.setattr(layer_match, "MOST_SAMPLED", 4)
+def test_checkpoints_hold_the_start_of_a_size_if_the_loss_matches_it() -> None:
     made = by_layers(styles=2)
-    whole = resumed(made, 1, 3, 4, 5, 6)
+    whole = painted(made, *[Wish.CHECKPOINT] * 99)
     has_start = ["begun" in (step.checkpoint or ()) for step in whole[:-1]]
     assert has_start == [True] * 4 + [False] * 2
+    rest = painted(replace(made, resume=saved_and_loaded(whole[0].checkpoint)))
+    assert stages(rest) == stages(whole[1:])
     damaged = {k: v for k, v in saved_and_loaded(whole[0].checkpoint).items() if k != "begun"}
     with pytest.raises(Exception, match="lacks 'begun'"):
         painted(replace(made, resume=damaged))
-
-
-@pytest.mark.parametrize(("level", "loss"), [(0, "neighbors"), (-1, "layer_match")])
-def test_each_style_is_matched_with_its_share(level: int, loss: str) -> None:
-    made = by_layers(styles=2)
-    both = small.objective(made, level=level)
-    u = torch.zeros(1, 3, *both.scene.level.size[::-1])
-    losses = both.record(both(u).terms)
-    for style, share in zip(made.styles, (0.25, 0.75), strict=True):
-        alone = small.objective(replace(made, styles=(style,)), level=level)
-        term = losses.style[style.name][loss]
-        assert term.weight == share
-        assert term.value == pytest.approx(float(alone(u).objective), rel=1e-5)
-
-
-def receipt(**changes: Any) -> dict[str, Any]:
-    """The recipe `nnst` as receipts had it when the loss was `neighbors` with `each: layer`."""
-    matched = {
-        "layers": dict.fromkeys(find("nnst").objective.layers, 1.0),
-        "weight": 1.0,
-        "content_share": 0.75,
-        "hub_penalty": 0.0,
-        "brightness": 0.0,
-        "dimensions": None,
-        "by_length": False,
-        "rotations": True,
-        "each": "layer",
-        "largest": 999999,
-    }
-    unset = dict.fromkeys(("content", "style", "transport", "tv"))
-    plain = find("nnst").model_dump(mode="json")
-    others = {k: v for k, v in plain["objective"].items() if k != "layer_match"}
-    coarse = {**unset, "neighbors": {**matched, "each": "column"}, "largest": 999999}
-    fine = {**others, **unset, "neighbors": {**matched, **changes}, "coarse": coarse}
-    return {**plain, "objective": fine}
-
-
-def test_receipts_of_earlier_versions_are_read() -> None:
-    assert check(receipt()) == find("nnst")
-    changed = check(receipt(weight=2.0, rotations=False, content_share=0.5))
-    (loss,) = changed.objective.fine
-    changes = {"weight": 2.0, "rotations": False, "largest": 999_999}
-    assert loss.model_dump(exclude={"layers"}) == changes
-    with pytest.raises(RecipeError, match="hub_penalty is for each: column"):
-        check(receipt(hub_penalty=1.0))

@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.painter import small
-from tests.painter.paintings import resumed
 from tests.painter.small import WIDE, split
 
 from stylewatch_classics.transport import generator, positions
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Losses, Pixels, Regions
-from stylewatch_plugins.testing.tasks import stages
 
 SMALL: Mapping[str, Any] = {
     "scales": [{"scale": 0.5, "steps": 3}],
@@ -79,18 +77,6 @@ def test_positions_form_a_grid_with_a_random_offset() -> None:
 # Paintings
 
 
-def test_painting_that_is_its_content_and_style_has_no_loss() -> None:
-    made = task({"objective.transport.samples": 2000, "objective.transport.style_samples": 2000})
-    assert made.content is not None
-    same = replace(made, styles=(replace(made.styles[0], picture=made.content),))
-    objective = small.objective(same)
-    result = objective.record(objective(small.content(objective)).terms)
-    values = {**result.content, **result.style["style-1"]}
-    assert values["self-similarity"].value == 0
-    assert values["palette"].value == pytest.approx(np.sqrt(1e-5 / 3), rel=1e-3)
-    assert losses(made).total > 0.05
-
-
 def test_weights_follow_the_size_of_the_scale() -> None:
     """16 for 64 pixels of the long side, 32 for 32 ..., over that weight and 2."""
     made = task()
@@ -132,8 +118,3 @@ def test_each_region_follows_its_region_of_the_style() -> None:
         palette(made, content, of_style) for of_style in (mask, mask[..., ::-1].copy(), None)
     )
     assert 5 * same < 0.5 < swapped and anywhere < swapped
-
-
-def test_resumed_painting_is_byte_identical_at_both_sizes() -> None:
-    whole = resumed(task(styles=2), 1, 3, 4)
-    assert len(set(stages(whole).values())) == len(whole) == 5

@@ -10,7 +10,6 @@ from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
 from stylewatch_painter.paint.paint import paint
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Step, Wish
-from stylewatch_plugins.testing.tasks import saved_and_loaded, stages
 
 AT_ONCE: Mapping[str, Any] = {"scales": ()}
 """Without a smaller size first."""
@@ -37,15 +36,3 @@ def painted(task: Task, *wishes: Wish, memory_plan: MemoryPlan = UNLIMITED) -> l
     return list(
         paint(task, small.network(), lambda: next(left, Wish.GO_ON), memory_plan=memory_plan)
     )
-
-
-def resumed(task: Task, *steps: int) -> list[Step]:
-    """Every step, after a check that it continues from some steps in the same bytes."""
-    whole = painted(task, *[Wish.CHECKPOINT] * 99)
-    for at in steps:
-        rest = painted(replace(task, resume=saved_and_loaded(whole[at - 1].checkpoint)))
-        assert stages(rest) == stages(whole[at:])
-        for step, expected in zip(rest, whole[at:], strict=True):
-            assert (step.steps, step.size) == (expected.steps, expected.size)
-            assert (step.losses, step.taken_back) == (expected.losses, expected.taken_back)
-    return whole

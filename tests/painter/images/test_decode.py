@@ -12,7 +12,7 @@ from zlib import compress
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image
 from tests.painter import deep, profiles
 from tests.painter.files import decoded, near, refusal, saved
 
@@ -76,23 +76,14 @@ def test_picture_has_size_and_digest(tmp_path: Path) -> None:
         ("TIFF", {"compression": "tiff_lzw", "strip_size": 6000}),
     ],
 )
-def test_promised_formats_are_decoded_and_damaged_files_refused(
+def test_damaged_files_are_refused_in_full_and_reduced(
     format: str, options: dict[str, Any]
 ) -> None:
-    """In full, and reduced."""
     data = saved(Image.fromarray(shades()), format, **options)
-    picture = decoded(data)
-    palette = ("palette to RGB",) if format == "GIF" else ()
-    assert picture.size == (331, 203) and picture.converted == palette
-    if format in LOSSLESS:
-        assert np.array_equal(picture.pixels, shades())
-    broken = [data[: int(share * len(data))] for share in (0.02, 0.9)]
-    if format == "PNG":
-        broken.append(data[: len(data) // 2] + b"?" + data[len(data) // 2 + 1 :])
-    for each in broken:
-        for size in (None, NeededSize(Size(20, 20), above=100)):
-            sentence = refusal(each, size)
-            assert "damaged" in sentence and "; " in sentence
+    assert decoded(data).size == (331, 203)
+    for share in (0.02, 0.9):
+        for size in (None, needed(20)):
+            assert "damaged" in refusal(data[: int(share * len(data))], size)
 
 
 def test_a_jpeg_has_the_values_that_pillow_reads(tmp_path: Path) -> None:
@@ -119,20 +110,16 @@ def test_damaged_exif_costs_no_picture_and_is_noted() -> None:
         assert damaged.tags.damaged and damaged.converted == ()
 
 
-@pytest.mark.parametrize("format", ["PNG", "TIFF"])
-def test_exif_orientation_is_applied(tmp_path: Path, format: str) -> None:
+def test_exif_orientation_is_applied() -> None:
     upright = np.array([[10, 20, 30], [40, 50, 60]], dtype=np.uint8)
-    turned_back = [upright, np.fliplr(upright), np.rot90(upright, 2), np.flipud(upright),
-                   upright.T, np.rot90(upright), np.rot90(upright, 2).T,
-                   np.rot90(upright, 3)]  # fmt: skip
-    for orientation, values in enumerate(turned_back, 1):
+    stored = [upright, np.fliplr(upright), np.rot90(upright, 2), np.flipud(upright), upright.T,
+              np.rot90(upright), np.rot90(upright, 2).T, np.rot90(upright, 3)]  # fmt: skip
+    for orientation, values in enumerate(stored, 1):
         exif = Image.Exif()
         exif[0x0112] = orientation
-        stored = Image.fromarray(np.stack([values] * 3, axis=-1))
-        (tmp_path / "a").write_bytes(saved(stored, format, exif=exif))
-        result = read(tmp_path / "a")
+        image = Image.fromarray(np.stack([values] * 3, axis=-1))
+        result = decoded(saved(image, "PNG", exif=exif))
         assert np.array_equal(result.pixels[..., 0], upright)
-        assert picture_size(tmp_path / "a") == result.size == (3, 2)
         turned = (f"turned upright (EXIF orientation {orientation})",) if orientation > 1 else ()
         assert result.converted == turned
 
@@ -204,17 +191,6 @@ def test_cmyk_becomes_srgb(format: str) -> None:
         assert picture.converted == ("CMYK to RGB", PROFILE)
     damaged = decoded(saved(uniform("CMYK", (9, 9, 9, 9)), format, icc_profile=b"damaged"))
     assert damaged.converted[0].endswith("taken as plain CMYK")
-
-
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
-def test_colors_are_converted_by_profile(mode: str) -> None:
-    image = Image.new("RGB", (2, 2), (200, 120, 60)).convert(mode, palette=Image.Palette.ADAPTIVE)
-    picture = decoded(saved(image, "PNG", icc_profile=profiles.rgb()))
-    assert near(picture.pixels, (231, 139, 73), 1) and picture.alpha is None
-    assert picture.converted[-1] == PROFILE
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    picture = decoded(saved(image, "PNG", icc_profile=srgb))
-    assert near(picture.pixels, (200, 120, 60)) and "profile" not in "".join(picture.converted)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "TIFF"])
@@ -292,14 +268,6 @@ def test_reduced_pixels_are_means_weighted_by_alpha(mode: str, format: str) -> N
     colors = means(full.pixels * alpha[..., None], 3) / np.maximum(seen, 1e-6)
     difference = np.abs(colors - small.pixels[:-1, :-1]) * (seen > 0.2)
     assert difference.max() < (2 if (alpha == 1).all() else 6)
-
-
-def test_hidden_colors_do_not_show_in_a_reduced_picture() -> None:
-    values = np.full((60, 60, 4), (0, 200, 0, 255), np.uint8)
-    values[:, ::2] = (255, 0, 0, 0)
-    picture = decoded(saved(Image.fromarray(values), "PNG"), needed(15))
-    assert picture.alpha is not None and np.abs(picture.alpha - 0.5).max() < 0.01
-    assert near(picture.pixels, (0, 200, 0), 2)
 
 
 def test_reduced_picture_is_twice_as_large_as_needed() -> None:

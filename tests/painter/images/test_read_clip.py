@@ -146,20 +146,36 @@ def test_films_are_turned_upright_and_their_pixels_become_square(tmp_path: Path)
 COLOR = (190, 70, 40)
 
 
+LIMITED = "as BT.2020 in limited range,"
+
+
 @pytest.mark.parametrize(
-    ("pix_fmt", "matrix", "range_", "phrases"),
+    ("pix_fmt", "numbers", "matrix", "range_", "phrases"),
     [
-        ("yuv420p", 5, 1, ["BT.601 in limited range to sRGB"]),
-        ("yuv444p", 1, 2, ["BT.709 in full range to sRGB"]),
-        ("yuv422p10le", 9, 1, ["10 bits a channel to 8", "BT.2020 in limited range to sRGB"]),
+        ("yuv420p", (1, 1), 5, 1, ["BT.601 in limited range to sRGB"]),
+        ("yuv444p", (1, 1), 1, 2, ["BT.709 in full range to sRGB"]),
+        ("yuv422p10le", (1, 1), 9, 1,
+         ["10 bits a channel to 8", "BT.2020 in limited range to sRGB"]),
+        ("yuv444p", (9, 16), 9, 1, [f"BT.2020 PQ, {LIMITED} mapped to the range of sRGB"]),
+        ("yuv444p10le", (9, 18), 9, 1,
+         ["10 bits a channel to 8", f"BT.2020 HLG, {LIMITED} mapped to the range of sRGB"]),
+        ("yuv444p", (12, 1), 9, 1, [f"Display P3, {LIMITED} to sRGB"]),
     ],
-)
+)  # fmt: skip
 def test_colors_are_converted_as_the_file_states(
-    tmp_path: Path, pix_fmt: str, matrix: int, range_: int, phrases: list[str]
-) -> None:
+    tmp_path: Path, pix_fmt: str, numbers: tuple[int, int], matrix: int, range_: int,
+    phrases: list[str],
+) -> None:  # fmt: skip
+    """`numbers` are those of the primaries and of the transfer."""
+    meaning = of_numbers(*numbers)
+    signal = COLOR if meaning.is_srgb else np.rint(255 * coded_in(meaning, np.array(COLOR) / 255))
     stated: dict[str, Any] = {"pix_fmt": pix_fmt, "colorspace": matrix, "color_range": range_}
-    clip, shown = read(film(tmp_path / "a.mkv", "ffv1", frames=[flat(COLOR)], **stated))
-    assert np.abs(shown[0].pixels.astype(int) - COLOR).max() <= 2
+    if not meaning.is_srgb:
+        stated |= {"color_primaries": numbers[0], "color_trc": numbers[1]}
+    path = film(tmp_path / "a.mkv", "ffv1", frames=[flat(signal)], **stated)
+    clip, shown = read(path)
+    away = np.abs(shown[0].pixels.astype(int) - COLOR).max()
+    assert away <= (2 if meaning.is_srgb else 9), "8 bits are few for HDR"
     assert sorted(clip.converted) == phrases
 
 
@@ -173,28 +189,6 @@ def test_colors_that_are_not_stated_go_by_the_height(
     is_right = np.abs(shown[0].pixels.astype(int) - COLOR).max() <= 3
     assert is_right == (name == "BT.601")
     assert clip.converted == (f"{name} (not stated) in limited range to sRGB",)
-
-
-@pytest.mark.parametrize(
-    ("transfer", "primaries", "phrase"),
-    [
-        (16, 9, "BT.2020 PQ, as BT.2020 in limited range, mapped to the range of sRGB"),
-        (18, 9, "BT.2020 HLG, as BT.2020 in limited range, mapped to the range of sRGB"),
-        (1, 12, "Display P3, as BT.2020 in limited range, to sRGB"),
-    ],
-)
-@pytest.mark.parametrize("depth", [8, 10])
-def test_hdr_and_wide_gamuts_become_srgb(
-    tmp_path: Path, transfer: int, primaries: int, phrase: str, depth: int
-) -> None:
-    wanted = of_numbers(primaries, transfer)
-    signal = np.rint(255 * coded_in(wanted, np.array(COLOR) / 255)).astype(int)
-    pix_fmt = "yuv444p" if depth == 8 else "yuv444p10le"
-    stated: dict[str, Any] = {"pix_fmt": pix_fmt, "colorspace": 9, "color_range": 1,
-                              "color_trc": transfer, "color_primaries": primaries}  # fmt: skip
-    clip, shown = read(film(tmp_path / "a.mkv", "ffv1", frames=[flat(signal)], **stated))
-    assert np.abs(shown[0].pixels.astype(int) - COLOR).max() <= 9, "and 8 bits are few for HDR"
-    assert clip.converted[0] == phrase
 
 
 def test_colors_that_nobody_converts_are_refused(tmp_path: Path) -> None:

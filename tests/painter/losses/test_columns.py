@@ -125,37 +125,6 @@ def test_each_region_is_matched_with_its_region_of_the_style() -> None:
         assert torch.equal(target.columns, expected.columns), "a style without a mask serves both"
 
 
-def test_few_dimensions_change_the_matches() -> None:
-    """Compared with an exact search."""
-
-    def matches(dimensions: int | None) -> Tensor:
-        """Return the targets of a painting that is matched in this many dimensions."""
-        field = {"objective.coarse.neighbors.dimensions": dimensions}
-        ((target,),) = targets(task({"size": "60x50", **field}, content=small.picture(0, 60, 50)))
-        return target.columns
-
-    exact = matches(None)
-    assert torch.equal(exact, matches(None))
-    assert not torch.equal(exact, matches(1))
-
-
-def test_detailed_places_keep_more_of_the_content() -> None:
-    """The left half of the content is noise, the right half has one color."""
-    content = small.picture(0, *WIDE)
-    content[:, 16:] = 90
-    strengths = {"strength": 0.4, "objective.coarse.neighbors.hub_penalty": 0}
-    (own, even, protected) = (
-        targets(task({**strengths, **changes}, content=content))[0][0].columns.view(3, 4, -1)
-        for changes in (
-            {"strength": 0},
-            {"objective.protect_detail": 0},
-            {"objective.protect_detail": 2},
-        )
-    )
-    kept = ((protected * own).sum(-1) - (even * own).sum(-1)).sign()
-    assert (kept[:, 0] > 0).all() and (kept[:, 3] < 0).all()
-
-
 def test_plain_areas_count_less_by_length() -> None:
     """The left half of the content is noise, the right half has one color."""
     content = small.picture(0, *WIDE)
@@ -169,25 +138,6 @@ def test_plain_areas_count_less_by_length() -> None:
     ((left, right),) = targets(replace(made, content_mask=split(16)))
     assert left.weights is not None and right.weights is not None
     torch.testing.assert_close(left.weights + right.weights, whole.weights)
-
-
-BY_BRIGHTNESS: Mapping[str, Any] = {
-    "strength": 1,
-    "objective.coarse.neighbors.brightness": 1e7,
-    "objective.coarse.neighbors.rotations": False,
-    "objective.coarse.neighbors.hub_penalty": 0,
-}
-
-
-def test_light_places_follow_light_ones() -> None:
-    """In a duller mirror image of the content each position finds the mirrored one."""
-    made = task(BY_BRIGHTNESS)
-    assert made.content is not None
-    dull = np.ascontiguousarray(made.content[:, ::-1]) / np.float32(2) + np.float32(64)
-    ((own,),) = targets(task({"strength": 0}, content=dull))
-    mirrored = own.columns.view(3, 4, -1).flip(1).flatten(0, 1)
-    ((matched,),) = targets(replace(made, styles=(replace(made.styles[0], picture=dull),)))
-    torch.testing.assert_close(matched.columns, mirrored)
 
 
 def test_outside_of_the_regions_the_target_is_the_content() -> None:

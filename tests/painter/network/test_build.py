@@ -128,6 +128,16 @@ def test_a_library_that_is_slower_than_another_one_is_said(
     assert kernels.delay() is None
 
 
+def record(site: Path, recorded: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the program be installed in the folder `site`, from where pip has recorded."""
+    installed = site / f"stylewatch-{VERSION}.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(f"Name: stylewatch\nVersion: {VERSION}\n")
+    if recorded:
+        (installed / "direct_url.json").write_text(json.dumps(recorded))
+    monkeypatch.syspath_prepend(str(site))
+
+
 @pytest.mark.parametrize(
     ("programs", "recorded", "command"),
     [
@@ -179,12 +189,7 @@ def test_one_command_compiles_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With the compiler of the system, from where the program was installed."""
-    installed = tmp_path / f"stylewatch-{VERSION}.dist-info"
-    installed.mkdir()
-    (installed / "METADATA").write_text(f"Name: stylewatch\nVersion: {VERSION}\n")
-    if recorded:
-        (installed / "direct_url.json").write_text(json.dumps(recorded))
-    monkeypatch.syspath_prepend(str(tmp_path))
+    record(tmp_path, recorded, monkeypatch)
     monkeypatch.setattr(shutil, "which", lambda name: name if name in programs else None)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(kernels, "variants", dict)
@@ -220,12 +225,7 @@ def test_root_needs_no_sudo_and_a_python_of_the_system_is_changed_as_it_was_befo
 def test_a_repair_takes_the_program_from_where_it_came_with_its_compiled_parts(
     recorded: dict[str, object], origin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installed = tmp_path / f"stylewatch-{VERSION}.dist-info"
-    installed.mkdir()
-    (installed / "METADATA").write_text(f"Name: stylewatch\nVersion: {VERSION}\n")
-    if recorded:
-        (installed / "direct_url.json").write_text(json.dumps(recorded))
-    monkeypatch.syspath_prepend(str(tmp_path))
+    record(tmp_path, recorded, monkeypatch)
     said = installation.repair_command("stylewatch")
     assert said.endswith(f" install --force-reinstall {origin}`")
 

@@ -1,6 +1,5 @@
 """The painting loop: stages, what decides the bytes, stopping, resuming."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from tests.painter import small
-from tests.painter.paintings import AT_ONCE, NOISE, painted, painting, resumed
+from tests.painter.paintings import AT_ONCE, NOISE, painted, painting
 
 from stylewatch_painter.errors import (
     CheckpointError,
@@ -44,15 +43,15 @@ WILD = {"optimizer": {"kind": "lbfgs", "first_step": 90, "step_back": 1.01}}
 """First steps so long that they lead uphill."""
 
 
-@pytest.mark.parametrize("changes", [WILD, {"ema_decay": 0.8}])
-def test_resumed_painting_is_byte_identical(changes: Mapping[str, Any]) -> None:
-    """With steps taken back, and an average of pictures; the conformance suite has the rest."""
-    task = painting({**NOISE, "save_every": 1, **changes}, several=2, seed=3)
-    sizes = [step.size for step in painted(task)]
-    whole = resumed(task, 1, sizes.count(HALF), len(sizes) - 2)
+def test_steps_that_are_taken_back_are_counted_over_sizes_and_checkpoints() -> None:
+    task = painting({**NOISE, "save_every": 1, **WILD}, several=2, seed=3)
+    whole = painted(task, *[Wish.CHECKPOINT] * 99)
     counts = [step.taken_back for step in whole]
-    assert sorted(counts) == counts
-    assert (0 < counts[2] < counts[6]) == (changes is WILD), "counted over sizes"
+    assert sorted(counts) == counts and 0 < counts[2] < counts[6]
+    rest = painted(replace(task, resume=saved_and_loaded(whole[3].checkpoint)))
+    assert stages(rest) == stages(whole[4:])
+    assert [step.taken_back for step in rest] == counts[4:]
+    assert [(step.steps, step.size) for step in rest] == [(s.steps, s.size) for s in whole[4:]]
 
 
 def test_foreign_or_incomplete_checkpoint_is_refused() -> None:
@@ -113,7 +112,8 @@ def test_divergence_is_reported() -> None:
     assert all(np.isfinite(step.picture).all() for step in steps if isinstance(step, Stage))
 
 
-def test_missing_picture_is_named() -> None:
+def test_missing_picture_and_styles_of_one_name_are_refused() -> None:
+    twice = painting(AT_ONCE)
     no_style, no_content = ({**NOISE, f"objective.{side}": None} for side in ("style", "content"))
     wrong: list[tuple[Task, type[PainterError], str]] = [
         (painting(NOISE, content=None, styles=()), PictureError, "neither a content nor a style"),
@@ -121,17 +121,11 @@ def test_missing_picture_is_named() -> None:
         (painting({"start": "picture"}), RecipeError, "start: picture needs a picture"),
         (painting(no_style, content=None), PictureError, "no loss without a content"),
         (painting(no_content, styles=()), PictureError, "no loss without a style"),
+        (replace(twice, styles=twice.styles * 2), PictureError, "2 styles have the name style-1"),
     ]
     for task, error, message in wrong:
         with pytest.raises(error, match=message):
             painted(task)
-
-
-def test_styles_of_one_name_are_refused() -> None:
-    """The terms of the second one would replace those of the first."""
-    task = painting(AT_ONCE)
-    with pytest.raises(PictureError, match="2 styles have the name style-1: give each its own"):
-        painted(replace(task, styles=task.styles * 2))
 
 
 def test_moving_average_is_shown_and_enlarged() -> None:

@@ -154,12 +154,6 @@ def test_hidden_files_are_no_recipes(tmp_path: Path) -> None:
     assert {*recipe_book.names(own)} - {*recipe_book.names()} == {"mine"}
 
 
-def test_a_recipe_extends_a_file_beside_it(tmp_path: Path) -> None:
-    text = "extends: other.yaml\nabout: Mine."
-    book(tmp_path, mine=text, other="extends: best\nschedule: {steps: 7}")
-    assert recipe_book.find(str(tmp_path / "mine.yaml")).schedule.steps == 7
-
-
 @pytest.mark.parametrize("make", [lambda path: path.symlink_to(path), Path.mkdir, os.mkfifo])
 def test_a_file_that_cannot_be_read_is_named(
     make: Callable[[Path], object], tmp_path: Path

@@ -12,7 +12,7 @@ import yaml
 
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import earlier
-from stylewatch_painter.recipes.book import change, find
+from stylewatch_painter.recipes.book import change, check, find
 from stylewatch_painter.recipes.recipe import Recipe
 
 FIRST: dict[str, dict[str, Any]] = json.loads(
@@ -36,6 +36,20 @@ def test_a_receipt_of_a_job_that_enlarged_its_picture_enlarges_its_styles() -> N
     receipt = {**receipt, "schedule": {**receipt["schedule"], "enlarge": True}}
     assert Recipe.model_validate(earlier.of_receipt(receipt)).schedule.enlarge_styles
     assert not change(find("gram"), {"enlarge": True}).schedule.enlarge_styles
+
+
+def test_neighbors_of_each_layer_are_a_layer_match() -> None:
+    receipt = FIRST["nnst"]["receipt"]
+
+    def changed(**changes: Any) -> Recipe:
+        neighbors = {**receipt["objective"]["neighbors"], **changes}
+        return check({**receipt, "objective": {**receipt["objective"], "neighbors": neighbors}})
+
+    (loss,) = changed(weight=2.0, rotations=False, content_share=0.5).objective.fine
+    changes = {"weight": 2.0, "rotations": False, "largest": 999_999}
+    assert loss.model_dump(exclude={"layers"}) == changes
+    with pytest.raises(RecipeError, match="hub_penalty is for each: column"):
+        changed(hub_penalty=1.0)
 
 
 @pytest.mark.parametrize("name", FIRST)

@@ -156,9 +156,5 @@ def test_finished_picture_has_matched_chroma_where_the_recipe_says_so() -> None:
         here.pixels(u), resize(small.picture(5, 40, 30), made.final), styles
     )
     np.testing.assert_array_equal(here.finished(u), expected)
-    first, second = made.styles
-    alone = canvas(replace(made, styles=(first,))).finished(u)
-    ignored = canvas(replace(made, styles=(first, replace(second, weight=0.0))))
-    np.testing.assert_array_equal(ignored.finished(u), alone)
     off = canvas(replace(made, recipe=change(made.recipe, {"match_chroma": False})))
     np.testing.assert_array_equal(off.finished(u), here.pixels(u))

@@ -149,13 +149,6 @@ def test_the_coarsest_scale_that_is_painted_has_the_initial_steps() -> None:
     assert [(level.size[0], level.steps) for level in path] == [(300, 1000), (424, 500), (600, 500)]
 
 
-def test_coarse_scales_have_other_terms_and_all_their_steps() -> None:
-    """Those of `best` are at most 400 pixels wide; the others have at most `fine_steps`."""
-    path = plain_levels(find("best"), Size(1280, 960))
-    assert [level.size[0] for level in path if level.is_coarse] == [80, 160, 320]
-    assert all(level.slowest == 0 for level in path)
-
-
 LARGE = Size(12000, 9000)
 
 
