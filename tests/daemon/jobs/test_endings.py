@@ -259,51 +259,6 @@ def test_only_the_end_of_a_job_waits_for_its_finals_folder(
     check_gone(world, a="done")
 
 
-def test_with_delete_an_open_input_goes_once_it_is_closed(tmp_path: Path) -> None:
-    world = painting(tmp_path, after="delete")
-    world.queued("a")
-    with style_of(world).open("a") as file:
-        run_jobs(world.loop)
-        assert (world.states, style_of(world).exists()) == ({"a": "done"}, True)
-        file.write(" and more")
-    go_on(world)
-    check_gone(world, a="done")
-
-
-def test_what_belongs_to_no_job_stays_in_the_state_folder_and_is_named(world: DaemonWorld) -> None:
-    world.queued("a")
-    files = style_of(world).parent
-    fill(files, "stray.jpg")
-    for _ in range(3):
-        run_jobs(world.loop)
-        assert (world.states, tree(files)) == ({"a": "done"}, {"stray.jpg": "stray.jpg"})
-        assert "stray.jpg" in world.loop.blocked["a"]
-        world.wait(2 * PAUSE.most)
-    (files / "stray.jpg").unlink()
-    go_on(world)
-    check_gone(world, a="done")
-
-
-def test_an_end_that_is_published_again_stays_what_it_was_whatever_is_asked(
-    world: DaemonWorld,
-) -> None:
-    world.queued("a")
-    with style_of(world).open("a") as file:
-        run_jobs(world.loop)
-        file.write(" and more")
-    aside = world.outbox.rename(world.root / "aside")
-    world.outbox.write_text("in the way")
-    go_on(world)
-    world.ask("cancel", "a")
-    go_on(world)
-    world.outbox.unlink()
-    aside.rename(world.outbox)
-    for _ in range(2):
-        go_on(world)
-    check_gone(world, a="done")
-    assert (world.outbox / "a/inputs/style.jpg").read_text() == WHOLE
-
-
 # -- folders that somebody moved away
 
 
@@ -335,10 +290,6 @@ def test_late_bytes_never_reach_a_job_that_has_got_the_name_since(
     check_gone(world, a="done")
     assert tree(world.outbox / "a") == {"inputs/style.jpg": WHOLE}
     assert (tree(world.outbox / "a-2"), tree(world.root / "album")) == (later, album)
-    world.drop("b")
-    (world.inbox / "b").rename(world.inbox / "a")
-    world.work()
-    assert world.job("a-3").end == "done"
 
 
 def test_late_bytes_are_published_beside_what_somebody_else_has_put_there(

@@ -1,20 +1,18 @@
 """Events change jobs whole or not at all; an error fails one job; a start goes on after a kill."""
 
 import errno
-import json
 import logging
 import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import failing, tree
+from tests.daemon.faults import failing, replaced, tree
 from tests.daemon.world import (
     DaemonWorld,
     FakeExecutor,
@@ -46,40 +44,6 @@ def world(tmp_path: Path) -> DaemonWorld:
 # -- the ledger
 
 
-@pytest.mark.parametrize("is_fast", [False, True], ids=["step by step", "all at once"])
-def test_while_the_ledger_cannot_be_written_nothing_follows_and_later_all_does(
-    is_fast: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    commit = schema.commit
-    for works in count():
-        world, made = DaemonWorld(tmp_path / str(works)), count(1)
-        world.executor.is_fast = is_fast
-
-        def fails(connection: sqlite3.Connection, made: Any = made, works: int = works) -> None:
-            if next(made) > works:
-                raise sqlite3.OperationalError("database or disk is full")
-            commit(connection)
-
-        loop = world.started("a")
-        with monkeypatch.context() as patch:
-            patch.setattr(schema, "commit", fails)
-            for _ in range(20):
-                step(loop)
-        check_nothing_followed(world)
-        has_failed = next(made) > works + 1
-        assert bool(loop.jobs.trouble) == has_failed
-        assert len(world.record.of("waits")) == has_failed, "it is told once"
-        world.wait(LEDGER_RETRY_S)
-        for _ in range(2):
-            world.work(again=True)
-        assert (world.published, tree(world.inbox)) == (done("a"), {}), works
-        assert (world.left, loop.jobs.live, loop.jobs.trouble) == ([], {}, ""), works
-        world.close()
-        if not has_failed:
-            break
-    assert works > 6
-
-
 def check_nothing_followed(world: DaemonWorld) -> None:
     """Check that the disk shows nothing that the ledger does not have."""
     with reading(world.state.ledger) as ledger:
@@ -95,33 +59,60 @@ def check_nothing_followed(world: DaemonWorld) -> None:
         assert world.executor.going == {}
 
 
-def test_a_run_with_once_ends_from_whichever_moment_on_the_ledger_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def step_by_step(world: DaemonWorld) -> bool:
+    for _ in range(20):
+        step(world.loop)
+    check_nothing_followed(world)
+    assert len(world.record.of("waits")) == bool(world.loop.jobs.trouble), "it is told once"
+    return False
+
+
+def all_at_once(world: DaemonWorld) -> bool:
+    world.executor.is_fast = True
+    return step_by_step(world)
+
+
+def run_once(world: DaemonWorld) -> bool:
+    """Run with --once, without pauses; fail if that does not end."""
+    left, wait = iter(range(200)), world.loop.wakeup.wait
+
+    def looked(seconds: float) -> bool:
+        next(left)
+        return wait(0)
+
+    with replaced(world.loop.wakeup, wait=looked):
+        world.loop.run_once(0, 0)
+    return True
+
+
+@pytest.mark.parametrize("run", [step_by_step, all_at_once, run_once])
+def test_while_the_ledger_cannot_be_written_nothing_follows_and_later_all_does(
+    run: Callable[[DaemonWorld], bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """From whichever commit on; `run` returns whether the daemon has ended."""
     commit = schema.commit
     for works in count():
-        world, made, waits = DaemonWorld(tmp_path / str(works)), count(1), count(1)
+        world, made = DaemonWorld(tmp_path / str(works)), count(1)
 
         def fails(connection: sqlite3.Connection, made: Any = made, works: int = works) -> None:
             if next(made) > works:
                 raise sqlite3.OperationalError("database or disk is full")
             commit(connection)
 
-        def wait(seconds: float, waits: Any = waits, real: Any = None) -> bool:
-            assert next(waits) < 200, "it does not end"
-            return bool(real(0))
-
-        loop = world.started("a")
+        world.started("a")
         with monkeypatch.context() as patch:
             patch.setattr(schema, "commit", fails)
-            patch.setattr(loop.wakeup, "wait", partial(wait, real=loop.wakeup.wait))
-            loop.run_once(0, 0)
+            has_ended = run(world)
         has_failed = next(made) > works + 1
-        assert bool(loop.jobs.trouble) == has_failed, works
+        assert bool(world.loop.jobs.trouble) == has_failed
         world.wait(LEDGER_RETRY_S)
-        run_jobs(world.start())
-        world.work()
-        assert (world.published, world.left) == (done("a"), []), works
+        if has_ended:
+            world.start()
+        for _ in range(2):
+            world.work(again=True)
+        assert (world.published, tree(world.inbox)) == (done("a"), {}), works
+        jobs = world.loop.jobs
+        assert (world.left, jobs.live, jobs.trouble) == ([], {}, ""), works
         world.close()
         if not has_failed:
             break
@@ -220,21 +211,13 @@ def rewrite(world: DaemonWorld, change: Callable[[LedgerWriter], object]) -> Non
         change(ledger)
 
 
-FORMER = ("group", "ledger", "left_out")
-"""Fields that a claim of version 1 lacks."""
-
-
-@pytest.mark.parametrize("where", ["jobs", "claims", "claims of version 1"])
+@pytest.mark.parametrize("where", ["jobs", "claims"])
 def test_a_claimed_job_goes_on_though_the_ledger_lacks_it(where: str, world: DaemonWorld) -> None:
     world.queued("a", "b")
     job_id = world.job("a").id
     folder = world.state.jobs / job_id
-    if where != "jobs":
-        folder = folder.rename(world.state.claims / job_id)
-    if where == "claims of version 1":
-        claim = json.loads((folder / claims.FILE_NAME).read_text())
-        plain = {key: value for key, value in claim.items() if key not in FORMER}
-        (folder / claims.FILE_NAME).write_text(json.dumps(plain))
+    if where == "claims":
+        folder.rename(world.state.claims / job_id)
     rewrite(world, lambda ledger: ledger.delete(job_id))
     world.run()
     assert (world.published, world.left) == (done("a", "b"), [])

@@ -3,9 +3,7 @@
 `python -m tests.daemon.jobs.test_lifecycle` writes the table into docs/architecture.md.
 """
 
-import random
 import re
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -303,113 +301,6 @@ def test_an_end_that_breaks_becomes_a_failure_which_is_only_tried_again(end: End
 
 
 # -- whatever happens
-
-
-class KilledError(Exception):
-    """Somebody killed the daemon."""
-
-
-class Survivors:
-    """What survives a kill: the ledger, and where the files are; a move may be repeated."""
-
-    def __init__(self, seed: int) -> None:
-        self.random, self.ledger = random.Random(seed), dict[str, Job]()
-        self.place = {f"job {number}": "inbox" for number in range(6)}
-        self.receipts = {key: set[End | None]() for key in self.place}
-        self.listed = set[str]()
-        self.reports = Counter[str]()
-
-    def may_die(self) -> None:
-        if self.random.random() < 0.05:
-            raise KilledError
-
-    def happen(self, key: str, event: object) -> None:
-        """Apply an event: commit, then carry out the effects."""
-        job, effects = advance(self.ledger.get(key), event)
-        self.may_die()
-        if job is None:
-            self.ledger.pop(key, None)
-        else:
-            self.ledger[key] = job
-        for effect in effects:
-            assert job is not None
-            self.may_die()
-            self.carry_out(key, job, effect)
-
-    def carry_out(self, key: str, job: Job, effect: Effect) -> None:
-        if effect is Effect.MOVE:
-            self.place[key] = "claim"
-            self.may_die()
-            self.happen(key, Moved())
-        elif effect is Effect.INSPECT:
-            self.happen(key, self.random.choice([Inspected(), Inspected(problem="bad")]))
-        elif effect is Effect.PUBLISH_END:
-            self.publish_end(key, job)
-        elif effect is Effect.LINK:
-            self.happen(key, Published())
-        elif effect is Effect.NOTIFY:
-            self.reports[key] += 1
-        elif effect is Effect.DISCARD and self.random.random() < 0.2:
-            self.happen(key, InputsChanged())
-
-    def publish_end(self, key: str, job: Job) -> None:
-        if self.place[key] == "claim":
-            self.place[key] = "outbox" if job.end in PICTURES else "refused"
-        self.may_die()
-        if job.end in PICTURES and key not in self.listed:
-            self.listed.add(key)
-            self.happen(key, OutputListed())
-            return
-        self.receipts[key].add(job.end)
-        self.may_die()
-        is_linked = job.end in PICTURES
-        self.happen(key, LinkChosen() if is_linked else Published())
-
-    def run(self) -> None:
-        """Start the daemon, and let anything happen for a while."""
-        for key, job in list(self.ledger.items()):
-            is_new = job.state is State.CLAIMED and self.place[key] == "inbox"
-            self.happen(key, Abandoned() if is_new else Restarted())
-        late = (
-            Moved,
-            Abandoned,
-            Inspected,
-            OutputListed,
-            LinkChosen,
-            Published,
-            InputsChanged,
-            Deleted,
-            Displaced,
-            Placed,
-        )
-        events = [event for event in EVENTS if not isinstance(event, (*late, Restarted))]
-        for _ in range(60):
-            key = self.random.choice([*self.place])
-            is_new = key not in self.ledger
-            self.happen(key, Found(replace(NEW, id=key)) if is_new else self.random.choice(events))
-
-    @property
-    def is_over(self) -> bool:
-        jobs = [self.ledger.get(key) for key in self.place]
-        return all(job is not None and job.state is State.ENDED for job in jobs)
-
-
-def test_killed_at_any_point_every_job_ends_once_with_its_files_in_one_place() -> None:
-    kills, ends = 0, Counter[End | None]()
-    for seed in range(200):
-        world = Survivors(seed)
-        while not world.is_over:
-            try:
-                world.run()
-            except KilledError:
-                kills += 1
-        for key, job in world.ledger.items():
-            place = "outbox" if job.end in PICTURES else "refused"
-            assert (world.place[key], world.receipts[key]) == (place, {job.end}), seed
-            assert world.reports[key] <= 1, "a kill may lose it"
-            ends[job.end] += 1
-    assert kills > 1000
-    assert {*ends} == {*End}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,36 +49,22 @@ def test_a_key_depends_on_roles_and_the_order_of_styles_but_not_on_the_order_of_
 # -- judgments
 
 
-@dataclass
-class Folder:
-    """An inbox with a pair that was painted: a content and a style, which stay as they are."""
+MAIN, STYLE = IN / "a.jpg", IN / "s.jpg"
+RECORDS = {MAIN: (Look(7, 0), "12ab"), STYLE: (Look(9, 0), "cafe")}
+"""The files of a pair that was painted, with their digests."""
 
-    looks: dict[Path, Look] = field(
-        default_factory=lambda: {IN / "a.jpg": Look(7, 0), IN / "s.jpg": Look(9, 0)}
-    )
-    digests: Mapping[Path, str] = field(
-        default_factory=lambda: {IN / "a.jpg": "12ab", IN / "s.jpg": "cafe"}
-    )
-    hashed: set[Path] = field(default_factory=set)
+PAINTED, NEW = Judgment(Verdict.PAINTED), Judgment(Verdict.NEW)
 
-    def judge(self, *names: str, local_time: bool = False) -> Judgment:
-        """Judge the pair of these files; those that were hashed meanwhile have records, too."""
-        painted = {key_of([("content", "12ab"), ("style", "cafe")]): str(IN / "a.jpg")}
-        looks = Folder().looks | {path: self.looks[path] for path in self.hashed}
-        digests = Folder().digests
-        seen = {
-            ("", str(path)): Seen(
-                str(path), str(IN), "", look.size, look.mtime_ns, self.digest(path)
-            )
-            for path, look in looks.items()
-            if path in digests or path in self.hashed
-        }
-        memory = Memory(seen, painted, frozenset({7, 9}))
-        roles = [*zip(("content", "style"), (IN / name for name in names), strict=True)]
-        return judge(memory, "pair", roles, self.looks, local_time=local_time)
 
-    def digest(self, path: Path) -> str:
-        return self.digests[path]
+def remembered(records: Mapping[Path, tuple[Look, str]], *digests: str) -> Memory:
+    """Return the memory of files, and of a painted pair with these digests."""
+    seen = {
+        ("", str(path)): Seen(str(path), str(IN), "", look.size, look.mtime_ns, sha256)
+        for path, (look, sha256) in records.items()
+    }
+    key = key_of([*zip(("content", "style"), digests, strict=True)])
+    sizes = frozenset(look.size for look, _ in records.values())
+    return Memory(seen, {key: str(MAIN)}, sizes)
 
 
 def judge(
@@ -98,9 +83,6 @@ def judge(
     return memory.judge(name, roles, files if own is None else own, sizes, records)
 
 
-PAINTED, NEW = Judgment(Verdict.PAINTED), Judgment(Verdict.NEW)
-
-
 @pytest.mark.parametrize(
     ("shift", "local_time", "is_known"),
     [(0, False, True), (2 * SECOND, False, True), (3 * SECOND, False, False),
@@ -109,56 +91,51 @@ PAINTED, NEW = Judgment(Verdict.PAINTED), Judgment(Verdict.NEW)
 def test_the_same_path_size_and_time_need_no_digest_and_others_are_hashed_first(
     shift: int, local_time: bool, is_known: bool
 ) -> None:
-    folder = Folder()
-    folder.looks[IN / "a.jpg"] = Look(7, shift)
-    expected = PAINTED if is_known else Judgment(Verdict.UNKNOWN, (IN / "a.jpg",))
-    assert folder.judge("a.jpg", "s.jpg", local_time=local_time) == expected
-    folder.hashed.add(IN / "a.jpg")
-    assert folder.judge("a.jpg", "s.jpg") == PAINTED
+    roles = [("content", MAIN), ("style", STYLE)]
+    looks = {MAIN: Look(7, shift), STYLE: Look(9, 0)}
+    memory = remembered(RECORDS, "12ab", "cafe")
+    expected = PAINTED if is_known else Judgment(Verdict.UNKNOWN, (MAIN,))
+    assert judge(memory, "pair", roles, looks, local_time=local_time) == expected
 
 
-def test_content_is_known_under_another_name_and_other_content_under_the_same_is_new() -> None:
-    folder = Folder()
-    folder.looks |= {IN / "b.jpg": Look(7, 5), IN / "other.jpg": Look(8, 5)}
-    assert folder.judge("other.jpg", "s.jpg") == NEW, "no record has its size"
-    unknown = folder.judge("b.jpg", "s.jpg")
-    assert unknown == Judgment(Verdict.UNKNOWN, (IN / "b.jpg",))
-    folder.hashed.add(IN / "b.jpg")
-    folder.digests = {**folder.digests, IN / "b.jpg": "12ab"}
-    assert folder.judge("b.jpg", "s.jpg") == Judgment(Verdict.PAINTED, equal=str(IN / "a.jpg"))
-    folder.digests = {**folder.digests, IN / "b.jpg": "beef"}
-    assert folder.judge("b.jpg", "s.jpg") == NEW
-    assert folder.judge("s.jpg", "a.jpg") == NEW, "the same files in other roles"
+@pytest.mark.parametrize(
+    ("size", "sha256", "expected"),
+    [
+        (8, "", NEW),  # no record has this size
+        (7, "", Judgment(Verdict.UNKNOWN, (IN / "b.jpg",))),
+        (7, "12ab", Judgment(Verdict.PAINTED, equal=str(MAIN))),
+        (7, "beef", NEW),
+    ],
+)
+def test_content_is_known_under_another_name(size: int, sha256: str, expected: Judgment) -> None:
+    other, look = IN / "b.jpg", Look(size, 5)
+    records = {**RECORDS, other: (look, sha256)} if sha256 else RECORDS
+    memory = remembered(records, "12ab", "cafe")
+    roles = [("content", other), ("style", STYLE)]
+    assert judge(memory, "pair", roles, {STYLE: Look(9, 0), other: look}) == expected
 
 
-FILES = {IN / name: number for number, name in enumerate(("a", "b", "c", "d"))}
+FILES = [IN / name for name in "abcd"]
 
 
 @given(st.data())
 def test_a_judgment_is_that_of_the_true_contents_or_unknown(data: st.DataObject) -> None:
     """A pair is new or painted only if its contents say so, whatever is recorded of them."""
-    contents = {path: data.draw(st.sampled_from(["x", "y", "zz"])) for path in FILES}
-    recorded = {path: data.draw(st.booleans()) for path in FILES}
-    painted_digests = data.draw(st.lists(st.sampled_from(["x", "y", "zz"]), min_size=2, max_size=2))
-    looks = {path: Look(len(content), 0) for path, content in contents.items()}
-    seen = {
-        ("", str(path)): Seen(str(path), "", "", looks[path].size, 0, contents[path])
-        for path in FILES
-        if recorded[path]
-    }
+    content = st.sampled_from(["x", "y", "zz"])
+    contents = {path: data.draw(content) for path in FILES}
+    looks = {path: Look(len(text), 0) for path, text in contents.items()}
+    recorded = {path for path in FILES if data.draw(st.booleans())}
+    painted = data.draw(st.lists(content, min_size=2, max_size=2))
+    records = {path: (looks[path], contents[path]) for path in recorded}
     # what was painted once may have been renamed, but its content has a record
-    gone = [Seen(f"gone-{each}", "", "", len(each), 0, each) for each in painted_digests]
-    seen |= {("", each.path): each for each in gone}
-    roles = [("content", data.draw(st.sampled_from([*FILES]))),
-             ("style", data.draw(st.sampled_from([*FILES])))]  # fmt: skip
-    key = key_of([*zip(("content", "style"), painted_digests, strict=True)])
-    memory = Memory(seen, {key: "then"}, frozenset(each.size for each in seen.values()))
-    verdict = judge(memory, "pair", roles, looks).verdict
-    truth = [contents[path] for _, path in roles] == painted_digests
+    records |= {IN / f"gone-{each}": (Look(len(each), 0), each) for each in painted}
+    files = [data.draw(st.sampled_from(FILES)) for _ in painted]
+    roles = [*zip(("content", "style"), files, strict=True)]
+    verdict = judge(remembered(records, *painted), "pair", roles, looks).verdict
     if verdict is Verdict.UNKNOWN:
-        assert not all(recorded[path] for _, path in roles)
+        assert not recorded.issuperset(files)
     else:
-        assert (verdict is Verdict.PAINTED) == truth
+        assert (verdict is Verdict.PAINTED) == ([contents[path] for path in files] == painted)
 
 
 # -- what version 1 kept

@@ -1,10 +1,8 @@
 """Nothing is removed that is not accounted for, and what is accounted for does not stay (law 1)."""
 
-import errno
 import os
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
@@ -12,10 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.daemon.faults import failing_call, fill, replaced, tree
+from tests.daemon.faults import fill, replaced, tree
 from tests.daemon.outbox.endings import digest, everything, make_ending, output, publish
 
-from stylewatch_daemon.base.model import End, Input, Job, OutputFile
+from stylewatch_daemon.base.model import End, Input, Job
 from stylewatch_daemon.files import atomic, identity, safe_dirs
 from stylewatch_daemon.files.identity import Look, Writers
 from stylewatch_daemon.files.system import system
@@ -251,43 +249,6 @@ def test_what_nobody_published_stays_and_is_named(state: StateDir, tmp_path: Pat
     assert tree(state.files("1")) == {"theirs.jpg": "theirs.jpg"}
     with pytest.raises(OSError, match="is not empty: its files are kept"):
         state.discard("1")
-
-
-def test_files_of_the_outbox_that_are_no_inputs_account_for_none(tmp_path: Path) -> None:
-    ending = make_ending(tmp_path)
-    listed = [output("x", part, "photo.jpg") for part in ("files", "stages", "final", "receipt")]
-    account = Account.of(ending.job, ending.claim, listed, SETTLES_IN)
-    assert account.digests == {}
-    inputs_listed = OutputFile("x", "inputs", digest("photo.jpg"), 9)
-    account = Account.of(ending.job, ending.claim, [inputs_listed], SETTLES_IN)
-    assert account.digests == {inputs_listed.sha256: 9}
-
-
-ERRNOS = (errno.EIO, errno.EACCES, errno.ESTALE, errno.ENOENT, errno.EMFILE, errno.EAGAIN)
-
-
-@pytest.mark.parametrize("is_published", [True, False])
-def test_whichever_call_fails_nothing_else_goes_and_the_removal_can_be_repeated(
-    is_published: bool, tmp_path: Path
-) -> None:
-    nth, calls = 0, ["the first"]
-    while nth < len(calls):
-        nth += 1
-        for number in ERRNOS:
-            root = tmp_path / f"{nth}-{number}"
-            state = StateDir(root / "state")
-            state.make()
-            account = published(root)
-            if not is_published:
-                account = replace(account, digests={})
-            before = tree(state.jobs)
-            with failing_call(nth, number) as calls, suppress(OSError):
-                remove_all(state, account)
-            left = tree(state.jobs)
-            assert left.items() <= before.items()
-            copies = {"1/files/style.jpg"}  # of the album's style, which stays in the inbox
-            assert is_published or left.keys() >= before.keys() - copies
-            assert (remove_all(state, account) == {}) == is_published
 
 
 def test_an_input_of_another_size_than_all_published_files_is_not_read(tmp_path: Path) -> None:

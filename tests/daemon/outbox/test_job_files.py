@@ -44,11 +44,7 @@ def test_no_link_is_followed(tmp_path: Path, link: str, inside: str) -> None:
         content(tmp_path).find(MountGuard())
 
 
-@pytest.mark.parametrize(
-    "make",
-    [os.mkfifo, Path.mkdir, make_sparse],
-    ids=["pipe", "folder", "sparse"],
-)
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, make_sparse])
 def test_what_others_put_in_its_place_is_neither_read_nor_waited_for(
     make: Callable[[Path], object], tmp_path: Path
 ) -> None:

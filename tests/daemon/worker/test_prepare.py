@@ -11,10 +11,6 @@ from tests.daemon.worker.orders import with_settings
 from stylewatch_daemon.base.model import CONTENT_MASK
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.prepare import prepare
-from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.read import Picture
-
-ABSENT = Path("absent.jpg")
 
 
 def test_styles_have_names_weights_and_sizes(given: Order) -> None:
@@ -49,14 +45,6 @@ def test_an_init_picture_is_the_start_unless_the_settings_say_otherwise(given: O
         assert prepare(changed).task.recipe.schedule.start == start
 
 
-def test_the_memory_limit_reaches_a_backend_that_has_one(given: Order) -> None:
-    limited = replace(given, memory=1000)
-    prepare(limited)  # sketch has none
-    prepared = prepare(with_settings(limited, backend="torch", device="cpu"))
-    with pytest.raises(PictureError):
-        prepared.backend.provenance(prepared.task)
-
-
 def test_transparency_of_the_content_is_kept_and_that_of_a_style_does_not_count(
     given: Order, pictures: Path
 ) -> None:
@@ -82,11 +70,6 @@ def test_doubts_about_a_mask_are_told(given: Order, pictures: Path) -> None:
     masked = replace(given, masks={CONTENT_MASK: pictures / "mask.jpg"})
     prepared = prepare(with_settings(masked, backend="torch", device="cpu"))
     assert any("mask.jpg may be damaged" in each for each in prepared.regions.warnings)
-
-
-def picture(seed: int) -> Picture:
-    pixels = np.random.default_rng(seed).uniform(0, 255, (20, 30, 3))
-    return Picture(pixels.astype(np.float32), None, (), str(seed) * 64)
 
 
 def test_by_color_styles_are_gray_or_recolored(given: Order) -> None:
