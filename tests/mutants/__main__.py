@@ -6,8 +6,9 @@ begins ...). Each is made in a copy of the tree, never in the tree itself, and t
 package alone run for `--seconds`. A fault is killed if a test fails, or if the tests do not end in
 that time although they do without the fault; otherwise it survives.
 
-The outcomes are in `--out`, to which an interrupted run adds. `--before FILE` compares with the
-outcomes of a run with the same faults: the exit code is 1 if one that was killed there survives.
+The outcomes are in `--out`, to which an interrupted run adds. With `--before FILE`, which has those
+of an earlier run, only the faults that were killed there are tried: the exit code is 1 if one
+survives.
 """
 
 import argparse
@@ -208,6 +209,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--before", type=Path)
     options = parser.parse_args(arguments)
     drawn = draw(options.packages, options.mutants, options.seed)
+    if options.before:
+        before = read(options.before)
+        drawn = [mutant for mutant in drawn if before.get(mutant) is Outcome.KILLED]
     known = read(options.out)
     untried = [mutant for mutant in drawn if mutant not in known]
     results = outcomes(untried, options.seconds, options.processes) if untried else iter(())
@@ -221,12 +225,7 @@ def main(arguments: Sequence[str]) -> int:
     for package in options.packages:
         print(f"| {package} | {counts[package, Outcome.KILLED]} "
               f"| {counts[package, Outcome.SURVIVED]} |")  # fmt: skip
-    before = read(options.before) if options.before else {}
-    newly = [mutant for mutant in drawn if known[mutant] is Outcome.SURVIVED
-             and before.get(mutant) is Outcome.KILLED]  # fmt: skip
-    for mutant in newly:
-        print(f"was killed before: {mutant.file}:{mutant.line} {mutant.change}")
-    return 1 if newly else 0
+    return 1 if options.before and any(known[mutant] is Outcome.SURVIVED for mutant in drawn) else 0
 
 
 if __name__ == "__main__":
