@@ -26,7 +26,7 @@ from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.executors import base
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.intake.inspection.client import Inspector
-from stylewatch_daemon.intake.inspection.messages import Inspected, Question
+from stylewatch_daemon.intake.inspection.messages import Answer, Question
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.wall_clock import WallClock
 from stylewatch_daemon.ledger import requests
@@ -241,7 +241,7 @@ class FakeInspector(Inspector):
         while self._open and not silent:
             self._post(self._open.pop(0))
 
-    def ask(self, question: Question, done: Callable[[Inspected | Exception], object]) -> None:
+    def ask(self, question: Question, done: Callable[[Answer | Exception], object]) -> None:
         self.asked.append(question)
         self._open.append(lambda: done(self._verdict(question)))
         self.silent = self._silent
@@ -252,15 +252,15 @@ class FakeInspector(Inspector):
     def close(self) -> None:
         """There is no process."""
 
-    def _verdict(self, question: Question) -> Inspected:
+    def _verdict(self, question: Question) -> Answer:
         pictures = []
         for path in question.files:
             text = path.read_text(errors="replace")
             reason = next((self.says[start] for start in self.says if text.startswith(start)), "")
             if reason:
-                return Inspected(reason=reason, cause=Cause.PICTURE)
+                return Answer(reason=reason, cause=Cause.PICTURE)
             pictures.append(Picture(path.name, sha256(path.read_bytes()).hexdigest(), (4, 4)))
-        return Inspected(tuple(pictures))
+        return Answer(tuple(pictures))
 
 
 class Record(Reporter):

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from stylewatch_daemon.intake.inspection.client import Inspector
-from stylewatch_daemon.intake.inspection.messages import Inspected, Question
+from stylewatch_daemon.intake.inspection.messages import Answer, Question
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import loaders
 from stylewatch_painter.images.vips import vips
@@ -95,7 +95,7 @@ def _side(save: Save, folder: Path, name: str) -> int:
     return min(int((loaders.memory(MOST) / per_pixel) ** 0.5), loaders.MAX_SIDE)
 
 
-def _asked(inspector: Inspector, calls: list[Callable[[], object]], path: Path) -> Inspected:
+def _asked(inspector: Inspector, calls: list[Callable[[], object]], path: Path) -> Answer:
     answers: list[Any] = []
     question = Question((path,), MOST, path.parent, side=256, max_frames=10)
     inspector.ask(question, answers.append)
@@ -104,8 +104,8 @@ def _asked(inspector: Inspector, calls: list[Callable[[], object]], path: Path) 
             calls.pop(0)()
         time.sleep(0.05)
     if isinstance(answers[0], Exception):
-        return Inspected(reason=str(answers[0]))
-    assert isinstance(answers[0], Inspected)
+        return Answer(reason=str(answers[0]))
+    assert isinstance(answers[0], Answer)
     return answers[0]
 
 

@@ -12,7 +12,7 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import InputError, ShortageError
 from stylewatch_daemon.base.model import Cause, Picture, Progress, Started
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.intake.inspection.messages import Inspected, Question
+from stylewatch_daemon.intake.inspection.messages import Answer, Question
 from stylewatch_daemon.outbox.publish import keep_staged, stage
 from stylewatch_daemon.worker.messages import (
     AttemptEvent,
@@ -259,7 +259,7 @@ class Inspector:
     world: "World"
     post: Callable[[Callable[[], object]], object]
 
-    def ask(self, question: Question, done: Callable[[Inspected | Exception], object]) -> None:
+    def ask(self, question: Question, done: Callable[[Answer | Exception], object]) -> None:
         def answer() -> None:
             if self.world.is_held_up(*map(str, question.files)):
                 self.world.later(1.0, answer)
@@ -275,7 +275,7 @@ class Inspector:
     def close(self) -> None:
         """There is no process."""
 
-    def _verdict(self, question: Question) -> Inspected | Exception:
+    def _verdict(self, question: Question) -> Answer | Exception:
         pictures = []
         for path in question.files:
             try:
@@ -285,8 +285,8 @@ class Inspector:
                 return ShortageError(f"{path.name} cannot be read: {error}")
             content: Content | None = self.world.contents.of(data)
             if content is None:
-                return Inspected(reason=f"{path.name} is damaged", cause=Cause.PICTURE)
+                return Answer(reason=f"{path.name} is damaged", cause=Cause.PICTURE)
             frames = 24 if content.kind == "mp4" else 1
             digest = hashlib.sha256(data).hexdigest()
             pictures.append(Picture(path.name, digest, (4, 4), frames))
-        return Inspected(tuple(pictures))
+        return Answer(tuple(pictures))

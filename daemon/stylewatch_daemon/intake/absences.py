@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from stylewatch_daemon.intake.scan import Listing
+from stylewatch_daemon.intake.scan import InboxListing
 from stylewatch_daemon.ledger.memory import Seen
 
 DiskOf = Callable[[Path], str]
@@ -13,8 +13,8 @@ DiskOf = Callable[[Path], str]
 without a sign, so that what is missing may be elsewhere."""
 
 
-class Order:
-    """Order of the scans of all inboxes, of which the next one has the number `first`."""
+class ScanNumbers:
+    """Numbers of the scans of all inboxes, of which the next one has the number `first`."""
 
     def __init__(self, first: int) -> None:
         self.numbers = count(first)
@@ -29,7 +29,7 @@ class _Scanned:
     """A scan that is over."""
 
     number: int
-    listing: Listing
+    listing: InboxListing
     disk_of: DiskOf
     mounts: frozenset[str]
 
@@ -43,10 +43,10 @@ class Absences:
     content now was it moved, and is gone at once.
     """
 
-    def __init__(self, clock: Callable[[], float], rescan_s: float, order: Order) -> None:
+    def __init__(self, clock: Callable[[], float], rescan_s: float, numbers: ScanNumbers) -> None:
         self._clock = clock
         self._rescan_s = rescan_s
-        self._order = order
+        self._numbers = numbers
         self._number = 0
         """Number of the scan that is going on."""
         self._unknown: dict[Path, int] = {}
@@ -59,7 +59,7 @@ class Absences:
 
     def begin(self) -> None:
         """Give the next scan its number, before it looks at anything."""
-        self._number = next(self._order.numbers)
+        self._number = next(self._numbers.numbers)
 
     def interrupt(self) -> None:
         """Note that scans before, or what they found, say nothing about what comes now."""
@@ -68,7 +68,7 @@ class Absences:
 
     def update(
         self,
-        listing: Listing,
+        listing: InboxListing,
         disk_of: DiskOf,
         mounts: frozenset[str],
         records: Collection[Seen],
@@ -93,14 +93,14 @@ class Absences:
         self._note_unknown(listing, records)
         missed = self._missed
         self._note_missing(listing, disk_of)
-        vanished = self._order.vanished
+        vanished = self._numbers.vanished
         for path, look in listing.files.items():
             absent[path] = min(absent[path], vanished.get(look.size, self._number))
         self._absent = absent
         self._before = _Scanned(self._number, listing, disk_of, mounts)
         return absent, (*news, *self._gone(listing, present, missed))
 
-    def _note_missing(self, listing: Listing, disk_of: DiskOf) -> None:
+    def _note_missing(self, listing: InboxListing, disk_of: DiskOf) -> None:
         """Note which files are missing that were there."""
         missed = {**self._missed}
         now = self._clock()
@@ -120,7 +120,7 @@ class Absences:
 
     def _gone(
         self,
-        listing: Listing,
+        listing: InboxListing,
         records: Collection[Seen],
         missed: Mapping[tuple[str, str], float | None],
     ) -> Iterator[Seen]:
@@ -134,11 +134,11 @@ class Absences:
                 if is_missed or record.sha256 in contents:
                     yield record._replace(gone=self._number)
 
-    def _note_unknown(self, listing: Listing, records: Iterable[Seen]) -> None:
+    def _note_unknown(self, listing: InboxListing, records: Iterable[Seen]) -> None:
         """Note which files went before their content was known, and of which it is not known."""
         sizes = {path: look.size for path, look in listing.files.items()}
         recorded = {Path(record.path): record.size for record in records}
-        vanished = self._order.vanished
+        vanished = self._numbers.vanished
         for path, size in self._unknown.items():
             if size not in (sizes.get(path), recorded.get(path)):
                 absent = self._absent.get(path, 0)
@@ -163,5 +163,5 @@ class Absences:
         return last_scan.number if is_same_disk and last_scan.listing.lacks(path) else 0
 
 
-def _is_same(record: Seen, listing: Listing) -> bool:
+def _is_same(record: Seen, listing: InboxListing) -> bool:
     return record.look.resembles(listing.files[Path(record.path)])

@@ -16,12 +16,11 @@ from stylewatch_daemon.base.model import Cause, End, Job, Pair, State, are_drawn
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import folded, is_picture, shown
-from stylewatch_daemon.intake.absences import Order
+from stylewatch_daemon.intake.absences import ScanNumbers
 from stylewatch_daemon.intake.claim import ChangedError, Claiming, Taken, claims_for
 from stylewatch_daemon.intake.inbox import Inbox
 from stylewatch_daemon.intake.inspection.client import Inspector
-from stylewatch_daemon.intake.inspection.messages import Inspected as Verdict
-from stylewatch_daemon.intake.inspection.messages import Question
+from stylewatch_daemon.intake.inspection.messages import Answer, Question
 from stylewatch_daemon.intake.kept import Kept
 from stylewatch_daemon.intake.library import Library
 from stylewatch_daemon.intake.pairing import LIVE_PHOTO, job_named
@@ -110,7 +109,7 @@ class Intake:
             folder: Destination(folder, reserve, guard, self._lanes, self._destination_changed)
             for folder, reserve in reserves.items()
         }
-        order = Order(1 + self._ledger.last_scan)
+        numbers = ScanNumbers(1 + self._ledger.last_scan)
         inboxes = []
         for settings in self._settings.inboxes:
             scanner = Scanner(
@@ -121,7 +120,7 @@ class Intake:
                 self.library,
                 guard,
                 self._clock,
-                order,
+                numbers,
             )
             folders = (settings.outbox, settings.finals, state)
             inbox = Inbox(
@@ -500,17 +499,17 @@ class Intake:
             self._jobs.then(job, Effect.INSPECT, partial(self._inspected, job)),
         )
 
-    def _inspected(self, job: Job, verdict: Verdict | Exception) -> None:
+    def _inspected(self, job: Job, answer: Answer | Exception) -> None:
         """Post the result of the inspection; refused pictures are inspected again after a pause.
 
         The program that wrote them may have renamed a file before writing its end.
         """
-        if isinstance(verdict, Exception):
-            raise verdict
+        if isinstance(answer, Exception):
+            raise answer
         claim = self._jobs.claim_of(job)
-        problem = verdict.reason
-        cause = verdict.cause or Cause.PICTURE
-        is_first = not (self._jobs.waits.has_crashed(job.id) or verdict.is_final)
+        problem = answer.reason
+        cause = answer.cause or Cause.PICTURE
+        is_first = not (self._jobs.waits.has_crashed(job.id) or answer.is_final)
         if problem and is_first and not claim.is_copy:
             self._jobs.waits.crashed(job.id, times=self._settings.watch.quiet_s)
             job_obstacle = Obstacle(Kind.JOB, job.id)
@@ -530,7 +529,7 @@ class Intake:
             except (SettingsError, InputError) as error:
                 problem = str(error)
                 cause = error.cause
-        pictures = () if problem else verdict.pictures
+        pictures = () if problem else answer.pictures
         event = Inspected(pictures, problem, cause, settings.priority, settings.needs)
         self._jobs.post(job.id, event)
 

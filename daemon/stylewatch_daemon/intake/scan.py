@@ -35,7 +35,7 @@ _HAS_REFUSED = (
 
 
 @dataclass(frozen=True)
-class Listing:
+class InboxListing:
     """The regular files of an inbox, skipped paths with the reason, and scanned folders below."""
 
     files: Mapping[Path, Look] = field(default_factory=dict)
@@ -77,7 +77,7 @@ def scan(
     apart: Mapping[Identity, str] | None = None,
     step: Step = lambda: None,
     ledger_id: str = "",
-) -> Listing:
+) -> InboxListing:
     """List all files under `inbox` but those that other programs left, and those to `ignore`.
 
     What the ledger `ledger_id` holds is told apart; what others hold is named among the skipped,
@@ -94,7 +94,7 @@ def scan(
     while walk.waiting:
         walk.list_folder(*walk.waiting.pop())
     folders = frozenset(walk.folders)
-    return Listing(walk.files, walk.skipped, folders, walk.held, walk.unread, inbox, ignored)
+    return InboxListing(walk.files, walk.skipped, folders, walk.held, walk.unread, inbox, ignored)
 
 
 class _Walk:

@@ -18,11 +18,11 @@ from stylewatch_daemon.files import account, disks, entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Identity, Look, look
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.intake.absences import Absences, Order
+from stylewatch_daemon.intake.absences import Absences, ScanNumbers
 from stylewatch_daemon.intake.claim import folder_of, unfinished
 from stylewatch_daemon.intake.library import Library, Styles
 from stylewatch_daemon.intake.pairing import folders_of, only_ready, pair, still_holds
-from stylewatch_daemon.intake.scan import HELD, Listing, Stability, scan
+from stylewatch_daemon.intake.scan import HELD, InboxListing, Stability, scan
 from stylewatch_daemon.ledger.memory import Memory, Seen, Verdict
 from stylewatch_daemon.settings.config import Config, ServiceSettings, only_side
 from stylewatch_daemon.settings.job import Side
@@ -84,9 +84,9 @@ class Checked:
 class Scanner:
     """Scanner of the inbox with its `own` settings; `clock` is monotonic, in seconds.
 
-    `remembered` returns the memory of the ledger, which has the id `ledger_id`. The styles of the
-    `library` are known without a look at that. `order` is shared by the scans of all inboxes. Only
-    one thread at a time may call it.
+    `remembered` returns the memory of the ledger, which has the id `ledger_id`. The `library` knows
+    its styles, so that no scan looks at its disk. The scanners of all inboxes share `numbers`. Only
+    one thread at a time may call a scanner.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Scanner:
         library: Library,
         guard: MountGuard,
         clock: Callable[[], float],
-        order: Order,
+        numbers: ScanNumbers,
     ) -> None:
         self._library = library
         self._styles = Styles()
@@ -114,8 +114,8 @@ class Scanner:
         watch = settings.watch
         self._stability = Stability(clock, watch.quiet_s, watch.truncated_s)
         self._files: Mapping[Path, Look] = {}
-        self._absences = Absences(clock, watch.rescan_s, order)
-        self._listing = Listing()
+        self._absences = Absences(clock, watch.rescan_s, numbers)
+        self._listing = InboxListing()
         self._sides: dict[tuple[Path | None, Look | None], Side | None] = {}
         """The only side that a job needs, if any, by its job.yaml and the look of that file."""
         self._trouble: dict[str, str] = {}
@@ -197,7 +197,7 @@ class Scanner:
             self._marked = identities if all(marked) else None
         return identities
 
-    def _pairs_of(self, listing: Listing, stable: frozenset[Path], memory: Memory) -> Scan:
+    def _pairs_of(self, listing: InboxListing, stable: frozenset[Path], memory: Memory) -> Scan:
         """Pair the files of a listing, and judge the pairs."""
         files = listing.files
         self._sides = {
@@ -286,7 +286,7 @@ class Scanner:
         return looks
 
     def _came_and_went(
-        self, memory: Memory, listing: Listing, mounts: frozenset[str]
+        self, memory: Memory, listing: InboxListing, mounts: frozenset[str]
     ) -> tuple[Mapping[Path, int], tuple[Seen, ...]]:
         """Return which files of the inbox were absent before, and the news of records (law 3)."""
         if self._own.after != "keep":

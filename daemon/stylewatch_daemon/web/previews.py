@@ -14,7 +14,7 @@ from pathlib import Path
 
 from stylewatch_daemon.files import entries
 from stylewatch_daemon.intake.inspection.client import Inspector
-from stylewatch_daemon.intake.inspection.messages import Inspected, Question
+from stylewatch_daemon.intake.inspection.messages import Answer, Question
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.state_dir import PREVIEWS
 from stylewatch_daemon.settings.sections import LimitSettings
@@ -88,9 +88,9 @@ class Previews:
             self._inspector.ask(question, partial(self._answered, self._inspector, key))
         return self._pending[key]
 
-    def _answered(self, inspector: Inspector, key: str, verdict: Inspected | Exception) -> None:
+    def _answered(self, inspector: Inspector, key: str, verdict: Answer | Exception) -> None:
         """Record that the preview of a picture was made, or cannot be made."""
-        if isinstance(verdict, Inspected) and verdict.reason:
+        if isinstance(verdict, Answer) and verdict.reason:
             self._failed.append(key.partition("-")[0])
         if not (future := self._pending.pop(key)).done():
             future.set_result(None)

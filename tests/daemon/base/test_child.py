@@ -17,7 +17,7 @@ from tests.daemon.world import child_pids
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import Child, decode, encode, received, send
 from stylewatch_daemon.base.model import Progress
-from stylewatch_daemon.intake.inspection.messages import Begun
+from stylewatch_daemon.intake.inspection.messages import Opening
 from stylewatch_daemon.worker.messages import Done, Event, Staged
 
 HERE = "tests.daemon.base.test_child"
@@ -44,7 +44,7 @@ def test_messages_go_both_ways_until_the_child_is_stopped(
     child = start("echo", "a", "b")
     assert child.receive(Staged) == READY
     child.send("c")
-    assert child.receive(Begun, Staged, timeout=60) == Staged("abc", "")
+    assert child.receive(Opening, Staged, timeout=60) == Staged("abc", "")
     assert child.is_alive() and child_pids("test") == [child.pid]
     with pytest.raises(TimeoutError):
         child.receive(Staged, timeout=0.01)
@@ -95,7 +95,7 @@ def test_only_plain_values_are_sent_and_pickles_are_not_executed(tmp_path: Path)
         b'["Staged"]',
         b'["Staged", {"path": null, "sha256": "12ab"}]',
         b'["Progress", {"step": 1, "steps": 2, "size": [1], "loss": 1.0, "seconds": 0.0}]',
-        encode(Begun("a kind that is not expected")),
+        encode(Opening("a kind that is not expected")),
         b"[" * 100_000,
     ):
         with pytest.raises(ValueError, match="an invalid message"):

@@ -7,8 +7,8 @@ import pytest
 from tests.daemon.clock import Clock
 
 from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.intake.absences import Absences, Order
-from stylewatch_daemon.intake.scan import Listing
+from stylewatch_daemon.intake.absences import Absences, ScanNumbers
+from stylewatch_daemon.intake.scan import InboxListing
 from stylewatch_daemon.ledger.memory import Seen
 
 IN = Path("/in")
@@ -23,12 +23,12 @@ class Inbox:
         self.more: list[Seen] = []
         self.has_begun = False
         self.record = Seen(str(IN / "a.jpg"), str(IN), "card", ord("a"), 6, "12ab")
-        self._order = Order(1)
+        self._numbers = ScanNumbers(1)
         self.start()
 
     def start(self) -> None:
         """Begin with a new process."""
-        self.absences = Absences(self.clock, RESCAN_S, self._order)
+        self.absences = Absences(self.clock, RESCAN_S, self._numbers)
 
     def scan(self, *names: str, seconds: float = RESCAN_S, **skipped: str) -> Mapping[str, int]:
         """Let time pass, scan, and return when each file was absent, by its name."""
@@ -36,7 +36,7 @@ class Inbox:
         if not self.has_begun:
             self.absences.begin()
         skips = {IN / name.replace("_", "."): why for name, why in skipped.items()}
-        listing = Listing({IN / name: Look(ord(name[0]), 6) for name in names}, skips, root=IN)
+        listing = InboxListing({IN / name: Look(ord(name[0]), 6) for name in names}, skips, root=IN)
         disk = self.disk
         absent, gone = self.absences.update(
             listing, lambda path: disk, frozenset({self.mount}), [self.record, *self.more]
@@ -97,7 +97,7 @@ def test_a_scan_has_the_number_of_its_begin_as_a_file_may_come_after_its_folder_
     None
 ):
     one, other = Inbox(), Inbox()
-    other.absences = Absences(other.clock, RESCAN_S, one._order)
+    other.absences = Absences(other.clock, RESCAN_S, one._numbers)
     one.scan("a.jpg")
     other.scan()
     other.absences.begin()

@@ -12,7 +12,7 @@ from tests.daemon.faults import fill, replaced
 
 from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.identity import DEPTH, Look, identity, look
-from stylewatch_daemon.intake.scan import Listing, Stability, scan
+from stylewatch_daemon.intake.scan import InboxListing, Stability, scan
 
 TEMPORARY = """
     .hidden.jpg .a.jpg.Xy12Zq a.jpg~ ~$a.jpg ~syncthing~a.jpg.tmp a.jpg.part a.jpg.partial
@@ -22,7 +22,7 @@ TEMPORARY = """
 """
 
 
-def names(listing: Listing, inbox: Path) -> set[str]:
+def names(listing: InboxListing, inbox: Path) -> set[str]:
     return {path.relative_to(inbox).as_posix() for path in listing.files}
 
 

@@ -19,11 +19,11 @@ from stylewatch_daemon.base.errors import ShortageError, UnavailableError
 from stylewatch_daemon.base.lanes import LONG, Lanes, Post, Step
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.files.strangers import stored
-from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, Question
+from stylewatch_daemon.intake.inspection.messages import Answer, Opening, Question
 
 INSPECT = "stylewatch_daemon.intake.inspection.inspection_main:inspect"
 _SERVE = "stylewatch_daemon.intake.inspection.inspection_main:serve"
-_MESSAGES: tuple[Any, ...] = (Begun, Inspected)
+_MESSAGES: tuple[Any, ...] = (Opening, Answer)
 
 _OF_THE_MACHINE: Mapping[Cause | None, type[ShortageError | UnavailableError]] = {
     Cause.MACHINE: ShortageError,
@@ -63,7 +63,7 @@ class Inspector:
         self._used = 0.0
         self._lanes = Lanes(post)
 
-    def ask(self, question: Question, done: Callable[[Inspected | Exception], object]) -> None:
+    def ask(self, question: Question, done: Callable[[Answer | Exception], object]) -> None:
         """Make the main loop call `done` with the answer, unless the client is closed first.
 
         The answer is a ShortageError if the machine cannot inspect pictures now, UnavailableError
@@ -87,28 +87,28 @@ class Inspector:
         for is_large in (False, True):
             self._kill(is_large)
 
-    def _answer(self, question: Question, is_large: bool) -> Inspected:
-        """Return the verdict on a job; raises ShortageError, UnavailableError."""
+    def _answer(self, question: Question, is_large: bool) -> Answer:
+        """Return the answer to a question; raises ShortageError, UnavailableError."""
         failures = Counter[str]()
         while True:
             try:
-                verdict = self._ask(question, is_large)
+                answer = self._ask(question, is_large)
             except _ChildError as error:
                 self._kill(is_large)
                 failures[error.file] += 1
                 if failures[error.file] < TRIES:
                     continue
                 if not error.file:  # the worker will find out whether the pictures are valid
-                    return Inspected()
+                    return Answer()
                 advice = "make it smaller or shorter, or save it in another format"
                 reason = f"{error}, and failed {TRIES} times: {advice}"
-                return Inspected(reason=reason, cause=Cause.PICTURE, is_final=True)
-            if verdict.cause in _OF_THE_MACHINE:
+                return Answer(reason=reason, cause=Cause.PICTURE, is_final=True)
+            if answer.cause in _OF_THE_MACHINE:
                 self._kill(is_large)  # the next child gets limits and libraries of that time
-                raise _OF_THE_MACHINE[verdict.cause](verdict.reason)
-            return verdict
+                raise _OF_THE_MACHINE[answer.cause](answer.reason)
+            return answer
 
-    def _ask(self, question: Question, is_large: bool) -> Inspected:
+    def _ask(self, question: Question, is_large: bool) -> Answer:
         """Ask the child; raises _ChildError, and OSError if none can be started, or files read."""
         limits = {path.name: SECONDS + stored(path) / READ_RATE for path in question.files}
         child = self._children.get(is_large)
@@ -122,8 +122,8 @@ class Inspector:
             while ready := wait([child.line, self._closing], limit):
                 if self._closing in ready:
                     raise _ClosedError
-                message: Begun | Inspected = child.receive(*_MESSAGES)
-                if isinstance(message, Inspected):
+                message: Opening | Answer = child.receive(*_MESSAGES)
+                if isinstance(message, Answer):
                     return message
                 file = message.name
                 limit = limits.get(file, SECONDS)

@@ -22,7 +22,7 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import received, send
 from stylewatch_daemon.base.model import Cause, Picture
 from stylewatch_daemon.files import entries
-from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, Question
+from stylewatch_daemon.intake.inspection.messages import Answer, Opening, Question
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_painter.errors import LibraryError, PictureError
 from stylewatch_painter.images.clip import ClipLimits
@@ -49,7 +49,7 @@ CACHE_SIZE = 64
 LOWEST_PRIORITY = 19
 """The highest nice value of a process."""
 
-Answers = Iterator[Begun | Inspected]
+Messages = Iterator[Opening | Answer]
 
 _cache: dict[tuple[str, ClipLimits, bool], Picture] = {}
 """The pictures inspected last, by digest, limits, and whether clips are accepted."""
@@ -66,7 +66,7 @@ def _mapped() -> int:
 
 def serve(pipe: Connection, entry: str) -> None:
     """Answer the questions from `pipe` with `entry` (`module:function`) until the pipe closes."""
-    answers: Callable[[Question], Answers] = resolve_name(entry)
+    answers: Callable[[Question], Messages] = resolve_name(entry)
     limit(resource.RLIMIT_CORE, 0)
     limit(resource.RLIMIT_FSIZE, MAX_FILE)
     with suppress(LibraryError):  # it is the answer where a picture needs libvips
@@ -84,27 +84,27 @@ def limit(which: int, most: int) -> None:
     resource.setrlimit(which, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
-def inspect(question: Question) -> Answers:
-    """Yield a Begun before each picture is opened, and finally the verdict."""
+def inspect(question: Question) -> Messages:
+    """Yield an Opening before each picture is opened, and finally the Answer."""
     pictures: list[Picture] = []
     try:
         for path, role in zip_longest(question.files, question.roles):
-            yield Begun(path.name)
+            yield Opening(path.name)
             takes_clips = role in (None, "content")
             pictures.append(_inspect(path, question, takes_clips=takes_clips))
     except PictureError as error:
         shortage = shortages.shortage(error)
         if shortage is not None:
-            yield Inspected(reason=str(shortage), cause=Cause.MACHINE)
+            yield Answer(reason=str(shortage), cause=Cause.MACHINE)
         else:
-            yield Inspected(reason=str(error), cause=Cause.PICTURE)
+            yield Answer(reason=str(error), cause=Cause.PICTURE)
     except ImportError as error:
-        yield Inspected(reason=str(unloadable(error)), cause=Cause.DEVICE)
+        yield Answer(reason=str(unloadable(error)), cause=Cause.DEVICE)
     else:
-        yield Inspected(tuple(pictures))
+        yield Answer(tuple(pictures))
 
 
-def make_thumbnails(question: Question) -> Answers:
+def make_thumbnails(question: Question) -> Messages:
     """Answer as `inspect` does, after giving this process the lowest priority."""
     os.nice(LOWEST_PRIORITY)  # the system limits the result
     yield from inspect(question)

@@ -27,14 +27,14 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Begun:
+class Opening:
     """Start of the inspection of the file `name`."""
 
     name: str
 
 
 @dataclass(frozen=True)
-class Inspected:
+class Answer:
     """Answer to a question: the job can be painted, unless there is a `reason` why not.
 
     The `cause` Cause.MACHINE means that the machine cannot inspect the job now, Cause.DEVICE that

@@ -5,13 +5,13 @@ import signal
 import time
 from collections.abc import Iterator
 
-from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, Question
+from stylewatch_daemon.intake.inspection.messages import Answer, Opening, Question
 
 
-def fake(question: Question) -> Iterator[Begun | Inspected]:
+def fake(question: Question) -> Iterator[Opening | Answer]:
     """In the child: do as the names of the files say, `once` only the first time."""
     for path in question.files:
-        yield Begun(path.name)
+        yield Opening(path.name)
         sign = path.with_suffix(".sign")
         fault, _, once = path.stem.partition(" ")
         if once and sign.exists():
@@ -23,4 +23,4 @@ def fake(question: Question) -> Iterator[Begun | Inspected]:
             time.sleep(1000)
         elif fault == "wasteful":
             bytearray(4 << 30)
-    yield Inspected()
+    yield Answer()

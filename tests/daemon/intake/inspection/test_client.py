@@ -19,7 +19,7 @@ from stylewatch_daemon.base.lanes import LONG
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.intake.inspection import client
 from stylewatch_daemon.intake.inspection.client import INSPECT, NAME, SECONDS, Inspector
-from stylewatch_daemon.intake.inspection.messages import Inspected, Question
+from stylewatch_daemon.intake.inspection.messages import Answer, Question
 
 FAKES = "tests.daemon.intake.inspection.fakes"
 
@@ -92,7 +92,7 @@ def test_a_picture_that_ends_the_child_is_refused_the_second_time(
 ) -> None:
     asking.start()
     first, refused, last, survivor = asking.answers_to("a", fault, "b", "deadly once")
-    assert [first, last, survivor] == [Inspected()] * 3
+    assert [first, last, survivor] == [Answer()] * 3
     assert (refused.cause, refused.is_final) == (Cause.PICTURE, True)
     assert refused.reason.startswith(f"{fault}.jpg ended the process that decodes pictures {why}")
 
@@ -114,7 +114,7 @@ def test_a_picture_that_takes_too_long_twice_is_refused(
     asking.start()
     verdict, other = asking.answers_to(name, "a")
     assert limits == [SECONDS, SECONDS + 10, SECONDS, SECONDS + 10, SECONDS, SECONDS]
-    assert other == Inspected()
+    assert other == Answer()
     is_refused = verdict.reason.startswith("endless.jpg took longer than 40 s to decode")
     assert is_refused == (verdict.cause == Cause.PICTURE) == (name == "endless")
 
@@ -139,7 +139,7 @@ def test_a_sparse_file_has_no_more_time_than_what_it_takes_on_the_disk(
 def test_a_large_file_holds_up_no_small_one(asking: Asking) -> None:
     asking.start()
     asking.ask("endless", size=LONG + 1)
-    assert asking.answers_to("a", "b") == [Inspected()] * 2
+    assert asking.answers_to("a", "b") == [Answer()] * 2
     assert len(child_pids(NAME)) == 2
 
 
@@ -151,4 +151,4 @@ def test_a_shortage_of_the_machine_is_the_answer_and_the_next_child_may_have_non
         patch.setattr(client, "Child", failing(ShortageError("no process")))
         (answer,) = asking.answers_to("a")
     assert isinstance(answer, ShortageError)
-    assert asking.answers_to("a") == [Inspected()]
+    assert asking.answers_to("a") == [Answer()]

@@ -12,7 +12,7 @@ from stylewatch_daemon.base.model import Cause, Picture
 from stylewatch_daemon.intake.inspection.inspection_main import (
     inspect,
 )
-from stylewatch_daemon.intake.inspection.messages import Begun, Inspected, Question
+from stylewatch_daemon.intake.inspection.messages import Answer, Opening, Question
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.read import read
@@ -20,12 +20,12 @@ from stylewatch_painter.images.read import read
 MOST = 250_000_000
 
 
-def verdict(*files: Path, max_pixels: int = MOST) -> Inspected:
+def verdict(*files: Path, max_pixels: int = MOST) -> Answer:
     question = Question(files, max_pixels, files[0].parent / "thumbs")
     *begun, last = inspect(question)
-    assert begun == [Begun(path.name) for path in files[: len(begun)]]
-    assert isinstance(last, Inspected)
-    assert decode(encode(last), Inspected) == last  # it goes through a pipe
+    assert begun == [Opening(path.name) for path in files[: len(begun)]]
+    assert isinstance(last, Answer)
+    assert decode(encode(last), Answer) == last  # it goes through a pipe
     assert (last.cause == Cause.PICTURE) == bool(last.reason) == (not last.pictures)
     return last
 
