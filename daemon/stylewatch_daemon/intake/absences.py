@@ -1,70 +1,135 @@
 """Which files an inbox certainly lacked in which scan, whatever clocks and times of files say."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
 
+from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.intake.scan import InboxListing
 from stylewatch_daemon.ledger.memory import Seen
 
 DiskOf = Callable[[Path], str]
-"""Function that returns what identifies the disk of a file in the inbox; empty if that may change
-without a sign, so that what is missing may be elsewhere."""
+"""Function that returns the identity of the disk of a file in the inbox; empty if another disk may
+take its place without a sign, so that a missing file may be elsewhere."""
+
+NEVER = 0
+"""Number below that of every scan: no scan is known to have lacked a file."""
 
 
 class ScanNumbers:
-    """Numbers of the scans of all inboxes, of which the next one has the number `first`."""
+    """Numbers that order the scans of all inboxes; the next scan has the number `first`.
+
+    They also order the scans in which files vanished before their content was known: such a file
+    may be in any inbox since. Lanes of several inboxes share this record.
+    """
 
     def __init__(self, first: int) -> None:
-        self.numbers = count(first)
-        """Numbers of scans, so that it is known which of two began later."""
-        self.vanished: dict[int, int] = {}
-        """Sizes of files that went before their content was known, which may be anywhere since:
-        for each the number of the last scan that lacked such a file."""
+        self._numbers = count(first)
+        self._vanished: dict[int, int] = {}
+        """By size of such files: the number of the last scan that certainly lacked one of them."""
+        self._lock = Lock()
+
+    def draw(self) -> int:
+        """Return the number of the scan that begins now."""
+        return next(self._numbers)
+
+    def note_vanished(self, size: int, absent: int) -> None:
+        """Note that a file of unknown content vanished, which the scan `absent` lacked."""
+        with self._lock:
+            self._vanished[size] = min(self._vanished.get(size, absent), absent)
+
+    def last_without(self, size: int, number: int) -> int:
+        """Return the last scan that certainly lacked the content of a file of this size.
+
+        That is `number`, the last scan that lacked its path, or an earlier one if it may be a file
+        that vanished.
+        """
+        return min(number, self._vanished.get(size, number))
+
+
+class _FileOnDisk(NamedTuple):
+    """A file, told apart from one at the same path of another disk."""
+
+    disk: str
+    path: Path
 
 
 @dataclass(frozen=True)
-class _Scanned:
-    """A scan that is over."""
+class _Observation:
+    """Result of one scan, which has a `number`, and was over at the time `at` in seconds.
+
+    `mounts` are the kernel's numbers of the mounts that it looked at.
+    """
 
     number: int
+    at: float
     listing: InboxListing
     disk_of: DiskOf
     mounts: frozenset[str]
 
+    @property
+    def files(self) -> Mapping[Path, Look]:
+        """The files that the scan found."""
+        return self.listing.files
+
+    def has(self, file: _FileOnDisk) -> bool:
+        """Return whether the scan found a file, on its disk."""
+        return file.path in self.files and self.disk_of(file.path) == file.disk
+
+    def certainly_lacks(self, file: _FileOnDisk) -> bool:
+        """Return whether the disk of a file was there, and the file was not."""
+        return self.disk_of(file.path) == file.disk and self.listing.lacks(file.path)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of an inbox after a scan."""
+
+    last: _Observation | None = None
+    """The scan, if the next one may be compared with it."""
+    absent: Mapping[Path, int] = field(default_factory=dict)
+    """For each of its files the number of the last scan that certainly lacked the file."""
+    unknown: Mapping[Path, int] = field(default_factory=dict)
+    """Sizes of those of its files whose content was not known."""
+    missed: Mapping[_FileOnDisk, float | None] = field(default_factory=dict)
+    """Files that were there and are missing, with the time since when scans certainly lacked them;
+    None if the scan was not certain of it."""
+
+    def interrupted(self) -> "_Known":
+        """Return what stays known after a failed scan, or an exchange of a disk.
+
+        Files that vanish meanwhile vanish all the same, so `unknown` stays.
+        """
+        return replace(self, last=None, missed={})
+
 
 class Absences:
-    """Record of what scans of an inbox did not find; `clock` is monotonic, in seconds.
+    """Record of the files that scans of an inbox missed; `clock` is monotonic, in seconds.
 
     A file is gone once it was there, and then two scans, at least `rescan_s` apart, certainly
     lacked it: all of these after the start, after the last scan that failed, and after the last
-    exchange of a disk. What is missing in any other way may come back. Only if another file has its
-    content now was it moved, and is gone at once.
+    exchange of a disk. A file that is missing in any other way may come back. Only if another file
+    has its content now was it moved, and is gone at once.
     """
 
     def __init__(self, clock: Callable[[], float], rescan_s: float, numbers: ScanNumbers) -> None:
         self._clock = clock
         self._rescan_s = rescan_s
         self._numbers = numbers
-        self._number = 0
+        self._number = NEVER
         """Number of the scan that is going on."""
-        self._unknown: dict[Path, int] = {}
-        """Sizes of the files of the last scan whose content was not known."""
-        self._before: _Scanned | None = None
-        self._absent: dict[Path, int] = {}
-        self._missed: dict[tuple[str, str], float | None] = {}
-        """Files that were there and are missing, by disk and path, and since when; None if the last
-        scan was not certain of it."""
+        self._known = _Known()
 
     def begin(self) -> None:
         """Give the next scan its number, before it looks at anything."""
-        self._number = next(self._numbers.numbers)
+        self._number = self._numbers.draw()
 
     def interrupt(self) -> None:
-        """Note that scans before, or what they found, say nothing about what comes now."""
-        self._before = None
-        self._missed = {}
+        """Forget the last scan: it does not tell which files the next one should find."""
+        self._known = self._known.interrupted()
 
     def update(
         self,
@@ -73,95 +138,111 @@ class Absences:
         mounts: frozenset[str],
         records: Collection[Seen],
     ) -> tuple[Mapping[Path, int], tuple[Seen, ...]]:
-        """Compare with a new scan, which found a listing, and the `records` of this inbox.
+        """Compare a new scan, which found a listing, with the last one.
 
-        `mounts` are the numbers of the mounts that it looked at. Returns for each file the number
-        of the last scan that certainly lacked it (0 if none is known to have), and the new records
-        of files that are gone, or that are expected again.
+        `mounts` are the kernel's numbers of the mounts that it looked at, and `records` are those
+        of this inbox. Returns for each file the number of the last scan that certainly lacked it,
+        or NEVER, and the new records of files that are gone, or that are expected again.
         """
-        news = list[Seen]()
-        if self._before is None or self._before.mounts != mounts:
-            self.interrupt()
-            news += (record._replace(gone=None) for record in records if record.gone is not None)
-        # another disk may be in the place of that of a record
-        present = [
-            record
-            for record in records
-            if record.disk and record.disk == disk_of(Path(record.path))
-        ]
-        absent = {path: self._lacked(path, disk_of) for path in listing.files}
-        self._note_unknown(listing, records)
-        missed = self._missed
-        self._note_missing(listing, disk_of)
-        vanished = self._numbers.vanished
-        for path, look in listing.files.items():
-            absent[path] = min(absent[path], vanished.get(look.size, self._number))
-        self._absent = absent
-        self._before = _Scanned(self._number, listing, disk_of, mounts)
-        return absent, (*news, *self._gone(listing, present, missed))
-
-    def _note_missing(self, listing: InboxListing, disk_of: DiskOf) -> None:
-        """Note which files are missing that were there."""
-        missed = {**self._missed}
-        now = self._clock()
-        last_scan = self._before
-        if last_scan is not None:
-            for path in last_scan.listing.files.keys() - listing.files.keys():
-                disk = disk_of(path)
-                if disk and last_scan.disk_of(path) == disk:
-                    missed.setdefault((disk, str(path)), None)
-        self._missed = {}
-        for (disk, name), since in missed.items():
-            path = Path(name)
-            if path not in listing.files or disk_of(path) != disk:
-                is_certain = disk_of(path) == disk and listing.lacks(path)
-                began = now if since is None else since
-                self._missed[disk, name] = began if is_certain else None
-
-    def _gone(
-        self,
-        listing: InboxListing,
-        records: Collection[Seen],
-        missed: Mapping[tuple[str, str], float | None],
-    ) -> Iterator[Seen]:
-        """Yield the records of files that are gone: the scan before `missed` them already."""
-        present = [record for record in records if Path(record.path) in listing.files]
-        contents = {record.sha256 for record in present if _is_same(record, listing)} - {""}
-        for record in records:
-            if record.gone is None and listing.lacks(Path(record.path)):
-                since = missed.get((record.disk, record.path))
-                is_missed = since is not None and self._clock() - since >= self._rescan_s
-                if is_missed or record.sha256 in contents:
-                    yield record._replace(gone=self._number)
-
-    def _note_unknown(self, listing: InboxListing, records: Iterable[Seen]) -> None:
-        """Note which files went before their content was known, and of which it is not known."""
-        sizes = {path: look.size for path, look in listing.files.items()}
-        recorded = {Path(record.path): record.size for record in records}
-        vanished = self._numbers.vanished
-        for path, size in self._unknown.items():
-            if size not in (sizes.get(path), recorded.get(path)):
-                absent = self._absent.get(path, 0)
-                vanished[size] = min(vanished.get(size, absent), absent)
-        self._unknown = {path: size for path, size in sizes.items() if recorded.get(path) != size}
+        known = self._known
+        now = _Observation(self._number, self._clock(), listing, disk_of, mounts)
+        expected_again = list[Seen]()
+        if known.last is None or known.last.mounts != mounts:
+            known = known.interrupted()
+            expected_again += (
+                each._replace(gone=None) for each in records if each.gone is not None
+            )
+        for size, number in _vanished(known, now, records):
+            self._numbers.note_vanished(size, number)
+        absent = {
+            path: self._numbers.last_without(look.size, _last_lacking(path, known, now))
+            for path, look in now.files.items()
+        }
+        self._known = _Known(now, absent, _unknown(now, records), _missed(known, now))
+        return absent, (*expected_again, *_gone(known, now, records, self._rescan_s))
 
     @property
     def any_doubt(self) -> bool:
         """True if a file is missing, and a second scan has to confirm that it is gone."""
         now = self._clock()
-        since = (start for start in self._missed.values() if start is not None)
+        since = (start for start in self._known.missed.values() if start is not None)
         return any(now - start <= self._rescan_s for start in since)
 
-    def _lacked(self, path: Path, disk_of: DiskOf) -> int:
-        """Return the number of the last scan before this one that certainly lacked a file."""
-        last_scan = self._before
-        if last_scan is None or not disk_of(path):
-            return 0
-        if path in last_scan.listing.files:
-            return self._absent.get(path, 0)
-        is_same_disk = last_scan.disk_of(path) == disk_of(path)
-        return last_scan.number if is_same_disk and last_scan.listing.lacks(path) else 0
+
+# Each of these functions compares a scan `now` with what was `known` before it.
 
 
-def _is_same(record: Seen, listing: InboxListing) -> bool:
-    return record.look.resembles(listing.files[Path(record.path)])
+def _last_lacking(path: Path, known: _Known, now: _Observation) -> int:
+    """Return the number of the last scan before `now` that certainly lacked a file, or NEVER."""
+    last = known.last
+    disk = now.disk_of(path)
+    if last is None or not disk:
+        return NEVER
+    if path in last.files:
+        return known.absent[path]
+    return last.number if last.certainly_lacks(_FileOnDisk(disk, path)) else NEVER
+
+
+def _missed(known: _Known, now: _Observation) -> Mapping[_FileOnDisk, float | None]:
+    """Return the files that are missing, as `_Known.missed` holds them."""
+    missed = dict[_FileOnDisk, float | None]()
+    for file in dict.fromkeys((*known.missed, *_newly_missed(known, now))):
+        since = known.missed.get(file)
+        if now.certainly_lacks(file):
+            missed[file] = now.at if since is None else since
+        elif not now.has(file):
+            missed[file] = None
+    return missed
+
+
+def _newly_missed(known: _Known, now: _Observation) -> Iterator[_FileOnDisk]:
+    """Yield the files of the last scan whose disk is still there, and which are not listed."""
+    if known.last is not None:
+        for path in known.last.files.keys() - now.files.keys():
+            disk = now.disk_of(path)
+            if disk and known.last.disk_of(path) == disk:
+                yield _FileOnDisk(disk, path)
+
+
+def _gone(
+    known: _Known, now: _Observation, records: Collection[Seen], rescan_s: float
+) -> Iterator[Seen]:
+    """Yield the new records of files that are gone; an earlier scan missed them already."""
+    # another disk may be in the place of that of a record
+    present = [each for each in records if each.disk and each.disk == now.disk_of(Path(each.path))]
+    contents = {each.sha256 for each in present if _is_unchanged(each, now)} - {""}
+    for record in present:
+        path = Path(record.path)
+        if record.gone is None and now.listing.lacks(path):
+            since = known.missed.get(_FileOnDisk(record.disk, path))
+            is_confirmed = since is not None and now.at - since >= rescan_s
+            if is_confirmed or record.sha256 in contents:
+                yield record._replace(gone=now.number)
+
+
+def _is_unchanged(record: Seen, now: _Observation) -> bool:
+    """Return whether the file of a record is there, and looks as it did."""
+    look = now.files.get(Path(record.path))
+    return look is not None and record.look.resembles(look)
+
+
+def _vanished(
+    known: _Known, now: _Observation, records: Collection[Seen]
+) -> Iterator[tuple[int, int]]:
+    """Yield the size of each file that vanished before its content was known, and its `absent`."""
+    recorded = _recorded_sizes(records)
+    for path, size in known.unknown.items():
+        look = now.files.get(path)
+        if size not in (look and look.size, recorded.get(path)):
+            yield size, known.absent.get(path, NEVER)
+
+
+def _unknown(now: _Observation, records: Collection[Seen]) -> Mapping[Path, int]:
+    """Return the sizes of the files whose content is not known."""
+    recorded = _recorded_sizes(records)
+    sizes = {path: look.size for path, look in now.files.items()}
+    return {path: size for path, size in sizes.items() if recorded.get(path) != size}
+
+
+def _recorded_sizes(records: Collection[Seen]) -> Mapping[Path, int]:
+    return {Path(record.path): record.size for record in records}
