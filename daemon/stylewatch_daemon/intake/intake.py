@@ -6,11 +6,12 @@ wait for five hundred earlier ones in another inbox.
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError
+from stylewatch_daemon.base.errors import InputError, SettingsError
 from stylewatch_daemon.base.lanes import LONG, Lanes
 from stylewatch_daemon.base.model import Cause, End, Job, Pair, State, are_drawn_together, new_ids
 from stylewatch_daemon.files import atomic, entries
@@ -31,6 +32,7 @@ from stylewatch_daemon.jobs.lifecycle import (
     MACHINE,
     Abandoned,
     Activity,
+    Blocked,
     Broke,
     Doing,
     Effect,
@@ -50,6 +52,25 @@ from stylewatch_painter.errors import RecipesAwayError
 AHEAD = 16
 """Maximum number of jobs of an inbox that are claimed at a time; enough to share a commit of the
 ledger."""
+
+
+@dataclass(frozen=True)
+class _Remains:
+    """What an earlier daemon has left of a group that it claimed, or was about to claim."""
+
+    has_begun: bool
+    """True if files of the group may have been touched: its first claim was whole by then."""
+    claims: tuple[Claim, ...]
+    """Its readable claims, that of the first job in front."""
+    damaged: Mapping[Path, ValueError]
+    """Errors of its damaged claims, by their folders."""
+    has_unowned: bool
+    """True if files are left, and neither a claim nor the ledger tells of which job."""
+
+    @property
+    def is_retry(self) -> bool:
+        """True if the group is a retry, whose files are copies."""
+        return any(claim.is_copy for claim in self.claims)
 
 
 class Intake:
@@ -78,13 +99,13 @@ class Intake:
         self._groups: dict[str, tuple[Claim, ...]] = {}
         """Claims of the groups that are being moved, by the id of each of their jobs."""
         self._moving: list[Sequence[Claim]] = []
-        """Groups that the next round begins to move."""
+        """Groups whose files the next call of `claim` has moved, all together."""
         self._unrecorded: set[str] = set()
-        """Jobs that were found here and that the ledger may not know yet."""
+        """Jobs of pairs that this daemon found, which the ledger may not have yet."""
         self._being_moved: set[str] = set()
-        """Jobs of these groups, and of those that a lane is moving."""
+        """Jobs of the groups that are to be moved, or that a lane is moving."""
         self._claimed: dict[Path, tuple[Sequence[Claim], float]] = {}
-        """Files that left an inbox lately: the group that has each, and when it was claimed."""
+        """By path of each file that left an inbox lately: its group, and when it was claimed."""
         self._incomplete: list[Pair] = []
         self._unread: list[str] = []
         """Groups of earlier daemons whose claims could not be read yet."""
@@ -143,7 +164,7 @@ class Intake:
     # -- recovery
 
     def recover(self) -> None:
-        """Continue the claims that a kill interrupted; forget those that had not begun.
+        """Continue the claims that a kill interrupted, and forget claims that had not begun.
 
         The claim of the first job of a group is written last, before any file is touched.
         """
@@ -153,7 +174,7 @@ class Intake:
             self._sweep(inbox)
 
     def _recover_unread(self) -> None:
-        """Continue the groups that could not be read before."""
+        """Try again to continue the groups whose claims could not be read."""
         try:
             moved = self._state.claimed()
         except OSError:  # the next scan tries it again
@@ -161,10 +182,10 @@ class Intake:
         self._recover_groups(moved)
 
     def _recover_groups(self, moved: Collection[str]) -> None:
-        """Continue what earlier daemons claimed; a group that cannot be read waits for a scan.
+        """Continue the groups of earlier daemons; one that cannot be read waits for a scan.
 
-        The jobs in `moved` are in the state folder. One that is in no folder had not begun, unless
-        it may be of a group that cannot be read, whose jobs have ids of the same moment.
+        The jobs in `moved` are in the state folder. A claimed job without a folder had not begun,
+        unless it may belong to a group that cannot be read: a group has ids of one moment.
         """
         self._jobs.commit()  # a part of a group may just have been moved
         claimed = {job.id: job for job in self._ledger.in_state(State.CLAIMED)}
@@ -187,62 +208,69 @@ class Intake:
                 self._reporter.waits(shown(job.title), reason)
         self._jobs.commit()
 
-    def _recover_group(self, gathered_at: str, claimed: dict[str, Job]) -> None:
+    def _recover_group(self, gathered_at: str, claimed: Mapping[str, Job]) -> None:
+        """Continue a group whose claims are in the folder `gathered_at`, or remove that folder."""
+        folder = self._state.claims / gathered_at
+        remains = self._remains_of(gathered_at, claimed)
+        if not remains.has_begun:
+            atomic.discard(folder, self._state.trash)
+            return
+        for path, error in remains.damaged.items():
+            self._fail_damaged(path, error)
+        if remains.has_unowned:
+            return  # nothing tells whose the files are, so they stay (law 1)
+        if not remains.claims or remains.is_retry:  # a retry still has its request
+            atomic.discard(folder, self._state.trash)
+            return
+        self._continue(remains.claims, claimed)
+
+    def _remains_of(self, gathered_at: str, claimed: Collection[str]) -> _Remains:
+        """Return what is left of a group, whose first job has the id `gathered_at`.
+
+        Nothing is changed. `claimed` are the jobs that the ledger has as claimed. Raises OSError if
+        a claim cannot be read now.
+        """
         folder = self._state.claims / gathered_at
         is_alone = entries.exists(folder / claims.FILES)
         folders = [folder] if is_alone else [folder / name for name in entries.names(folder)]
-        if not self._has_begun(gathered_at, folders):
-            atomic.discard(folder, self._state.trash)
-            return
-        group = self._loaded(folders)
+        group, damaged = _loaded(folders)
+        is_first_whole = any(claim.id == gathered_at for claim in group)
+        is_first_moved = entries.exists(self._state.jobs / gathered_at)
+        with_files = [path for path in folders if entries.names(path / claims.FILES)]
         if not is_alone:
-            moved = sorted(claimed.keys() & self._state.claimed())
-            moved_claims = self._loaded([self._state.jobs / job_id for job_id in moved])
-            group += [claim for claim in moved_claims if claim.group == gathered_at]
-        if not group and self._has_files(folders):
-            return  # nothing tells whose they are, so they stay (law 1)
-        if not group or any(claim.is_copy for claim in group):  # a retry still has its request
-            atomic.discard(folder, self._state.trash)
-            return
-        group.sort(key=lambda claim: (claim.id != gathered_at, claim.id))
-        self._groups |= {claim.id: tuple(group) for claim in group}
+            moved = sorted(self._state.claimed().intersection(claimed))
+            claims_moved, damaged_moved = _loaded(self._state.jobs / job_id for job_id in moved)
+            group += [claim for claim in claims_moved if claim.group == gathered_at]
+            damaged |= damaged_moved
+        unowned = [path for path in with_files if self._ledger.get(path.name) is None]
+        return _Remains(
+            has_begun=is_first_whole or is_first_moved or bool(with_files),
+            claims=tuple(sorted(group, key=lambda claim: (claim.id != gathered_at, claim.id))),
+            damaged=damaged,
+            has_unowned=bool(unowned) and not group,
+        )
+
+    def _fail_damaged(self, folder: Path, error: ValueError) -> None:
+        """Log a damaged claim in a folder, and make its job fail if the ledger knows that job."""
+        job_id = folder.name
+        self._jobs.log(job_id, f"a damaged claim: {error}", error)
+        if self._ledger.get(job_id) is not None and folder.parent != self._state.jobs:
+            atomic.move(folder, self._state.jobs / job_id)
+            self._jobs.post(job_id, Broke(str(error), Cause.DISK))
+
+    def _continue(self, group: tuple[Claim, ...], claimed: Collection[str]) -> None:
+        """Have the files of a group moved; a job that the ledger has lost is entered anew."""
+        self._groups |= {claim.id: group for claim in group}
         for claim in group:
             self._jobs.known(claim.id).claim = claim
-            lost = claim.id not in claimed and self._ledger.get(claim.id) is None
-            self._jobs.post(claim.id, Found(job_of(claim)) if lost else Restarted())
-
-    def _has_begun(self, first_id: str, folders: Sequence[Path]) -> bool:
-        """Return whether files of a group may have been touched: the first claim was whole then."""
-        if entries.exists(self._state.jobs / first_id):
-            return True
-        for folder in folders:
-            if folder.name == first_id:
-                try:
-                    claims.load(folder)
-                except ValueError:  # a power cut may have left a half
-                    break
-                return True
-        return self._has_files(folders)
-
-    def _has_files(self, folders: Iterable[Path]) -> bool:
-        """Return whether any file is in the folders of claims."""
-        return any(entries.names(folder / claims.FILES) for folder in folders)
-
-    def _loaded(self, folders: Sequence[Path]) -> list[Claim]:
-        """Return the claims in folders; a job whose claim is damaged has failed."""
-        loaded = []
-        for folder in folders:
-            try:
-                loaded.append(claims.load(folder))
-            except ValueError as error:
-                self._jobs.log(folder.name, f"a damaged claim: {error}", error)
-                if self._ledger.get(folder.name) is not None and folder.parent != self._state.jobs:
-                    atomic.move(folder, self._state.jobs / folder.name)
-                    self._jobs.post(folder.name, Broke(str(error), Cause.DISK))
-        return loaded
+            is_lost = claim.id not in claimed and self._ledger.get(claim.id) is None
+            self._jobs.post(claim.id, Found(job_of(claim)) if is_lost else Restarted())
 
     def _sweep(self, inbox: Inbox) -> None:
-        """Put right what is left in an inbox; later scans repeat what fails."""
+        """Have the lane of an inbox put back what it holds for no job.
+
+        If that fails, the next scan repeats it.
+        """
         jobs = self._ledger.open_jobs()
         disk = inbox.last.disk
         beside = inbox.last.held
@@ -278,7 +306,7 @@ class Intake:
             inbox.scan()
 
     def _scanned(self, inbox: Inbox, scan: Scan) -> None:
-        """Leave out what is claimed already, and remember what the scan found."""
+        """Drop the pairs of a scan that are claimed already, and record which files are gone."""
         # Files may still be there that have not left yet, or that version 1 copied.
         stay = [claim for claim in self._claims if claim.after == "keep" or not claim.ledger]
         moving = [claim for group in self._groups.values() for claim in group]
@@ -293,17 +321,17 @@ class Intake:
             inbox.destinations[0].probe()  # before anything is claimed for its outbox
         self._hold_reopened(scan)
         self._report_incomplete()
-        # it was away at the start, or is another one
-        lost = scan.held.keys() - self._jobs.live.keys()  # it may be of a job that is over
-        lost = lost and lost - self._ledger.open_jobs().keys()
-        if lost or self._swept.get(inbox.path) != scan.disk:
+        not_live = scan.held.keys() - self._jobs.live.keys()
+        is_over = bool(not_live) and not not_live <= self._ledger.open_jobs().keys()
+        is_unswept = self._swept.get(inbox.path) != scan.disk  # it was away, or is another disk
+        if is_over or is_unswept:
             self._sweep(inbox)
 
     def _late_clips(self, inbox: Inbox, scan: Scan) -> list[Path]:
         """Leave out clips that came after the pictures of their live photos had been claimed.
 
-        Their names tell that, before they are stable or can be read: by then the ledger may have
-        forgotten the job.
+        A clip is known by its name as soon as it appears. Until it is stable and can be read, the
+        ledger may forget the job.
         """
         pairs = [*inbox.incomplete, *(group[0] for group in inbox.pending)]
         mains = scan.files.keys() & {pair.main for pair in pairs}
@@ -318,12 +346,19 @@ class Intake:
         return late
 
     def _hold_reopened(self, scan: Scan) -> None:
-        """Let jobs wait whose files are there again: their upload was opened anew (law 4)."""
+        """Hold queued jobs whose files are in the inbox again (law 4).
+
+        Whoever uploads them has opened the upload anew.
+        """
         until = self._clock() - self._settings.watch.truncated_s
-        lately = {path: claim for path, claim in self._claimed.items() if claim[1] > until}
-        self._claimed = lately
-        for path in lately.keys() & scan.files.keys():
-            for claim in lately[path][0]:
+        self._claimed = {
+            path: (group, claimed_at)
+            for path, (group, claimed_at) in self._claimed.items()
+            if claimed_at > until
+        }
+        for path in self._claimed.keys() & scan.files.keys():
+            group, _ = self._claimed[path]
+            for claim in group:
                 job = self._ledger.get(claim.id)
                 if job is not None and job.state is State.QUEUED:
                     self._jobs.hold(job.id, f"{shown(path.name)} is written again in the inbox")
@@ -336,7 +371,7 @@ class Intake:
     # -- claiming
 
     def claim(self) -> None:
-        """Have the next pairs looked at, taking inboxes in turn, while few are being claimed."""
+        """Have the next pairs of each inbox checked, while few of its jobs are being claimed."""
         self._take_moving()
         waits = self._jobs.waits
         trouble = bool(self._jobs.trouble)
@@ -352,7 +387,10 @@ class Intake:
                 inbox.check(places, partial(self._is_held, inbox), partial(self._checked, inbox))
 
     def _withdraw(self) -> None:
-        """Forget pairs that cannot be recorded now: another file may join them until they can."""
+        """Withdraw new jobs that the ledger cannot record now.
+
+        Until it can, another file may join their pairs.
+        """
         for job_id in list(self._unrecorded):
             if self._jobs.withdraw(job_id):
                 self._unrecorded.discard(job_id)
@@ -369,7 +407,7 @@ class Intake:
         """Return the number of additional jobs that may be claimed from an inbox now.
 
         Jobs that wait for what concerns them alone, for example a file that cannot be moved, hold
-        up no others, however many they are. One of those with the same obstacle finds out whether
+        up no others, however many they are. Of jobs with the same obstacle, one finds out whether
         it is gone, so that more of them would be of no use.
         """
         claims = [
@@ -408,10 +446,13 @@ class Intake:
             self._taken([group], [Taken()])
         elif job.id not in self._being_moved:
             self._being_moved.update(claim.id for claim in group)
-            self._moving.append(group)
+            self._moving.append(group)  # the next `claim` begins it, as groups share a sync
 
     def _take_moving(self) -> None:
-        """Have the files of all groups that are to be moved taken, those of an inbox together."""
+        """Have lanes move the files of all groups that are to be moved.
+
+        A lane gets the groups of its inbox together, because one sync of a disk serves all of them.
+        """
         moving = self._moving
         self._moving = []
         batches = defaultdict[tuple[Path, int], list[Sequence[Claim]]](list)
@@ -433,7 +474,7 @@ class Intake:
             self._being_moved.difference_update(claim.id for claim in group)
             for claim in group:
                 job = self._ledger.get(claim.id)
-                is_moving = claim.id in self._groups  # else a part of the group was moved before
+                is_moving = claim.id in self._groups  # else an earlier try has moved this job
                 if job is not None and job.state is State.CLAIMED and is_moving:
                     done = partial(self._moved, job, claim)
                     self._jobs.then(job, Effect.MOVE, done, claim.inbox)(result)
@@ -450,12 +491,11 @@ class Intake:
             self._jobs.forget(job.id)
             self._jobs.post(job.id, Abandoned())
             return
-        if isinstance(result, Exception):
-            if not isinstance(result, OSError):
-                reason = f"a fault of stylewatch: {type(result).__name__}: {shown(result)}"
-                self._jobs.log(job.id, reason, result)
-                result = OutputError(reason)
+        if isinstance(result, OSError):
             self._jobs.block(job, result, again=Effect.MOVE, root=claim.inbox)
+            return
+        if isinstance(result, Exception):
+            self._hold_by_fault(job, result)
             return
         group = self._groups.pop(job.id)
         if self.kept.is_painted(claim, result.digests):
@@ -467,10 +507,22 @@ class Intake:
             self._claimed[file.source] = group, self._clock()
         self._jobs.post(job.id, Moved(), self.kept.remembering(claim, result))
 
-    def _drop_equal(self, job: Job, claim: Claim, taken: Taken) -> None:
-        """Give up a job whose content was painted under another name; its files are copies.
+    def _hold_by_fault(self, job: Job, error: Exception) -> None:
+        """Let a job wait, and move its files later, after a fault of stylewatch in a move.
 
-        The next scan knows and notes them.
+        Any other fault ends its job (law 14). This one leaves files in two places: if the job ended
+        there, its end would miss files, and the next scan would claim the rest anew.
+        """
+        reason = f"a fault of stylewatch: {type(error).__name__}: {shown(error)}"
+        self._jobs.log(job.id, reason, error)
+        self._jobs.hold(job.id, reason, Effect.MOVE)
+        self._reporter.waits(shown(job.title), reason)
+        self._jobs.post(job.id, Blocked(Cause.BUG, reason))
+
+    def _drop_equal(self, job: Job, claim: Claim, taken: Taken) -> None:
+        """Give up a job whose content was painted under another name, and remove its copies.
+
+        The next scan recognizes the files in the inbox, and the status names them.
         """
         atomic.discard(self._state.jobs / job.id, self._state.trash)
         self._jobs.forget(job.id)
@@ -500,9 +552,9 @@ class Intake:
         )
 
     def _inspected(self, job: Job, answer: Answer | Exception) -> None:
-        """Post the result of the inspection; refused pictures are inspected again after a pause.
+        """Post the result of the inspection, for a refused picture only that of a second one.
 
-        The program that wrote them may have renamed a file before writing its end.
+        The program that wrote the picture may have renamed the file before writing its end.
         """
         if isinstance(answer, Exception):
             raise answer
@@ -572,6 +624,18 @@ class Intake:
         return [pair for inbox in self.inboxes for pair in inbox.incomplete]
 
 
+def _loaded(folders: Iterable[Path]) -> tuple[list[Claim], dict[Path, ValueError]]:
+    """Return the claims in folders, and the errors of the damaged ones by folder."""
+    loaded = list[Claim]()
+    damaged = dict[Path, ValueError]()
+    for folder in folders:
+        try:
+            loaded.append(claims.load(folder))
+        except ValueError as error:
+            damaged[folder] = error
+    return loaded, damaged
+
+
 def _live_photo(path: Path) -> tuple[Path, str]:
-    """Return what a picture and its clip have in common, if they are a live photo."""
+    """Return the folder and the folded stem, which the two files of a live photo have in common."""
     return path.parent, folded(path.stem)

@@ -21,6 +21,7 @@ from tests.daemon.world import (
     scan,
 )
 
+from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.files import atomic, disks, entries
 from stylewatch_daemon.files.leftovers import PUT_BACK
 from stylewatch_daemon.files.system import system
@@ -572,6 +573,23 @@ def test_pairs_that_cannot_be_read_or_moved_hold_up_no_others_however_many_they_
         assert not world.loop.intake.is_final
     world.wait(2 * PAUSE.most)
     assert {*world.work(again=True)} == {*unread, *unmoved}
+
+
+def test_a_fault_of_ours_while_files_are_moved_lets_their_job_wait_and_is_no_disk(
+    tmp_path: Path,
+) -> None:
+    world = claiming_world(tmp_path)
+    world.drop("sea")
+    with replaced(atomic, move=failing(KeyError("ours"))):
+        world.work()
+    job = world.job("sea")
+    reason = "a fault of stylewatch: KeyError: 'ours'"
+    assert (job.state, job.cause, job.reason) == ("claimed", Cause.BUG, reason)
+    assert world.record.of("waits") == [("sea", reason)]
+    world.wait(2 * PAUSE.most)
+    assert world.work(again=True) == ["sea"]
+    job = world.job("sea")
+    assert (job.state, job.cause, job.reason) == ("queued", None, "")
 
 
 def test_a_pair_waits_for_an_entry_that_may_be_a_part_of_it_and_cannot_be_looked_at(
