@@ -28,7 +28,8 @@ Every `except` relies on this rule (law 14):
 - Everything else is a fault of stylewatch, wherever it appears, also in an effect, a request or a
   thread: it is logged with its trace, ends at most the one job or request that met it, and is never
   taken for one of the above. `except Exception` stands only where such work begins
-  (tests/test_house.py lists the places).
+  (tests/test_house.py lists the places). One fault ends no job: while the files of a job are moved
+  out of an inbox, they are in two places, so it waits (Cause.BUG) and the move is tried again.
 - A worker's error comes as a `Cause`; one that its backend raised is the backend's, which the
   reason names with its package (`worker/failures.py`).
 - An error of an executor's package becomes an UnavailableError that names kind and package, in the

@@ -178,32 +178,45 @@ class LedgerWriter(Ledger):
     def remember(self, seen: Iterable[Seen], painted: Painted | None = None) -> None:
         """Record files that stay in an inbox, and a pair of them that is painted.
 
-        A file that is gone, with the content of one that is there, was moved; one at the same path
-        of another disk was moved with its disk. Neither is expected any more. Nor is one that is
-        gone with the content that a file had before it was edited: that content was there until
-        now, and a copy of it has not been dropped again. Paths are written as JSON, in which names
-        that are not valid UTF-8 stay distinct.
+        Paths are written as JSON, in which names that are not valid UTF-8 stay distinct.
         """
-        moved = (
-            "DELETE FROM seen WHERE sha256 = ?1 AND sha256 != '' AND (gone IS NOT NULL OR "
-            "(path = ?2 AND disk != ?3))"
-        )
-        edited = (
-            "DELETE FROM seen WHERE gone IS NOT NULL AND sha256 != '' AND sha256 != ?1 "
-            "AND sha256 = (SELECT sha256 FROM seen WHERE path = ?2 AND disk = ?3)"
-        )
         with self.transaction():
             for file in seen:
-                path = json.dumps(file.path)
                 if file.gone is None:
-                    self._write(moved, file.sha256, path, file.disk)
-                    self._write(edited, file.sha256, path, file.disk)
-                self._put("seen", file._replace(path=path)._asdict())
+                    self._forget_former_places(file)
+                    self._forget_former_content(file)
+                self._put("seen", file._replace(path=json.dumps(file.path))._asdict())
             if painted is not None:
                 row = {**painted._asdict(), "path": json.dumps(painted.path)}
                 del row["digests"]
                 for sha256 in painted.digests:
                     self._put("painted", {**row, "sha256": sha256})
+
+    def _forget_former_places(self, file: Seen) -> None:
+        """Remove the records of places from which a file was moved.
+
+        A file that is gone, and had the content of this one, was moved to it. A file of this
+        content at the same path of another disk was moved with its disk.
+        """
+        if file.sha256:
+            self._write(
+                "DELETE FROM seen WHERE sha256 = ? AND (gone IS NOT NULL OR "
+                "(path = ? AND disk != ?))",
+                file.sha256,
+                json.dumps(file.path),
+                file.disk,
+            )
+
+    def _forget_former_content(self, file: Seen) -> None:
+        """Remove the records of files that are gone, with the content of a file before its edit.
+
+        That content was there until now, so whoever drops a copy of it does not drop it again.
+        """
+        path = json.dumps(file.path)
+        former = self._rows("SELECT sha256 FROM seen WHERE path = ? AND disk = ?", path, file.disk)
+        for (sha256,) in former:
+            if sha256 not in ("", file.sha256):
+                self._write("DELETE FROM seen WHERE gone IS NOT NULL AND sha256 = ?", sha256)
 
     def arrived(self, seen: Seen, absent: int, inboxes: Iterable[Path]) -> None:
         """Record a file that was hashed, and certainly was not there in the scan `absent`.
@@ -211,19 +224,19 @@ class LedgerWriter(Ledger):
         If its content was in none of the `inboxes` by then, somebody dropped it again: pairs with
         it are to be painted again (law 3). An inbox that is no longer in the settings is not asked.
         """
-        paths = json.dumps(["", *map(schema.sql_value, map(str, inboxes))])
+        query = (
+            "SELECT gone FROM seen WHERE sha256 = ? AND inbox IN (SELECT value FROM json_each(?))"
+        )
+        library = ""  # files of the style library have no inbox
+        asked = json.dumps([library, *map(schema.sql_value, map(str, inboxes))])
         with self.transaction():
-            known = (
-                "SELECT count(*) AS files, count(gone) AS gone, max(gone) AS latest FROM seen "
-                "WHERE sha256 = ?1 AND inbox IN (SELECT value FROM json_each(?3))"
-            )
-            self._write(
-                "DELETE FROM painted WHERE key IN (SELECT key FROM painted WHERE sha256 = ?1) "
-                f"AND EXISTS (SELECT 1 FROM ({known}) WHERE files = gone AND latest <= ?2)",
-                seen.sha256,
-                absent,
-                paths,
-            )
+            gone_in = [gone for (gone,) in self._rows(query, seen.sha256, asked)]
+            was_gone = all(number is not None and number <= absent for number in gone_in)
+            if gone_in and was_gone:  # without a record it was never there
+                self._write(
+                    "DELETE FROM painted WHERE key IN (SELECT key FROM painted WHERE sha256 = ?)",
+                    seen.sha256,
+                )
             self.remember([seen])
 
     def _put(self, table: str, row: Mapping[str, Any]) -> None:
