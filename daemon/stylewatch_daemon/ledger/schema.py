@@ -50,7 +50,7 @@ UNDISMISSED = f"{ENDED} AND end IN {listed(*REFUSALS)} AND dismissed = 0"
 FIRST_DIGEST = "json_extract(inputs, '$[0].sha256')"
 """SQL for the digest of a job's content image, which is its first input."""
 
-_MEMORY = (
+_MEMORY_TABLES = (
     """
     CREATE TABLE about (            -- of this ledger; there is one row
         id TEXT PRIMARY KEY,        -- names its folder in an inbox
@@ -83,6 +83,11 @@ _MEMORY = (
     ) STRICT, WITHOUT ROWID
     """,
     "CREATE INDEX painted_by_digest ON painted (sha256)",
+)
+"""Tables by which the content of inboxes is known, whatever becomes of the jobs."""
+
+_KEPT_TO_MEMORY = (
+    # files_of: rows of path, inbox, size, time, digest and left_out, for the files of a record
     """
     INSERT OR IGNORE INTO seen
     SELECT json_extract(file.value, '$[0]'), json_extract(file.value, '$[1]'), '',
@@ -90,27 +95,38 @@ _MEMORY = (
         json_extract(file.value, '$[4]'), json_extract(file.value, '$[5]'), NULL
     FROM kept, json_each(files_of(record)) AS file
     """,
+    # pairs: what version 1 kept, each with the inputs of its latest job, if that still exists
     """
+    WITH pairs AS (
+        SELECT key, record, json_extract(record, '$.main') AS source, kept.main AS path,
+            (SELECT inputs FROM jobs
+             WHERE jobs.inbox = json_extract(record, '$.inbox')
+             AND json_extract(inputs, '$[0].source') = json_extract(record, '$.main')
+             AND json_extract(record, '$.main') || char(10) || name = json_extract(record, '$.key')
+             ORDER BY id DESC LIMIT 1) AS inputs
+        FROM kept
+    )
     INSERT OR IGNORE INTO painted
-    SELECT key.value, json_extract(file.value, '$.sha256'), kept.main, ''
-    FROM kept, json_each(record, '$.files') AS file, json_each(keys_of(kept.key, record,
-        (SELECT inputs FROM jobs WHERE jobs.inbox = json_extract(record, '$.inbox')
-         AND json_extract(inputs, '$[0].source') = json_extract(record, '$.main')
-         AND json_extract(record, '$.key') = json_extract(inputs, '$[0].source') || char(10) || name
-         ORDER BY id DESC LIMIT 1))) AS key
-    WHERE json_extract(file.value, '$.path') = json_extract(record, '$.main')
+    SELECT painted_key.value, json_extract(file.value, '$.sha256'), pairs.path, ''
+    FROM pairs,
+        json_each(keys_of(pairs.key, record, inputs)) AS painted_key,
+        json_each(record, '$.files') AS file
+    WHERE json_extract(file.value, '$.path') = pairs.source
     """,
+    # other files of these pairs, such as styles, of which version 1 knew neither inbox nor time;
+    # files_of_job: rows of path, size and digest, for the inputs of a job
     """
-    INSERT OR IGNORE INTO seen      -- other files of these pairs, such as styles
+    INSERT OR IGNORE INTO seen
     SELECT json_extract(file.value, '$[0]'), '', '', json_extract(file.value, '$[1]'), 0,
         json_extract(file.value, '$[2]'), '', NULL
-    FROM kept JOIN jobs ON jobs.inbox = json_extract(record, '$.inbox')
-        AND json_extract(inputs, '$[0].source') = json_extract(record, '$.main'),
+    FROM kept
+        JOIN jobs ON jobs.inbox = json_extract(record, '$.inbox')
+            AND json_extract(inputs, '$[0].source') = json_extract(record, '$.main'),
         json_each(files_of_job(inputs)) AS file
     """,
     "DROP TABLE kept",
 )
-"""What an inbox holds is known by content, whatever becomes of its jobs."""
+"""Moves of what version 1 kept into these tables, by functions of `memory` (see `upgrade`)."""
 
 _RETENTION = (
     """
@@ -220,7 +236,12 @@ VERSIONS: tuple[Sequence[str], ...] = (
         ) STRICT
         """,
     ),
-    (*_MEMORY, *_RETENTION, "ALTER TABLE jobs ADD COLUMN disk TEXT NOT NULL DEFAULT ''"),
+    (
+        *_MEMORY_TABLES,
+        *_KEPT_TO_MEMORY,
+        *_RETENTION,
+        "ALTER TABLE jobs ADD COLUMN disk TEXT NOT NULL DEFAULT ''",
+    ),
     (
         """
         CREATE TABLE hooks (            -- ended jobs whose hook has not ended
