@@ -1,6 +1,6 @@
 """Disks of folders: file system, mount state and free space.
 
-`mounts` is the kernel's table of mounts, as returned by `table`.
+The argument `mounts` is the kernel's table of mounts, which `table` returns.
 """
 
 import errno
@@ -46,24 +46,24 @@ class _Mount(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _by_point(mounts: str) -> Mapping[str, _Mount]:
-    """Return the mounts by their points; the last one at a point hides the others."""
-    found = {}
+    """Return the mounts by their mount points; the last one at a point hides earlier ones."""
+    by_point = {}
     for line in mounts.splitlines():
-        before, _, after = line.partition(" - ")
-        number, _, device, _, point, *_ = before.split(" ")
+        mount_fields, _, disk_fields = line.partition(" - ")
+        number, _, device, _, point, *_ = mount_fields.split(" ")
         # a space in a path is written as \040
         point = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), point)
-        found[point] = _Mount(after.split(" ")[0], device, point, number)
-    return found
+        by_point[point] = _Mount(disk_fields.split(" ")[0], device, point, number)
+    return by_point
 
 
 def _mount_of(folder: Path, mounts: str) -> _Mount:
-    """Return the mount of `folder`; one without a name if it is unknown."""
+    """Return the mount of `folder`; its fields are empty if it is unknown."""
     place = os.path.realpath(folder)
-    known = _by_point(mounts)
-    while place and place not in known:
+    by_point = _by_point(mounts)
+    while place and place not in by_point:
         place = place.rpartition("/")[0]
-    return known.get(place or "/", _Mount())
+    return by_point.get(place or "/", _Mount())
 
 
 def kind_of(folder: Path, mounts: str) -> str:
@@ -92,9 +92,10 @@ _MARK = re.compile(f"[0-9a-f]{{{_MARK_SIZE}}}")
 
 
 def disk_of(folder: Path) -> str:
-    """Return what identifies the disk of `folder`: its mark, else where and what is mounted.
+    """Return the identity of the disk of `folder`: its mark, else its file system and mount.
 
-    A mark that was restored from a backup has another time: it is on another disk.
+    It includes the time of the mark: a mark that was restored from a backup has another time, and
+    is on another disk.
     """
     disk_mark = _mark(folder)
     if disk_mark:
@@ -110,7 +111,7 @@ def mark_of(folder: Path) -> str:
 
 
 def has_another_mark(folder: Path, disk: str) -> bool:
-    """Return whether a folder is certainly on another disk than that with the mark `disk`."""
+    """Return whether a folder is certainly not on the disk with the mark `disk`."""
     disk_mark = _mark(folder)
     return disk_mark is not None and bool(disk) and disk not in disk_mark.all
 
@@ -123,14 +124,13 @@ def check_mark(folder: int, disk: str) -> None:
 
 
 class _Mark(NamedTuple):
-    """A mark, when it was written, which backups do not restore, and all marks of the disk.
-
-    People may add that which a disk had before: copies of its files may lack it.
-    """
+    """Mark of a disk: its text, and its time of change, which no backup restores."""
 
     text: str
     ctime_ns: int
     all: Sequence[str]
+    """All marks in the file. People add the mark of a former disk, because copies of files may lack
+    it."""
 
 
 def _mark(folder: Path) -> _Mark | None:
@@ -145,7 +145,7 @@ def _mark(folder: Path) -> _Mark | None:
 def _mark_in(folder: int) -> _Mark | None:
     """Return the mark of the disk of an opened folder; None if it has none.
 
-    Another user's is none, and neither is something else of that name.
+    A mark of another user does not count, nor does anything but a file.
     """
     try:
         if not entries.is_own_folder(MARK[0], folder):
@@ -175,7 +175,7 @@ def _mounts_below(folder: Path) -> dict[Path, _Mount]:
 def disks_in(folder: Path) -> dict[Path, str]:
     """Return the identities of the disks that are mounted below `folder`, by mount point.
 
-    That of a disk that cannot be asked is unknown, and empty.
+    The identity is empty if a disk cannot be asked.
     """
     disks = {}
     for mount in _mounts_below(folder):
@@ -189,7 +189,7 @@ def disks_in(folder: Path) -> dict[Path, str]:
 def mounts_of(folder: Path) -> frozenset[str]:
     """Return the kernel's numbers of the mount of `folder`, and of those below it.
 
-    A disk that was exchanged meanwhile, be it for a clone with the same mark, has another one.
+    A disk that took the place of another one has another number, even a clone with the same mark.
     """
     inner = (mount.number for mount in _mounts_below(folder).values())
     return frozenset({_mount_of(folder, table()).number, *inner})
@@ -209,8 +209,8 @@ def mark(folder: Path, guard: "MountGuard") -> bool:
     """
     with entries.opened(folder, follow=True) as handle:
         guard.check(folder)
-        found = entries.target_status(folder)
-        if found is None or not os.path.samestat(found, system.fstat(handle)):
+        status = entries.target_status(folder)
+        if status is None or not os.path.samestat(status, system.fstat(handle)):
             return False
         try:
             if _mark_in(handle) is None:
@@ -235,7 +235,7 @@ def _append_mark(folder: int) -> None:
 
 
 def attempt_mark(folder: Path, guard: "MountGuard") -> bool:
-    """Mark the disk of a folder as `mark` does; return False also if it cannot be looked at."""
+    """Mark the disk of a folder, unless it has a mark; return False if that fails in any way."""
     try:
         return mark(folder, guard)
     except OSError:
@@ -243,14 +243,14 @@ def attempt_mark(folder: Path, guard: "MountGuard") -> bool:
 
 
 def tells_exchanges(identity: str) -> bool:
-    """Return whether another disk in the place of one has another identity: this one has a mark."""
+    """Return whether a disk with this identity has a mark, which tells it from all other disks."""
     return _MARK.match(identity) is not None and identity[_MARK_SIZE] == " "
 
 
 def shows_all(folder: Path, mounts: str) -> bool:
-    """Return whether a file that `folder` does not list is certainly not there.
+    """Return whether a file is certainly absent if `folder` does not list it.
 
-    A union of disks may go on without one of them.
+    A union of disks may go on without one of its disks, and then hides the files on that.
     """
     return kind_of(folder, mounts).removeprefix("fuse.") not in ("mergerfs", "unionfs", "mhddfs")
 
@@ -270,8 +270,10 @@ def lies_in(path: Path, folder: Path) -> bool:
             return True
         status = entries.target_status(folder)
         for above in (path, *path.absolute().parents):
-            other = entries.target_status(above)
-            if other is not None and status is not None and os.path.samestat(other, status):
+            above_status = entries.target_status(above)
+            if above_status is None or status is None:
+                continue
+            if os.path.samestat(above_status, status):
                 return True
     except OSError:
         return False
@@ -283,51 +285,59 @@ class MountGuard:
 
     def __init__(self) -> None:
         self.roots = frozenset[Path]()
+        """Mounts on which this daemon has used folders."""
         self.former = frozenset[Path]()
-        """Mounts that an earlier daemon knew: a folder without files is that below a missing one.
-        """
+        """Mounts that an earlier daemon used. Where one is missing, folders below its mount point are
+        used only once a person has put a file there."""
         self.identities: dict[Path, identity.Identity] = {}
         """Identities of the folders that were checked and exist."""
 
     def check(self, folder: Path, inner: str = "") -> Path:
-        """Record and return the mount of `folder`, or of `inner` in it, which may be another.
+        """Record and return the mount of `folder`, or of the folder `inner` in it.
 
-        Raises OutputError if a mount is missing that was there before.
+        That may be another mount. Raises OutputError if a mount is missing that was there before.
         """
         place = folder / inner
         root = mount_root(place)
-        known = self.roots
-        if root not in known and mount_root(place) != root:
+        if root not in self.roots and mount_root(place) != root:
             raise OutputError(f"the disk of {place} is just being mounted or unmounted")
-        around = [each for each in known | self.former if place.is_relative_to(each)]
-        missing = [each for each in around if each != root and each.is_relative_to(root)]
-        if not known.isdisjoint(missing) or (missing and not _has_files(folder)):
+        missing = _missing_mounts(place, root, self.roots | self.former)
+        self._refuse(place, folder, missing)
+        self.former -= missing  # a person has put files in their place
+        self.roots |= {root}  # as a whole, because lanes check at the same time
+        status = entries.target_status(folder)
+        if status is not None:
+            self.identities[folder] = identity.identity(status)
+        return root
+
+    def _refuse(self, place: Path, folder: Path, missing: Collection[Path]) -> None:
+        """Raise OutputError if a place in a folder may not be used without the `missing` mounts."""
+        is_of_this_daemon = not self.roots.isdisjoint(missing)
+        if is_of_this_daemon or (missing and not _has_files(folder)):
+            deepest = max(missing, key=lambda mount: len(mount.parts))
             raise OutputError(
-                f"{place} is on the disk of {missing[0]}, which is not mounted now: mount it again "
+                f"{place} is on the disk of {deepest}, which is not mounted now: mount it again "
                 f"or, if no job has files there, restart stylewatch with a file in {folder} to use "
                 "it without that disk"
             )
-        self.former -= {*missing}
-        self.roots |= {root}  # as a whole, because lanes check at the same time
-        found = entries.target_status(folder)
-        if found is not None:
-            self.identities[folder] = identity.identity(found)
-        return root
 
     @contextmanager
     def checked(
         self, *folders: Path, inner: Collection[str | None] = ("",), disk: str = ""
     ) -> Iterator[None]:
-        """Check the mounts of `folders` before and after the block, those of `inner` in the first.
+        """Check the mounts of `folders` before and after the block.
 
-        Only then does what is missing there count as absent (law 2). The first is on the `disk`
-        with this mark, if one is given: another one may have taken its place.
+        Only then does a file that is missing there count as absent (law 2). In the first folder the
+        mounts of the folders `inner` are checked instead of its own; None stands for its own. If
+        `disk` is given, the first folder must be on the disk with this mark: another disk may have
+        taken its place.
         """
+        places = [(folder, name or "") for folder in folders[:1] for name in inner]
+        places += [(folder, "") for folder in folders[1:]]
 
         def check() -> None:
-            for number, folder in enumerate(folders):
-                for each in ("",) if number else inner:
-                    self.check(folder, each or "")
+            for folder, name in places:
+                self.check(folder, name)
             if disk:
                 _check_mark(folders[0], disk)
 
@@ -336,6 +346,23 @@ class MountGuard:
             yield
         finally:
             check()
+
+
+def _missing_mounts(place: Path, root: Path, mounts: Iterable[Path]) -> frozenset[Path]:
+    """Return those of the `mounts` that were between a place and the mount `root` that it has now.
+
+    An example, after a share was unmounted; a file that is written to the place now would be lost
+    below the share once that is mounted again:
+
+      /             root: the mount on which the place is now
+      /nas          missing: a mount on which the place was
+      /nas/out/job  place
+    """
+    return frozenset(
+        mount
+        for mount in mounts
+        if place.is_relative_to(mount) and mount.is_relative_to(root) and mount != root
+    )
 
 
 def _check_mark(folder: Path, disk: str) -> None:
@@ -354,7 +381,7 @@ def _check_mark(folder: Path, disk: str) -> None:
 
 
 def _has_files(folder: Path) -> bool:
-    """Return whether a folder has files of people, which stylewatch does not make there itself."""
+    """Return whether a folder has files that people put there, and not stylewatch."""
     names = [name for name in entries.names(folder) if not name.startswith((".", "_"))]
     return any(entries.is_file(folder / name) for name in names)
 
@@ -365,25 +392,24 @@ def mount_root(folder: Path) -> Path:
     A bind mount has the device of what it shows, so that only the table of mounts tells of it.
     """
     point = _mount_of(folder, table()).point
-    mounted = entries.target_status(Path(point)) if point else None
-    above = [
+    point_status = entries.target_status(Path(point)) if point else None
+    existing = [
         (path, status)
         for path in (folder, *folder.absolute().parents)
         if (status := _target_status(path)) is not None
     ]
-    device = above[0][1].st_dev
-    root = folder
-    for path, status in above:
-        if status.st_dev != device:
+    root, nearest_status = existing[0]
+    for path, status in existing:
+        if status.st_dev != nearest_status.st_dev:
             break
         root = path
-        if mounted is not None and os.path.samestat(status, mounted):
+        if point_status is not None and os.path.samestat(status, point_status):
             break
     return root
 
 
 def _target_status(path: Path) -> os.stat_result | None:
-    """Return the status of what an entry leads to; a link that leads in circles leads nowhere."""
+    """Return the status of what an entry leads to; None if nothing, as for a link in circles."""
     try:
         return entries.target_status(path)
     except OSError as error:
@@ -394,12 +420,15 @@ def _target_status(path: Path) -> os.stat_result | None:
 
 
 def check(needs: Iterable[tuple[Path, int]], reserve: int) -> None:
-    """Raise FullError if the disks of folders lack space for `needs` plus `reserve` bytes."""
-    first: dict[int, Path] = {}
+    """Raise FullError if a disk lacks space for the bytes that folders need, plus `reserve` bytes.
+
+    Each of `needs` is a folder and the number of bytes that it needs.
+    """
+    first_on_disk: dict[int, Path] = {}
     totals: dict[Path, int] = {}
     for folder, bytes_ in needs:
-        known = first.setdefault(system.stat(_existing(folder)).st_dev, folder)
-        totals[known] = totals.get(known, 0) + bytes_
+        first = first_on_disk.setdefault(system.stat(_existing(folder)).st_dev, folder)
+        totals[first] = totals.get(first, 0) + bytes_
     for folder, bytes_ in totals.items():
         lacking = bytes_ + reserve - free(folder)
         if lacking > 0:
@@ -417,18 +446,24 @@ def free(folder: Path) -> int:
 
     Some network file systems report no blocks at all, which counts as unlimited.
     """
-    seen = system.statvfs(_existing(folder))
-    return seen.f_bavail * seen.f_frsize if seen.f_blocks else sys.maxsize
+    disk_status = system.statvfs(_existing(folder))
+    if not disk_status.f_blocks:
+        return sys.maxsize
+    return disk_status.f_bavail * disk_status.f_frsize
 
 
 def check_access(folder: Path) -> None:
-    """Raise PermissionError if nothing can be made in `folder`, or it where that is missing."""
+    """Raise PermissionError if this user may not write in `folder`.
+
+    If it does not exist, its nearest parent counts, in which it is to be made.
+    """
     nearest = _existing(folder)
     if not system.access(nearest, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, f"this user may not write in {nearest} now")
 
 
 def _existing(folder: Path) -> Path:
+    """Return `folder`, or its nearest parent that exists."""
     while not system.access(folder, os.F_OK):  # a parent without permission is not an error here
         folder = folder.parent
     return folder
