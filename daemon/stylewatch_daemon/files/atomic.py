@@ -31,29 +31,35 @@ SYNCS_AT_ONCE = 8
 """Maximum number of files and folders that `sync_all` syncs at the same time."""
 
 RANDOM = 8
-"""Number of random bytes in the name of a temporary file."""
+"""Number of random bytes in an unused name."""
+
+DIGITS = 2 * RANDOM
+"""Number of hexadecimal digits of these bytes, with which the name of a temporary file ends."""
+
+TAG = 8
+"""Number of these digits, in front of the others, that tell the owner of a temporary file, if it
+has one; the others are random all the same."""
 
 _HALF = re.compile(
-    rf"\.(?:(?P<process>[0-9a-f]+)-)?(?P<tag>[0-9a-f]{{{RANDOM}}})[0-9a-f]{{{RANDOM}}}\.tmp"
+    r"\.(?:(?P<process>[0-9a-f]+)-)?"
+    rf"(?P<tag>[0-9a-f]{{{TAG}}})[0-9a-f]{{{DIGITS - TAG}}}\.tmp"
 )
 """Pattern for the names of temporary files: of a process and, by the tag, of an owner (law 7)."""
 
-
-PROBE = f".0-{'0' * 2 * RANDOM}.tmp"
+PROBE = f".0-{'0' * DIGITS}.tmp"
 """Name of the file of `probe`, which any `sweep` removes if an error or a power cut leaves it."""
-
 
 _START = secrets.token_hex(4)
 """Digits of this start: the next one may have the same process id, in a container or by `execv`."""
 
 
 def this_process() -> str:
-    """Return the digits by which this process, and no earlier one, names its temporary files."""
+    """Return the digits that this process alone puts into the names of its temporary files."""
     return f"{os.getpid()}{_START}"
 
 
 def unused_name() -> str:
-    """Return a random name."""
+    """Return a random name of DIGITS hexadecimal digits."""
     return secrets.token_hex(RANDOM)
 
 
@@ -100,9 +106,9 @@ def _sync_own(path: Path) -> None:
 
 
 def sync_all(paths: Collection[Path]) -> dict[Path, Exception]:
-    """Make files and folders durable; return the error of each that cannot be.
+    """Make files and folders durable; return the errors of those that cannot be synced.
 
-    They are synced at the same time, so that one commit of a disk's journal serves several.
+    Several are synced at the same time, so that one commit of a disk's journal serves them.
     """
     errors: dict[Path, Exception] = {}
     unsynced = SimpleQueue[Path]()
@@ -133,7 +139,10 @@ def sync_all(paths: Collection[Path]) -> dict[Path, Exception]:
 
 
 def make_folder(folder: Path) -> None:
-    """Create `folder` and its missing parents, durably; raises NotADirectoryError for a file."""
+    """Create `folder` and its missing parents, durably.
+
+    Raises NotADirectoryError if one of them is a file.
+    """
     missing = []
     for path in (folder, *folder.parents):
         if entries.is_folder(path):
@@ -161,9 +170,9 @@ def probe(folder: Path | int) -> None:
 
 
 def attempt_write(path: Path, content: bytes) -> bool:
-    """Write `content` to a file, without syncing it; return False if that fails.
+    """Write `content` to a file that nothing depends on; return False if that fails.
 
-    Only for what nothing depends on.
+    The file is not synced.
     """
     try:
         write(path, content, durable=False)
@@ -184,7 +193,7 @@ def copy(
     """Copy a regular file with its time and its holes; return the SHA-256 of the bytes read.
 
     Each path may be a name in an opened folder. Raises InputError if `source` is not a regular
-    file; a link to one is no such file, unless `follow`.
+    file, or is a link to one, unless `follow`.
     """
     with (
         open_regular(source, source_folder, follow=follow) as reading,
@@ -238,13 +247,14 @@ def digest_of(file: BufferedReader, step: Step = lambda: None, *, most: int = sy
 def seconds_unchanged(file: BufferedReader, name: str, folder: int) -> float:
     """Return for how long an opened file, called `name` in an opened folder, has not changed.
 
-    Both times are of its disk, which may have the clock of a server. A change that seems to come
-    was made before that clock was set back. A file with other names is never lost: infinity.
+    The time of its last change and the present time are both taken from its disk, which may have
+    the clock of a server. A change in the future of that clock was made before the clock was set
+    back. The result is infinite for a file with further names, under which late bytes are kept.
     """
     status = system.fstat(file.fileno())
     if status.st_nlink > 1:
         return math.inf
-    temporary = f".{_digits(name)}.tmp"  # always the same, so that a kill leaves none
+    temporary = f".{_digits(name)}.tmp"  # of the same name each time, which removes leftovers
     entries.unlink(temporary, folder)
     with _created(temporary, folder, durable=False) as probe:
         now = system.fstat(probe.fileno()).st_ctime_ns
@@ -267,10 +277,10 @@ def move(
     """Move a file or a folder, also to another mount; it appears as a whole under its new name.
 
     It is renamed if that is possible, and replaces an older file or an empty folder. Otherwise it
-    is copied, compared, renamed and removed: union file systems, bind mounts and quotas may refuse
-    any rename (law 6). Names may be in opened folders. The new name is synced if the move is
-    `durable`, the old one never: after a power cut the move is complete, undone, or can be
-    repeated.
+    is copied, the copy is compared and renamed, and the original is removed: union file systems,
+    bind mounts and quotas may refuse any rename (law 6). Names may be in opened folders. The folder
+    of the new name is synced if the move is `durable`, that of the old name never: after a power
+    cut the move is complete, undone, or can be repeated.
     """
     if not entries.rename(name, to, source, target):
         hidden = _moving_beside(to, target)
@@ -286,19 +296,24 @@ def move(
 
 
 def _hidden_beside(path: Path | str, owner: str = "") -> str:
-    """Return the name of a new temporary file of this process and an owner, for `sweep` (law 7)."""
-    tag = _digits(owner)[:RANDOM] if owner else ""
+    """Return the path of a new temporary file of this process and an owner (law 7)."""
+    tag = _tag(owner) if owner else ""
     unique = unused_name()[len(tag) :]
     return str(Path(path).with_name(f".{this_process()}-{tag}{unique}.tmp"))
 
 
+def _tag(owner: str) -> str:
+    """Return the digits that tell the owner of a temporary file."""
+    return _digits(owner)[:TAG]
+
+
 def _digits(owner: str) -> str:
-    """Return the part of the names of temporary files that tells whose they are."""
-    return hashlib.sha256(owner.encode(errors="surrogateescape")).hexdigest()[: 2 * RANDOM]
+    """Return the digits of a temporary file of which its owner has one at most."""
+    return hashlib.sha256(owner.encode(errors="surrogateescape")).hexdigest()[:DIGITS]
 
 
 def _moving_beside(path: Path | str, folder: int | None) -> str:
-    """Return the name of the copy that a move makes, once what an earlier try left is removed."""
+    """Return the path of the copy that a move makes, after removing that of an earlier try."""
     name = f".{this_process()}-{_digits(Path(path).name)}.tmp"
     hidden = str(Path(path).with_name(name))
     entries.remove(hidden, folder)
@@ -338,9 +353,10 @@ def move_unless_taken(
     target: int | None = None,
     step: Step = lambda: None,
 ) -> bool:
-    """Move a file as `move` does; return False if there is another entry of the new name.
+    """Move a file; return False if the new name belongs to another entry.
 
-    A kill may have left the file with both names, or over mounts a copy of it: then it is removed.
+    A kill during an earlier move may have left the file under both names or, if these are on two
+    mounts, a copy under the new name. Then the old name is removed.
     """
     try:
         is_linked = entries.link(name, to, source, target)
@@ -367,24 +383,25 @@ def _is_copied(name: Path | str, to: Path | str, source: int | None, target: int
 
 
 def sweep(folder: int, *, ours: bool | None = None, owner: str = "") -> None:
-    """Remove temporary files in an opened folder: only ours, only of others, or (None) all.
+    """Remove temporary files in an opened folder (law 7).
 
-    In a folder that jobs share, only those of one `owner` are removed; a file that `move` makes
-    across mounts is owned by its new name. A probe belongs to nobody. A process that is writing
-    them at this moment fails and has to try again. Raises OSError if one stays: whoever is about to
-    use the folder tries again, too (law 7).
+    `ours` selects those of this process (True), of all other processes (False), or all (None);
+    `owner` those of one owner, in a folder that jobs share. A file that `move` makes across mounts
+    is owned by its new name. A probe has no owner, and may go whosever it is. A process that
+    is writing such a file at this moment fails and has to try again. Raises OSError if a file
+    stays: whoever is about to use the folder has to try again, too.
     """
-    halves = [half for name in entries.names(folder) if (half := _HALF.fullmatch(name))]
-    mine = this_process()
-    if owner:
-        halves = [half for half in halves if half["tag"] == _digits(owner)[:RANDOM]]
-    found = [half for half in halves if half[0] == PROBE or ours in (None, half["process"] == mine)]
-    for half in found:
-        entries.remove(half[0], folder)
+    matches = filter(None, map(_HALF.fullmatch, entries.names(folder)))
+    for half in matches:
+        if owner and half["tag"] != _tag(owner):
+            continue
+        is_ours = half["process"] == this_process()
+        if half[0] == PROBE or ours in (None, is_ours):
+            entries.remove(half[0], folder)
 
 
 def attempt_sweep(folder: Path, *, ours: bool | None, owner: str = "") -> bool:
-    """Remove temporary files in a folder as `sweep` does; return False if that fails."""
+    """Remove temporary files in a folder, selected as for `sweep`; return False if that fails."""
     try:
         with entries.opened(folder, follow=True) as handle:
             sweep(handle, ours=ours, owner=owner)
@@ -396,8 +413,8 @@ def attempt_sweep(folder: Path, *, ours: bool | None, owner: str = "") -> bool:
 def discard(folder: Path, trash: Path) -> None:
     """Remove `folder` and its contents: it disappears at once, its space is freed soon after.
 
-    Over mounts it is removed where it is. Nothing is synced: if the folder is back after a power
-    cut, it is discarded again.
+    If the trash is on another mount, the folder is removed where it is. Nothing is synced: if the
+    folder is back after a power cut, it is discarded again.
     """
     if not entries.exists(folder):
         return
@@ -412,7 +429,7 @@ def discard(folder: Path, trash: Path) -> None:
 def open_regular(
     path: Path | str, folder: int | None = None, *, follow: bool = False
 ) -> BufferedReader:
-    """Open a regular file for reading, without waiting for pipes, or following links unless asked.
+    """Open a regular file for reading; links are followed only if `follow`, pipes not waited for.
 
     `path` may be a name in an opened `folder`. Raises InputError if it is not a regular file.
     """
@@ -457,9 +474,10 @@ def replacing(
 
 @contextmanager
 def adding(name: str, folder: int, owner: str) -> Iterator[BufferedWriter]:
-    """Open a temporary file of `owner` that gets a `name` in an opened folder, as `replacing` does.
+    """Open a temporary file of `owner` that gets a `name` in an opened folder at the end.
 
-    Raises FileExistsError if another file has that name by then.
+    If the context ends with an error, the file is removed. Raises FileExistsError if another file
+    has that name by then.
     """
     temporary = _hidden_beside(name, owner)
     try:

@@ -287,8 +287,8 @@ class MountGuard:
         self.roots = frozenset[Path]()
         """Mounts on which this daemon has used folders."""
         self.former = frozenset[Path]()
-        """Mounts that an earlier daemon used. Where one is missing, folders below its mount point are
-        used only once a person has put a file there."""
+        """Mounts that an earlier daemon used. While one is missing, a folder in its place is used
+        only if a person has put a file there."""
         self.identities: dict[Path, identity.Identity] = {}
         """Identities of the folders that were checked and exist."""
 
