@@ -108,7 +108,7 @@ class Inbox:
         self._blocked = ""
         if isinstance(result, Exception):
             self._blocked = self._reason(result)
-            result = replace(self.last, is_stable=False, gone=())
+            result = replace(self.last, is_stable=False, records=())
         else:
             self.incomplete = [*result.incomplete]
             self.pending = deque(result.pending)

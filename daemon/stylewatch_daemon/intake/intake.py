@@ -272,7 +272,7 @@ class Intake:
         If that fails, the next scan repeats it.
         """
         jobs = self._ledger.open_jobs()
-        disk = inbox.last.disk
+        disk = inbox.last.disks.root
         beside = inbox.last.held
 
         def done(result: list[Path] | Exception) -> None:
@@ -323,7 +323,8 @@ class Intake:
         self._report_incomplete()
         not_live = scan.held.keys() - self._jobs.live.keys()
         is_over = bool(not_live) and not not_live <= self._ledger.open_jobs().keys()
-        is_unswept = self._swept.get(inbox.path) != scan.disk  # it was away, or is another disk
+        # its disk was away at the start, or is another one now
+        is_unswept = self._swept.get(inbox.path) != scan.disks.root
         if is_over or is_unswept:
             self._sweep(inbox)
 

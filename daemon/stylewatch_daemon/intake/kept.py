@@ -70,8 +70,8 @@ class Kept:
         """Record what a scan found to be gone; note what to hash."""
         self._unknown[inbox.path] = deque(scan.unknown)
         self._learned.discard(inbox.path)
-        if scan.gone:
-            self._jobs.post("", None, lambda ledger: ledger.remember(scan.gone))
+        if scan.records:
+            self._jobs.post("", None, lambda ledger: ledger.remember(scan.records))
 
     def leave_out(self, inbox: Inbox, path: Path, looked: Look, why: str) -> None:
         """Record that a file of an inbox is not painted, as long as it does not change."""
@@ -206,5 +206,5 @@ def _hash_one(inbox: Inbox, scan: Scan, path: Path, step: Step) -> list[Hashed]:
 
 def _record(inbox: Inbox, scan: Scan, path: Path, looked: Look, sha256: str = "") -> Seen:
     """Return the record of a file that stays, on the disk where a scan found it."""
-    disk = scan.disk_of(path)
+    disk = scan.disks.of(path)
     return Seen(str(path), str(inbox.path), disk, looked.size, looked.mtime_ns, sha256)

@@ -118,12 +118,12 @@ def pair(
     is_known: IsKnown = lambda path: False,
     default_waits_for: str = "",
 ) -> Pairing:
-    """Pair `files`, all of them under `inbox`; those that were left out before are not among them.
+    """Pair `files` in `inbox`, which do not include files that were left out of earlier pairs.
 
-    `default` holds the style pictures for lone pictures, by name: none, one, or several for one job
-    with each of them. These jobs follow each other, and have the same main file. It is empty if
-    they are not known, and lone pictures wait for `default_waits_for`. An album is incomplete until
-    it has a picture, or its style `is_known`, because it had one.
+    `default` holds the default styles by name. A lone picture is a job with each of them; these
+    jobs follow each other, and have the same main file. `default` is empty while the styles are not
+    known, and then lone pictures wait for `default_waits_for`. An album is incomplete until it has
+    a picture. One whose style `is_known` had pictures before.
     """
     by_folder: defaultdict[Path, list[Path]] = defaultdict(list)
     for path in sorted(files):
@@ -147,7 +147,7 @@ def pair(
 
 
 def _told_of_twins(incomplete: Iterable[Pair], folders: Iterable[Path]) -> Iterator[Pair]:
-    """Add to what pairs wait for that another folder has the same name, for those who compare."""
+    """Yield incomplete pairs, with a remark if another folder has the same name once folded."""
     names: defaultdict[tuple[Path, str], list[str]] = defaultdict(list)
     for path in folders:
         names[path.parent, folded(path.name)].append(path.name)
@@ -191,7 +191,7 @@ _Part = tuple[str, int, Path]
 def folders_of(inbox: Path, pair: Pair) -> list[Path]:
     """Return the folders in which a new file may concern a pair.
 
-    These are that of its main file, and those above it, in which an album may begin.
+    These are the folder of its main file, and each folder above that, as an album may begin there.
     """
     folder = pair.main.parent
     above = [parent for parent in folder.parents if inbox in parent.parents]
@@ -199,11 +199,11 @@ def folders_of(inbox: Path, pair: Pair) -> list[Path]:
 
 
 def still_holds(pair: Pair, new: Iterable[Path]) -> bool:
-    """Return whether a pair holds in spite of entries that are `new` since it was found.
+    """Return whether a pair holds in spite of the entries that are `new` since it was found.
 
-    These are entries of the folders of `folders_of`, without those that are ignored. A new file may
-    be another part of the pair, or make it ambiguous; in a job's own folder each new entry may be
-    one that is still being renamed. When in doubt the pair does not hold, and is looked for again.
+    `new` are entries of the folders that `folders_of` returns, except ignored entries. A new file
+    may be another part of the pair, or make it ambiguous. In a job's own folder each new entry may
+    be a part that is still being renamed. When in doubt the pair does not hold: it is paired anew.
     """
     return not any(_concerns(pair, path) for path in new)
 
@@ -223,14 +223,17 @@ def _concerns(pair: Pair, path: Path) -> bool:
 
 
 def job_named(path: Path) -> str | None:
-    """Return the folded job's name of a part, "" if it is its folder's own; None if it is none."""
+    """Return the name of the job that a part belongs to, folded; None if a file is no part.
+
+    The name is "" for a part of its folder's own job.
+    """
     match = _PART.fullmatch(path.name)
     return None if match is None else folded(match["job"] or "")
 
 
 @dataclass
 class _Parts:
-    """Files with one job name, spelled as in the first file; `name` is "" for a folder's own."""
+    """Parts of one job, whose `name` is spelled as in the first file; "" for a folder's own job."""
 
     name: str = ""
     found: list[_Part] = field(default_factory=list)
@@ -240,6 +243,7 @@ class _Parts:
         return tuple(path for part_role, _, path in sorted(self.found) if part_role == role)
 
     def first(self, role: str) -> Path | None:
+        """Return the first file with a role, if there is one."""
         paths = self.of(role)
         return paths[0] if paths else None
 
@@ -275,7 +279,8 @@ class _Parts:
         for (role, number), parts in groupby(sorted(self.found), key=itemgetter(0, 1)):
             paths = [path for _, _, path in parts]
             if len(paths) > 1:
-                return _only_one(_ONLY_ONE[role].format(-number or ""), paths)
+                style_number = f"-{number}" if number else ""
+                return _only_one(_ONLY_ONE[role].format(style_number), paths)
         return ""
 
     def by_spelling(self) -> list["_Parts"]:
@@ -292,9 +297,16 @@ def _only_one(what: str, paths: Iterable[Path]) -> str:
     return f"only one {what}: there are {told_apart([path.name for path in paths])}"
 
 
+TWO = 2
+"""Number of pictures, a content and a style, that people drop together."""
+
+
 def _style_for(pictures: Sequence[Path]) -> str:
-    """Describe the style that these pictures of a folder wait for; one of a pair may be it."""
-    if len(pictures) != len(("content", "style")):
+    """Describe the style that a folder with these pictures waits for.
+
+    If there are two pictures, one of them is probably meant as the style.
+    """
+    if len(pictures) != TWO:
         return STYLE.format("")
     names = (f"{shown(path.name)} to style{shown(path.suffix)}" for path in pictures)
     return f"a style picture (rename {', or '.join(names)})"
@@ -310,7 +322,7 @@ class _Folder:
     """Parts by the folded name of the job."""
     pictures: list[Path] = field(default_factory=list)
     masks: list[Path] = field(default_factory=list)
-    """Masks of `pictures`, and those without one."""
+    """All masks, also those of none of the `pictures`."""
     clips: dict[str, tuple[Path, ...]] = field(default_factory=dict)
     """Clips of live photos, by the folded stem."""
     skipped: dict[Path, str] = field(default_factory=dict)
@@ -358,9 +370,9 @@ def _set_clips_apart(folder: _Folder) -> None:
 
 
 def _reason_to_skip(file: Path) -> str:
-    """Return why a file that is no part of a job is no picture either; empty if it may be one.
+    """Return why a file that is no part of a job is skipped.
 
-    Texts and sidecar files are not pictures without any reason that the status would name.
+    Empty if it may be a picture, or is a text or a sidecar file: the status names none of these.
     """
     suffix = _suffix(file)
     text = _SETTINGS_TEXT.fullmatch(file.name)
@@ -368,13 +380,26 @@ def _reason_to_skip(file: Path) -> str:
         return NO_SETTINGS.format(shown(f"{text['start']}{text['suffix'] or '.yaml'}"))
     copy = _COPY.fullmatch(file.name)
     if copy:
-        *_, part = folded(copy["part"]).split(".")
-        other_names = {"job": "", "mask": ""}.get(part, TO_PAINT)
-        if part.startswith("style"):
-            other_names = f"{AS_STYLE.format(suffix)}{TO_PAINT}"
-        if suffix in ("yaml", "yml") if part == "job" else suffix not in _OTHER_SUFFIXES:
-            return COPY.format(shown(f"{copy['part']}{copy['suffix']}"), other_names)
+        *_, kind = folded(copy["part"]).split(".")
+        if _fits(kind, suffix):
+            return COPY.format(shown(f"{copy['part']}{copy['suffix']}"), _other_names(kind, suffix))
     return "" if suffix in CONTENT_SUFFIXES | _OTHER_SUFFIXES else UNKNOWN
+
+
+def _fits(kind: str, suffix: str) -> bool:
+    """Return whether a part of this kind, such as `job` or `style-2`, may have a suffix."""
+    if kind == "job":
+        return suffix in ("yaml", "yml")
+    return suffix not in _OTHER_SUFFIXES
+
+
+def _other_names(kind: str, suffix: str) -> str:
+    """Return the end of COPY for a copy of a part of this kind: for what else to rename it."""
+    if kind in ("job", "mask"):
+        return ""
+    if kind.startswith("style"):
+        return f"{AS_STYLE.format(suffix)}{TO_PAINT}"
+    return TO_PAINT
 
 
 def _suffix(path: Path) -> str:
@@ -508,7 +533,7 @@ class _Inbox:
     def _left_out_of_album(self, folder: _Folder) -> tuple[Path, ...]:
         """Return the pictures that the album around a job's folder would get once the job is gone.
 
-        Those in folders below wait until then, if these have no style of their own.
+        They lie in the folder, and in each folder below it that is in no other album.
         """
         if self._album_around(folder.path) is None:
             return ()
@@ -523,7 +548,7 @@ class _Inbox:
         return Pair(self._name(folder), None, others=files, waits_for=waits_for)
 
     def _jobs_called(self, parts: _Parts) -> list[_Parts]:
-        """Return the parts of a job; of several, if each spelling of its name makes a whole job."""
+        """Return the parts of a job; of several if each spelling of the name is a whole job."""
         if parts.mistake() and not any(map(self._mistake, parts.by_spelling())):
             return parts.by_spelling()
         return [parts]

@@ -1,6 +1,6 @@
 """Scans of an inbox: the pairs that are complete, stable, and not yet painted.
 
-Only the lane of the inbox calls this, because its disk may not answer (law 9).
+Only the lane of an inbox calls its scanner, because the disk may not answer (law 9).
 """
 
 import errno
@@ -33,40 +33,48 @@ Group = tuple[Pair, ...]
 
 
 @dataclass(frozen=True)
+class InboxDisks:
+    """Identities of the disks of an inbox; an identity is empty if its disk is not known."""
+
+    root: str = ""
+    """Identity of the disk of the inbox itself."""
+    inner: Mapping[Path, str] = field(default_factory=dict)
+    """Identities of the disks that are mounted in the inbox, by mount point."""
+
+    def of(self, path: Path) -> str:
+        """Return the identity of the disk of a file in the inbox."""
+        if not self.inner:
+            return self.root
+        for folder in path.parents:
+            if folder in self.inner:
+                return self.inner[folder]
+        return self.root
+
+
+@dataclass(frozen=True)
 class Scan:
-    """Result of a scan; `disk` identifies the disk of the inbox."""
+    """Result of a scan."""
 
     files: Mapping[Path, Look] = field(default_factory=dict)
     absent: Mapping[Path, int] = field(default_factory=dict)
-    """For each of the files the number of the last scan that certainly lacked it, or 0."""
-    disk: str = ""
-    inner: Mapping[Path, str] = field(default_factory=dict)
-    """Identities of the disks that are mounted in the inbox, by mount point."""
+    """For each of the files the number of the last scan that certainly lacked it, or NEVER."""
+    disks: InboxDisks = field(default_factory=InboxDisks)
     pending: tuple[Group, ...] = ()
     incomplete: tuple[Pair, ...] = ()
     skipped: Mapping[Path, str] = field(default_factory=dict)
     equal: Mapping[Path, str] = field(default_factory=dict)
     """Files whose content was painted before, with the path that it had then."""
     unknown: tuple[Path, ...] = ()
-    """Files to hash before their pairs can be judged, those to hash first in front."""
-    gone: tuple[Seen, ...] = ()
-    """Records of files that are gone, with their new values."""
+    """Files to hash, in this order, before their pairs can be judged."""
+    records: tuple[Seen, ...] = ()
+    """New records of files that are gone, that are expected again, or whose disk is known now."""
     held: Mapping[str, Collection[Path]] = field(default_factory=dict)
-    """Ids of the jobs of which the inbox holds something, with the files beside themselves."""
+    """By id of each job of which the inbox holds files: those that are held beside themselves."""
     trouble: Mapping[str, str] = field(default_factory=dict)
     is_stable: bool = True
     """True if all files are stable, none is expected, and none is missing for the first time."""
     seconds: float = 0.0
-    """How long it took, in seconds, without silences of the disk."""
-
-    def disk_of(self, path: Path) -> str:
-        """Return what identifies the disk of a file in the inbox."""
-        if not self.inner:
-            return self.disk
-        for folder in path.parents:
-            if folder in self.inner:
-                return self.inner[folder]
-        return self.disk
+    """How long the scan took, in seconds, without silences of the disk."""
 
 
 @dataclass(frozen=True)
@@ -120,12 +128,10 @@ class Scanner:
         """The only side that a job needs, if any, by its job.yaml and the look of that file."""
         self._trouble: dict[str, str] = {}
         self._local_time = False
-        self._marked: tuple[str, Mapping[Path, str]] | None = None
-        """Identities of the disks that were all marked last, that of the inbox first."""
-        self._last_disks: tuple[str, Mapping[Path, str]] = "", {}
-        """Identities of the disks of the last scan, that of the inbox first."""
-        self._disk_of: Callable[[Path], str] = lambda path: ""
-        """Function that returns what identifies the disk of a file of the last scan."""
+        self._marked: InboxDisks | None = None
+        """The disks, if all of them had their marks when they were looked at last."""
+        self._disks = InboxDisks()
+        """The disks of the last scan."""
 
     def scan(self, step: Step = lambda: None) -> Scan:
         """Scan the inbox; raises OSError if that is not possible."""
@@ -141,9 +147,8 @@ class Scanner:
         root = entries.target_status(self._path)
         if root is not None and not stat.S_ISDIR(root.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, "it is a file, not a folder", str(self._path))
-        disk, inner = self._last_disks = self._marked_disks()
+        self._disks = self._marked_disks()
         mounts = disks.mounts_of(self._path)
-        self._disk_of = Scan(disk=disk, inner=inner).disk_of
         watch = self._settings.watch
         self._trouble = {}
         self._styles = self._library.styles
@@ -162,40 +167,43 @@ class Scanner:
         held = entries.names(self._path / HELD / self._ledger_id) if holds else ()
         self._guard.check(self._path)
         effort()
-        if (disks.disk_of(self._path), disks.disks_in(self._path)) != (disk, inner):
+        if self._present_disks() != self._disks:
             raise OutputError(f"another disk has taken the place of {self._path} at this moment")
-        absent, gone = self._came_and_went(memory, listing, mounts)
+        absent, new_records = self._came_and_went(memory, listing, mounts)
         result = self._pairs_of(listing, stable, memory)
         effort()
         return replace(
             result,
             unknown=tuple(sorted(result.unknown, key=lambda path: path in former_files)),
             absent=absent,
-            disk=disk,
-            inner=inner,
-            gone=gone,
+            disks=self._disks,
+            records=new_records,
             held={**dict.fromkeys(held, ()), **listing.held},
             is_stable=len(stable) == len(listing.files)
             and not (self._stability.any_awaited or self._absences.any_doubt),
             seconds=effort.seconds,
         )
 
-    def _marked_disks(self) -> tuple[str, Mapping[Path, str]]:
-        """Return what identifies the disk, and those mounted in it.
+    def _present_disks(self) -> InboxDisks:
+        """Return the disks that are mounted now."""
+        return InboxDisks(disks.disk_of(self._path), disks.disks_in(self._path))
 
-        Where files may be known or held, a disk is marked unless it is or cannot be.
+    def _marked_disks(self) -> InboxDisks:
+        """Return the disks, after marking those that lack a mark, as far as possible.
+
+        The disk of the inbox needs one only if its files are remembered, or may be held there.
         """
-        identities = disks.disk_of(self._path), disks.disks_in(self._path)
-        if identities != self._marked:
+        present = self._present_disks()
+        if present != self._marked:
             state = disks.mount_root(self._settings.state.path)
             is_kept = self._own.after == "keep"
             marked = []
             if is_kept or disks.mount_root(self._path) != state:
                 marked.append(disks.mark(self._path, self._guard))
-            marked += (disks.attempt_mark(folder, self._guard) for folder in identities[1])
-            identities = disks.disk_of(self._path), disks.disks_in(self._path)
-            self._marked = identities if all(marked) else None
-        return identities
+            marked += (disks.attempt_mark(folder, self._guard) for folder in present.inner)
+            present = self._present_disks()
+            self._marked = present if all(marked) else None
+        return present
 
     def _pairs_of(self, listing: InboxListing, stable: frozenset[Path], memory: Memory) -> Scan:
         """Pair the files of a listing, and judge the pairs."""
@@ -251,16 +259,20 @@ class Scanner:
         )
 
     def _record(self, memory: Memory, path: Path, looked: Look) -> Seen | None:
-        """Return the record of a file that is as it was, and where it was."""
+        """Return the record of a file that has not changed since; None if there is none."""
         if path in self._outside:
             return self._outside[path]
-        record = memory.of(self._disk_of(path), path, looked, local_time=self._local_time)
+        record = memory.of(self._disks.of(path), path, looked, local_time=self._local_time)
         return None if record is None or record.gone is not None else record
 
     def _is_known(
         self, pair: Pair, memory: Memory, equal: dict[Path, str], unknown: list[Path]
     ) -> bool:
-        """Return whether a pair that stays was painted, or is not known yet (law 3)."""
+        """Return whether a pair stays and is not to be painted now (law 3).
+
+        Adds to `equal` the main file of a pair that was painted under another name, and to
+        `unknown` the files to hash before it is known whether a pair was painted.
+        """
         if self._own.after != "keep":
             return False
         looks = self._looks_of(pair)
@@ -288,31 +300,31 @@ class Scanner:
     def _came_and_went(
         self, memory: Memory, listing: InboxListing, mounts: frozenset[str]
     ) -> tuple[Mapping[Path, int], tuple[Seen, ...]]:
-        """Return which files of the inbox were absent before, and the news of records (law 3)."""
+        """Return when each file of the inbox was absent, and the new records of files (law 3)."""
         if self._own.after != "keep":
             return {}, ()
         inbox = str(self._path)
         records = [record for record in memory.seen.values() if record.inbox == inbox]
-        absent, gone = self._absences.update(listing, self._certain_disks(), mounts, records)
+        certain_disks = self._certain_disks()
+        absent, gone = self._absences.update(listing, certain_disks.of, mounts, records)
         return absent, (*gone, *self._recognized(memory, records))
 
-    def _certain_disks(self) -> Callable[[Path], str]:
-        """Return a function that identifies the disk of a file, for `Absences`."""
+    def _certain_disks(self) -> InboxDisks:
+        """Return the disks; an identity is empty if a file there may be away without a sign."""
         mounts = disks.table()
-        (root, inner) = self._last_disks
 
         def certain(folder: Path, disk: str) -> str:
             is_certain = disks.tells_exchanges(disk) and disks.shows_all(folder, mounts)
             return disk if is_certain else ""
 
-        certain_disks = {folder: certain(folder, disk) for folder, disk in inner.items()}
-        return Scan(disk=certain(self._path, root), inner=certain_disks).disk_of
+        inner = {folder: certain(folder, disk) for folder, disk in self._disks.inner.items()}
+        return InboxDisks(certain(self._path, self._disks.root), inner)
 
     def _recognized(self, memory: Memory, records: Sequence[Seen]) -> Iterator[Seen]:
         """Yield the records of version 1 whose files are there, with the disk that they are on."""
         for record in records:
             path = Path(record.path)
-            disk = self._disk_of(path)
+            disk = self._disks.of(path)
             looked = self._files.get(path)
             if record.disk or looked is None or (disk, record.path) in memory.seen:
                 continue
@@ -392,7 +404,7 @@ class Scanner:
     def _look_at(self, pair: Pair, entries_of: dict[Path, list[Path]]) -> tuple[bool, str]:
         """Return whether a pair is as in the last scan, and what it still waits for.
 
-        Of what cannot be read nothing is known: its pair waits, and no other (law 2).
+        Nothing is known of a file that cannot be read: its pair waits, and no other (law 2).
         """
         try:
             with shortages.translated("it was tried"):
@@ -437,17 +449,20 @@ class Scanner:
         return ""
 
     def _is_open(self, path: Path) -> bool:
-        """Return whether a program has a file open; one that cannot be read waits for that."""
+        """Return whether a program has a file open; False also if the file cannot be read.
+
+        `check` looks again before a claim.
+        """
         try:
             return unfinished(self._path, path) == "open"
         except (OSError, InputError):
-            return False  # `check` looks again before a claim
+            return False
 
 
 def apart(settings: Config, own: InboxSettings, guard: MountGuard) -> Mapping[Identity, str]:
     """Return the folders that a scan of an inbox must skip, with the reasons.
 
-    They are known as the guard last saw them, because only their own lanes look at them.
+    The guard knows their identities from its last checks: only their own lanes look at them.
     """
     return {
         guard.identities[path]: f"it is the {kind} {path}"
