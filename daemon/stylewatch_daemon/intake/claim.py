@@ -4,16 +4,16 @@ The order of changes on the disk, which a kill at any moment leaves consistent:
 
 1. The jobs are in the ledger, and the claims in the state folder say what is about to be moved.
 2. Files that leave the inbox are renamed: into the claim if that is on the same mount, otherwise
-   into a folder of this ledger in the inbox, or beside themselves; these are held there. The claim
-   says before on which disk: while another one is in its place, they only seem to be gone.
+   into a folder of this ledger in the inbox, or beside themselves, where they are held. The claim
+   names the disk first: while another disk is in its place, held files only seem to be gone.
 3. Held files, and those that stay in the inbox, are copied into the claim. Further jobs of the
    group get links of the files that they share.
 4. One rename for each job, of its folder in the claim to `jobs`, completes the claim.
 5. A held file goes once its copy has been compared and nobody writes to it; see `release`.
 
 Each function may be repeated after a kill. If a file has changed, all files go back to where they
-were, and there is no job. Others may write in the inbox at the same time: folders below it are
-opened part by part, so that a link that replaces one has no effect.
+were, and there is no job. Other programs may write in the inbox at the same time: folders below it
+are opened part by part, so that a link that replaces a folder has no effect.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -60,15 +60,14 @@ class WrittenError(OutputError):
 
 @dataclass(frozen=True)
 class Taken:
-    """Result of a claim: the SHA-256 of each copied file, by its path in the inbox.
-
-    `originals` are files that an earlier version copied, and that are still in the inbox. `stays`
-    says why the job's own folder is still there.
-    """
+    """Result of a claim."""
 
     digests: Mapping[Path, str] = field(default_factory=dict)
+    """SHA-256 of each copied file, by its path in the inbox."""
     originals: tuple[tuple[Path, Look], ...] = ()
+    """Files that version 1 copied, and that are still in the inbox."""
     stays: str = ""
+    """Reason why the job's own folder is still in the inbox; empty if it is not."""
 
 
 @contextmanager
@@ -79,7 +78,7 @@ def folder_of(inbox: Path, path: Path) -> Iterator[int]:
 
 
 def unfinished(inbox: Path, path: Path) -> str | None:
-    """Return why a file is not complete: `open` or `short`; None if nothing is known of that."""
+    """Return why a file is not complete, `open` or `short`; None if it seems to be complete."""
     with folder_of(inbox, path) as folder:
         if identity.writers(path.name, folder) is Writers.SOME:
             return "open"
@@ -134,9 +133,9 @@ def _safe_names(name: str) -> Iterator[str]:
 class Claiming:
     """Claiming of groups of jobs into the state folder, for the ledger with the id `ledger_id`.
 
-    What is missing in an inbox counts as absent only if `guard` finds its disk before and after
-    (law 2). Copies leave twice `free_bytes` free on their disk, because claimed jobs need
-    `free_bytes` to begin.
+    A file that is missing in an inbox counts as absent only if `guard` finds its disk before and
+    after the look (law 2). Copies leave twice `free_bytes` free on their disk, because claimed jobs
+    need `free_bytes` to begin.
     """
 
     def __init__(self, state: StateDir, ledger_id: str, free_bytes: int, guard: MountGuard) -> None:
@@ -150,12 +149,12 @@ class Claiming:
     def take(
         self, groups: Iterable[Sequence[Claim]], step: Step = lambda: None
     ) -> list[Taken | Exception]:
-        """Bring the files of groups of claims into the state folder; return the result of each.
+        """Bring the files of groups of claims into the state folder; return a result for each.
 
         The groups go on together from one step to the next, because a single sync of a disk serves
-        all that was written before it. An OSError as a result means that a group cannot be taken
-        now; it can be taken again later. A ChangedError means that one of its files has changed:
-        then all are back in the inbox, and nothing is claimed.
+        all files that were written before it. An OSError as a result means that a group cannot be
+        taken now, and may be taken later. A ChangedError means that one of its files has changed:
+        all of them are back in the inbox, and the group is not claimed.
         """
         batch = [_Taking(group) for group in groups]
         with self._guard.checked(batch[0].group[0].inbox, self._state.root):
@@ -178,7 +177,7 @@ class Claiming:
     def _checked(self, claim: Claim, *, is_deleted: bool = False) -> Iterator[None]:
         """Check around a block that the inbox, the state folder and held files are there (law 2).
 
-        If the owner deletes the job, another disk may have taken the place of one of these.
+        If the owner deletes the job, a disk with held files may have been replaced by another one.
         """
         with ExitStack() as stack:
             stack.enter_context(self._guard.checked(claim.inbox, self._state.root))
@@ -251,9 +250,9 @@ class Claiming:
         taking.unsynced.append(self._state.jobs)
 
     def _finish(self, taking: "_Taking", step: Step) -> None:
-        """Remove what is left of the claims, and originals that are held, as far as possible now.
+        """Remove remains of the claims, and held originals as far as that is possible now.
 
-        Digests of files that were copied before a kill are added.
+        Files that an earlier daemon copied, before it was killed, are hashed for the result.
         """
         first = taking.group[0]
         for claim in taking.group:
@@ -272,7 +271,7 @@ class Claiming:
         taking.result = Taken(taking.digests, self._former_originals(first), stays)
 
     def _drop_former_copies(self, claim: Claim) -> None:
-        """Drop copies that version 1 made of files that it was about to remove from the inbox."""
+        """Drop the copies of files that version 1 was about to remove from the inbox."""
         for path, _ in self._former_originals(claim):
             entries.unlink(self._folder(claim) / FILES / claim.file_from(path).name)
 
@@ -285,7 +284,7 @@ class Claiming:
         return tuple((file.source, file.look) for file in unchanged)
 
     def _drop_moved(self, claim: Claim, step: Step) -> None:
-        """Remove what a move across mounts has left of a claim that is complete."""
+        """Remove the folder that a move across mounts has left of a complete claim."""
         folder = self._folder(claim)
         if not entries.exists(folder):
             return
@@ -306,7 +305,7 @@ class Claiming:
         return claim.ledger or self._ledger_id  # version 1 wrote none
 
     def _spots(self, claim: Claim, file: File) -> tuple[Spot, ...]:
-        """Return the places for a file that leaves the inbox, in the order of preference."""
+        """Return the places to which a file may be renamed, in the order of preference."""
         inbox = claim.inbox
         ledger_id = self._ledger_of(claim)
         beside = _beside(claim, file)
@@ -318,7 +317,7 @@ class Claiming:
         )
 
     def _spot_of(self, claim: Claim, file: File) -> Spot | None:
-        """Return the place of a file that has left its name in the inbox; None if it has not."""
+        """Return the place to which a file of the inbox was renamed; None if it was not."""
         if not claim.leaves_inbox(file):
             return None
         inside, *held = self._spots(claim, file)  # a held file may have a copy inside
@@ -382,7 +381,7 @@ class Claiming:
     def _take_style(self, file: File, target: Path, step: Step) -> str:
         """Link the copy of a default style, which the lane of its library made; return its SHA-256.
 
-        Without a copy the library has changed; only its own lane may look there (law 9).
+        If there is no copy, the library has changed: only its own lane may look there (law 9).
         """
         copy, sha256 = self._state.style_copies().get(style_key(file.source, file.look), (None, ""))
         if copy is None:
@@ -396,7 +395,10 @@ class Claiming:
         disks.check([(target.parent, file.look.size + self._free_bytes)], self._free_bytes)
 
     def _link(self, first: Claim, claim: Claim, file: File) -> bool:
-        """Give a job its own link of a file that it shares with the first; False if it has none."""
+        """Give a job its own link of a file that it shares with the first job of its group.
+
+        Returns False if it does not share the file, or is that job.
+        """
         shared = next((each for each in first.files if each.source == file.source), None)
         if claim == first or shared is None:
             return False
@@ -409,9 +411,9 @@ class Claiming:
     # -- giving back
 
     def _give_back(self, group: Sequence[Claim]) -> None:
-        """Return the files of claims that are given up to the inbox, and drop their copies.
+        """Return the files of a group to the inbox, and drop their copies.
 
-        A file whose name is taken gets one that is ignored and noted.
+        A file whose name is taken gets a name that scans ignore and the status names.
         """
         first = group[0]
         with self._checked(first):
@@ -430,9 +432,9 @@ class Claiming:
             entries.remove_empty(self._state.claims / first.group)
 
     def _drop_copies(self, group: Sequence[Claim], file: File) -> None:
-        """Remove the copies of a file that is about to be back: after a kill they would be taken.
+        """Remove the copies of a file that is about to be put back into the inbox.
 
-        A copy in its claim would mean that the file has left the inbox.
+        After a kill, a copy in a claim would mean that the file has left the inbox.
         """
         for claim in group:
             folder = self._folder(claim) / FILES
@@ -442,11 +444,11 @@ class Claiming:
     def sweep(
         self, inbox: Path, open_jobs: Collection[str], beside: Mapping[str, Collection[Path]]
     ) -> list[Path]:
-        """Put right what is left in an inbox, after a power cut or a loss of the ledger's changes.
+        """Put back the files that this ledger holds in an inbox for no open or claimed job.
 
-        Files that this ledger holds there for no job that is open or claimed are put back; returns
-        their paths. `beside` are those that a scan found beside themselves, by job. Halves, also of
-        pairs that were being put in, and empty folders are removed.
+        A power cut, or a loss of the ledger's changes, may leave such files. Returns their paths.
+        `beside` are the files that a scan found held beside themselves, by job. Temporary files,
+        also of pairs that were being submitted, and empty folders are removed.
         """
         back: list[Path] = []
         held_folder = f"{HELD}/{self._ledger_id}"
@@ -479,10 +481,11 @@ class Claiming:
     # -- releasing
 
     def release(self, account: Account, step: Step = lambda: None) -> dict[str, Removal]:
-        """Remove what an inbox still has of a job: its folder, and originals that are held there.
+        """Remove the own folder of a job from its inbox, and its originals that are held there.
 
-        Return those that stay. An original is accounted for by the job's own copy in the state
-        folder, if that has the same bytes; one that was written to since is copied again.
+        Returns the originals that stay, by name. An original is accounted for by the job's own copy
+        in the state folder, if that has the same bytes. An original that was written to since then
+        is copied again.
         """
         claim = account.claim
         remains: dict[str, Removal] = {}
@@ -503,7 +506,7 @@ class Claiming:
         return remains
 
     def _release(self, name: str, folder: int, file: File, account: Account, step: Step) -> Removal:
-        """Remove an original; if its last bytes came late, they are copied first."""
+        """Remove an original; if its last bytes came after the copy, it is copied again first."""
         copy = self._state.files(account.claim.id) / file.name
         if entries.exists(copy) and account.needs_digest(file):
             account = _with_digest(account, atomic.digest(copy, step=step), copy)
@@ -524,7 +527,7 @@ class Claiming:
 
 
 def _with_digest(account: Account, sha256: str, copy: Path) -> Account:
-    """Return an account by which a file may go that has the bytes of our copy."""
+    """Return an account that lets a file with the bytes of our copy be removed."""
     copied = look(copy)
     size = copied.size if copied else 0
     return replace(account, digests={**account.digests, sha256: size})
@@ -545,7 +548,7 @@ class _Taking:
     error: Exception | None = None
 
     def attempt(self, work: Callable[[], object]) -> None:
-        """Do a part of the work, unless an earlier one has failed."""
+        """Do a part of the work, unless an earlier part has failed."""
         if self.error is None:
             try:
                 work()
@@ -565,7 +568,7 @@ def _sync(batch: Iterable[_Taking]) -> None:
 
 
 def _remove_empty_folders(folder: Path) -> None:
-    """Remove a folder and those in it, as far as they have no files; no link is followed."""
+    """Remove a folder and the folders in it, except those with files; no link is followed."""
     if entries.is_own_folder(folder):
         for name in entries.names(folder):
             _remove_empty_folders(folder / name)
@@ -583,9 +586,10 @@ def _files_below(folder: Path, inner: str = "") -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def _unchanged(inbox: Path, file: File) -> Iterator[int]:
-    """Open the folder of a file that looks as it did; raises ChangedError, and OSError.
+    """Open the folder of a file; raises ChangedError unless the file looks as it did, and OSError.
 
-    A rename needs no permission to read, but nothing could be done with the file after it.
+    The file is opened too: a rename would need no permission to read it, but the copy after that
+    does.
     """
     if not entries.is_folder(file.source.parent):
         raise _changed(file)
@@ -626,8 +630,8 @@ def copy_whole(name: str, source: int, target: Path, step: Step) -> str:
 def _put_back(spot: Spot, inbox: Path, source: Path) -> Path:
     """Move a held file back into the inbox; return its path.
 
-    If its name is taken, another one could make it a part of that job: it gets one that no scan
-    takes for input, and the status names.
+    If its name is taken, it gets a name that no scan takes for input, and that the status names. A
+    name of any other kind could make it a part of a job.
     """
     folder = str(source.parent.relative_to(inbox))
     with (
@@ -653,7 +657,7 @@ def _changed(file: File) -> ChangedError:
 def remove_folder(claim: Claim) -> str:
     """Remove the job's own folder in the inbox if it is empty but for debris (law 10).
 
-    Return why it stays; empty if it is gone, or is nobody's.
+    Returns why it stays; empty if it is gone, or the job has no folder that leaves the inbox.
     """
     if claim.folder is None or not claim.leaves_inbox(claim.main):
         return ""

@@ -22,9 +22,9 @@ MAX_NOTES = 20
 
 
 class Inbox:
-    """An inbox whose `lanes` do what touches its disk, and the destinations of its results.
+    """An inbox, whose `lanes` do all work on its disk, and the destinations of its results.
 
-    The first of these is its outbox. `changed` is called when a scan has ended.
+    The first destination is its outbox. `changed` is called when a scan has ended.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class Inbox:
         self.scanned_at = -float("inf")
         """Time of the end of the last scan."""
         self._claim_trouble = ""
-        """Why the last pairs could not be claimed; the next scan finds them again."""
+        """Reason why the last pairs could not be claimed; the next scan finds them again."""
         self._blocked = self._fault = ""
-        """Why it cannot be scanned now, and the last unexpected error."""
+        """Reason why the inbox cannot be scanned now, and the last unexpected error."""
         self._skipped: Mapping[Path, str] = {}
         self._unread: Mapping[Path, str] = {}
         """Files that could not be hashed, with the reasons."""
@@ -76,21 +76,21 @@ class Inbox:
 
     @property
     def outbox_works(self) -> bool:
-        """True if its outbox could be written after the last scan; else nothing is claimed."""
+        """True if its outbox could be written after the last scan; otherwise no pair is claimed."""
         return self.destinations[0].works
 
     @property
     def is_busy(self) -> bool:
-        """True while the disk of the inbox is looked at."""
+        """True while its lane scans the inbox or checks pairs."""
         return self.is_scanning or self.is_checking
 
     @property
     def is_looking(self) -> bool:
-        """True while a disk of its results is looked at."""
+        """True while the lane of a destination looks at its disk."""
         return any(destination.is_looking for destination in self.destinations)
 
     def scan(self) -> None:
-        """Begin a scan, and a look at the destinations, unless one is under way."""
+        """Begin a scan, also of the destinations; while one is under way, begin it afterwards."""
         for destination in self.destinations:
             destination.look()
         self.wants_scan = self.is_busy
@@ -147,9 +147,9 @@ class Inbox:
     def check(
         self, most: int, is_held: Callable[[Group], bool], done: Callable[[Checked], object]
     ) -> None:
-        """Have a last look at the next `most` groups; then call `done` with what may be claimed.
+        """Have the next `most` groups checked; then call `done` with the result.
 
-        Those that are held stay pending.
+        Groups for which `is_held` returns True stay pending.
         """
         groups = list[Group]()
         held = list[Group]()
@@ -184,7 +184,7 @@ class Inbox:
         self.incomplete.append(Pair(name, main, waits_for=reason, changing=True))
 
     def _equal(self, result: Scan) -> dict[Path, str]:
-        """Return notes on files whose content was painted under another name."""
+        """Return the notes on files whose content was painted under another name."""
         notes = {}
         for path, first_path in result.equal.items():
             name = Path(first_path)

@@ -1,4 +1,4 @@
-"""Files that stay in their inboxes: which of them were painted is known by content (law 3)."""
+"""Memory of the files that stay in their inboxes: those painted are known by content (law 3)."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,18 +34,20 @@ Hashed = tuple[Seen, int]
 
 @dataclass(frozen=True)
 class Hashing:
-    """Files that were hashed, those that could not be, with the reasons, and the time it took."""
+    """Result of the hashing of some files of an inbox."""
 
     found: Sequence[Hashed] = ()
     unread: Mapping[Path, str] = field(default_factory=dict)
+    """Files that could not be read, with the reasons."""
     seconds: float = 0.0
+    """How long the hashing took, in seconds."""
 
 
 class Kept:
     """Memory of the files that stay in `inboxes`, in the ledger; `clock` is monotonic, in seconds.
 
-    A file that no record resembles is hashed in the lane of its inbox, after new drops and at a
-    bounded rate, before its pair can be judged.
+    A file that looks like none of the records is hashed before its pair can be judged: in the lane
+    of its inbox, after new drops, and at a bounded rate.
     """
 
     def __init__(
@@ -67,19 +69,19 @@ class Kept:
     # -- what scans find
 
     def scanned(self, inbox: Inbox, scan: Scan) -> None:
-        """Record what a scan found to be gone; note what to hash."""
+        """Record the files that a scan found to be gone, and note the files to hash."""
         self._unknown[inbox.path] = deque(scan.unknown)
         self._learned.discard(inbox.path)
         if scan.records:
             self._jobs.post("", None, lambda ledger: ledger.remember(scan.records))
 
     def leave_out(self, inbox: Inbox, path: Path, looked: Look, why: str) -> None:
-        """Record that a file of an inbox is not painted, as long as it does not change."""
+        """Record that a file of an inbox is not to be painted unless it changes, and why."""
         record = _record(inbox, inbox.last, path, looked)._replace(left_out=why)
         self._jobs.post("", None, lambda ledger: ledger.remember([record]))
 
     def hash(self, inbox: Inbox) -> None:
-        """Hash some of the files that are not known by their looks, and remember them (law 3)."""
+        """Hash some of the files whose content is not known, and remember them (law 3)."""
         unknown = self._unknown.get(inbox.path)
         if not unknown or self._clock() < self._hash_at.get(inbox.path, 0.0):
             return
@@ -94,7 +96,7 @@ class Kept:
         self._lanes.do(inbox.path, work, partial(self._hashed, inbox), total)
 
     def _hashed(self, inbox: Inbox, result: Hashing | Exception) -> None:
-        """Record hashed files; once all were tried, scan again if one is known now."""
+        """Record hashed files; once all were tried, and some of them hashed, scan again."""
         hashing = Hashing() if isinstance(result, Exception) else result
         self._hash_at[inbox.path] = self._clock() + max(HASH_EVERY_S, hashing.seconds)
         inbox.not_read(hashing.unread)
@@ -125,10 +127,10 @@ class Kept:
     # -- what is claimed
 
     def is_painted(self, claim: Claim, digests: Mapping[Path, str]) -> bool:
-        """Return whether a claimed pair was painted before, or another job is about to do so.
+        """Return whether a claimed pair was painted before, or another job is about to paint it.
 
-        `digests` are those of its files. A pair that leaves its inbox, or is run again, is painted
-        in any case.
+        `digests` are the SHA-256 of its files. A pair that leaves its inbox, or is run again, is
+        painted in any case.
         """
         if claim.after != "keep" or claim.is_copy:
             return False
@@ -175,7 +177,7 @@ class Kept:
 def _hash(
     inbox: Inbox, scan: Scan, files: Iterable[Path], clock: Callable[[], float], step: Step
 ) -> Hashing:
-    """Hash files of an inbox; one that cannot be read waits, and no other does (law 2)."""
+    """Hash files of an inbox; a file that cannot be read holds up no other file (law 2)."""
     effort = Effort(step, clock)
     hashed = list[Hashed]()
     unread = dict[Path, str]()
@@ -194,7 +196,7 @@ def _hash(
 
 
 def _hash_one(inbox: Inbox, scan: Scan, path: Path, step: Step) -> list[Hashed]:
-    """Return the record of a file that did not change while it was hashed."""
+    """Hash a file; return its record, or none if it is gone or changed in the meantime."""
     looked = look(path)
     if looked is None:
         return []

@@ -1,7 +1,7 @@
 """The default styles: copies, in the state folder, of pictures of the style library.
 
-The disk of the library may not answer, and then only the pairs that need it may wait (law 9). So
-its own lane alone looks there, and copies each default style once; claims link these copies.
+The disk of the library may not answer, and then only the pairs that need it may wait (law 9).
+Therefore only its own lane looks there, and copies each default style once; claims link the copies.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,25 +22,26 @@ from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.style_library import default_styles
 
 ANSWERS_WITHIN = 5.0
-"""Time in seconds after which a look that is under way no longer counts: the styles are unknown."""
+"""Time in seconds that a look at the library may take; after it the styles count as unknown."""
 
 
 @dataclass(frozen=True)
 class Styles:
-    """The default styles, by name, or what pairs that need one wait for, and why.
-
-    A picture that is too large has no digest, as it was not copied.
-    """
+    """The default styles, or the reason why they are unknown."""
 
     pictures: Mapping[str, Seen] = field(default_factory=dict)
+    """The default styles by name. A picture that is too large is not copied, and has no digest."""
     waits_for: str = ""
+    """What pairs that need a default style wait for; empty if the styles are known."""
     trouble: str = ""
+    """Reason for the wait that the status shows."""
 
 
 class Library:
     """The style library as the main loop knows it, which never waits for its disk.
 
-    `changed` is called when other styles may have to be used. `clock` is monotonic, in seconds.
+    `changed` is called when the styles, or what is known of them, changed. `clock` is monotonic, in
+    seconds.
     """
 
     def __init__(
@@ -62,13 +63,13 @@ class Library:
         self._clock = clock
         self._changed = changed
         self._since: float | None = None
-        """When the look that is under way began."""
+        """Time at which the present look began; None if none is under way."""
         self._late = Styles(waits_for=f"the style library {shown(self.folder)} to answer")
         self._last = self._late if self._is_wanted else Styles()
 
     @property
     def is_looking(self) -> bool:
-        """True while the library is looked at."""
+        """True while a look at the library is under way."""
         return self._since is not None
 
     @property

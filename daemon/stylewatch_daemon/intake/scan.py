@@ -1,4 +1,4 @@
-"""Scanning of an inbox without opening files, and tracking of stable and complete files."""
+"""Scans of an inbox, which open no files, and records of stable and complete files."""
 
 import re
 import stat
@@ -42,17 +42,17 @@ class InboxListing:
     skipped: Mapping[Path, str] = field(default_factory=dict)
     folders: Collection[Path] = frozenset()
     held: Mapping[str, Collection[Path]] = field(default_factory=dict)
-    """Files that this ledger holds beside themselves, by job; other files that it holds for a job
-    are not listed."""
+    """Files that this ledger holds beside themselves, by job; files that it holds in the folder
+    HELD are not listed."""
     unread: Collection[Path] = ()
-    """Paths that could not be read: what is there, and below, is unknown (law 2)."""
+    """Paths that could not be read: nothing is known of them, and of paths below (law 2)."""
     root: Path = Path()
     ignored: Ignored = field(default_factory=Ignored)
 
     def lacks(self, path: Path) -> bool:
         """Return whether a path certainly was not there: a folder above it was listed without it.
 
-        What is ignored, skipped or could not be read is unknown (law 2).
+        Nothing is known of paths that were ignored, skipped or could not be read (law 2).
         """
         if path in self.files:
             return False
@@ -65,7 +65,7 @@ class InboxListing:
         return False
 
     def new_in(self, folder: Path, names: Iterable[str]) -> list[Path]:
-        """Return the entries of a folder, listed again, that were not there and are not ignored."""
+        """Return those of the present `names` in a folder that are new and not ignored."""
         paths = [folder / name for name in names if not self.ignored.covers(name)]
         listed = (self.files, self.skipped, self.folders)
         return [path for path in paths if not any(path in paths_there for paths_there in listed)]
@@ -80,11 +80,11 @@ def scan(
 ) -> InboxListing:
     """List all files under `inbox` but those that other programs left, and those to `ignore`.
 
-    What the ledger `ledger_id` holds is told apart; what others hold is named among the skipped,
-    because one of them may be lost.
+    Files that the ledger `ledger_id` holds are listed apart. Files that other ledgers hold are
+    skipped with a note, because such a ledger may be lost.
 
     Links are not followed. Skipped are folders that cannot be read, folders nested deeper than
-    DEPTH, folders with a receipt.json or of refused jobs, and those whose identity is in `apart`,
+    DEPTH, folders with a receipt.json or of refused jobs, and folders whose identity is in `apart`,
     which gives the reason. Raises ShortageError if a shortage, for example of file descriptors,
     prevents reading.
     """
@@ -150,7 +150,7 @@ class _Walk:
             add(folder / name, depth)
 
     def _note(self, path: Path, depth: int) -> None:
-        """Note an ignored entry of a folder at `depth`, if the status names it."""
+        """Note an ignored entry of a folder at `depth` if the status or a ledger needs to know it."""
         note = self._ignored.note(path.name)
         if note:
             self.skipped[path] = note
@@ -162,7 +162,7 @@ class _Walk:
             self._note_held(path)
 
     def _note_held(self, held: Path) -> None:
-        """Note what other ledgers hold, unless another user may not look at it."""
+        """Note the folders of other ledgers in the folder HELD, if this user may look into it."""
         try:
             paths = [held / name for name in entries.names(held) if name != self._ledger_id]
             self.skipped |= {path: _HELD_BY_OTHERS for path in paths if entries.is_own_folder(path)}
@@ -203,13 +203,13 @@ class _Walk:
 
 
 class Stability:
-    """Tracker of how long the files of an inbox have not changed, and which are unfinished.
+    """Record of how long the files of an inbox have not changed, and which are unfinished.
 
     A file is stable if it looked the same in two scans at least `quiet_s` apart. Only changes
     between scans count, never the files' own times, so that a file with a modification time in the
     future also becomes stable. An unfinished file is waited for until it has not changed for
-    `truncated_s`; an empty one, which is no picture, as long as it is empty: WebDAV clients make it
-    long before they send the content. `clock` is monotonic, in seconds.
+    `truncated_s`. An empty file, which is no picture, is waited for as long as it is empty: WebDAV
+    clients make it long before they send the content. `clock` is monotonic, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float], quiet_s: float, truncated_s: float) -> None:
@@ -224,7 +224,7 @@ class Stability:
     def update(
         self, files: Mapping[Path, Look], is_open: Callable[[Path], bool]
     ) -> frozenset[Path]:
-        """Compare with a new scan, which found `files`; return those that are stable.
+        """Note the `files` of a new scan; return those that are stable.
 
         Missing files are forgotten: if they come back, they are new. Unfinished files that have
         changed, or that no program has open for writing any more, are no longer waited for.
@@ -263,7 +263,7 @@ class Stability:
         return self._has_lasted(path) and not self._is_empty(path)
 
     def waits_for(self, paths: Collection[Path]) -> str:
-        """Describe which of `paths` are waited for and why; empty if there are none."""
+        """Describe which of `paths` are waited for, and why; empty if none is."""
         awaited = (path for path in paths if path in self._unfinished and not self.gave_up(path))
         return "; ".join(map(self._what_lacks, awaited))
 

@@ -5,9 +5,9 @@ a file may first be created at its full length and then filled, so a run of zero
 unwritten data. A complete file that seems to lack its end, such as an uncompressed picture with a
 black lower edge, only waits for `watch.truncated_s`.
 
-What cannot be told is whether a program that writes several pictures into a file, one after the
-other, has written the last one; whether the last number of a picture in digits has more of them;
-and anything about a damaged file, or one that takes more than WORK.
+Three things cannot be told: whether a program that writes several pictures into a file, one after
+the other, has written the last one; whether the last number of a picture in digits is complete; and
+anything about a file that is damaged, or that takes more than WORK.
 """
 
 import re
@@ -151,9 +151,10 @@ def lacks_end(file: BinaryIO) -> bool:
 
 
 def _end(file: _Excerpts) -> int:
-    """Return the length that a file has at least once it is complete.
+    """Return the least length of the complete file.
 
-    Like each function of FORMATS, this raises EOFError if the end is missing, and _UnknownError.
+    Like each function of FORMATS, this raises EOFError if the end is missing, and _UnknownError if
+    nothing can be told.
     """
     start = file.up_to(12, at=0)
     for head, end_of in FORMATS.items():
@@ -163,7 +164,7 @@ def _end(file: _Excerpts) -> int:
 
 
 def _end_of_jpeg(file: _Excerpts) -> int:
-    """Find the mark after the pixels, which begin after thumbnails with their own end marks."""
+    """Return the end of the mark after the pixels; thumbnails before them have end marks, too."""
     at = 2
     while segment := SEGMENT.match(file.up_to(4, at)):
         at += 1 if segment[1] == b"\xff" else 2 + int.from_bytes(segment[2])  # 1: a fill byte
@@ -190,7 +191,7 @@ def _end_of_riff(file: _Excerpts) -> int:
 
 
 def _end_of_boxes(file: _Excerpts) -> int:
-    """Walk over all boxes; without those of the pictures or of the index, the end is missing.
+    """Return the end of the last box; raises EOFError without boxes of pictures, or of an index.
 
     Many programs write the index of a film last.
     """
@@ -229,7 +230,7 @@ def _end_of_matroska(file: _Excerpts) -> int:
 
 
 def _end_of_gif(file: _Excerpts) -> int:
-    """Find the trailer after the last block; the data of a block is in parts of up to 255 bytes."""
+    """Return the end of the trailer; it follows blocks, whose data has parts of up to 255 bytes."""
     at = 13 + _gif_table(file.byte(10))
     while (kind := file.exactly(1, at)) != b";":
         if kind == b",":  # a picture
@@ -250,7 +251,7 @@ def _gif_table(flags: int) -> int:
 
 
 def _end_of_bmp(file: _Excerpts) -> int:
-    """Return the stated or the computed length, as some programs state none or too little."""
+    """Return the stated length, or the computed one if a program states none or too little."""
     stated, pixels, head = file.numbers("<I4xII", at=2)
     packing = 0
     length = 0
@@ -267,7 +268,7 @@ def _end_of_bmp(file: _Excerpts) -> int:
 
 
 def _end_of_pnm(file: _Excerpts) -> int:
-    """Return the length by width, height and the largest value, or find the last of its digits."""
+    """Return the length by width, height and largest value, or the end of the last digits."""
     start = file.up_to(BLOCK, at=0)
     kind = start[1:2]
     at = 2
@@ -293,7 +294,10 @@ def _end_of_pnm(file: _Excerpts) -> int:
 
 
 def _end_of_digits(file: _Excerpts, at: int, count: int, *, each: bool) -> int:
-    """Return the length of a file that has `count` numbers, or digits if `each` is a number."""
+    """Return the length of a file that has `count` numbers; raises EOFError if it has fewer.
+
+    If `each` is set, each digit is a number.
+    """
     is_inside = False
     while count > 0:
         part = file.exactly(min(DIGITS, max(1, file.size - at)), at)
@@ -324,11 +328,12 @@ def _end_of_tiff(file: _Excerpts) -> int:
             done.add(at)
             end_of_values, lists = tiff.directory(at)
             end = max(end, end_of_values, *_ends_of_data(lists))
-            waiting += (other for tag in DIRECTORIES for other in lists.get(tag, ()))
+            waiting += (inner for tag in DIRECTORIES for inner in lists.get(tag, ()))
     return end
 
 
 def _ends_of_data(lists: Mapping[int, Sequence[int]]) -> Iterator[int]:
+    """Yield the end of each strip, tile and thumbnail that a directory lists."""
     for positions, lengths in DATA:
         for at, length in zip(lists.get(positions, ()), lists.get(lengths, ()), strict=False):
             yield at + length if length else 0  # 0: a tile with nothing in it
@@ -348,9 +353,9 @@ class _Tiff:
         return int(number)
 
     def directory(self, at: int) -> tuple[int, dict[int, Sequence[int]]]:
-        """Return the end of a directory and its values, and its lists of positions and lengths.
+        """Return the end of a directory with its values, and the numbers that it lists, by tag.
 
-        Raises EOFError if it is not written yet, or not a part of the file.
+        Raises EOFError if the directory is not written yet, or lies behind the end of the file.
         """
         wide = 8 if self.is_big else 4
         (count,) = self.file.numbers(self.order + ("Q" if self.is_big else "H"), at)
@@ -378,7 +383,7 @@ class _Tiff:
         return max(end, at + wide), lists
 
     def _numbers(self, kind: int, length: int, at: int) -> Sequence[int]:
-        """Return the last numbers of a list."""
+        """Return the numbers of a list, of a long one only the last."""
         count = min(length, LIST)
         at += TYPE_BYTES[kind] * (length - count)
         return self.file.numbers(f"{self.order}{count}{NUMBERS[kind]}", at)

@@ -31,10 +31,10 @@ SCANS_WITHOUT = 120
 without events are frequent."""
 
 LATE_S = 5.0
-"""Time in seconds after which an event that has not come is lost."""
+"""Time in seconds after a change of a folder until its event counts as lost."""
 
 STOP_S = 2.0
-"""Time in seconds that observers have to end."""
+"""Timeout in seconds for observers to end."""
 
 Events = Literal["auto", "yes", "no"]
 """Values of the setting `watch.events`."""
@@ -45,7 +45,7 @@ class Watch:
 
     Files and subfolders count. `enabled` is the setting `watch.events`; auto excludes file systems
     that do not report changes made by other machines. Each folder has an observer of its own, so
-    that one without events, or on a disk that does not answer, affects no other (law 9).
+    that a folder without events, or on a disk that does not answer, affects no other (law 9).
     """
 
     def __init__(self, wake: Callable[[], object], enabled: Events) -> None:
@@ -88,8 +88,8 @@ class Watch:
     def check(self, folder: Path) -> None:
         """Start the observer of a folder if it has none, or if that died or watches another folder.
 
-        Call it before each scan, which then covers the missed events, and in the thread that scans
-        the folder, whose disk may not answer. Raises OSError if the folder cannot be looked at.
+        Call it before each scan, which makes up for missed events, and in the thread that scans the
+        folder, as its disk may not answer. Raises OSError if the status of the folder is unknown.
         """
         is_wanted = wants_events(folder, self._enabled)
         status = entries.target_status(folder) if is_wanted else None
@@ -124,7 +124,7 @@ class Watch:
 
 
 class _Watched:
-    """A folder that is watched, and the `identity` that it had then."""
+    """A watched folder with its observer, and its `identity` when the observer started."""
 
     def __init__(self, folder: Path, identity: Identity, wake: Callable[[], object]) -> None:
         from watchdog import events, observers
@@ -161,7 +161,7 @@ class _Watched:
 
     @property
     def is_alive(self) -> bool:
-        """True if the threads run that the library shows."""
+        """True if all threads that the library shows are running."""
         threads = (self._observer, *self._observer.emitters)
         return all(thread.is_alive() for thread in threads)
 
@@ -188,7 +188,7 @@ class _Watched:
 
 
 def wants_events(folder: Path, enabled: Events) -> bool:
-    """Return whether events of `folder` are used, unless they fail."""
+    """Return whether events of `folder` are to be used, by the setting `enabled`."""
     if enabled == "auto":
         return disks.tells_events(folder, disks.table())
     return enabled == "yes"

@@ -1,7 +1,7 @@
 """The claim of a job: its files and their sources.
 
 It is written beside the files before any of them is touched, and never changes. The ledger holds
-the state of the job; a lost ledger can be rebuilt from the claims. Jobs with the same photograph
+the state of the job. A lost ledger can be rebuilt from the claims. Jobs with the same photograph
 are claimed together, as a group, and each has files of its own afterwards (law 5).
 """
 
@@ -25,8 +25,8 @@ FILES = "files"
 """Name of the folder with a job's pictures."""
 
 ORIGINALS = "originals"
-"""Name of a file beside it while the inbox may have something of the job: its own folder, or
-originals that are held there. Then it names their disks, without which they only seem to be gone
+"""Name of a file beside the claim while the inbox may have the job's own folder, or originals that
+are held there. It names the disks of these originals: without their disks they only seem to be gone
 (law 2)."""
 
 MAX_BYTES = 16 << 20
@@ -37,8 +37,8 @@ MAX_BYTES = 16 << 20
 class File:
     """A file of a job: its source, its look there, and its name in files/.
 
-    `own` is True if it belongs to this job alone; other files, such as an album's style, stay in
-    the inbox.
+    `own` is True if it belongs to this job alone. Files that jobs share, such as an album's style,
+    stay in the inbox.
     """
 
     role: Role
@@ -64,13 +64,13 @@ class Claim:
     group: str = ""
     """Id of the first job of the group; empty for a job alone."""
     ledger: str = ""
-    """Id of the ledger that it was claimed for, after which folders in the inbox are named."""
+    """Id of the ledger of the job; folders for held files in the inbox are named after it."""
     left_out: tuple[tuple[Path, Look], ...] = ()
     """Files that are left out because of this job, such as the clip of a live photo."""
 
     @property
     def main(self) -> File:
-        """The picture that identifies the job: its content, or else its first style."""
+        """The picture that identifies the job: its content, or its first style if it has none."""
         return (self._all("content") or self._all("style"))[0]
 
     @property
@@ -109,10 +109,10 @@ class Claim:
         return tuple(file for file in self.files if file.own or file.role.startswith("content"))
 
     def stays_elsewhere(self, file: File) -> bool:
-        """Return whether `file` is our copy of one that stays by the settings, or of the library.
+        """Return whether `file` is our copy of a file that stays in the inbox, or in the library.
 
-        What a retry got from an upload, or from the files of an earlier job, which may be deleted,
-        stays nowhere else (law 1).
+        A retry has files from uploads, or from an earlier job, which may be deleted: these stay
+        nowhere else (law 1).
         """
         if file not in self.published:
             return True
@@ -144,16 +144,16 @@ def save(claim: Claim, folder: Path, *, durable: bool = True) -> None:
 
 
 def hold(folder: Path, disks: Mapping[Path, str]) -> None:
-    """Note in a job's `folder` that its inbox may have something of it.
+    """Note in a job's `folder` that its inbox may still have files of the job, or its own folder.
 
-    `disks` are those on which its originals are held: the marks, by the folder that has each.
+    `disks` are the marks of the disks on which its originals are held, by a folder on each disk.
     """
     marks = {str(path): mark for path, mark in disks.items()}
     atomic.write(folder / ORIGINALS, json.dumps(marks, ensure_ascii=True).encode("ascii"))
 
 
 def held_on(folder: Path) -> Mapping[Path, str]:
-    """Return the disks with originals of the job in `folder`, as `hold` noted them."""
+    """Return the marks of the disks on which originals of a job are held, by a folder on each."""
     if not is_held(folder):
         return {}
     try:
@@ -164,7 +164,7 @@ def held_on(folder: Path) -> Mapping[Path, str]:
 
 
 def is_held(folder: Path) -> bool:
-    """Return whether the inbox may still have something of the job in `folder`."""
+    """Return whether the inbox may still have files of the job in `folder`, or its own folder."""
     return entries.exists(folder / ORIGINALS)
 
 
@@ -175,9 +175,9 @@ _MARKS = TypeAdapter(dict[str, str])
 def load(folder: Path) -> Claim:
     """Read and check the claim in the folder of a job.
 
-    The claim determines which files are read, moved and removed, so it must not lead to any others.
-    Raises ValueError if it is damaged or missing, or names files that are not the job's; OSError if
-    it cannot be read now.
+    The claim determines which files are read, moved and removed, so it must lead to the job's files
+    alone. Raises ValueError if it is damaged or missing, or leads to further files; OSError if it
+    cannot be read now.
     """
     try:
         if not (entries.is_own_folder(folder) and entries.exists(folder / FILE_NAME)):
@@ -199,7 +199,7 @@ def load(folder: Path) -> Claim:
 
 
 def _check(claim: Claim, job_id: str) -> None:
-    """Raise ValueError if the claim belongs to another job, or leads to files of others."""
+    """Raise ValueError if the claim belongs to another job, or leads to files of other jobs."""
     names = [file.name for file in claim.files]
     paths = [claim.inbox, claim.outbox, *(file.source for file in claim.files)]
     own = [file.source for file in claim.files if file.own]

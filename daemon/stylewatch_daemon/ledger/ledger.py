@@ -1,9 +1,9 @@
 """Queries of the ledger: every job, its state, its attempts and its published files.
 
 Only the ledger holds the state of each job. The sources of a job's files are in the claim beside
-the files instead: the claim is committed by the rename that moves it together with the files, on
-any mount, and no database can take part in that. Therefore a job whose ledger is lost is still
-complete, and is entered again.
+the files: the rename that moves the files, on any mount, commits the claim with them, and no
+database can take part in that. Therefore a job is still complete if the ledger is lost, and is
+entered again.
 
 Any process may read while the daemon writes: `with reading(path) as ledger: ledger.counts()`.
 """
@@ -84,7 +84,7 @@ ORDERS: Mapping[Order, tuple[str, str, str]] = {
 
 @dataclass(frozen=True)
 class Search:
-    """A search for jobs that ended; empty fields match all jobs."""
+    """Search for jobs that ended; empty fields match all jobs."""
 
     name: str = ""
     """Words that must all be in the name of the job."""
@@ -109,7 +109,7 @@ NO_SEARCH = Search()
 
 @dataclass(frozen=True)
 class Request:
-    """A person's request that the daemon has not acted on yet."""
+    """Request of a person that the daemon has not acted on yet."""
 
     id: int
     verb: str
@@ -122,7 +122,7 @@ class Request:
 
 
 class Hook(NamedTuple):
-    """A hook that has not ended, of a job that has."""
+    """Hook, which has not ended, of a job that has ended."""
 
     id: int
     job: str
@@ -191,8 +191,8 @@ class Ledger:
     def meant(self, name: str) -> str:
         """Return the name of the job that a person means by `name`; `name` if there is none.
 
-        An exact name or id wins, else names are compared once folded (law 8). Raises UsageError if
-        several jobs fit.
+        An exact name or id wins; otherwise names are compared in their folded form (law 8). Raises
+        UsageError if several jobs fit.
         """
         if self.find(name) is not None:
             return name
@@ -220,9 +220,10 @@ class Ledger:
     def the_one(self, name: str, *preferred: Callable[[Job], bool]) -> Job | None:
         """Return the job that a person means by a name or an id, if there is one (law 8).
 
-        Jobs of the first of `preferred` that any fits are meant; then those that have a folder of
-        this name in the outbox, and then those that people see under it. A folder is that of the
-        latest job that got it. Raises UsageError with the ids if several fit.
+        Of several jobs of that name, those count for which the first possible condition of
+        `preferred` holds; if none holds for any job, those with a folder of that name in an outbox.
+        Of these, jobs that people see under that name go first. A folder counts as that of the
+        latest job that had it. Raises UsageError with the ids if several jobs are left.
         """
         job = self.get(name)
         if job is not None:
@@ -239,7 +240,8 @@ class Ledger:
         folders = {(job.outbox, job.place or job.id): job for job in reversed(jobs)}
         if len(folders) > 1:
             listed = [f"{job.id} ({job.seen}, {job.outbox})" for job in folders.values()]
-            several = " and ".join([*listed[:MAX_SHOWN], *(["others"] * (len(listed) > MAX_SHOWN))])
+            more = ["others"] if len(listed) > MAX_SHOWN else []
+            several = " and ".join([*listed[:MAX_SHOWN], *more])
             raise UsageError(f"{shown(name)} fits several jobs: {shown(several)}; use an id")
         return jobs[0] if jobs else None
 
@@ -339,9 +341,9 @@ class Ledger:
         return self._count(query, json.dumps([*ends]), since)
 
     def outlived(self, part: str, threshold: float) -> list[tuple[str, str, OutputFile]]:
-        """Return the files of a `part` of jobs whose age is counted from before a time.
+        """Return the files of a `part` of the jobs that have aged since before `threshold`.
 
-        Each file comes with its job's id and outbox.
+        That is a time of `Sight.counted_s`. Each file comes with its job's id and outbox.
         """
         query = (
             "SELECT jobs.id, outbox, path, part, sha256, size FROM files JOIN jobs ON id = job "
@@ -361,7 +363,7 @@ class Ledger:
     ) -> tuple[dict[str, str], int]:
         """Return the titles of the next `limit` jobs of `outboxes`, by id, and the number of all.
 
-        The order is that in which they begin if nothing is blocked: inboxes take turns, and
+        Jobs come in the order in which they begin if none is blocked: inboxes take turns, and
         `turns` has the number of the last turn of each.
         """
         source = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING} AND outbox = ?"
@@ -382,7 +384,7 @@ class Ledger:
         return {job[-2]: job[-1] for *_, job in rounds[:limit]}, count
 
     def place(self, job_id: str) -> int | None:
-        """Return the place of a waiting job in the queue; None if other inboxes take turns."""
+        """Return the place of a waiting job in the queue; None if several inboxes take turns."""
         source = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING}"
         if self._count(f"SELECT count(DISTINCT inbox) {source}") > 1:
             return None
@@ -435,7 +437,7 @@ class Ledger:
         return frozenset(map(Path, json.loads(text)))
 
     def sight(self) -> Sight | None:
-        """Return what was last seen of the wall clock, if anything."""
+        """Return the last sight of the clocks, if there was one."""
         rows = self._rows("SELECT latest, counted_s, set_s, offset_s FROM clock")
         return Sight(datetime.fromisoformat(rows[0][0]), *rows[0][1:]) if rows else None
 
@@ -473,7 +475,7 @@ class Ledger:
         return str(own_id)
 
     def memory(self) -> Memory:
-        """Return what is remembered of all inboxes."""
+        """Return the memory of all inboxes."""
         columns = ", ".join(Seen._fields)
         rows = [Seen(*row) for row in self._rows(f"SELECT {columns} FROM seen")]
         plain = (row._replace(path=_plain(row.path)) for row in rows)
@@ -488,7 +490,7 @@ class Ledger:
         return self._count("SELECT coalesce(max(gone), 0) FROM seen")
 
     def sources(self, inbox: str) -> list[str]:
-        """Return the paths in an inbox that the main files of its jobs had."""
+        """Return the paths that the main files of jobs had in an inbox."""
         # as bytes, because names that are not valid UTF-8 cannot be read as text
         query = "SELECT CAST(json_extract(inputs, '$[0].source') AS BLOB) FROM jobs WHERE inbox = ?"
         rows = self._rows(query, inbox)
@@ -541,10 +543,10 @@ def opened(path: Path) -> Ledger:
 
 
 class MemoryReader:
-    """Reader of what the ledger at `path` remembers, for the thread that scans an inbox.
+    """Reader of the memory in the ledger at `path`, for the thread that scans an inbox.
 
-    The memory is read again only if the ledger has changed, which one connection alone can tell;
-    so that connection stays open until `close`.
+    The memory is read again only if the ledger has changed. Only a connection that stays open can
+    tell that, so it is open until `close`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -573,9 +575,9 @@ class MemoryReader:
                     self._ledger.close()
 
     def close(self) -> None:
-        """Close the connection; if it is in use, its thread does, which holds up nobody (law 9).
+        """Close the connection, after which there is no memory.
 
-        From now on there is no memory.
+        If a thread is using the connection, that thread closes it afterwards (law 9).
         """
         self._is_closed = True
         if self._lock.acquire(blocking=False):
@@ -585,7 +587,7 @@ class MemoryReader:
 
 
 def _plain(text: str) -> str:
-    """Return a path in its JSON form, in which names that are not valid UTF-8 stay distinct."""
+    """Return the path that a column of the ledger holds as JSON."""
     return str(json.loads(text))
 
 

@@ -4,9 +4,9 @@ With `after: keep` a picture is known by its digest and by those of the files it
 not by its path, its inode or its time, and not by the job, which may be deleted. Files that were
 left out with a job, such as the clip of a live photo, are remembered in the same way.
 
-What was painted is never forgotten because a file is missing: what is missing may be moved. Only
-if its content arrives after it was certainly in no inbox any more has somebody dropped it again.
-What came first is told by the numbers of scans: the times of files are anybody's, and clocks err.
+A painted pair is never forgotten because a file is missing: the file may have been moved. Somebody
+has dropped a file again only if its content arrives after it was certainly in no inbox any more.
+The numbers of scans tell which came first: anybody can set the times of files, and clocks err.
 """
 
 import hashlib
@@ -25,11 +25,11 @@ Roles = Sequence[tuple[str, str]]
 
 
 class Seen(NamedTuple):
-    """A file that stays in an `inbox`, and how it looked when its digest was taken.
+    """Record of a file that stays in an `inbox`, with its look when its digest was taken.
 
-    `disk` identifies the disk of the inbox, and is empty if version 1 recorded the file; both are
-    empty for a file of the style library. `left_out` says why a file is not painted. `gone` is the
-    number of the scan that confirmed that it is not there any more.
+    `disk` is the identity of its disk, and is empty if version 1 recorded the file. Inbox and disk
+    are empty for a file of the style library. `left_out` says why a file is not painted. `gone` is
+    the number of the scan that confirmed that the file is not there any more.
     """
 
     path: str
@@ -48,7 +48,7 @@ class Seen(NamedTuple):
 
 
 class Painted(NamedTuple):
-    """Pair that stays in its inbox, and the job that paints it."""
+    """Record of a pair that stays in its inbox, and of the job that paints it."""
 
     key: str
     digests: frozenset[str]
@@ -65,7 +65,7 @@ def key_of(roles: Roles) -> str:
 
 
 BEFORE = "it was painted by an earlier version"
-"""Why a file is left out that version 1 copied, and was to remove or had not hashed."""
+"""Reason to leave out a file that version 1 copied, and was to remove later or had not hashed."""
 
 
 def files_of_kept(record: str) -> str:
@@ -90,9 +90,9 @@ def files_of_job(inputs: str) -> str:
 def keys_of_kept(key: str, record: str, inputs: str | None) -> str:
     """Return, as JSON, the keys of a pair that version 1 of the ledger kept.
 
-    `record` is its record, and `inputs` are those of its job, if that still exists. Version 1 knew
-    the digests of a pair's own files alone, so the job is asked for those of its styles; without
-    it, the pair counts as painted with any style.
+    `record` is its record, and `inputs` are those of its job, if that still exists. The record has
+    only the digests of the pair's own files; the inputs have those of its styles, too. Without the
+    job, the pair counts as painted with any style.
     """
     plain = json.loads(record)
     own = {file["path"]: file["sha256"] for file in plain["files"]}
@@ -106,7 +106,7 @@ def keys_of_kept(key: str, record: str, inputs: str | None) -> str:
 
 
 def former_key(name: str, digests: Collection[str]) -> str:
-    """Return the key under which version 1 knew a pair called `name`, by its own files' digests."""
+    """Return the key of a pair called `name` in version 1: of the digests of its own files."""
     return _digest([name, *sorted(digests)])
 
 
@@ -125,7 +125,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Judgment:
-    """What the memory knows of a pair."""
+    """Result of a look at the memory for a pair."""
 
     verdict: Verdict
     unknown: tuple[Path, ...] = ()
@@ -136,17 +136,19 @@ class Judgment:
 
 @dataclass(frozen=True)
 class Memory:
-    """What the ledger remembers of all inboxes, at one moment; `painted` maps keys to paths."""
+    """Memory of all inboxes, as the ledger has it at one moment."""
 
     seen: Mapping[tuple[str, str], Seen] = field(default_factory=dict)
-    """Records by disk and path."""
+    """Records of files, by disk and path."""
     painted: Mapping[str, str] = field(default_factory=dict)
+    """Paths of the main files of painted pairs, by key."""
     sizes: frozenset[int] = frozenset()
+    """Sizes of the files whose content is known, in bytes."""
 
     def of(self, disk: str, path: Path, look: Look, *, local_time: bool = False) -> Seen | None:
-        """Return the record of a file on a disk that has not changed since; None if none is.
+        """Return the record of a file on a disk, unless the file has changed since.
 
-        A clip that was left out is known by its name: it may be written on.
+        A clip that was left out is known by its name alone, because it may still be growing.
         """
         name = str(path)
         record = self.seen.get((disk, name)) or self.seen.get(("", name))
@@ -162,24 +164,24 @@ class Memory:
         sizes: Mapping[Path, int],
         records: Mapping[Path, Seen | None],
     ) -> Judgment:
-        """Judge a pair called `name`, with the main file first; `own` are not shared by pairs.
+        """Judge a pair called `name`, whose main file is the first of `roles`.
 
-        `records` are those of its files, which have these `sizes` in bytes. A file of a size that
-        no record has is new, and so is its pair. A pair that version 1 painted may be known by its
-        own files alone: that version recorded no others.
+        Its `own` files belong to no other pair. `records` and `sizes`, in bytes, are those of all
+        its files. A file is new if no record has its size, and then its pair is new. A pair of
+        version 1 may be known by its own files alone, as that version recorded no others.
         """
-        known = {path: seen.sha256 for path, seen in records.items() if seen and seen.sha256}
+        digests = {path: seen.sha256 for path, seen in records.items() if seen and seen.sha256}
         keys = []
-        if len(known) == len(records):
-            keys.append(key_of([(role, known[path]) for role, path in roles]))
-        if known.keys() >= {*own}:
-            keys.append(former_key(name, [known[path] for path in records if path in own]))
+        if len(digests) == len(records):
+            keys.append(key_of([(role, digests[path]) for role, path in roles]))
+        if digests.keys() >= {*own}:
+            keys.append(former_key(name, [digests[path] for path in records if path in own]))
         for key in keys:
             path_then = self.painted.get(key)
             if path_then is not None:
                 main = str(roles[0][1])
                 return Judgment(Verdict.PAINTED, equal="" if path_then == main else path_then)
-        unknown = [path for path in records if path not in known]
+        unknown = [path for path in records if path not in digests]
         if not unknown or any(sizes[path] not in self.sizes for path in unknown):
             return Judgment(Verdict.NEW)
         return Judgment(Verdict.UNKNOWN, tuple(unknown))

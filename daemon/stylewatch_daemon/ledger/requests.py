@@ -31,7 +31,7 @@ PAUSED = "paused"
 POLL_EVERY_S = 0.02
 
 PAUSING = ("pause", "resume")
-"""Verbs of requests of which the last one counts."""
+"""Verbs of requests that undo each other, so that only the last such request counts."""
 
 
 def leave(state: Path, verb: str, **arguments: Any) -> int:

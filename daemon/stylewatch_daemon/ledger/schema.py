@@ -25,7 +25,7 @@ _OF_A_ROW = (
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
-"""Codes of errors of the file; the last one means that a table or a column is missing."""
+"""Codes of errors of a damaged file; SQLITE_ERROR means that a table or a column is missing."""
 
 
 def listed(*values: StrEnum) -> str:
@@ -40,7 +40,8 @@ IN_INBOX_ORDER = f"{_COMES_LAST}, priority DESC, id"
 """SQL order of an inbox's jobs."""
 
 RANK = f"{_COMES_LAST}, -priority, id"
-"""The same order as values to compare. The indexes need the other text, and this needs no index."""
+"""SQL for values whose ascending order is IN_INBOX_ORDER, to compare two jobs. The indexes need the
+text of IN_INBOX_ORDER; no index has this one."""
 
 WAITING = f"state IN {listed(State.CLAIMED, State.QUEUED)}"
 ENDED = f"state = '{State.ENDED}'"
@@ -299,7 +300,7 @@ def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
 
 
 def commit(connection: sqlite3.Connection) -> None:
-    """Commit; until this returns, the transaction may be lost as a whole."""
+    """Commit the transaction; until this returns, a power cut may undo all of it."""
     connection.execute("COMMIT")
 
 
@@ -311,11 +312,11 @@ def check_files(path: Path) -> None:
     """
     for ending in ("", *BESIDE):
         file = path.with_name(f"{path.name}{ending}")
-        found = entries.status(file)  # once, as a command may just remove what SQLite keeps
-        if found is not None and not stat.S_ISREG(found.st_mode):
+        file_status = entries.status(file)  # once, as a command may just remove what SQLite keeps
+        if file_status is not None and not stat.S_ISREG(file_status.st_mode):
             raise damaged(path, f"{file.name} is not a regular file")
-    found = entries.status(path)
-    if found is not None and found.st_size == 0:
+    ledger_status = entries.status(path)
+    if ledger_status is not None and ledger_status.st_size == 0:
         raise damaged(path, "it is empty")
 
 
@@ -375,9 +376,9 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise an error unless a ledger is of this version: DamagedError or OldLedgerError.
+    """Raise OldLedgerError or DamagedError unless a ledger has the tables of this version.
 
-    Whoever opens a ledger asks, also to read it: what the tables of another one mean is unknown.
+    Call it whenever a ledger is opened, also for reading: nobody knows what other tables mean.
     """
     if _check_tables(connection, path) < len(VERSIONS):
         raise OldLedgerError(
@@ -387,7 +388,7 @@ def check_version(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _check_tables(connection: sqlite3.Connection, path: Path) -> int:
-    """Return the version of the tables; DamagedError if there are none, or for a newer one."""
+    """Return the version of the tables; raises DamagedError if there are none, or newer ones."""
     version = _version(connection, path, VERSIONS)
     if version < 1:
         raise damaged(path, "it has no tables of stylewatch")
@@ -395,7 +396,7 @@ def _check_tables(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def _version(connection: sqlite3.Connection, path: Path, versions: Sequence[Sequence[str]]) -> int:
-    """Return the version of the ledger's tables, 0 if it has none; DamagedError for a newer one."""
+    """Return the version of the tables, 0 if there are none; raises DamagedError for newer ones."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > len(versions):
         raise DamagedError(

@@ -42,7 +42,7 @@ _FOLDERS = ("claims", "jobs", "trash", "thumbs", PREVIEWS, UPLOADS, "styles")
 def reading_below(state: Path) -> Iterator[None]:
     """Convert an OSError of a look into the folder `state` to an OutputError that says what helps.
 
-    Clients may be other accounts than the daemon's, which alone may read it.
+    The accounts of clients may differ from that of the daemon, which alone may read the folder.
     """
     try:
         yield
@@ -68,20 +68,20 @@ class StateDir:
         self.ledger = root / LEDGER
         self.wake = root / WAKE
         self._is_swept = False
-        """True once no temporary file of an earlier process was left."""
+        """True once the temporary files of earlier processes are removed."""
 
     @shortages.translated("the state folder cannot be used")
     def make(self) -> None:
-        """Create what is missing, for this user alone, and empty the trash.
+        """Create the missing folders and the pipe, for this user alone, and empty the trash.
 
-        Raises OutputError if something else has the name of one of its folders, or of its pipe.
+        Raises OutputError if an entry of another kind has the name of a folder, or of the pipe.
         """
         make_root(self.root)
         for name in (*_FOLDERS, WAKE):
             path = self.root / name
             is_right = stat.S_ISFIFO if name == WAKE else stat.S_ISDIR
-            found = entries.status(path)
-            if found is not None and not is_right(found.st_mode):
+            status = entries.status(path)
+            if status is not None and not is_right(status.st_mode):
                 kind = "pipe" if name == WAKE else "folder"
                 raise OutputError(f"{path} is not a {kind}, as stylewatch needs it: move it away")
         for folder in (self.claims, self.jobs, self.trash):
@@ -90,9 +90,10 @@ class StateDir:
         self.tidy()
 
     def tidy(self) -> None:
-        """Empty the trash, and remove temporary files that could not be removed at their time.
+        """Empty the trash, and remove temporary files that could not be removed earlier.
 
-        What killed processes have left goes at the start, or as soon as the disk lets it.
+        Those of earlier processes, which were killed, go at the start, or as soon as the disk
+        allows that.
         """
         entries.attempt_emptying(self.trash)
         atomic.attempt_sweep(self.root, ours=True)
@@ -109,12 +110,12 @@ class StateDir:
         return self.jobs / job_id / FILES
 
     def input_names(self, job_id: str) -> list[str]:
-        """Return the names of the claimed files of a job; a link to another folder has none."""
+        """Return the names of the claimed files of a job; none if their folder is a link."""
         folder = self.files(job_id)
         return entries.names(folder) if entries.is_own_folder(folder) else []
 
     def is_held(self, job_id: str) -> bool:
-        """Return whether the inbox may still have something of a claimed job."""
+        """Return whether the inbox may still have files of a claimed job, or its own folder."""
         return is_held(self.jobs / job_id)
 
     def style_copies(self) -> Mapping[str, tuple[Path, str]]:
@@ -123,7 +124,10 @@ class StateDir:
         return {key: (self.styles / name, sha256) for (key, _, sha256), name in names.items()}
 
     def claims_of(self, inbox: Path) -> Iterator[Claim]:
-        """Yield the claims of jobs from an inbox; who needs a damaged one reports it."""
+        """Yield the claims of jobs from an inbox, without damaged claims.
+
+        Whoever needs a damaged claim reports it.
+        """
         for job_id in sorted(self.claimed()):
             try:
                 claim = load(self.jobs / job_id)
@@ -137,9 +141,9 @@ class StateDir:
         return {name for name in entries.names(self.jobs) if not name.startswith(".")}
 
     def discard(self, job_id: str, *, durable: bool = False) -> None:
-        """Remove the folder of a job that has ended, which has no inputs any more.
+        """Remove the folder of a job that has ended and has no inputs any more.
 
-        Raises OSError if it has, or cannot be removed now.
+        Raises OSError if there are still inputs, or the folder cannot be removed now.
         """
         entries.remove_empty(self.files(job_id))
         if entries.exists(self.files(job_id)):
@@ -156,6 +160,6 @@ def make_root(root: Path) -> None:
 
 
 def style_key(path: Path, looked: Look) -> str:
-    """Return the key of the copy of a default style: it tells its path, size and time apart."""
+    """Return the key of the copy of a default style: a digest of its path, size and time."""
     name = f"{looked.size} {looked.mtime_ns} {path}"
     return hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:32]

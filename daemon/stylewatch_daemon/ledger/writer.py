@@ -28,7 +28,7 @@ _KEYS = {"jobs": "id", "attempts": "job, number", "files": "job, path",
 
 
 class LedgerWriter(Ledger):
-    """Writer of the ledger; methods raise OutputError, and change nothing if they do."""
+    """Writer of the ledger; a method that raises OutputError has changed nothing."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         super().__init__(path, connection)
@@ -105,8 +105,8 @@ class LedgerWriter(Ledger):
     def put_files(self, job_id: str, files: Iterable[OutputFile]) -> None:
         """Add files to the list of a job's published files; known paths get the new digests.
 
-        A file no longer belongs to an earlier job that had published one at its path, unless that
-        one is on another disk.
+        A path no longer belongs to an earlier job that had published a file there, unless the file
+        of that job is on another disk.
         """
         others = (
             "DELETE FROM files WHERE path = ? AND job != ? AND (? OR job IN (SELECT other.id FROM "
@@ -131,10 +131,10 @@ class LedgerWriter(Ledger):
         self._write(statement, json.dumps([*job_ids]))
 
     def expire(self, threshold: float, parts: Iterable[str], unfinished: Iterable[str]) -> None:
-        """Remove jobs whose age is counted from before a time.
+        """Remove jobs that have aged since before `threshold`, a time of `Sight.counted_s`.
 
-        Those with a file of `parts`, with a request, or that are `unfinished` because they have
-        files in the state folder, stay: the next start would paint these again.
+        Jobs with a file of `parts` or with a request stay. So do `unfinished` jobs, whose files are
+        still in the state folder: the next start would paint them again.
         """
         query = (
             f"DELETE FROM jobs WHERE {schema.ENDED} AND id IN (SELECT job FROM ages "
@@ -147,7 +147,7 @@ class LedgerWriter(Ledger):
         self._write(query, threshold, json.dumps([*parts]), json.dumps([*unfinished]))
 
     def see(self, sight: Sight) -> None:
-        """Record what is seen of the clocks, and count the ages of other ended jobs from now on."""
+        """Record a sight of the clocks; jobs that ended since the last sight age from now on."""
         query = f"INSERT OR IGNORE INTO ages SELECT id, ? FROM jobs WHERE {schema.ENDED}"
         with self.transaction():
             self._put("clock", {"id": 1, **sight._asdict(), "latest": sight.latest.isoformat()})
@@ -162,15 +162,15 @@ class LedgerWriter(Ledger):
         self._write("DELETE FROM requests WHERE id = ?", request_id)
 
     def put_hook(self, job_id: str) -> None:
-        """Record that the hook of a job is to be run, which has just ended."""
+        """Record that the hook of a job that has just ended is to be run."""
         self._write("INSERT INTO hooks (job, begun) VALUES (?, 0)", job_id)
 
     def begin_hook(self, hook_id: int) -> None:
-        """Record that the command of a hook is about to be started: it is never started again."""
+        """Record that the command of a hook is about to be started, so that it is not repeated."""
         self._write("UPDATE hooks SET begun = 1 WHERE id = ?", hook_id)
 
     def remove_hook(self, hook_id: int) -> None:
-        """Remove a hook that has ended, or that nobody wants any more."""
+        """Remove a hook that has ended, or that is no longer in the settings."""
         self._write("DELETE FROM hooks WHERE id = ?", hook_id)
 
     # -- memory of inboxes

@@ -29,7 +29,7 @@ _OF_THE_MACHINE: Mapping[Cause | None, type[ShortageError | UnavailableError]] =
     Cause.MACHINE: ShortageError,
     Cause.DEVICE: UnavailableError,
 }
-"""Causes for which nothing is known of the pictures, and the errors that say so."""
+"""Causes of answers that tell nothing of the pictures, with the errors to raise for them."""
 
 _LANE = Path("inspection")
 """Name of the lane whose thread waits for the child."""
@@ -49,7 +49,9 @@ the disk."""
 
 
 class Inspector:
-    """Queues of questions about small and large files; only `close` blocks.
+    """Client of the inspection, with a queue each for questions about small and large files.
+
+    Only `close` blocks.
 
     `post` makes the main loop call a function. `entry` (`module:function`) answers in the child.
     """
@@ -59,7 +61,7 @@ class Inspector:
         self._entry = entry
         self._closing, self._close = Pipe(duplex=False)
         self._children: dict[bool, Child] = {}
-        """The child for large files, and that for others; each is used by one thread alone."""
+        """The children for large files (True) and for others; a single thread uses each of them."""
         self._used = 0.0
         self._lanes = Lanes(post)
 
@@ -109,7 +111,10 @@ class Inspector:
             return answer
 
     def _ask(self, question: Question, is_large: bool) -> Answer:
-        """Ask the child; raises _ChildError, and OSError if none can be started, or files read."""
+        """Ask the child; raises _ChildError if it fails.
+
+        Raises OSError if no child can be started, or the files cannot be looked at.
+        """
         limits = {path.name: SECONDS + stored(path) / READ_RATE for path in question.files}
         child = self._children.get(is_large)
         file = ""

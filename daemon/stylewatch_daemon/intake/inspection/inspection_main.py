@@ -1,7 +1,7 @@
 """The inspection process: it decodes and hashes pictures and makes thumbnails.
 
-It reads pictures with the painter's code. They are untrusted: memory is limited, and no large file
-can be written. This loads Pillow and NumPy, but not torch.
+It reads pictures with the painter's code. Pictures are untrusted: the process has limited memory,
+and cannot write a large file. It loads Pillow and NumPy, but not torch.
 """
 
 import hashlib
@@ -105,7 +105,7 @@ def inspect(question: Question) -> Messages:
 
 
 def make_thumbnails(question: Question) -> Messages:
-    """Answer as `inspect` does, after giving this process the lowest priority."""
+    """Yield the messages of `inspect`, after giving this process the lowest priority."""
     os.nice(LOWEST_PRIORITY)  # the system limits the result
     yield from inspect(question)
 
@@ -146,7 +146,7 @@ def _sha256_of(film: Path) -> str:
 
 
 def _save_thumb(image: Image.Image, path: Path) -> None:
-    """Write a thumbnail; if the disk is full there is none."""
+    """Write a thumbnail, unless the disk has an error, for example because it is full."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with suppress(OSError):
         path.parent.mkdir(exist_ok=True)

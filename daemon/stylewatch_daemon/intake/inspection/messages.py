@@ -28,7 +28,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Opening:
-    """Start of the inspection of the file `name`."""
+    """Notice that the file `name` is about to be opened, so that a crash has a known cause."""
 
     name: str
 
