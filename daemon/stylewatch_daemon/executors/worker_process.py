@@ -1,7 +1,7 @@
 """A worker process of one device: started when needed, watched, replaced when it dies or hangs.
 
 When a worker dies, `WorkerProcess.receive` first emits what it sent before, and then ends its
-attempt: as Lost if it had taken the order, or else as Failed with the cause MACHINE.
+attempt: as AttemptLost if it had taken the order, or else as Failed with the cause MACHINE.
 """
 
 import time
@@ -21,12 +21,12 @@ from stylewatch_daemon.base.model import Cause, Progress, Started
 from stylewatch_daemon.executors.scheduler import Emit
 from stylewatch_daemon.worker.messages import (
     READY,
+    AttemptEnd,
     AttemptEvent,
+    AttemptLost,
     AttemptRequest,
-    End,
     Event,
     Failed,
-    Lost,
     Order,
     Saving,
 )
@@ -205,7 +205,7 @@ class WorkerProcess:
             except (EOFError, OSError):
                 self._lose(self._end_by_death(_describe_death(child, self._serves)))
             except ValueError as error:
-                self._lose(Lost(f"the worker process sent {error}"))
+                self._lose(AttemptLost(f"the worker process sent {error}"))
 
     def add_silence(self, seconds: float) -> None:
         """Count more silence of the worker; end its attempt if it is too much."""
@@ -217,7 +217,7 @@ class WorkerProcess:
     def end(self, why: str) -> None:
         """End the attempt now, if there is one, and kill its worker."""
         if self.ticket:
-            self._lose(Lost(why))
+            self._lose(AttemptLost(why))
 
     def stop(self) -> None:
         """Stop an idle worker, which frees its memory, including that of the GPU."""
@@ -225,25 +225,25 @@ class WorkerProcess:
             self._child.stop()
             self._child = None
 
-    def _finish(self, end: End) -> None:
-        """Record that the attempt has ended, and emit its End."""
+    def _finish(self, end: AttemptEnd) -> None:
+        """Record that the attempt has ended, and emit its AttemptEnd."""
         ticket = self.ticket
         self.ticket = ""
         self._idle_since = time.monotonic()
         if ticket:
             self._emit(AttemptEvent(ticket, end))
 
-    def _lose(self, end: Lost | Failed) -> None:
+    def _lose(self, end: AttemptLost | Failed) -> None:
         """Kill the process; `end` is that of its attempt, if there is one."""
         self._kill()
         self._finish(end)
 
-    def _end_by_death(self, why: str) -> Lost | Failed:
+    def _end_by_death(self, why: str) -> AttemptLost | Failed:
         """Return the end of the attempt of a process that has died.
 
         If the process never took its order, the attempt is not to blame, and is tried again later.
         """
-        return Lost(why) if self._serves else Failed(why, Cause.MACHINE)
+        return AttemptLost(why) if self._serves else Failed(why, Cause.MACHINE)
 
     def _kill(self) -> None:
         if self._child is not None:
@@ -280,7 +280,7 @@ class WorkerProcess:
         if not self.ticket:
             raise ValueError(f"an event of an attempt that is not being made: {raw[:80]!r}")
         self._timeout.note(event)
-        if not isinstance(event, End):
+        if not isinstance(event, AttemptEnd):
             self._emit(AttemptEvent(self.ticket, event))
             return
         if isinstance(event, Failed) and event.recycle:

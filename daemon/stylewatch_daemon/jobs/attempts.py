@@ -464,7 +464,7 @@ class Attempts:
                     self._jobs.broke(job_id, error)
 
     def _handle(self, worker: Worker, event: messages.Event) -> None:
-        if isinstance(event, messages.End):
+        if isinstance(event, messages.AttemptEnd):
             worker.has_ended = True
             self._note_silence(worker, event)
             # what it staged before is looked at and recorded first
@@ -491,22 +491,22 @@ class Attempts:
             self._jobs.waits.release(worker.job_id)  # others may have a device now, too
             self._jobs.post(worker.job_id, None, _row(worker))
             self._reporter.job_started(shown(worker.title), event)
-        elif isinstance(event, messages.Staged):
+        elif isinstance(event, messages.FileStaged):
             done = partial(self._staged, worker, event)
             self._in_lane(worker, lambda step: self._look(worker, event), done)
 
-    def _look(self, worker: Worker, event: messages.Staged) -> int | None:
+    def _look(self, worker: Worker, event: messages.FileStaged) -> int | None:
         """Return the size of an announced file, as `AttemptFiles.look` does."""
         with self._on_disk_of(worker):
             return worker.files.look(event.path, event.sha256)
 
-    def _note_silence(self, worker: Worker, event: messages.End) -> None:
+    def _note_silence(self, worker: Worker, event: messages.AttemptEnd) -> None:
         """Blame a disk that does not answer, not the worker that waits for it."""
-        is_lost = isinstance(event, messages.Lost | messages.Failed)
+        is_lost = isinstance(event, messages.AttemptLost | messages.Failed)
         if is_lost and worker.obstacle is None and worker.outbox.root in self._jobs.lanes.silent():
             worker.obstacle = OutputError(f"the outbox {worker.outbox.root} does not answer")
 
-    def _staged(self, worker: Worker, event: messages.Staged, size: int | None) -> None:
+    def _staged(self, worker: Worker, event: messages.FileStaged, size: int | None) -> None:
         """Record an announced file in the ledger; it is published next, except for the receipt."""
         if worker.obstacle is not None:
             return
@@ -551,7 +551,7 @@ class Attempts:
 
     # -- its end
 
-    def _recorded(self, worker: Worker, end: messages.End, result: object) -> None:
+    def _recorded(self, worker: Worker, end: messages.AttemptEnd, result: object) -> None:
         """Publish all that an attempt has staged, then check it and handle its end.
 
         Raises LedgerError if that cannot be recorded now.
@@ -562,7 +562,7 @@ class Attempts:
         done = partial(self._follow_end, worker)
         self._in_lane(worker, lambda step: self._checked(worker, end), done)
 
-    def _checked(self, worker: Worker, end: messages.End) -> messages.End:
+    def _checked(self, worker: Worker, end: messages.AttemptEnd) -> messages.AttemptEnd:
         """Return `end`, or a failure if the staged files contradict it.
 
         In that case checkpoints are removed, because they refer to these files. Raises OSError if
@@ -570,10 +570,12 @@ class Attempts:
         """
         if worker.obstacle is not None:
             return end
-        if isinstance(end, messages.Done | messages.Stopped) and worker.files.mismatched:
+        if isinstance(end, messages.Done | messages.AttemptStopped) and worker.files.mismatched:
             self._forget_checkpoints(worker.job_id, worker.files)
             paths = ", ".join(sorted(worker.files.mismatched))
-            return messages.Lost(f"files in .staging differ from what was announced: {paths}")
+            return messages.AttemptLost(
+                f"files in .staging differ from what was announced: {paths}"
+            )
         if isinstance(end, messages.Done):
             with self._on_disk_of(worker):
                 has_receipt = worker.outbox.has_receipt(f"{STAGING}/{worker.files.place}")
@@ -582,7 +584,7 @@ class Attempts:
                 return messages.Failed(reason)
         return end
 
-    def _follow_end(self, worker: Worker, event: messages.End) -> None:
+    def _follow_end(self, worker: Worker, event: messages.AttemptEnd) -> None:
         """Post the consequences of the checked end of an attempt for its job."""
         job = self._ledger.get(worker.job_id)
         if job is None or job.state is not State.RUNNING:
@@ -590,7 +592,7 @@ class Attempts:
             return
         obstacle: OSError | DaemonError | None = worker.obstacle
         failed = event if isinstance(event, messages.Failed) else None
-        if isinstance(event, messages.Lost):
+        if isinstance(event, messages.AttemptLost):
             failed = messages.Failed(event.reason, Cause.WORKER)
         if failed is not None and failed.cause in OBSTACLES and not self._stopping():
             obstacle = obstacle or OBSTACLES[failed.cause](failed.reason)

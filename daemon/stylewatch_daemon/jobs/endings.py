@@ -29,8 +29,7 @@ from stylewatch_daemon.jobs.lifecycle import (
 from stylewatch_daemon.jobs.wall_clock import WallClock
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import ending, finals, inputs
-from stylewatch_daemon.outbox.ending import Ending
-from stylewatch_daemon.outbox.ending import Published as Output
+from stylewatch_daemon.outbox.ending import Ending, PublishedFiles
 from stylewatch_daemon.outbox.finals import Linking
 from stylewatch_daemon.outbox.inputs import Account, Removal
 from stylewatch_daemon.outbox.publish import CANCELED, RECEIPT, REFUSED, Outbox
@@ -145,7 +144,7 @@ class Endings:
         end = Ending(job, replace(claim, files=files), inputs=folder, listed=listed)
         publish = ending.publish_refusal if is_refusal else ending.publish_output
 
-        def work(step: Step) -> Output | None:
+        def work(step: Step) -> PublishedFiles | None:
             place = job.refused_as if is_refusal else job.place
             folders = claim.outbox, jobs.state.root
             with jobs.mount_guard.checked(*folders, inner=[place], disk=job.disk):
@@ -196,7 +195,7 @@ class Endings:
 
         self._do(job, Effect.PUBLISH_END, path, work, done)
 
-    def _published(self, job: Job, result: Output | None) -> None:
+    def _published(self, job: Job, result: PublishedFiles | None) -> None:
         """Post that the end of a job is published in its outbox."""
         jobs = self._jobs
         if result is None:  # someone else has taken its folder
@@ -208,7 +207,7 @@ class Endings:
         event = OutputListed if job.end in PICTURES else Published
         self._record(job, event(result.inputs), result)
 
-    def _record(self, job: Job, event: object, result: Output) -> None:
+    def _record(self, job: Job, event: object, result: PublishedFiles) -> None:
         """Post an event with what was published for it, and report changed inputs."""
         for news in result.news:
             self._jobs.reporter.input_changed(shown(job.title), news)
@@ -314,7 +313,9 @@ class Endings:
         else:
             released({})
 
-    def _remove(self, end: Ending, account: Account, step: Step) -> dict[str, Removal] | Output:
+    def _remove(
+        self, end: Ending, account: Account, step: Step
+    ) -> dict[str, Removal] | PublishedFiles:
         """Remove inputs and return those that stay; late bytes are published first."""
         jobs = self._jobs
         job = end.job
@@ -331,9 +332,9 @@ class Endings:
         with jobs.mount_guard.checked(outbox, jobs.state.root, inner=[place], disk=job.disk):
             return ending.publish_late(end, late, step)
 
-    def _removed(self, job: Job, result: dict[str, Removal] | Output) -> None:
+    def _removed(self, job: Job, result: dict[str, Removal] | PublishedFiles) -> None:
         jobs = self._jobs
-        if isinstance(result, Output):
+        if isinstance(result, PublishedFiles):
             self._record(job, InputsChanged(result.inputs), result)
         elif not result:
             jobs.forget(job.id)

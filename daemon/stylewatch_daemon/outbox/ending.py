@@ -46,7 +46,7 @@ class Ending:
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedFiles:
     """The `files` of the job in its outbox, except its stages.
 
     `inputs` are those among them, by the names of the inputs; `news` are sentences about inputs
@@ -58,7 +58,7 @@ class Published:
     news: tuple[str, ...] = ()
 
 
-def publish_output(ending: Ending, step: Step = lambda: None) -> Published | None:
+def publish_output(ending: Ending, step: Step = lambda: None) -> PublishedFiles | None:
     """Publish the inputs and complete the receipt; the other files were published when announced.
 
     The receipt is published by `publish_receipt`, once the ledger lists it. Returns None if another
@@ -80,7 +80,7 @@ def publish_output(ending: Ending, step: Step = lambda: None) -> Published | Non
     inputs, changed = _archive(ending, outbox, step)
     files = [*_complete(ending, outbox, content, step), *inputs.values()]
     files.append(_stage_receipt(ending, outbox, content, changed))
-    return Published(tuple(files), inputs, tuple(map(_changed_while_running, sorted(changed))))
+    return PublishedFiles(tuple(files), inputs, tuple(map(_changed_while_running, sorted(changed))))
 
 
 def publish_receipt(ending: Ending, step: Step = lambda: None) -> bool:
@@ -106,7 +106,9 @@ def publish_receipt(ending: Ending, step: Step = lambda: None) -> bool:
     return True
 
 
-def publish_late(ending: Ending, names: Collection[str], step: Step = lambda: None) -> Published:
+def publish_late(
+    ending: Ending, names: Collection[str], step: Step = lambda: None
+) -> PublishedFiles:
     """Publish the inputs with these names, which changed after the job had ended.
 
     Its folder belongs to people now: nothing else is added, and its receipt, if that is still
@@ -125,7 +127,7 @@ def publish_late(ending: Ending, names: Collection[str], step: Step = lambda: No
         inputs = outbox.archive(job.id, job.refused_as, late, step, ending.listed, "refused")
         news = (f"{shown(name)} changed after the end: {job.refused_as} has the new one; "
                 "`stylewatch retry` uses it" for name in inputs)  # fmt: skip
-        return Published(tuple(inputs.values()), inputs, tuple(news))
+        return PublishedFiles(tuple(inputs.values()), inputs, tuple(news))
     content = _receipt_in(outbox.root, job.title)
     outbox.reopen(job.title)
     inputs = outbox.archive(job.id, job.title, late, step, ending.listed)
@@ -134,7 +136,7 @@ def publish_late(ending: Ending, names: Collection[str], step: Step = lambda: No
         files.append(_stage_receipt(ending, outbox, content, inputs))
         if _staged_receipt(ending) is not None:
             outbox.publish(staging.latest(outbox.root, job.id), job.title, RECEIPT)
-    return Published(tuple(files), inputs, tuple(map(_changed_while_running, sorted(inputs))))
+    return PublishedFiles(tuple(files), inputs, tuple(map(_changed_while_running, sorted(inputs))))
 
 
 def _stage_receipt(
@@ -171,7 +173,7 @@ def _complete(ending: Ending, outbox: Outbox, content: bytes, step: Step) -> lis
     ]
 
 
-def publish_refusal(ending: Ending, step: Step = lambda: None) -> Published | None:
+def publish_refusal(ending: Ending, step: Step = lambda: None) -> PublishedFiles | None:
     """Publish the inputs of a refused, failed or canceled job with the reason, as `refused_as`.
 
     Returns None if someone else has created that folder. Raises OutputError, and OSError.
@@ -188,7 +190,7 @@ def publish_refusal(ending: Ending, step: Step = lambda: None) -> Published | No
     if files is None:
         return None
     by_name = {PurePosixPath(file.path).name: file for file in files if file.part == "refused"}
-    return Published(tuple(files), by_name)
+    return PublishedFiles(tuple(files), by_name)
 
 
 def _changed_while_running(name: str) -> str:

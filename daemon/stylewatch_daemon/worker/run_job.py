@@ -10,7 +10,7 @@ from stylewatch_daemon.base.errors import SettingsError, UnavailableError
 from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.worker import checkpoint
 from stylewatch_daemon.worker.checkpoint import EMPTY, Snapshot
-from stylewatch_daemon.worker.messages import Done, Event, Order, Saving, Stopped
+from stylewatch_daemon.worker.messages import AttemptStopped, Done, Event, Order, Saving
 from stylewatch_daemon.worker.oom_fallback import OomFallback
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_daemon.worker.recorder import Recorder
@@ -30,12 +30,12 @@ CHECKPOINT_COST = 20.0
 
 
 def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
-    """Run `order`: yield events as they occur, Done or Stopped last.
+    """Run `order`: yield events as they occur, Done or AttemptStopped last.
 
-    Complete files are left under `order.staging`, each announced by a Staged, the receipt last. A
-    snapshot at `order.checkpoint` is continued. If memory is not enough, the job starts again, with
-    a Started, according to `order.out_of_memory`. Raises as `prepare` and the backend do, and
-    OSError if a file cannot be written.
+    Complete files are left under `order.staging`, each announced by a FileStaged, the receipt
+    last. A snapshot at `order.checkpoint` is continued. If memory is not enough, the job starts
+    again, with a Started, according to `order.out_of_memory`. Raises as `prepare` and the backend
+    do, and OSError if a file cannot be written.
     """
     snapshot = load_snapshot(order)
     try:
@@ -180,7 +180,7 @@ class JobRun:
                 self.recorder.sync()
                 yield Done(self.recorder.receipt)
                 return
-        yield Stopped(self.recorder.step)
+        yield AttemptStopped(self.recorder.step)
 
     def started(self) -> Started:
         """Return the event before the first step."""

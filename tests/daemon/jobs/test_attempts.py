@@ -35,11 +35,11 @@ from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.worker.messages import (
+    AttemptLost,
     AttemptRequest,
     Done,
     Event,
     Failed,
-    Lost,
     Order,
     Refused,
 )
@@ -92,7 +92,7 @@ def test_the_order_has_what_the_job_and_the_settings_say(world: DaemonWorld) -> 
 def test_a_worker_that_dies_while_its_outbox_does_not_answer_is_not_blamed(
     world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.executor.endings = [Lost("it did not answer")]
+    world.executor.endings = [AttemptLost("it did not answer")]
     loop = world.started("a")
     with monkeypatch.context() as patch:
         patch.setattr(LanesNow, "silent", lambda *_: {world.outbox: 20.0})
@@ -259,7 +259,9 @@ def test_each_end_is_reported_with_its_folder(world: DaemonWorld) -> None:
 # -- requests while it runs
 
 
-@pytest.mark.parametrize("ending", [None, Lost("it died"), Refused("no picture"), GONE, CRASH])
+@pytest.mark.parametrize(
+    "ending", [None, AttemptLost("it died"), Refused("no picture"), GONE, CRASH]
+)
 def test_a_job_that_is_canceled_while_it_runs_gives_back_its_inputs_however_it_ends(
     ending: Ending, world: DaemonWorld
 ) -> None:

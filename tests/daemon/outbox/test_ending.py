@@ -23,7 +23,7 @@ from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import End
 from stylewatch_daemon.files import strangers
-from stylewatch_daemon.outbox.ending import Ending, Published, publish_output, publish_refusal
+from stylewatch_daemon.outbox.ending import Ending, PublishedFiles, publish_output, publish_refusal
 from stylewatch_daemon.outbox.publish import RECEIPT
 
 # -- jobs with a picture
@@ -41,7 +41,7 @@ def test_a_painted_job_is_published_with_its_inputs_and_its_receipt(tmp_path: Pa
         f"album/a/inputs/{JOB_FILE}": JOB_FILE,
         f"album/a/{RECEIPT}": text,
     }
-    assert published == Published(
+    assert published == PublishedFiles(
         (
             output("album/a/final.png", "final"),
             output("album/a/losses.csv"),
@@ -148,7 +148,7 @@ def test_a_place_that_somebody_else_has_taken_is_not_used(
 
 @pytest.mark.parametrize("publish", [publish_output, publish_refusal])
 def test_a_huge_file_under_the_name_of_an_input_is_not_read(
-    publish: Callable[[Ending, Step], Published | None], tmp_path: Path
+    publish: Callable[[Ending, Step], PublishedFiles | None], tmp_path: Path
 ) -> None:
     steps: list[int] = []
     ending = refused(tmp_path) if publish is publish_refusal else make_ending(tmp_path)
