@@ -4,10 +4,11 @@ import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from enum import Enum, auto
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -47,6 +48,7 @@ from stylewatch_daemon.jobs.jobs import Also, Jobs
 from stylewatch_daemon.jobs.lifecycle import Activity, Doing, Effect, Kind, Obstacle
 from stylewatch_daemon.jobs.live import Worker
 from stylewatch_daemon.jobs.waits import cause_of
+from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import staging
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox
@@ -65,6 +67,41 @@ OBSTACLES: Mapping[Cause, type[OutputError | UnavailableError | ShortageError]] 
     Cause.MACHINE: ShortageError,
 }
 """Causes for which a job waits; the attempt does not count as a fault."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is known of the next attempt at a queued `job` while its outbox is prepared.
+
+    `place` is the preferred folder in the outbox.
+    """
+
+    job: Job
+    claim: Claim
+    settings: JobSettings
+    recipe: Recipe
+    earlier: Sequence[Attempt]
+    place: str
+
+
+class Chosen(NamedTuple):
+    """The folder in the outbox that an attempt gets, and the mark of the disk with it."""
+
+    place: str
+    disk: str
+
+
+class Hindrance(Enum):
+    """Why a job stays in the queue, or has left it, after its outbox was prepared."""
+
+    CHANGED = auto()
+    """It was canceled, or is begun anew later: its row is not that of the preparation."""
+    NO_TIME = auto()
+    """Jobs may not begin now."""
+    NO_WORKER = auto()
+    """Another job got the worker: this one has been overtaken."""
+    TAKEN = auto()
+    """Another job has got the folder; the next round begins this one elsewhere."""
 
 
 class Attempts:
@@ -143,97 +180,123 @@ class Attempts:
 
         Nothing else begins in its outbox in the meantime.
         """
+        waits = self._jobs.waits
         self._jobs.took_turn(job)
         try:
-            claim = self._jobs.claim_of(job)
-            earlier = self._ledger.attempts(job.id)
-            settings, recipe = self._settings_of(job, earlier)
-            if (job.priority, job.needs) != (settings.priority, settings.needs):
-                self._jobs.waits.release(job.id)  # what it needs now may be an obstacle
-                self._jobs.post(job.id, lifecycle.Resolved(settings.priority, settings.needs))
-                return
-            self._jobs.turn(job.id, Doing(Activity.PREPARING))
-            self._jobs.waits.take(job.id, Obstacle(Kind.OUTBOX, job.outbox))
-            place = self._wanted_place(job, settings)
+            preparation = self._preparation(job)
         except Exception as error:
+            waits.release(job.id)
             self._cannot_begin(job, error)
             return
-        root = Path(job.outbox)
-        reserved = self._jobs.reserved(job.outbox)
-        limits = self._jobs.settings.limits
-
-        def work(step: Step) -> tuple[str, str]:
-            guard = self._jobs.mount_guard
-            with guard.checked(root, inner=[job.place or place], disk=job.disk):
-                outbox = Outbox(root, reserved)
-                outbox.probe()
-                disks.check([(root, claim.archived), (self._state.root, 0)], limits.free_bytes)
-                if job.place is not None and not outbox.has_receipt(job.place):
-                    return job.place, job.disk
-                # The stages that a checkpoint refers to are not in a new folder; whether it is new
-                # is forgotten once it is recorded.
-                self._forget_checkpoints(job.id, AttemptFiles(outbox, job.id))
-                return outbox.choose(place), job.disk or disks.marked(root, guard)
-
-        self._jobs.lanes.do(root, work, partial(self._prepared, job, settings, recipe, earlier))
-
-    def _prepared(
-        self,
-        job: Job,
-        settings: JobSettings,
-        recipe: Recipe,
-        earlier: Sequence[Attempt],
-        chosen: tuple[str, str] | Exception,
-    ) -> None:
-        """Post that a job begins in the `chosen` folder on a disk, if it still can."""
-        was_left = self._jobs.known(job.id).doing.activity is Activity.PREPARING
-        if was_left:
-            self._jobs.turn(job.id, Doing())
-        self._jobs.commit()
-        is_same = was_left and self._ledger.get(job.id) == job
-        if not is_same or not self._may_begin() or not self._has_worker(job):
-            self._jobs.waits.release(job.id)
-            return  # it is still in the queue, or was canceled
-        if isinstance(chosen, Exception):
-            self._cannot_begin(job, chosen)
+        settings = preparation.settings
+        if (job.priority, job.needs) != (settings.priority, settings.needs):
+            waits.release(job.id)  # the needs that it has now may be an obstacle
+            self._jobs.post(job.id, lifecycle.Resolved(settings.priority, settings.needs))
             return
-        self._jobs.waits.passed(job.id)
-        place, disk = chosen
-        if place != job.place and place in self._jobs.reserved(job.outbox):
-            return  # another job was faster; the next round begins it elsewhere
-        if len(earlier) > 1 and all(a.how in OBSTACLES for a in earlier[-2:]):
-            earlier = earlier[:-1]  # reuse the number, because an obstacle may last for days
+        self._jobs.turn(job.id, Doing(Activity.PREPARING))
+        waits.take(job.id, Obstacle(Kind.OUTBOX, job.outbox))
+        outbox = Outbox(Path(job.outbox), self._jobs.reserved(job.outbox))
+        work = partial(self._prepare, preparation, outbox)
+        self._jobs.lanes.do(outbox.root, work, partial(self._prepared, preparation))
+
+    def _preparation(self, job: Job) -> Preparation:
+        """Return what is known of the next attempt at a job before its outbox is looked at.
+
+        Raises as `_cannot_begin` handles it.
+        """
+        earlier = self._ledger.attempts(job.id)
+        claim = self._jobs.claim_of(job)
+        settings, recipe = self._settings_of(job, earlier)
+        place = self._wanted_place(job, settings)
+        return Preparation(job, claim, settings, recipe, earlier, place)
+
+    def _prepare(self, preparation: Preparation, outbox: Outbox, step: Step) -> Chosen:
+        """Check the outbox of a job, and choose its folder there; this runs in the lane."""
+        job = preparation.job
+        place = preparation.place
+        guard = self._jobs.mount_guard
+        with guard.checked(outbox.root, inner=[job.place or place], disk=job.disk):
+            outbox.probe()
+            needed = [(outbox.root, preparation.claim.archived), (self._state.root, 0)]
+            disks.check(needed, self._jobs.settings.limits.free_bytes)
+            if job.place is not None and not outbox.has_receipt(job.place):
+                return Chosen(job.place, job.disk)
+            # The stages that a checkpoint refers to are not in a new folder; whether it is new is
+            # forgotten once it is recorded.
+            self._forget_checkpoints(job.id, AttemptFiles(outbox, job.id))
+            return Chosen(outbox.choose(place), job.disk or disks.marked(outbox.root, guard))
+
+    def _prepared(self, preparation: Preparation, result: Chosen | Exception) -> None:
+        """Begin an attempt in the folder that was chosen, or leave the job in the queue.
+
+        Unless a worker gets the job, which shows whether its obstacles are gone, its trial of them
+        ends in this function: otherwise all that wait for them would wait for ever.
+        """
+        job = preparation.job
+        outcome = self._outcome(preparation, result)
+        if isinstance(outcome, Chosen):
+            self._begin_in(outcome, preparation)
+            return
+        self._jobs.waits.release(job.id)
+        if isinstance(outcome, Exception):
+            self._cannot_begin(job, outcome)
+
+    def _outcome(
+        self, preparation: Preparation, result: Chosen | Exception
+    ) -> Chosen | Hindrance | Exception:
+        """Return the `result` of a preparation, or why the job cannot begin with it now."""
+        job = preparation.job
         live = self._jobs.known(job.id)
+        is_preparing = live.doing.activity is Activity.PREPARING
+        if is_preparing:
+            self._jobs.turn(job.id, Doing())
+        self._jobs.commit()  # a request that came meanwhile may end the job
+        if not is_preparing or self._ledger.get(job.id) != job:
+            return Hindrance.CHANGED
+        if not self._may_begin():
+            return Hindrance.NO_TIME
+        live.is_overtaken = self.free <= 0
+        if live.is_overtaken:
+            return Hindrance.NO_WORKER
+        if isinstance(result, Exception):
+            return result
+        self._jobs.waits.passed(job.id)
+        if result.place != job.place and result.place in self._jobs.reserved(job.outbox):
+            return Hindrance.TAKEN
+        return result
+
+    def _begin_in(self, chosen: Chosen, preparation: Preparation) -> None:
+        """Post that an attempt begins in the `chosen` folder."""
+        job = preparation.job
+        settings = preparation.settings
+        place, disk = chosen
+        is_new = place != job.place
+        listed = self._ledger.files(job.id)
         outbox = Outbox(Path(job.outbox), self._jobs.reserved(job.outbox), disk)
-        live.worker = Worker(
+        worker = Worker(
             job.id,
             settings,
-            recipe,
+            preparation.recipe,
             outbox,
             place,
             Attempt(now(), backend=settings.backend, pid=os.getpid()),
-            earlier,
-            is_new=place != job.place,
+            lifecycle.numbered(preparation.earlier),
+            is_new=is_new,
             files=AttemptFiles(outbox, job.id),
             disk=disk,
             unit=progress_unit(job.frames),
-            staged={file.path.removeprefix(f"{place}/") for file in self._ledger.files(job.id)},
+            staged={file.path.removeprefix(f"{place}/") for file in listed},
         )
-        event = lifecycle.Begun(place, settings.model_dump(mode="json"), disk)
-        row = _row(live.worker)
+        self._jobs.known(job.id).worker = worker
+        row = _row(worker)
 
         def record(ledger: LedgerWriter) -> None:
             row(ledger)
-            if place != job.place:  # another job has what it published elsewhere before
+            if is_new:  # what it published elsewhere before belongs to another job
                 ledger.drop_files(job.id, [file.path for file in ledger.files(job.id)])
 
+        event = lifecycle.Begun(place, settings.model_dump(mode="json"), disk)
         self._jobs.post(job.id, event, record)
-
-    def _has_worker(self, job: Job) -> bool:
-        """Return whether a worker is free; if not, the job has been overtaken."""
-        live = self._jobs.known(job.id)
-        live.is_overtaken = self.free <= 0
-        return not live.is_overtaken
 
     def _cannot_begin(self, job: Job, error: Exception) -> None:
         """Post why a job cannot begin."""

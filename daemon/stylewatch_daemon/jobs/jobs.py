@@ -38,7 +38,7 @@ from stylewatch_daemon.jobs.lifecycle import (
     advance,
 )
 from stylewatch_daemon.jobs.live import Live
-from stylewatch_daemon.jobs.waits import Waits, cause_of, obstacle
+from stylewatch_daemon.jobs.waits import Waits, cause_of, obstacle_behind
 from stylewatch_daemon.ledger import claim as claims
 from stylewatch_daemon.ledger.claim import Claim, File
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -323,7 +323,7 @@ class Jobs:
         self.waits.release(job.id)
         self.waits.take(job.id, Obstacle(kind, str(folder)))  # it may be an inbox, and not answer
         self.turn(job.id, search)
-        look = partial(obstacle, job, folder, error, self.mount_guard, self.state.probe)
+        look = partial(obstacle_behind, job, folder, error, self.mount_guard, self.state.probe)
         self.lanes.do(folder, lambda step: look(), found)
 
     def _meet(self, job: Job, obstacle: Obstacle, again: Effect | None, reason: str) -> None:

@@ -450,6 +450,9 @@ def advance(job: Job | None, event: object) -> Next:
 _FAULTS = (Cause.WORKER, Cause.BUG)
 """Causes for which an attempt counts as a fault."""
 
+OUTSIDE = (Cause.DISK, Cause.DEVICE, Cause.MEMORY, Cause.MACHINE)
+"""Causes for which a job waits; the attempt does not count as a fault."""
+
 
 def may_resume(job: Job, earlier: Sequence[Attempt], limit: int) -> bool:
     """Return whether the next attempt at a job continues from the checkpoint of `earlier` ones.
@@ -464,6 +467,16 @@ def may_resume(job: Job, earlier: Sequence[Attempt], limit: int) -> bool:
         return True  # it ends with the picture of the checkpoint
     begun = [attempt for attempt in earlier if attempt.device or attempt.how in _FAULTS]
     return not begun or begun[-1].how not in _FAULTS
+
+
+def numbered(earlier: Sequence[Attempt]) -> Sequence[Attempt]:
+    """Return the `earlier` attempts that keep their numbers beside the next one.
+
+    If the last two met obstacles, the next attempt takes the number of the last one: an obstacle
+    may last for days, and would otherwise fill the ledger and the receipt.
+    """
+    has_repeated = len(earlier) > 1 and all(attempt.how in OUTSIDE for attempt in earlier[-2:])
+    return earlier[:-1] if has_repeated else earlier
 
 
 # Activities

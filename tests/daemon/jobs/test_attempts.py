@@ -29,7 +29,7 @@ from stylewatch_daemon.base.errors import LedgerError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Cause, End, Job, State
 from stylewatch_daemon.files import disks
-from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
+from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S, Jobs
 from stylewatch_daemon.jobs.lifecycle import Effect, Kind, Obstacle
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger.ledger import reading
@@ -254,6 +254,29 @@ def test_each_end_is_reported_with_its_folder(world: DaemonWorld) -> None:
         "stopped": (End.CANCELED, "canceled", world.outbox / "_canceled/stopped"),
         "good": (End.DONE, "", world.outbox / "good"),
     }
+
+
+def test_a_job_that_loses_its_folder_as_it_begins_holds_up_no_job_with_the_same_needs(
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.executor.endings = [GONE]
+    loop = world.queued("a")
+    run_jobs(loop, again=False)
+    world.drop("b")
+    scan(loop)
+    run_jobs(loop, again=False)
+    assert world.states == {"a": "queued", "b": "queued"}
+    reserved, outboxes = Jobs.reserved, list[str]()
+
+    def taken(jobs: Jobs, outbox: str) -> frozenset[str]:
+        """Return the reserved folders; another job takes that of `b` while it is prepared."""
+        outboxes.append(outbox)
+        return reserved(jobs, outbox) | ({"b"} if len(outboxes) == 2 else set())
+
+    monkeypatch.setattr(Jobs, "reserved", taken)
+    world.wait(PAUSE.first)  # the job that met the obstacle waits longer
+    finish(world, loop)
+    assert world.states == {"a": "done", "b": "done"}
 
 
 # -- requests while it runs
