@@ -1,8 +1,9 @@
 """The ends of jobs: publish them, report them, and remove the inputs that are accounted for."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from enum import Enum, auto
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -36,6 +37,34 @@ from stylewatch_daemon.outbox.publish import CANCELED, RECEIPT, REFUSED, Outbox
 
 Release = Callable[[Account, Step], dict[str, Removal]]
 """Function that removes what its inbox still has of a job; it returns the originals that stay."""
+
+
+PublishFiles = Callable[[Ending, Step], PublishedFiles | None]
+"""Function that publishes an end, except the receipt; it returns None if its folder is taken."""
+
+
+class Phase(Enum):
+    """The next phase of the publication of an end."""
+
+    FOLDER = auto()
+    """Choose the folder for inputs without an output."""
+    REFUSAL = auto()
+    """Publish the inputs, with the reason why there is no output."""
+    OUTPUT = auto()
+    """Archive the inputs and complete the output."""
+    RECEIPT = auto()
+    """Publish the receipt of an output that the ledger lists."""
+
+
+def _phase_of(job: Job, listed: Iterable[OutputFile]) -> Phase:
+    """Return the next phase for a job with the files that the ledger lists for it.
+
+    It is derived from the ledger, because that is all that a kill leaves.
+    """
+    if job.end not in PICTURES:
+        return Phase.FOLDER if job.refused_as is None else Phase.REFUSAL
+    receipt = f"{job.title}/{RECEIPT}"
+    return Phase.RECEIPT if receipt in {file.path for file in listed} else Phase.OUTPUT
 
 
 _WORK = (Activity.PUBLISHING, Activity.REMOVING, Activity.SEARCHING)
@@ -122,41 +151,48 @@ class Endings:
     # -- publishing
 
     def _publish(self, job: Job, event: object) -> None:
-        """Archive the inputs and publish the output, or publish the inputs with the reason.
+        """Publish what the end of a job lacks next: this effect runs once for each phase.
 
-        Without an output a folder is chosen first, which is recorded before anything is written.
+        What a phase needs is committed before it begins, because others find a job's files by the
+        ledger alone: the folder before anything is written there, the list of the output before
+        its receipt. The event of that commit leads to this effect again, as a restart does.
         """
+        listed = tuple(self._jobs.ledger.files(job.id))
+        match _phase_of(job, listed):
+            case Phase.FOLDER:
+                self._choose_folder(job)
+            case Phase.REFUSAL:
+                self._publish_files(job, listed, ending.publish_refusal)
+            case Phase.OUTPUT:
+                self._publish_files(job, listed, ending.publish_output)
+            case Phase.RECEIPT:
+                self._publish_receipt(job, listed, event)
+
+    def _publish_files(
+        self, job: Job, listed: tuple[OutputFile, ...], publish: PublishFiles
+    ) -> None:
+        """Archive the inputs and publish the output, or publish the inputs with the reason."""
         jobs = self._jobs
-        is_refusal = job.end not in PICTURES
-        if is_refusal and job.refused_as is None:
-            self._choose_folder(job)
-            return
         claim = jobs.claim_to_publish(job)
-        listed = tuple(jobs.ledger.files(job.id))
-        has_receipt = f"{job.title}/{RECEIPT}" in {file.path for file in listed}
-        if has_receipt and not is_refusal:
-            self._publish_receipt(Ending(job, claim, jobs.state.files(job.id), listed), event)
-            return
-        folder = jobs.state.files(job.id)
         with jobs.mount_guard.checked(jobs.state.root):  # else what is missing is unknown (law 2)
             names = jobs.state.input_names(job.id)
         files = tuple(file for file in claim.files if file.name in names)
-        end = Ending(job, replace(claim, files=files), inputs=folder, listed=listed)
-        publish = ending.publish_refusal if is_refusal else ending.publish_output
+        end = Ending(job, replace(claim, files=files), jobs.state.files(job.id), listed)
+        outbox = claim.outbox
 
         def work(step: Step) -> PublishedFiles | None:
-            place = job.refused_as if is_refusal else job.place
-            folders = claim.outbox, jobs.state.root
-            with jobs.mount_guard.checked(*folders, inner=[place], disk=job.disk):
+            folders = outbox, jobs.state.root
+            with jobs.mount_guard.checked(*folders, inner=[job.folder], disk=job.disk):
                 return publish(end, step)
 
-        self._do(job, Effect.PUBLISH_END, claim.outbox, work, partial(self._published, job))
+        self._do(job, Effect.PUBLISH_END, outbox, work, partial(self._published, job))
 
-    def _publish_receipt(self, end: Ending, event: object) -> None:
+    def _publish_receipt(self, job: Job, listed: tuple[OutputFile, ...], event: object) -> None:
         """Publish the receipt, which the ledger lists; then link the final picture."""
         jobs = self._jobs
-        job = end.job
-        outbox = end.claim.outbox
+        claim = jobs.claim_to_publish(job)
+        end = Ending(job, claim, jobs.state.files(job.id), listed)
+        outbox = claim.outbox
 
         def work(step: Step) -> bool:
             with jobs.mount_guard.checked(outbox, inner=[job.place], disk=job.disk):
@@ -287,7 +323,7 @@ class Endings:
         self.ended[job.end] += 1
         picture = final_of(jobs.ledger.files(job.id))
         final = None if picture is None else Path(job.outbox, picture.path)
-        jobs.reporter.ended(job, Path(job.outbox, job.refused_as or job.title), final)
+        jobs.reporter.ended(job, Path(job.outbox, job.folder), final)
 
     # -- removal of the inputs
 
@@ -320,7 +356,6 @@ class Endings:
         jobs = self._jobs
         job = end.job
         outbox = Path(job.outbox)
-        place = job.title if job.end in PICTURES else job.refused_as
         with jobs.mount_guard.checked(outbox, jobs.state.root, disk=job.disk):
             Outbox(outbox).clear(job.id)
             remains = inputs.remove_all(jobs.state, account, step)
@@ -329,7 +364,7 @@ class Endings:
         late = [name for name, why in remains.items() if why is Removal.CHANGED]
         if not late:
             return remains
-        with jobs.mount_guard.checked(outbox, jobs.state.root, inner=[place], disk=job.disk):
+        with jobs.mount_guard.checked(outbox, jobs.state.root, inner=[job.folder], disk=job.disk):
             return ending.publish_late(end, late, step)
 
     def _removed(self, job: Job, result: dict[str, Removal] | PublishedFiles) -> None:
@@ -347,7 +382,8 @@ class Endings:
     def _settles_in(self) -> float:
         """Seconds without a change after which programs that cannot be seen no longer write.
 
-        While the wall clock is not believed, as it was just set, nothing is removed that waits.
+        Infinity if the wall clock was set less than that ago: then times of files say nothing.
         """
         wait = self._jobs.settings.watch.truncated_s
-        return wait if self._wall_clock.even_s() >= wait else inf
+        since_set = self._wall_clock.seconds_since_set()
+        return inf if since_set is not None and since_set < wait else wait
