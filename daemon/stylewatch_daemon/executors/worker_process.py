@@ -119,16 +119,29 @@ class HangTimeout:
     @property
     def limit(self) -> float:
         """Seconds that the attempt may be silent now."""
-        step = self._step_timeout_s or MIN_STEP
-        slow = FACTOR * step
-        if self._step_timeout_s is None and self._step_seconds:
-            step = max(step, FACTOR * median(self._step_seconds))
+        step = self._step_limit
+        if not self._may_be_slow:
+            return step
+        return max(step, FACTOR * (self._step_timeout_s or MIN_STEP))
+
+    @property
+    def _step_limit(self) -> float:
+        """Seconds that a step may take, by the settings or by the steps before it."""
+        if self._step_timeout_s:
+            return self._step_timeout_s
+        if not self._step_seconds:
+            return MIN_STEP
+        return max(MIN_STEP, FACTOR * median(self._step_seconds))
+
+    @property
+    def _may_be_slow(self) -> bool:
+        """True if the attempt may do something now that takes longer than a step."""
         if self._phase is Phase.SAVING or self.asked is AttemptRequest.FINISH:
-            return max(step, slow)
+            return True
         if self.asked is not AttemptRequest.GO_ON:
-            return step  # it has made no step, and so nothing is saved before it ends
+            return False  # it has made no step, and so nothing is saved before it ends
         is_untimed = self._phase is Phase.UNTIMED and self._step_timeout_s is None
-        return max(step, slow) if self._phase is Phase.LOADING or is_untimed else step
+        return is_untimed or self._phase is Phase.LOADING
 
 
 class WorkerProcess:

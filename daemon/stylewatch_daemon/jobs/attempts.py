@@ -52,7 +52,7 @@ from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import staging
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox
-from stylewatch_daemon.outbox.staging import AttemptFiles
+from stylewatch_daemon.outbox.staging import AttemptFiles, StagedFile
 from stylewatch_daemon.settings.config import recipe_of, recipes_at_hand, resolve
 from stylewatch_daemon.settings.job import JobFile, JobSettings, fill_file, fill_folder, name_fields
 from stylewatch_daemon.worker import messages
@@ -558,8 +558,8 @@ class Attempts:
             done = partial(self._staged, worker, event)
             self._in_lane(worker, lambda step: self._look(worker, event), done)
 
-    def _look(self, worker: Worker, event: messages.FileStaged) -> int | None:
-        """Return the size of an announced file, as `AttemptFiles.look` does."""
+    def _look(self, worker: Worker, event: messages.FileStaged) -> StagedFile | None:
+        """Return an announced file; None if it is gone."""
         with self._on_disk_of(worker):
             return worker.files.look(event.path, event.sha256)
 
@@ -569,16 +569,22 @@ class Attempts:
         if is_lost and worker.obstacle is None and worker.outbox.root in self._jobs.lanes.silent():
             worker.obstacle = OutputError(f"the outbox {worker.outbox.root} does not answer")
 
-    def _staged(self, worker: Worker, event: messages.FileStaged, size: int | None) -> None:
+    def _staged(self, worker: Worker, event: messages.FileStaged, look: StagedFile | None) -> None:
         """Record an announced file in the ledger; it is published next, except for the receipt."""
         if worker.obstacle is not None:
             return
-        if event.path in worker.files.mismatched or event.path == RECEIPT:
+        if look is not None and not look.is_announced:
+            worker.mismatched.add(event.path)
+        elif look is not None:
+            worker.mismatched.discard(event.path)
+        if event.path in worker.mismatched or event.path == RECEIPT:
             return
-        if size is None and max(1, event.step) <= worker.attempt.step:
+        if look is None and max(1, event.step) <= worker.attempt.step:
             return  # an earlier attempt announced it, and it was published then
         part = STAGES if event.path.startswith(f"{STAGES}/") else "files"
-        file = OutputFile(f"{worker.title}/{event.path}", part, event.sha256, size or 0)
+        file = OutputFile(
+            f"{worker.title}/{event.path}", part, event.sha256, look.size if look else 0
+        )
         is_first = event.path not in worker.staged
         worker.staged.add(event.path)
         staged = lifecycle.Staged(event.step, event.path, is_first)
@@ -633,9 +639,9 @@ class Attempts:
         """
         if worker.obstacle is not None:
             return end
-        if isinstance(end, messages.Done | messages.AttemptStopped) and worker.files.mismatched:
+        if isinstance(end, messages.Done | messages.AttemptStopped) and worker.mismatched:
             self._forget_checkpoints(worker.job_id, worker.files)
-            paths = ", ".join(sorted(worker.files.mismatched))
+            paths = ", ".join(sorted(worker.mismatched))
             return messages.AttemptLost(
                 f"files in .staging differ from what was announced: {paths}"
             )

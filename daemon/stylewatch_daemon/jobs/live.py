@@ -52,6 +52,11 @@ class Worker:
     seconds_left: float | None = None
     staged: set[str] = field(default_factory=set)
     """Paths of the files that the job has staged, in this attempt or an earlier one."""
+    mismatched: set[str] = field(default_factory=set)
+    """Paths of staged files that differ from their last announcement.
+
+    An announcement may be late: losses.csv may already be that of a later stage, which is announced
+    next. So this has no consequence until the attempt ends."""
     obstacle: OSError | None = None
     """Error that prevented its files from being published; later events are ignored."""
 
