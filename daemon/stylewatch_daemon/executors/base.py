@@ -30,7 +30,7 @@ class Executor(ABC):
         self.capacity = 1
         """Number of attempts that can run at once."""
         self._submitted: set[str] = set()
-        """Tickets of the attempts whose AttemptEnd was not returned yet."""
+        """Tickets of the attempts whose end `events` has not returned yet."""
         self._events: SimpleQueue[AttemptEvent] = SimpleQueue()
         self._commands: SimpleQueue[Command | None] = SimpleQueue()
         """Commands for the thread; None makes it stop."""

@@ -65,10 +65,10 @@ class Phase(Enum):
 class HangTimeout:
     """Timer of the silence of an attempt, with the limit from which its worker counts as hung.
 
-    `step_timeout_s` is the limit for a step; None: MIN_STEP, or FACTOR times the median step if
-    that is longer, or that of loading before a step at the size was timed. Time is counted as
-    reported to `add_silence`, so that no worker looks hung after the machine was asleep or this
-    process was stopped.
+    `step_timeout_s` is the limit for a step. If it is None, the limit is FACTOR times the median
+    step, but at least MIN_STEP; before a step at the present size was timed, it is the limit for
+    loading. Time is counted as reported to `add_silence`, so that no worker looks hung after the
+    machine was asleep or this process was stopped.
     """
 
     def __init__(self, step_timeout_s: float | None) -> None:
@@ -247,7 +247,7 @@ class WorkerProcess:
             self._emit(AttemptEvent(ticket, end))
 
     def _lose(self, end: AttemptLost | Failed) -> None:
-        """Kill the process; `end` is that of its attempt, if there is one."""
+        """Kill the process; if it makes an attempt, `end` is the end of that attempt."""
         self._kill()
         self._finish(end)
 

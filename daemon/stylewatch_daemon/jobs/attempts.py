@@ -66,7 +66,7 @@ OBSTACLES: Mapping[Cause, type[OutputError | UnavailableError | ShortageError]] 
     Cause.MEMORY: MemoryShortError,
     Cause.MACHINE: ShortageError,
 }
-"""Causes for which a job waits; the attempt does not count as a fault."""
+"""Errors for which a job waits, by the causes `lifecycle.OUTSIDE`."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,10 @@ class Hindrance(Enum):
 
 
 class Attempts:
-    """Runner of `jobs` with `executor`; `stopping` returns True once the daemon should stop.
+    """Runner of `jobs` with `executor`.
 
-    `may_begin` returns whether jobs may begin now.
-
-    Everything in an outbox is done in its lane, in the order in which workers report it.
+    `stopping` returns whether the daemon is to stop, `may_begin` whether jobs may begin now. All
+    work in an outbox is done in its lane, in the order in which workers report it.
     """
 
     def __init__(
@@ -141,7 +140,7 @@ class Attempts:
     def are_at_work(self, silent: Collection[Path] = ()) -> bool:
         """Return whether a worker has an order whose end has not been reported.
 
-        Those in the `silent` outboxes, which do not answer, are left out.
+        Workers for the `silent` outboxes, which do not answer, do not count.
         """
         return any(
             worker.ticket and not worker.has_ended and worker.outbox.root not in silent
@@ -158,8 +157,8 @@ class Attempts:
     def free(self) -> int:
         """Number of idle workers that no job is about to get.
 
-        A job that was overtaken once, because its outbox is slow, is waited for as long as that
-        outbox answers: else those of a faster one would have all turns.
+        A worker is kept for each job that was overtaken once because its outbox is slow, as long as
+        that outbox answers: otherwise the jobs of a faster outbox would have all turns.
         """
         ordered = sum(not worker.ticket for worker in self.running.values())
         return self._executor.free() - ordered - self._awaited()
@@ -315,7 +314,7 @@ class Attempts:
     def _settings_of(self, job: Job, earlier: Sequence[Attempt]) -> tuple[JobSettings, Recipe]:
         """Return the settings with which a job began, and its recipe as it is now.
 
-        Before it began, they are those that it has now.
+        A job that has not begun has the settings that its files and the service state now.
         """
         service = self._jobs.settings
         guard = self._jobs.mount_guard
@@ -327,9 +326,10 @@ class Attempts:
         return resolve(service, self._path(job, "job"), guard, is_retry=bool(job.retry_of))
 
     def _recipe_of_begun(self, settings: JobSettings) -> Recipe:
-        """Return the recipe of a job that has begun, and so could be used then.
+        """Return the recipe of a job that has begun.
 
-        If it cannot be used any more, as a package or a file is gone, the job waits for it.
+        Raises UnavailableError if it cannot be used now: the job has begun with this recipe, so a
+        package or a file is gone, for which it waits.
         """
         try:
             return recipe_of(settings, self._jobs.settings, "the settings with which it was begun")
@@ -338,12 +338,12 @@ class Attempts:
             raise UnavailableError(f"{left_out}: the job waits until they can be used") from error
 
     def _path(self, job: Job, role: str) -> Path | None:
-        """Return the claimed file with a role that only one has, if there is one."""
+        """Return the path of the first claimed file with a role; None if there is none."""
         paths = self._paths(job, role)
         return paths[0] if paths else None
 
     def _paths(self, job: Job, role: str) -> list[Path]:
-        """Return the claimed files with a role."""
+        """Return the paths of the claimed files with a role."""
         files = self._jobs.claim_of(job).files
         folder = self._state.files(job.id)
         return [folder / file.name for file in files if file.role == role]
@@ -498,9 +498,10 @@ class Attempts:
     def stop_workers(
         self, reason: str = "", *, but: Collection[AttemptRequest] = (AttemptRequest.CANCEL,)
     ) -> None:
-        """Ask all workers to save a checkpoint and stop, `but` those of which that was asked.
+        """Ask all workers to save a checkpoint and stop.
 
-        Their attempts end for the `reason`, if it is not that the daemon stops.
+        Workers whose last request is in `but` are not asked. `reason` says why the attempts
+        end; it is empty if the daemon stops.
         """
         for job_id, worker in self.running.items():
             worker.stopped_for = reason
@@ -570,7 +571,7 @@ class Attempts:
             worker.obstacle = OutputError(f"the outbox {worker.outbox.root} does not answer")
 
     def _staged(self, worker: Worker, event: messages.FileStaged, look: StagedFile | None) -> None:
-        """Record an announced file in the ledger; it is published next, except for the receipt."""
+        """Record an announced file, except the receipt, in the ledger; then it is published."""
         if worker.obstacle is not None:
             return
         if look is not None and not look.is_announced:
@@ -621,9 +622,10 @@ class Attempts:
     # -- its end
 
     def _recorded(self, worker: Worker, end: messages.AttemptEnd, result: object) -> None:
-        """Publish all that an attempt has staged, then check it and handle its end.
+        """Commit what an attempt has staged, then check the attempt and handle its end.
 
-        Raises LedgerError if that cannot be recorded now.
+        The commit also publishes the staged files. Raises LedgerError if the ledger cannot be
+        written now.
         """
         self._jobs.commit()
         if self._jobs.trouble:
@@ -634,8 +636,8 @@ class Attempts:
     def _checked(self, worker: Worker, end: messages.AttemptEnd) -> messages.AttemptEnd:
         """Return `end`, or a failure if the staged files contradict it.
 
-        In that case checkpoints are removed, because they refer to these files. Raises OSError if
-        the files cannot be read.
+        After such a failure the checkpoints are removed, because they refer to these files. Raises
+        OSError if the files cannot be read.
         """
         if worker.obstacle is not None:
             return end
@@ -718,7 +720,7 @@ class Attempts:
         return _row(worker)
 
     def leave(self) -> None:
-        """Give up attempts that have not ended; they count as stopped, as the daemon exits."""
+        """Give up attempts that have not ended; they count as stopped, because the daemon exits."""
         for job_id, worker in self.running.items():
             if worker.ticket and not worker.has_ended:
                 self._executor.drop(worker.ticket)

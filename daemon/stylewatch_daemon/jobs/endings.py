@@ -36,7 +36,8 @@ from stylewatch_daemon.outbox.inputs import Account, Removal
 from stylewatch_daemon.outbox.publish import CANCELED, RECEIPT, REFUSED, Outbox
 
 Release = Callable[[Account, Step], dict[str, Removal]]
-"""Function that removes what its inbox still has of a job; it returns the originals that stay."""
+"""Function that removes the originals of a job from its inbox; it returns those that stay, by
+name."""
 
 
 PublishFiles = Callable[[Ending, Step], PublishedFiles | None]
@@ -96,9 +97,9 @@ class Endings:
         return any(live.doing.activity in _WORK and not live.doing.is_claiming for live in lives)
 
     def sweep(self) -> None:
-        """Clear outboxes and finals folders of what a kill or a power cut left, also of ended jobs.
+        """Remove temporary files that a kill or a power cut left in outboxes and finals folders.
 
-        Where that fails, the next call repeats it.
+        These include the staged files of jobs that have ended. The next call repeats what failed.
         """
         unswept = self._unswept
         self._unswept = []
@@ -225,14 +226,14 @@ class Endings:
             jobs.post(job.id, Placed(place, disk), lambda ledger: forget(ledger, disk))
 
         def forget(ledger: LedgerWriter, disk: str) -> None:
-            """Leave to people what is on the disk that was in its place."""
+            """Forget the files on a disk that was replaced since: they are left to people."""
             if job.disk and disk != job.disk:
                 ledger.drop_files(job.id, [file.path for file in ledger.files(job.id)])
 
         self._do(job, Effect.PUBLISH_END, path, work, done)
 
     def _published(self, job: Job, result: PublishedFiles | None) -> None:
-        """Post that the end of a job is published in its outbox."""
+        """Post that the files of an end are published, or start anew if their folder is taken."""
         jobs = self._jobs
         if result is None:  # someone else has taken its folder
             if job.end in PICTURES:
@@ -255,10 +256,12 @@ class Endings:
         return {inbox.path: inbox.finals for inbox in inboxes}.get(Path(job.inbox))
 
     def _link(self, job: Job, event: object) -> None:
-        """Link the final picture in the finals folder; if the job is canceled, it ends without.
+        """Link the final picture in the finals folder: this effect runs once for each phase.
 
-        Its name there is chosen first, which is recorded before anything is written.
-        Only the end of this job waits for that folder, in a lane of its own (law 9).
+        The first run chooses the name in that folder. It is committed before anything is written,
+        and the event of that commit leads to this effect again, which links. A job that is canceled
+        ends without a link. Only the end of this job waits for that folder, in the lane of the
+        folder (law 9).
         """
         jobs = self._jobs
         folder = self._finals_of(job)
@@ -292,7 +295,7 @@ class Endings:
         self._lanes.do(folder, work, jobs.then(job, Effect.LINK, done), job.bytes)
 
     def _linked(self, job: Job, chosen: OutputFile | None, result: OutputFile | Linking) -> None:
-        """Record the name that was chosen, or that the picture has it; choose another if not."""
+        """Record that the name is chosen, or that the picture has it; else choose another."""
         jobs = self._jobs
         listed = self._jobs.ledger.files(job.id)
         if isinstance(result, OutputFile):
@@ -306,7 +309,7 @@ class Endings:
             jobs.post(job.id, event, lambda ledger: ledger.drop_files(job.id, paths))
 
     def _wait_to_link(self, job: Job, error: OSError) -> None:
-        """Let a job wait for its finals folder alone: it has its output."""
+        """Let only this job wait for its finals folder, and link later: its output is published."""
         reason = shortages.in_words(error)
         self._jobs.reporter.waits(shown(job.title), reason)
         self._jobs.hold(job.id, reason, again=Effect.LINK)
@@ -328,7 +331,7 @@ class Endings:
     # -- removal of the inputs
 
     def _discard(self, job: Job, event: object) -> None:
-        """Remove what remains of a job that has ended, as far as it is accounted for (law 1)."""
+        """Remove the inputs of a job that has ended, as far as they are accounted for (law 1)."""
         jobs = self._jobs
         claim = jobs.claim_to_publish(job)
         listed = tuple(jobs.ledger.files(job.id))
@@ -352,7 +355,7 @@ class Endings:
     def _remove(
         self, end: Ending, account: Account, step: Step
     ) -> dict[str, Removal] | PublishedFiles:
-        """Remove inputs and return those that stay; late bytes are published first."""
+        """Remove inputs and return those that stay; publish those that changed after the end."""
         jobs = self._jobs
         job = end.job
         outbox = Path(job.outbox)

@@ -68,9 +68,10 @@ class StagedFile(NamedTuple):
 class AttemptFiles:
     """Staged files of the attempts at a job; methods raise OutputError and OSError.
 
-    An attempt on this machine uses the folder of the job, one on another machine that of `begin`. A
-    worker first writes a file and then announces it with its SHA-256. A file from another machine
-    is accepted only with exactly that checksum; files of this machine are not read again.
+    An attempt on this machine uses the folder of the job; an attempt on another machine uses the
+    folder that `begin` creates. A worker first writes a file and then announces it with its
+    SHA-256. A file from another machine is accepted only with exactly that checksum; files of this
+    machine are not read again.
     """
 
     def __init__(self, outbox: Outbox, job_id: str) -> None:

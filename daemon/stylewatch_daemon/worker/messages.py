@@ -41,14 +41,13 @@ class Order:
     name: str
     settings: JobSettings
     recipe: Mapping[str, Any]
-    """The recipe with the changes of the settings, whole: a worker may not see the folders of
-    recipes, or see others than those that were looked into."""
+    """Whole recipe, with the changes of the settings. The daemon resolves it, because a worker may
+    see other folders of recipes, or none."""
     content: Path | None
     styles: tuple[Path, ...]
     staging: Path
     place: Path | None = None
-    """Folder in which staged files are published, with those of earlier attempts; None: there is
-    none."""
+    """Folder in which the staged files of all attempts are published; None if they are not."""
     init: Path | None = None
     masks: Mapping[str, Path] = field(default_factory=dict)
     """Masks by role: `content-mask`, `style-1-mask`."""

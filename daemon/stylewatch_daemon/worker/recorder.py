@@ -54,7 +54,7 @@ class Recorder:
     packages: dict[str, str] = field(default_factory=dict)
     """The versions of other packages whose losses and optimizers the job has, by name."""
     restarts: list[str] = field(default_factory=list)
-    """Why checkpoints of earlier attempts could not be continued."""
+    """Reasons why checkpoints of earlier attempts could not be continued."""
     fallback: OomFallback = AS_ASKED
     began: float = field(default_factory=time.monotonic)
     receipt: Mapping[str, Any] = field(default_factory=dict)
@@ -199,7 +199,8 @@ class Recorder:
     ) -> Iterator[FileStaged | Saving]:
         """Write the requested artifacts; an error becomes a warning.
 
-        `final` is the last picture, with that digest; for a clip, its last key frame.
+        `final` is the file of the last picture, for a clip of its last key frame, with the digest
+        `sha256`.
         """
         names = artifact_names(self.order, final)
         if not names:
@@ -337,14 +338,15 @@ def _input(role: str, path: Path) -> Source:
 def _columns(losses: Losses, styles: int) -> dict[str, float]:
     """Return the columns of losses.csv: the total, then the contribution of each term.
 
-    Terms have the same name at all sizes, for which the number of the job's `styles` is decisive.
-    Weights may differ between the sizes of a job, so unweighted values could not be compared.
+    The number of the job's `styles` decides the names, so that a term has the same name at all
+    sizes. Weights may differ between the sizes of a job, so unweighted values could not be
+    compared.
     """
     columns = {"total": losses.total}
     columns |= {f"content.{layer}": term.weighted for layer, term in losses.content.items()}
     for style, layers in losses.style.items():
         name = "style" if losses.has_one_target(styles) else style
         columns |= {f"{name}.{layer}": term.weighted for layer, term in layers.items()}
-    others = {"tv": losses.tv, "temporal": losses.temporal}
-    columns |= {name: term.weighted for name, term in others.items() if term is not None}
+    single = {"tv": losses.tv, "temporal": losses.temporal}
+    columns |= {name: term.weighted for name, term in single.items() if term is not None}
     return columns

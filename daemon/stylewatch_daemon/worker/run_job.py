@@ -142,7 +142,8 @@ def _lighter_start(order: Order, start: Start, further: OomFallback) -> Start:
 def _decided(order: Order, snapshot: Snapshot) -> Mapping[str, Any]:
     """Return the options that `auto` chose in an earlier attempt.
 
-    In records of earlier versions the weights stand alone; only our own backends decided a tile.
+    Records of earlier versions have the name of the weights elsewhere. It is an option of our own
+    backends alone, which are those that decide a tile.
     """
     decided = snapshot.record.get("decided", {}).get(order.settings.backend, {})
     name = snapshot.record.get("weights", {}).get("name")
@@ -150,7 +151,11 @@ def _decided(order: Order, snapshot: Snapshot) -> Mapping[str, Any]:
 
 
 def _installation_changed(order: Order, snapshot: Snapshot) -> str:
-    """Return what cannot be loaded any more since the claim, which checked the settings; or ""."""
+    """Return a sentence on what cannot be loaded any more, or "".
+
+    The settings were checked at the claim: if they cannot be used now, the installation has
+    changed.
+    """
     lacking = installed.lacking(snapshot.record.get("packages", {}))
     if lacking:
         return f"the job was begun with {' and '.join(lacking)}, which cannot be loaded any more"
