@@ -147,7 +147,8 @@ EXCEPTIONS: dict[Use, str] = {
     ("jobs/attempts.py", "Attempts.follow", "except Exception"): "the job fails with it",
     ("jobs/jobs.py", "Jobs._for_one", "except Exception"): "the job fails with it",
     ("jobs/jobs.py", "Jobs._for_one", "except (OSError, UnavailableError)"): WAITS,
-    ("jobs/waits.py", "obstacle", "except OSError"): "the question is which disk has an error",
+    ("jobs/waits.py", "obstacle_behind", "except OSError"):
+        "the question is which disk has an error",
     ("outbox/job_files.py", "SourceFile._is_at",
      "except (FileNotFoundError, NotADirectoryError, OutputError)"): ABSENT,
     ("outbox/job_files.py", "SourceFile.find", "except OSError"):

@@ -27,7 +27,7 @@ from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.outbox import publish
-from stylewatch_daemon.worker.messages import AttemptRequest, End, Event, Failed, Order
+from stylewatch_daemon.worker.messages import AttemptEnd, AttemptRequest, Event, Failed, Order
 from stylewatch_ray.messages import versions
 
 HEARTBEAT = 2.0
@@ -73,7 +73,7 @@ class WorkerActor:
             news.clear()
             for received in self._local.events():
                 yield received.event
-                if isinstance(received.event, End):
+                if isinstance(received.event, AttemptEnd):
                     return
             try:
                 # `asyncio.wait_for` of Python 3.11 may lose the cancellation of a call

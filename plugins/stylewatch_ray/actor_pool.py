@@ -13,12 +13,12 @@ from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.scheduler import DROPPED, Command, Emit, Scheduler
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import (
+    AttemptEnd,
     AttemptEvent,
+    AttemptLost,
     AttemptRequest,
-    End,
     Event,
     Failed,
-    Lost,
     Order,
 )
 from stylewatch_ray.actor import share
@@ -64,7 +64,7 @@ class ActorSlot:
 
     def begin(self, ticket: str, order: Order) -> None:
         """Queue an order for `run_next`."""
-        # the call for the order before may not have returned yet, although its End has come
+        # the call for the order before may not have returned yet, although its AttemptEnd has come
         self.ticket, self._wanted, self._runs = ticket, None, False
         self._orders.put_nowait(order)
 
@@ -79,7 +79,7 @@ class ActorSlot:
         """End the actor and its attempt."""
         self.is_ended = True
         self.actor.end()
-        self._finish(Lost(why))
+        self._finish(AttemptLost(why))
 
     async def connect(self) -> None:
         """Wait until the actor is available, however long the cluster is busy.
@@ -97,7 +97,7 @@ class ActorSlot:
         """Run the next order; return False if none arrives within `idle_s` seconds.
 
         Raises, for example, UnavailableError once the actor is lost; by then the attempt has its
-        End.
+        AttemptEnd.
         """
         try:
             async with asyncio.timeout(idle_s):
@@ -112,7 +112,7 @@ class ActorSlot:
         try:
             await self._run(order)
         except Exception as error:
-            self._finish(Lost(str(error)) if self._runs else as_end(error))
+            self._finish(AttemptLost(str(error)) if self._runs else as_end(error))
             raise
         finally:
             self._runs = False
@@ -126,12 +126,12 @@ class ActorSlot:
                 self._runs = True
                 if self._wanted is not None:
                     self.actor.ask(self._wanted)
-            if isinstance(event, End):
+            if isinstance(event, AttemptEnd):
                 self._finish(event)
             elif self.ticket:
                 self._emit(AttemptEvent(self.ticket, event))
 
-    def _finish(self, end: End) -> None:
+    def _finish(self, end: AttemptEnd) -> None:
         ticket, self.ticket = self.ticket, ""
         if ticket:
             self._emit(AttemptEvent(ticket, end))

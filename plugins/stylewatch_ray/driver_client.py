@@ -19,7 +19,7 @@ from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import WORK
 from stylewatch_daemon.executors.scheduler import Command, Submit
-from stylewatch_daemon.worker.messages import AttemptEvent, End, Failed, Lost
+from stylewatch_daemon.worker.messages import AttemptEnd, AttemptEvent, AttemptLost, Failed
 from stylewatch_ray.demand import Demand
 from stylewatch_ray.messages import (
     ActorOptions,
@@ -127,7 +127,7 @@ class Cluster(Executor):
             self.capacity = max(1, message.places)
             self.wake()
         elif ticket in self._running:
-            if isinstance(message, End):
+            if isinstance(message, AttemptEnd):
                 self._running.remove(ticket)
             self._emit(AttemptEvent(ticket, message))
 
@@ -145,10 +145,10 @@ class Cluster(Executor):
         self._end_all(Failed(reason, Cause.DEVICE))
 
     def _leave(self, why: str) -> None:
-        self._end_all(Lost(why))
+        self._end_all(AttemptLost(why))
         self._stop()
 
-    def _end_all(self, end: End) -> None:
+    def _end_all(self, end: AttemptEnd) -> None:
         running, self._running = self._running, set()
         for ticket in running:
             self._emit(AttemptEvent(ticket, end))

@@ -36,22 +36,22 @@ from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import ExecutionSettings, InboxSettings
 from stylewatch_daemon.worker.messages import (
+    AttemptEnd,
     AttemptEvent,
+    AttemptLost,
     AttemptRequest,
+    AttemptStopped,
     Done,
-    End,
     Event,
     Failed,
-    Lost,
+    FileStaged,
     Order,
     Refused,
-    Staged,
-    Stopped,
 )
 
 _SECTIONS = ("watch", "pairing", "limits", "executor")
 CRASH = Failed("it broke", trace="a trace")
-Ending = Done | Refused | Failed | Lost | None
+Ending = Done | Refused | Failed | AttemptLost | None
 
 
 def make_inbox(
@@ -124,12 +124,12 @@ class FakeExecutor(base.Executor):
 
     def drop(self, ticket: str) -> None:
         if ticket in self.going:
-            self.going[ticket] = iter([Lost("it was given up")])
+            self.going[ticket] = iter([AttemptLost("it was given up")])
 
     def events(self) -> Iterator[AttemptEvent]:
         for ticket, events in list(self.going.items()):
             for event in events:
-                if isinstance(event, get_args(End)):
+                if isinstance(event, get_args(AttemptEnd)):
                     del self.going[ticket]
                 self.wake()
                 yield AttemptEvent(ticket, event)
@@ -163,7 +163,7 @@ class FakeExecutor(base.Executor):
             yield stage(order, "stages/1.png", 1, write=False)
         for step in range(first + 1, 3):
             if (asked := wanted()) in (AttemptRequest.STOP, AttemptRequest.CANCEL):
-                yield Stopped(step - 1)
+                yield AttemptStopped(step - 1)
                 return
             if asked is AttemptRequest.FINISH:
                 break
@@ -193,13 +193,13 @@ def text_of(name: str, pair: str) -> str:
     return json.dumps({"about": text, "files": [final]})
 
 
-def stage(order: Order, name: str, step: int, *, write: bool = True) -> Staged:
+def stage(order: Order, name: str, step: int, *, write: bool = True) -> FileStaged:
     """Write a file of a job to its staging folder, unless an attempt before did; announce it."""
     content = text_of(name, f"{order.main.read_text()} and {order.styles[0].read_text()}").encode()
     if write:
         atomic.make_folder((order.staging / name).parent)
         atomic.write(order.staging / name, content)
-    return Staged(name, sha256(content).hexdigest(), step)
+    return FileStaged(name, sha256(content).hexdigest(), step)
 
 
 class LanesNow(Lanes):

@@ -26,7 +26,7 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
 from stylewatch_daemon.ledger.requests import leave
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES
-from stylewatch_daemon.worker.messages import AttemptRequest, Done, Event, Order, Staged
+from stylewatch_daemon.worker.messages import AttemptRequest, Done, Event, FileStaged, Order
 
 BEFORE = ("old/content.jpg", "old/style.jpg", "gone/content.jpg", "gone/style.jpg")
 """Pairs that are done before: one is run again, the other deleted."""
@@ -61,7 +61,7 @@ class Painter(FakeExecutor):
             if isinstance(event, Done):
                 yield Done(receipt)
                 return
-            if isinstance(event, Staged):
+            if isinstance(event, FileStaged):
                 if event.path == RECEIPT:
                     atomic.write(order.staging / RECEIPT, json.dumps(receipt).encode())
                 else:

@@ -20,13 +20,13 @@ from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.scheduler import DROPPED, Drop, Submit
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.worker.messages import (
+    AttemptEnd,
     AttemptEvent,
+    AttemptLost,
     AttemptRequest,
     Done,
-    End,
     Event,
     Failed,
-    Lost,
     Order,
 )
 from stylewatch_ray import actor_pool
@@ -88,21 +88,21 @@ class Pool:
     def _start(self, machine: str) -> FakeActor:
         return FakeActor(machine, next(self._errors, None))
 
-    async def run(self, ticket: str) -> End:
+    async def run(self, ticket: str) -> AttemptEnd:
         self.pool.obey(Submit(ticket, order("paint")))
         return await self.end(ticket)
 
-    async def end(self, ticket: str) -> End:
+    async def end(self, ticket: str) -> AttemptEnd:
         async with asyncio.timeout(60.0):
             event = await self.events.get()
-        assert event.ticket == ticket and isinstance(event.event, End)
+        assert event.ticket == ticket and isinstance(event.event, AttemptEnd)
         return event.event
 
 
 def test_an_actor_that_cannot_start_for_any_reason_ends_the_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def ends() -> list[End]:
+    async def ends() -> list[AttemptEnd]:
         pool = Pool(UnavailableError("no machine"), ZeroDivisionError("a fault"))
         return [await pool.run(ticket) for ticket in "123"]
 
@@ -125,7 +125,7 @@ def test_an_order_that_is_dropped_while_its_inputs_are_copied_frees_its_place(
             raise OSError(errno.ENOENT, "No such file or directory")
         return order
 
-    async def ends() -> list[End]:
+    async def ends() -> list[AttemptEnd]:
         pool = Pool()
         pool.pool.obey(Submit("1", order("paint")))
         await asyncio.to_thread(copying.wait, 60.0)
@@ -134,7 +134,7 @@ def test_an_order_that_is_dropped_while_its_inputs_are_copied_frees_its_place(
         return [await pool.end("1"), await pool.run("2")]
 
     monkeypatch.setattr(actor_pool, "share", copy)
-    assert asyncio.run(ends()) == [Lost(DROPPED), Done({})]
+    assert asyncio.run(ends()) == [AttemptLost(DROPPED), Done({})]
 
 
 # -- inputs, copied to where other machines can read them

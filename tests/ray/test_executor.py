@@ -10,7 +10,7 @@ from tests import nodes
 from tests.daemon.worker.listening import Listener
 from tests.daemon.worker.works import WORK
 
-from stylewatch_daemon.worker.messages import Done, Failed, Lost
+from stylewatch_daemon.worker.messages import AttemptLost, Done, Failed
 from stylewatch_ray.demand import Demand
 from stylewatch_ray.driver_client import Cluster
 
@@ -64,7 +64,7 @@ def test_an_actor_that_dies_or_hangs_loses_what_it_paints(make: Make) -> None:
         listener.until_begun(ticket)
         os.kill(known[-1], number)
         listener.until_ended(ticket)
-        assert isinstance(listener.events[ticket][-1], Lost)
+        assert isinstance(listener.events[ticket][-1], AttemptLost)
         known.append(parent(worker(listener, f"after {number}")))
     assert len(set(known)) == 3
 

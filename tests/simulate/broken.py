@@ -72,7 +72,7 @@ def _hears_no_end() -> Iterator[None]:
     handle = Attempts._handle
 
     def handled(attempts: Attempts, worker: Worker, event: messages.Event) -> None:
-        if not isinstance(event, messages.End):
+        if not isinstance(event, messages.AttemptEnd):
             handle(attempts, worker, event)
 
     with replaced(Attempts, _handle=handled):

@@ -15,17 +15,17 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.intake.inspection.messages import Answer, Question
 from stylewatch_daemon.outbox.publish import keep_staged, stage
 from stylewatch_daemon.worker.messages import (
+    AttemptEnd,
     AttemptEvent,
+    AttemptLost,
     AttemptRequest,
+    AttemptStopped,
     Done,
-    End,
     Event,
     Failed,
-    Lost,
+    FileStaged,
     Order,
     Refused,
-    Staged,
-    Stopped,
 )
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 STEPS = 2
 
-FAULTS: tuple[End, ...] = (
-    Lost("the worker was killed"),
-    Lost("the worker hung"),
+FAULTS: tuple[AttemptEnd, ...] = (
+    AttemptLost("the worker was killed"),
+    AttemptLost("the worker hung"),
     Failed("stylewatch_plugins.simulated is at fault: a loss is not a number", Cause.BUG),
     Done({"state": "done"}),  # too early: there is no last stage, and no receipt
 )
@@ -82,7 +82,7 @@ class Painter:
 
     def drop(self, ticket: str) -> None:
         if ticket in self._running:
-            self._running[ticket].events = iter([Lost("it was given up")])
+            self._running[ticket].events = iter([AttemptLost("it was given up")])
             self._soon(self._running[ticket], 0.1)
 
     def events(self) -> list[AttemptEvent]:
@@ -132,7 +132,7 @@ class Painter:
             event = _failed(error)
         except InputError as error:
             event = Failed(str(error), Cause.DISK)
-        if isinstance(event, get_args(End)):
+        if isinstance(event, get_args(AttemptEnd)):
             del self._running[attempt.ticket]
         self._sent.append(AttemptEvent(attempt.ticket, event))
         self.wake()
@@ -166,7 +166,7 @@ class Painter:
             yield stages[-1]
         for step in range(first + 1, STEPS + 1):
             if attempt.wanted in (AttemptRequest.STOP, AttemptRequest.CANCEL):
-                yield Stopped(step - 1)
+                yield AttemptStopped(step - 1)
                 return
             if attempt.wanted is AttemptRequest.FINISH:
                 break
@@ -219,7 +219,7 @@ class Painter:
         except FileNotFoundError:
             return False
 
-    def _staged(self, order: Order, name: str, step: int, *, write: bool = True) -> Staged:
+    def _staged(self, order: Order, name: str, step: int, *, write: bool = True) -> FileStaged:
         main, style = _read(order.main), _read(order.styles[0]) if order.styles else b""
         marks = hashlib.sha256(main + style).hexdigest()[:16]
         data = f"{name} of {marks} by {order.settings.seed};".encode()
@@ -227,12 +227,12 @@ class Painter:
 
     def _write(
         self, order: Order, name: str, data: bytes, step: int, *, write: bool = True
-    ) -> Staged:
+    ) -> FileStaged:
         if name != "receipt.json":
             self.world.outputs.add(data)
         if write:
             stage(order.staging, name, data)
-        return Staged(name, hashlib.sha256(data).hexdigest(), step)
+        return FileStaged(name, hashlib.sha256(data).hexdigest(), step)
 
 
 def _as_json(receipt: Mapping[str, Any]) -> bytes:

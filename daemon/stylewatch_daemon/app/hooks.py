@@ -134,7 +134,7 @@ class HookRunner:
         """Return the variables that describe a job; paths of missing files are empty."""
         outbox = Path(job.outbox)
         files = self._jobs.ledger.files(job.id)
-        folder = outbox / (job.refused_as or job.title)
+        folder = outbox / job.folder
         picture = final_of(files)
         final = "" if picture is None else outbox / picture.path
         is_done = job.end in PICTURES

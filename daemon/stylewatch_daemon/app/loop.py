@@ -73,7 +73,7 @@ class Loop:
         self.attempts = Attempts(jobs, executor, lambda: wakeup.stopping, self._may_begin)
         self.intake = Intake(jobs, lanes, inspector, clock)
         wall_clock = self._wall_clock = wall_clock or WallClock()
-        wall_clock.recall(jobs.ledger.sight())
+        wall_clock.restore(jobs.ledger.sight())
         self.endings = Endings(jobs, self.intake.release, wall_clock)
         with shortages.translated("jobs cannot be continued"):
             self.intake.recover()

@@ -29,7 +29,7 @@ FIRST_MS, LAST_MS = 1000, 2500
 """Durations in milliseconds of the content and of the final picture."""
 
 STAGES_MS, SLOWEST_MS, FASTEST_MS = 6000, 400, 80
-"""Durations in milliseconds: of all stages together, and the maximum and minimum for each stage."""
+"""Durations in milliseconds: of all stages together, and the longest and shortest of one stage."""
 
 QUALITY = 84
 COLORS = 256

@@ -37,7 +37,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Scales:
-    """Places of steps and losses in a box; losses have a logarithmic scale, from `low` to `high`.
+    """Scales of a box: of the steps, and of the losses, which is logarithmic from `low` to `high`.
 
     `low` and `high` are the logarithms to base 10 of the least and the greatest loss.
     """
@@ -147,8 +147,8 @@ _HEAD = 4
 
 _HUES = {"content": 210, "tv": 120}
 _STYLE_HUES = (25, 280, 335, 45, 180)
-"""Hues in degrees: of the terms of the content and of smoothness, and of one style after another;
-the layers of each are of one hue, first layers lightest."""
+"""Hues in degrees: of the terms of the content, of smoothness, and of each style in turn. All
+layers of a side have the same hue; its first layer is the lightest."""
 
 _LIGHTEST, _DARKEST = 72, 28
 """Range of lightness in percent."""
@@ -176,8 +176,8 @@ class Term(NamedTuple):
 def svg(losses: LossTable) -> bytes:
     """Return losses.svg: each term at each step. Raises PictureError if there is nothing to draw.
 
-    Terms whose values a logarithmic scale cannot show, as they act on the gradient alone, are left
-    out.
+    Terms that act on the gradient alone have no values that a logarithmic scale can show, and are
+    left out.
     """
     terms = [*_terms(losses), Term("total", "#202020", _runs(losses, "total"), 3)]
     drawn = [term for term in terms if term.runs]
@@ -207,15 +207,15 @@ def svg(losses: LossTable) -> bytes:
 
 
 def _terms(losses: LossTable) -> Iterator[Term]:
-    """Yield the terms but the total; the last layer of each side has its label."""
+    """Yield the curve of each term except the total; the last layer of a side has the label."""
     names = [name for name in losses.columns if name != "total" and _runs(losses, name)]
     hues_of_styles = cycle(_STYLE_HUES)
     for side in dict.fromkeys(name.partition(".")[0] for name in names):
-        own = [name for name in names if name.partition(".")[0] == side]
+        layers = [name for name in names if name.partition(".")[0] == side]
         hue = _HUES.get(side) or next(hues_of_styles)
-        for number, name in enumerate(own, start=1):
-            lightness = _LIGHTEST - (_LIGHTEST - _DARKEST) * number / len(own)
-            label = _label(side, own) if name == own[-1] else ""
+        for number, name in enumerate(layers, start=1):
+            lightness = _LIGHTEST - (_LIGHTEST - _DARKEST) * number / len(layers)
+            label = _label(side, layers) if name == layers[-1] else ""
             yield Term(label, f"hsl({hue}, 75%, {lightness:.0f}%)", _runs(losses, name))
 
 
@@ -255,7 +255,7 @@ def _stages(scales: Scales, losses: LossTable) -> Iterator[str]:
 
 
 def _axes(scales: Scales, unit: str) -> Iterator[str]:
-    """Yield the grid with its numbers, and what they are."""
+    """Yield the grid, the numbers along it, and the labels of both axes."""
     decades = scales.decades()
     few = decades[:: math.ceil(len(decades) / _TICKS) or 1]
     for loss in few if len(few) > 1 else (10**scales.low, 10**scales.high):
@@ -295,7 +295,7 @@ def _sizes(scales: Scales, losses: LossTable) -> Iterator[str]:
 
 
 def _legend(entries: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Yield the lines of the legend, in two columns, and what a circle is."""
+    """Yield the lines of the legend in two columns; the last line explains the circles."""
     for number, (label, color) in enumerate([*entries, ("a stage was written", "")]):
         x, y = number % 2 * PLOT_WIDTH // 2, PLOT_HEIGHT + _BOTTOM + number // 2 * _LINE
         if color:

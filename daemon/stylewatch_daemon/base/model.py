@@ -252,6 +252,11 @@ class Job:
         return self.place or self.name
 
     @property
+    def folder(self) -> str:
+        """Folder in the outbox in which the job ended, with its output or its returned inputs."""
+        return self.refused_as or self.title
+
+    @property
     def seen(self) -> str:
         """State shown to people: waiting, running, or how it ended."""
         return seen(self.state, self.end)

@@ -86,7 +86,7 @@ def cancel(
     if latest is None:
         echo(f"canceled: {job_id} had not begun")
     elif latest.has_ended and latest.end is End.CANCELED:
-        echo(f"canceled: the inputs are in {shown(Path(latest.outbox, latest.refused_as or ''))}")
+        echo(f"canceled: the inputs are in {shown(Path(latest.outbox, latest.folder))}")
     else:
         reason = status_text.obstacle(status_json.current(folder), latest.title, latest.outbox)
         when = "after the current step" if latest.state is State.RUNNING else "in a moment"

@@ -24,7 +24,7 @@ from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.job import CLIP_FORMATS
 from stylewatch_daemon.views.formatting import duration_range, losses
-from stylewatch_daemon.worker.messages import Done, Staged
+from stylewatch_daemon.worker.messages import Done, FileStaged
 
 if TYPE_CHECKING:
     from stylewatch_plugins.contract import Estimate
@@ -136,7 +136,7 @@ def _paint(plan: Plan, *, force: bool, quiet: bool) -> tuple[Mapping[str, Any], 
         progress = JobProgress((lambda line: None) if quiet else note, on_terminal)
         for event in work(replace(plan.order, staging=target.staging, place=place), go_on):
             progress(event)
-            if isinstance(event, Staged):
+            if isinstance(event, FileStaged):
                 target.publish(event.path)
             elif isinstance(event, Done):
                 return event.receipt, target.path

@@ -19,7 +19,7 @@ from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.settings.config import Start
 from stylewatch_daemon.settings.sections import LogSettings
-from stylewatch_daemon.worker.messages import Staged
+from stylewatch_daemon.worker.messages import FileStaged
 
 
 def run(
@@ -84,7 +84,7 @@ class _LogReporter(Reporter):
         self._displays: dict[str, JobProgress] = {}
         self._incomplete: set[tuple[str, str]] = set()
 
-    def _show(self, job: str, event: Progress | Staged) -> None:
+    def _show(self, job: str, event: Progress | FileStaged) -> None:
         """Show an event of a running job, unless another job with its name has ended meanwhile."""
         display = self._displays.get(job)
         if display:
@@ -125,7 +125,7 @@ class _LogReporter(Reporter):
 
     def staged(self, job: str, path: Path) -> None:
         if path.parent.name == "stages":
-            self._show(job, Staged(f"stages/{path.name}", sha256=""))
+            self._show(job, FileStaged(f"stages/{path.name}", sha256=""))
         self._log.debug("%s is published", path, extra={"job": job})
 
     def input_changed(self, job: str, what: str) -> None:

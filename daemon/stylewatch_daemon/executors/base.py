@@ -8,13 +8,13 @@ from queue import SimpleQueue
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.executors.scheduler import Ask, Command, Drop, Submit
-from stylewatch_daemon.worker.messages import AttemptEvent, AttemptRequest, End, Order
+from stylewatch_daemon.worker.messages import AttemptEnd, AttemptEvent, AttemptRequest, Order
 
 
 class Executor(ABC):
     """Runner of attempts, each under a ticket: a name that is used once.
 
-    Each submitted attempt gets exactly one End, as its last event, even if processes die. An
+    Each submitted attempt gets exactly one AttemptEnd, as its last event, even if processes die. An
     executor never retries: the caller decides. The events of one attempt arrive in order, those of
     several attempts interleaved. All methods are called by one thread; only `close` blocks.
 
@@ -30,7 +30,7 @@ class Executor(ABC):
         self.capacity = 1
         """Number of attempts that can run at once."""
         self._submitted: set[str] = set()
-        """Tickets of the attempts whose End was not returned yet."""
+        """Tickets of the attempts whose end `events` has not returned yet."""
         self._events: SimpleQueue[AttemptEvent] = SimpleQueue()
         self._commands: SimpleQueue[Command | None] = SimpleQueue()
         """Commands for the thread; None makes it stop."""
@@ -57,7 +57,7 @@ class Executor(ABC):
         self._do(Ask(ticket, wanted))
 
     def drop(self, ticket: str) -> None:
-        """End an attempt now, without saving anything; its End may be Lost."""
+        """End an attempt now, without saving anything; its End may be AttemptLost."""
         self._do(Drop(ticket))
 
     def events(self) -> Iterable[AttemptEvent]:
@@ -65,7 +65,7 @@ class Executor(ABC):
         events: list[AttemptEvent] = []
         while not self._events.empty():  # there is no other consumer
             events.append(self._events.get())
-            if isinstance(events[-1].event, End):
+            if isinstance(events[-1].event, AttemptEnd):
                 self._submitted.discard(events[-1].ticket)
         return events
 

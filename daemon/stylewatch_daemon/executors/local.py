@@ -65,13 +65,13 @@ class Local(Executor):
         if self._adds_devices and isinstance(first, Started):
             kind, _, number = first.device.partition(":")
             names = (device for device in first.accelerators if kind == device.partition(":")[0])
-            own = next((name for name in names if name == first.device or not number), None)
-            if own is not None:
+            used = next((name for name in names if name == first.device or not number), None)
+            if used is not None:
                 self._adds_devices = False
                 for worker in self._workers:
-                    worker.device = own
+                    worker.device = used
                 for device in first.accelerators:
-                    for _ in range(self._each if device != own else 0):
+                    for _ in range(self._each if device != used else 0):
                         self._workers.append(self._worker(device))
                         self._scheduler.add(self._workers[-1])
                 self.capacity = len(self._workers)

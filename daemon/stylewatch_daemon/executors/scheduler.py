@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stylewatch_daemon.worker.messages import (
+    AttemptEnd,
     AttemptEvent,
+    AttemptLost,
     AttemptRequest,
-    End,
+    AttemptStopped,
     Failed,
-    Lost,
     Order,
     Refused,
-    Stopped,
 )
 
 DROPPED = "it was given up"
@@ -115,14 +115,14 @@ class Scheduler:
         if isinstance(command, Drop):
             for slot in running:
                 slot.end(DROPPED)
-            self._end_waiting([ticket], Lost(DROPPED))
+            self._end_waiting([ticket], AttemptLost(DROPPED))
             return
         for slot in running:
             slot.ask(command.wanted)
         if ticket in self._waiting:
             self._wanted[ticket] = command.wanted
             if command.wanted in (AttemptRequest.STOP, AttemptRequest.CANCEL):
-                self._end_waiting([ticket], Stopped(0))
+                self._end_waiting([ticket], AttemptStopped(0))
 
     def assign(self) -> None:
         """Give waiting orders to free slots; call this when a slot becomes free."""
@@ -139,7 +139,7 @@ class Scheduler:
         """End the attempt that has waited longest."""
         self._end_waiting([*self._waiting][:1], end)
 
-    def fail_waiting(self, end: Failed | Lost) -> None:
+    def fail_waiting(self, end: Failed | AttemptLost) -> None:
         """End all waiting attempts."""
         self._end_waiting([*self._waiting], end)
 
@@ -147,7 +147,7 @@ class Scheduler:
         """End all attempts, running and waiting, as lost."""
         for slot in self._slots:
             slot.end(why)
-        self.fail_waiting(Lost(why))
+        self.fail_waiting(AttemptLost(why))
 
     def _free_slot(self, device: str | None) -> Slot | None:
         """Return a free slot: one for `device` if there are any for it, or else any slot."""
@@ -157,7 +157,7 @@ class Scheduler:
                 return slot
         return None
 
-    def _end_waiting(self, tickets: Iterable[str], end: End) -> None:
+    def _end_waiting(self, tickets: Iterable[str], end: AttemptEnd) -> None:
         ended = [ticket for ticket in tickets if self._waiting.pop(ticket, None) is not None]
         for ticket in ended:
             self._wanted.pop(ticket, None)

@@ -1,7 +1,7 @@
 """A worker process of one device: started when needed, watched, replaced when it dies or hangs.
 
 When a worker dies, `WorkerProcess.receive` first emits what it sent before, and then ends its
-attempt: as Lost if it had taken the order, or else as Failed with the cause MACHINE.
+attempt: as AttemptLost if it had taken the order, or else as Failed with the cause MACHINE.
 """
 
 import time
@@ -21,12 +21,12 @@ from stylewatch_daemon.base.model import Cause, Progress, Started
 from stylewatch_daemon.executors.scheduler import Emit
 from stylewatch_daemon.worker.messages import (
     READY,
+    AttemptEnd,
     AttemptEvent,
+    AttemptLost,
     AttemptRequest,
-    End,
     Event,
     Failed,
-    Lost,
     Order,
     Saving,
 )
@@ -65,10 +65,10 @@ class Phase(Enum):
 class HangTimeout:
     """Timer of the silence of an attempt, with the limit from which its worker counts as hung.
 
-    `step_timeout_s` is the limit for a step; None: MIN_STEP, or FACTOR times the median step if
-    that is longer, or that of loading before a step at the size was timed. Time is counted as
-    reported to `add_silence`, so that no worker looks hung after the machine was asleep or this
-    process was stopped.
+    `step_timeout_s` is the limit for a step. If it is None, the limit is FACTOR times the median
+    step, but at least MIN_STEP; before a step at the present size was timed, it is the limit for
+    loading. Time is counted as reported to `add_silence`, so that no worker looks hung after the
+    machine was asleep or this process was stopped.
     """
 
     def __init__(self, step_timeout_s: float | None) -> None:
@@ -119,16 +119,29 @@ class HangTimeout:
     @property
     def limit(self) -> float:
         """Seconds that the attempt may be silent now."""
-        step = self._step_timeout_s or MIN_STEP
-        slow = FACTOR * step
-        if self._step_timeout_s is None and self._step_seconds:
-            step = max(step, FACTOR * median(self._step_seconds))
+        step = self._step_limit
+        if not self._may_be_slow:
+            return step
+        return max(step, FACTOR * (self._step_timeout_s or MIN_STEP))
+
+    @property
+    def _step_limit(self) -> float:
+        """Seconds that a step may take, by the settings or by the steps before it."""
+        if self._step_timeout_s:
+            return self._step_timeout_s
+        if not self._step_seconds:
+            return MIN_STEP
+        return max(MIN_STEP, FACTOR * median(self._step_seconds))
+
+    @property
+    def _may_be_slow(self) -> bool:
+        """True if the attempt may do something now that takes longer than a step."""
         if self._phase is Phase.SAVING or self.asked is AttemptRequest.FINISH:
-            return max(step, slow)
+            return True
         if self.asked is not AttemptRequest.GO_ON:
-            return step  # it has made no step, and so nothing is saved before it ends
+            return False  # it has made no step, and so nothing is saved before it ends
         is_untimed = self._phase is Phase.UNTIMED and self._step_timeout_s is None
-        return max(step, slow) if self._phase is Phase.LOADING or is_untimed else step
+        return is_untimed or self._phase is Phase.LOADING
 
 
 class WorkerProcess:
@@ -205,7 +218,7 @@ class WorkerProcess:
             except (EOFError, OSError):
                 self._lose(self._end_by_death(_describe_death(child, self._serves)))
             except ValueError as error:
-                self._lose(Lost(f"the worker process sent {error}"))
+                self._lose(AttemptLost(f"the worker process sent {error}"))
 
     def add_silence(self, seconds: float) -> None:
         """Count more silence of the worker; end its attempt if it is too much."""
@@ -217,7 +230,7 @@ class WorkerProcess:
     def end(self, why: str) -> None:
         """End the attempt now, if there is one, and kill its worker."""
         if self.ticket:
-            self._lose(Lost(why))
+            self._lose(AttemptLost(why))
 
     def stop(self) -> None:
         """Stop an idle worker, which frees its memory, including that of the GPU."""
@@ -225,25 +238,25 @@ class WorkerProcess:
             self._child.stop()
             self._child = None
 
-    def _finish(self, end: End) -> None:
-        """Record that the attempt has ended, and emit its End."""
+    def _finish(self, end: AttemptEnd) -> None:
+        """Record that the attempt has ended, and emit its AttemptEnd."""
         ticket = self.ticket
         self.ticket = ""
         self._idle_since = time.monotonic()
         if ticket:
             self._emit(AttemptEvent(ticket, end))
 
-    def _lose(self, end: Lost | Failed) -> None:
-        """Kill the process; `end` is that of its attempt, if there is one."""
+    def _lose(self, end: AttemptLost | Failed) -> None:
+        """Kill the process; if it makes an attempt, `end` is the end of that attempt."""
         self._kill()
         self._finish(end)
 
-    def _end_by_death(self, why: str) -> Lost | Failed:
+    def _end_by_death(self, why: str) -> AttemptLost | Failed:
         """Return the end of the attempt of a process that has died.
 
         If the process never took its order, the attempt is not to blame, and is tried again later.
         """
-        return Lost(why) if self._serves else Failed(why, Cause.MACHINE)
+        return AttemptLost(why) if self._serves else Failed(why, Cause.MACHINE)
 
     def _kill(self) -> None:
         if self._child is not None:
@@ -280,7 +293,7 @@ class WorkerProcess:
         if not self.ticket:
             raise ValueError(f"an event of an attempt that is not being made: {raw[:80]!r}")
         self._timeout.note(event)
-        if not isinstance(event, End):
+        if not isinstance(event, AttemptEnd):
             self._emit(AttemptEvent(self.ticket, event))
             return
         if isinstance(event, Failed) and event.recycle:

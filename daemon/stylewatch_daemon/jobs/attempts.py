@@ -4,10 +4,11 @@ import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from enum import Enum, auto
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -47,10 +48,11 @@ from stylewatch_daemon.jobs.jobs import Also, Jobs
 from stylewatch_daemon.jobs.lifecycle import Activity, Doing, Effect, Kind, Obstacle
 from stylewatch_daemon.jobs.live import Worker
 from stylewatch_daemon.jobs.waits import cause_of
+from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import staging
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox
-from stylewatch_daemon.outbox.staging import AttemptFiles
+from stylewatch_daemon.outbox.staging import AttemptFiles, StagedFile
 from stylewatch_daemon.settings.config import recipe_of, recipes_at_hand, resolve
 from stylewatch_daemon.settings.job import JobFile, JobSettings, fill_file, fill_folder, name_fields
 from stylewatch_daemon.worker import messages
@@ -64,15 +66,49 @@ OBSTACLES: Mapping[Cause, type[OutputError | UnavailableError | ShortageError]] 
     Cause.MEMORY: MemoryShortError,
     Cause.MACHINE: ShortageError,
 }
-"""Causes for which a job waits; the attempt does not count as a fault."""
+"""Errors for which a job waits, by the causes `lifecycle.OUTSIDE`."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is known of the next attempt at a queued `job` while its outbox is prepared.
+
+    `place` is the preferred folder in the outbox.
+    """
+
+    job: Job
+    claim: Claim
+    settings: JobSettings
+    recipe: Recipe
+    earlier: Sequence[Attempt]
+    place: str
+
+
+class Chosen(NamedTuple):
+    """The folder in the outbox that an attempt gets, and the mark of the disk with it."""
+
+    place: str
+    disk: str
+
+
+class Hindrance(Enum):
+    """Why a job stays in the queue, or has left it, after its outbox was prepared."""
+
+    CHANGED = auto()
+    """It was canceled, or is begun anew later: its row is not that of the preparation."""
+    NO_TIME = auto()
+    """Jobs may not begin now."""
+    NO_WORKER = auto()
+    """Another job got the worker: this one has been overtaken."""
+    TAKEN = auto()
+    """Another job has got the folder; the next round begins this one elsewhere."""
 
 
 class Attempts:
-    """Runner of `jobs` with `executor`; `stopping` returns True once the daemon should stop.
+    """Runner of `jobs` with `executor`.
 
-    `may_begin` returns whether jobs may begin now.
-
-    Everything in an outbox is done in its lane, in the order in which workers report it.
+    `stopping` returns whether the daemon is to stop, `may_begin` whether jobs may begin now. All
+    work in an outbox is done in its lane, in the order in which workers report it.
     """
 
     def __init__(
@@ -104,7 +140,7 @@ class Attempts:
     def are_at_work(self, silent: Collection[Path] = ()) -> bool:
         """Return whether a worker has an order whose end has not been reported.
 
-        Those in the `silent` outboxes, which do not answer, are left out.
+        Workers for the `silent` outboxes, which do not answer, do not count.
         """
         return any(
             worker.ticket and not worker.has_ended and worker.outbox.root not in silent
@@ -121,8 +157,8 @@ class Attempts:
     def free(self) -> int:
         """Number of idle workers that no job is about to get.
 
-        A job that was overtaken once, because its outbox is slow, is waited for as long as that
-        outbox answers: else those of a faster one would have all turns.
+        A worker is kept for each job that was overtaken once because its outbox is slow, as long as
+        that outbox answers: otherwise the jobs of a faster outbox would have all turns.
         """
         ordered = sum(not worker.ticket for worker in self.running.values())
         return self._executor.free() - ordered - self._awaited()
@@ -143,97 +179,123 @@ class Attempts:
 
         Nothing else begins in its outbox in the meantime.
         """
+        waits = self._jobs.waits
         self._jobs.took_turn(job)
         try:
-            claim = self._jobs.claim_of(job)
-            earlier = self._ledger.attempts(job.id)
-            settings, recipe = self._settings_of(job, earlier)
-            if (job.priority, job.needs) != (settings.priority, settings.needs):
-                self._jobs.waits.release(job.id)  # what it needs now may be an obstacle
-                self._jobs.post(job.id, lifecycle.Resolved(settings.priority, settings.needs))
-                return
-            self._jobs.turn(job.id, Doing(Activity.PREPARING))
-            self._jobs.waits.take(job.id, Obstacle(Kind.OUTBOX, job.outbox))
-            place = self._wanted_place(job, settings)
+            preparation = self._preparation(job)
         except Exception as error:
+            waits.release(job.id)
             self._cannot_begin(job, error)
             return
-        root = Path(job.outbox)
-        reserved = self._jobs.reserved(job.outbox)
-        limits = self._jobs.settings.limits
-
-        def work(step: Step) -> tuple[str, str]:
-            guard = self._jobs.mount_guard
-            with guard.checked(root, inner=[job.place or place], disk=job.disk):
-                outbox = Outbox(root, reserved)
-                outbox.probe()
-                disks.check([(root, claim.archived), (self._state.root, 0)], limits.free_bytes)
-                if job.place is not None and not outbox.has_receipt(job.place):
-                    return job.place, job.disk
-                # The stages that a checkpoint refers to are not in a new folder; whether it is new
-                # is forgotten once it is recorded.
-                self._forget_checkpoints(job.id, AttemptFiles(outbox, job.id))
-                return outbox.choose(place), job.disk or disks.marked(root, guard)
-
-        self._jobs.lanes.do(root, work, partial(self._prepared, job, settings, recipe, earlier))
-
-    def _prepared(
-        self,
-        job: Job,
-        settings: JobSettings,
-        recipe: Recipe,
-        earlier: Sequence[Attempt],
-        chosen: tuple[str, str] | Exception,
-    ) -> None:
-        """Post that a job begins in the `chosen` folder on a disk, if it still can."""
-        was_left = self._jobs.known(job.id).doing.activity is Activity.PREPARING
-        if was_left:
-            self._jobs.turn(job.id, Doing())
-        self._jobs.commit()
-        is_same = was_left and self._ledger.get(job.id) == job
-        if not is_same or not self._may_begin() or not self._has_worker(job):
-            self._jobs.waits.release(job.id)
-            return  # it is still in the queue, or was canceled
-        if isinstance(chosen, Exception):
-            self._cannot_begin(job, chosen)
+        settings = preparation.settings
+        if (job.priority, job.needs) != (settings.priority, settings.needs):
+            waits.release(job.id)  # the needs that it has now may be an obstacle
+            self._jobs.post(job.id, lifecycle.Resolved(settings.priority, settings.needs))
             return
-        self._jobs.waits.passed(job.id)
-        place, disk = chosen
-        if place != job.place and place in self._jobs.reserved(job.outbox):
-            return  # another job was faster; the next round begins it elsewhere
-        if len(earlier) > 1 and all(a.how in OBSTACLES for a in earlier[-2:]):
-            earlier = earlier[:-1]  # reuse the number, because an obstacle may last for days
+        self._jobs.turn(job.id, Doing(Activity.PREPARING))
+        waits.take(job.id, Obstacle(Kind.OUTBOX, job.outbox))
+        outbox = Outbox(Path(job.outbox), self._jobs.reserved(job.outbox))
+        work = partial(self._prepare, preparation, outbox)
+        self._jobs.lanes.do(outbox.root, work, partial(self._prepared, preparation))
+
+    def _preparation(self, job: Job) -> Preparation:
+        """Return what is known of the next attempt at a job before its outbox is looked at.
+
+        Raises as `_cannot_begin` handles it.
+        """
+        earlier = self._ledger.attempts(job.id)
+        claim = self._jobs.claim_of(job)
+        settings, recipe = self._settings_of(job, earlier)
+        place = self._wanted_place(job, settings)
+        return Preparation(job, claim, settings, recipe, earlier, place)
+
+    def _prepare(self, preparation: Preparation, outbox: Outbox, step: Step) -> Chosen:
+        """Check the outbox of a job, and choose its folder there; this runs in the lane."""
+        job = preparation.job
+        place = preparation.place
+        guard = self._jobs.mount_guard
+        with guard.checked(outbox.root, inner=[job.place or place], disk=job.disk):
+            outbox.probe()
+            needed = [(outbox.root, preparation.claim.archived), (self._state.root, 0)]
+            disks.check(needed, self._jobs.settings.limits.free_bytes)
+            if job.place is not None and not outbox.has_receipt(job.place):
+                return Chosen(job.place, job.disk)
+            # The stages that a checkpoint refers to are not in a new folder; whether it is new is
+            # forgotten once it is recorded.
+            self._forget_checkpoints(job.id, AttemptFiles(outbox, job.id))
+            return Chosen(outbox.choose(place), job.disk or disks.marked(outbox.root, guard))
+
+    def _prepared(self, preparation: Preparation, result: Chosen | Exception) -> None:
+        """Begin an attempt in the folder that was chosen, or leave the job in the queue.
+
+        Unless a worker gets the job, which shows whether its obstacles are gone, its trial of them
+        ends in this function: otherwise all that wait for them would wait for ever.
+        """
+        job = preparation.job
+        outcome = self._outcome(preparation, result)
+        if isinstance(outcome, Chosen):
+            self._begin_in(outcome, preparation)
+            return
+        self._jobs.waits.release(job.id)
+        if isinstance(outcome, Exception):
+            self._cannot_begin(job, outcome)
+
+    def _outcome(
+        self, preparation: Preparation, result: Chosen | Exception
+    ) -> Chosen | Hindrance | Exception:
+        """Return the `result` of a preparation, or why the job cannot begin with it now."""
+        job = preparation.job
         live = self._jobs.known(job.id)
+        is_preparing = live.doing.activity is Activity.PREPARING
+        if is_preparing:
+            self._jobs.turn(job.id, Doing())
+        self._jobs.commit()  # a request that came meanwhile may end the job
+        if not is_preparing or self._ledger.get(job.id) != job:
+            return Hindrance.CHANGED
+        if not self._may_begin():
+            return Hindrance.NO_TIME
+        live.is_overtaken = self.free <= 0
+        if live.is_overtaken:
+            return Hindrance.NO_WORKER
+        if isinstance(result, Exception):
+            return result
+        self._jobs.waits.passed(job.id)
+        if result.place != job.place and result.place in self._jobs.reserved(job.outbox):
+            return Hindrance.TAKEN
+        return result
+
+    def _begin_in(self, chosen: Chosen, preparation: Preparation) -> None:
+        """Post that an attempt begins in the `chosen` folder."""
+        job = preparation.job
+        settings = preparation.settings
+        place, disk = chosen
+        is_new = place != job.place
+        listed = self._ledger.files(job.id)
         outbox = Outbox(Path(job.outbox), self._jobs.reserved(job.outbox), disk)
-        live.worker = Worker(
+        worker = Worker(
             job.id,
             settings,
-            recipe,
+            preparation.recipe,
             outbox,
             place,
             Attempt(now(), backend=settings.backend, pid=os.getpid()),
-            earlier,
-            is_new=place != job.place,
+            lifecycle.numbered(preparation.earlier),
+            is_new=is_new,
             files=AttemptFiles(outbox, job.id),
             disk=disk,
             unit=progress_unit(job.frames),
-            staged={file.path.removeprefix(f"{place}/") for file in self._ledger.files(job.id)},
+            staged={file.path.removeprefix(f"{place}/") for file in listed},
         )
-        event = lifecycle.Begun(place, settings.model_dump(mode="json"), disk)
-        row = _row(live.worker)
+        self._jobs.known(job.id).worker = worker
+        row = _row(worker)
 
         def record(ledger: LedgerWriter) -> None:
             row(ledger)
-            if place != job.place:  # another job has what it published elsewhere before
+            if is_new:  # what it published elsewhere before belongs to another job
                 ledger.drop_files(job.id, [file.path for file in ledger.files(job.id)])
 
+        event = lifecycle.Begun(place, settings.model_dump(mode="json"), disk)
         self._jobs.post(job.id, event, record)
-
-    def _has_worker(self, job: Job) -> bool:
-        """Return whether a worker is free; if not, the job has been overtaken."""
-        live = self._jobs.known(job.id)
-        live.is_overtaken = self.free <= 0
-        return not live.is_overtaken
 
     def _cannot_begin(self, job: Job, error: Exception) -> None:
         """Post why a job cannot begin."""
@@ -252,7 +314,7 @@ class Attempts:
     def _settings_of(self, job: Job, earlier: Sequence[Attempt]) -> tuple[JobSettings, Recipe]:
         """Return the settings with which a job began, and its recipe as it is now.
 
-        Before it began, they are those that it has now.
+        A job that has not begun has the settings that its files and the service state now.
         """
         service = self._jobs.settings
         guard = self._jobs.mount_guard
@@ -264,9 +326,10 @@ class Attempts:
         return resolve(service, self._path(job, "job"), guard, is_retry=bool(job.retry_of))
 
     def _recipe_of_begun(self, settings: JobSettings) -> Recipe:
-        """Return the recipe of a job that has begun, and so could be used then.
+        """Return the recipe of a job that has begun.
 
-        If it cannot be used any more, as a package or a file is gone, the job waits for it.
+        Raises UnavailableError if it cannot be used now: the job has begun with this recipe, so a
+        package or a file is gone, for which it waits.
         """
         try:
             return recipe_of(settings, self._jobs.settings, "the settings with which it was begun")
@@ -275,12 +338,12 @@ class Attempts:
             raise UnavailableError(f"{left_out}: the job waits until they can be used") from error
 
     def _path(self, job: Job, role: str) -> Path | None:
-        """Return the claimed file with a role that only one has, if there is one."""
+        """Return the path of the first claimed file with a role; None if there is none."""
         paths = self._paths(job, role)
         return paths[0] if paths else None
 
     def _paths(self, job: Job, role: str) -> list[Path]:
-        """Return the claimed files with a role."""
+        """Return the paths of the claimed files with a role."""
         files = self._jobs.claim_of(job).files
         folder = self._state.files(job.id)
         return [folder / file.name for file in files if file.role == role]
@@ -435,9 +498,10 @@ class Attempts:
     def stop_workers(
         self, reason: str = "", *, but: Collection[AttemptRequest] = (AttemptRequest.CANCEL,)
     ) -> None:
-        """Ask all workers to save a checkpoint and stop, `but` those of which that was asked.
+        """Ask all workers to save a checkpoint and stop.
 
-        Their attempts end for the `reason`, if it is not that the daemon stops.
+        Workers whose last request is in `but` are not asked. `reason` says why the attempts
+        end; it is empty if the daemon stops.
         """
         for job_id, worker in self.running.items():
             worker.stopped_for = reason
@@ -464,7 +528,7 @@ class Attempts:
                     self._jobs.broke(job_id, error)
 
     def _handle(self, worker: Worker, event: messages.Event) -> None:
-        if isinstance(event, messages.End):
+        if isinstance(event, messages.AttemptEnd):
             worker.has_ended = True
             self._note_silence(worker, event)
             # what it staged before is looked at and recorded first
@@ -491,31 +555,37 @@ class Attempts:
             self._jobs.waits.release(worker.job_id)  # others may have a device now, too
             self._jobs.post(worker.job_id, None, _row(worker))
             self._reporter.job_started(shown(worker.title), event)
-        elif isinstance(event, messages.Staged):
+        elif isinstance(event, messages.FileStaged):
             done = partial(self._staged, worker, event)
             self._in_lane(worker, lambda step: self._look(worker, event), done)
 
-    def _look(self, worker: Worker, event: messages.Staged) -> int | None:
-        """Return the size of an announced file, as `AttemptFiles.look` does."""
+    def _look(self, worker: Worker, event: messages.FileStaged) -> StagedFile | None:
+        """Return an announced file; None if it is gone."""
         with self._on_disk_of(worker):
             return worker.files.look(event.path, event.sha256)
 
-    def _note_silence(self, worker: Worker, event: messages.End) -> None:
+    def _note_silence(self, worker: Worker, event: messages.AttemptEnd) -> None:
         """Blame a disk that does not answer, not the worker that waits for it."""
-        is_lost = isinstance(event, messages.Lost | messages.Failed)
+        is_lost = isinstance(event, messages.AttemptLost | messages.Failed)
         if is_lost and worker.obstacle is None and worker.outbox.root in self._jobs.lanes.silent():
             worker.obstacle = OutputError(f"the outbox {worker.outbox.root} does not answer")
 
-    def _staged(self, worker: Worker, event: messages.Staged, size: int | None) -> None:
-        """Record an announced file in the ledger; it is published next, except for the receipt."""
+    def _staged(self, worker: Worker, event: messages.FileStaged, look: StagedFile | None) -> None:
+        """Record an announced file, except the receipt, in the ledger; then it is published."""
         if worker.obstacle is not None:
             return
-        if event.path in worker.files.mismatched or event.path == RECEIPT:
+        if look is not None and not look.is_announced:
+            worker.mismatched.add(event.path)
+        elif look is not None:
+            worker.mismatched.discard(event.path)
+        if event.path in worker.mismatched or event.path == RECEIPT:
             return
-        if size is None and max(1, event.step) <= worker.attempt.step:
+        if look is None and max(1, event.step) <= worker.attempt.step:
             return  # an earlier attempt announced it, and it was published then
         part = STAGES if event.path.startswith(f"{STAGES}/") else "files"
-        file = OutputFile(f"{worker.title}/{event.path}", part, event.sha256, size or 0)
+        file = OutputFile(
+            f"{worker.title}/{event.path}", part, event.sha256, look.size if look else 0
+        )
         is_first = event.path not in worker.staged
         worker.staged.add(event.path)
         staged = lifecycle.Staged(event.step, event.path, is_first)
@@ -551,10 +621,11 @@ class Attempts:
 
     # -- its end
 
-    def _recorded(self, worker: Worker, end: messages.End, result: object) -> None:
-        """Publish all that an attempt has staged, then check it and handle its end.
+    def _recorded(self, worker: Worker, end: messages.AttemptEnd, result: object) -> None:
+        """Commit what an attempt has staged, then check the attempt and handle its end.
 
-        Raises LedgerError if that cannot be recorded now.
+        The commit also publishes the staged files. Raises LedgerError if the ledger cannot be
+        written now.
         """
         self._jobs.commit()
         if self._jobs.trouble:
@@ -562,18 +633,20 @@ class Attempts:
         done = partial(self._follow_end, worker)
         self._in_lane(worker, lambda step: self._checked(worker, end), done)
 
-    def _checked(self, worker: Worker, end: messages.End) -> messages.End:
+    def _checked(self, worker: Worker, end: messages.AttemptEnd) -> messages.AttemptEnd:
         """Return `end`, or a failure if the staged files contradict it.
 
-        In that case checkpoints are removed, because they refer to these files. Raises OSError if
-        the files cannot be read.
+        After such a failure the checkpoints are removed, because they refer to these files. Raises
+        OSError if the files cannot be read.
         """
         if worker.obstacle is not None:
             return end
-        if isinstance(end, messages.Done | messages.Stopped) and worker.files.mismatched:
+        if isinstance(end, messages.Done | messages.AttemptStopped) and worker.mismatched:
             self._forget_checkpoints(worker.job_id, worker.files)
-            paths = ", ".join(sorted(worker.files.mismatched))
-            return messages.Lost(f"files in .staging differ from what was announced: {paths}")
+            paths = ", ".join(sorted(worker.mismatched))
+            return messages.AttemptLost(
+                f"files in .staging differ from what was announced: {paths}"
+            )
         if isinstance(end, messages.Done):
             with self._on_disk_of(worker):
                 has_receipt = worker.outbox.has_receipt(f"{STAGING}/{worker.files.place}")
@@ -582,7 +655,7 @@ class Attempts:
                 return messages.Failed(reason)
         return end
 
-    def _follow_end(self, worker: Worker, event: messages.End) -> None:
+    def _follow_end(self, worker: Worker, event: messages.AttemptEnd) -> None:
         """Post the consequences of the checked end of an attempt for its job."""
         job = self._ledger.get(worker.job_id)
         if job is None or job.state is not State.RUNNING:
@@ -590,7 +663,7 @@ class Attempts:
             return
         obstacle: OSError | DaemonError | None = worker.obstacle
         failed = event if isinstance(event, messages.Failed) else None
-        if isinstance(event, messages.Lost):
+        if isinstance(event, messages.AttemptLost):
             failed = messages.Failed(event.reason, Cause.WORKER)
         if failed is not None and failed.cause in OBSTACLES and not self._stopping():
             obstacle = obstacle or OBSTACLES[failed.cause](failed.reason)
@@ -647,7 +720,7 @@ class Attempts:
         return _row(worker)
 
     def leave(self) -> None:
-        """Give up attempts that have not ended; they count as stopped, as the daemon exits."""
+        """Give up attempts that have not ended; they count as stopped, because the daemon exits."""
         for job_id, worker in self.running.items():
             if worker.ticket and not worker.has_ended:
                 self._executor.drop(worker.ticket)

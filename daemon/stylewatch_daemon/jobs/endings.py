@@ -1,8 +1,9 @@
 """The ends of jobs: publish them, report them, and remove the inputs that are accounted for."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from enum import Enum, auto
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -29,14 +30,42 @@ from stylewatch_daemon.jobs.lifecycle import (
 from stylewatch_daemon.jobs.wall_clock import WallClock
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import ending, finals, inputs
-from stylewatch_daemon.outbox.ending import Ending
-from stylewatch_daemon.outbox.ending import Published as Output
+from stylewatch_daemon.outbox.ending import Ending, PublishedFiles
 from stylewatch_daemon.outbox.finals import Linking
 from stylewatch_daemon.outbox.inputs import Account, Removal
 from stylewatch_daemon.outbox.publish import CANCELED, RECEIPT, REFUSED, Outbox
 
 Release = Callable[[Account, Step], dict[str, Removal]]
-"""Function that removes what its inbox still has of a job; it returns the originals that stay."""
+"""Function that removes the originals of a job from its inbox; it returns those that stay, by
+name."""
+
+
+PublishFiles = Callable[[Ending, Step], PublishedFiles | None]
+"""Function that publishes an end, except the receipt; it returns None if its folder is taken."""
+
+
+class Phase(Enum):
+    """The next phase of the publication of an end."""
+
+    FOLDER = auto()
+    """Choose the folder for inputs without an output."""
+    REFUSAL = auto()
+    """Publish the inputs, with the reason why there is no output."""
+    OUTPUT = auto()
+    """Archive the inputs and complete the output."""
+    RECEIPT = auto()
+    """Publish the receipt of an output that the ledger lists."""
+
+
+def _phase_of(job: Job, listed: Iterable[OutputFile]) -> Phase:
+    """Return the next phase for a job with the files that the ledger lists for it.
+
+    It is derived from the ledger, because that is all that a kill leaves.
+    """
+    if job.end not in PICTURES:
+        return Phase.FOLDER if job.refused_as is None else Phase.REFUSAL
+    receipt = f"{job.title}/{RECEIPT}"
+    return Phase.RECEIPT if receipt in {file.path for file in listed} else Phase.OUTPUT
 
 
 _WORK = (Activity.PUBLISHING, Activity.REMOVING, Activity.SEARCHING)
@@ -68,9 +97,9 @@ class Endings:
         return any(live.doing.activity in _WORK and not live.doing.is_claiming for live in lives)
 
     def sweep(self) -> None:
-        """Clear outboxes and finals folders of what a kill or a power cut left, also of ended jobs.
+        """Remove temporary files that a kill or a power cut left in outboxes and finals folders.
 
-        Where that fails, the next call repeats it.
+        These include the staged files of jobs that have ended. The next call repeats what failed.
         """
         unswept = self._unswept
         self._unswept = []
@@ -123,41 +152,48 @@ class Endings:
     # -- publishing
 
     def _publish(self, job: Job, event: object) -> None:
-        """Archive the inputs and publish the output, or publish the inputs with the reason.
+        """Publish what the end of a job lacks next: this effect runs once for each phase.
 
-        Without an output a folder is chosen first, which is recorded before anything is written.
+        What a phase needs is committed before it begins, because others find a job's files by the
+        ledger alone: the folder before anything is written there, the list of the output before
+        its receipt. The event of that commit leads to this effect again, as a restart does.
         """
+        listed = tuple(self._jobs.ledger.files(job.id))
+        match _phase_of(job, listed):
+            case Phase.FOLDER:
+                self._choose_folder(job)
+            case Phase.REFUSAL:
+                self._publish_files(job, listed, ending.publish_refusal)
+            case Phase.OUTPUT:
+                self._publish_files(job, listed, ending.publish_output)
+            case Phase.RECEIPT:
+                self._publish_receipt(job, listed, event)
+
+    def _publish_files(
+        self, job: Job, listed: tuple[OutputFile, ...], publish: PublishFiles
+    ) -> None:
+        """Archive the inputs and publish the output, or publish the inputs with the reason."""
         jobs = self._jobs
-        is_refusal = job.end not in PICTURES
-        if is_refusal and job.refused_as is None:
-            self._choose_folder(job)
-            return
         claim = jobs.claim_to_publish(job)
-        listed = tuple(jobs.ledger.files(job.id))
-        has_receipt = f"{job.title}/{RECEIPT}" in {file.path for file in listed}
-        if has_receipt and not is_refusal:
-            self._publish_receipt(Ending(job, claim, jobs.state.files(job.id), listed), event)
-            return
-        folder = jobs.state.files(job.id)
         with jobs.mount_guard.checked(jobs.state.root):  # else what is missing is unknown (law 2)
             names = jobs.state.input_names(job.id)
         files = tuple(file for file in claim.files if file.name in names)
-        end = Ending(job, replace(claim, files=files), inputs=folder, listed=listed)
-        publish = ending.publish_refusal if is_refusal else ending.publish_output
+        end = Ending(job, replace(claim, files=files), jobs.state.files(job.id), listed)
+        outbox = claim.outbox
 
-        def work(step: Step) -> Output | None:
-            place = job.refused_as if is_refusal else job.place
-            folders = claim.outbox, jobs.state.root
-            with jobs.mount_guard.checked(*folders, inner=[place], disk=job.disk):
+        def work(step: Step) -> PublishedFiles | None:
+            folders = outbox, jobs.state.root
+            with jobs.mount_guard.checked(*folders, inner=[job.folder], disk=job.disk):
                 return publish(end, step)
 
-        self._do(job, Effect.PUBLISH_END, claim.outbox, work, partial(self._published, job))
+        self._do(job, Effect.PUBLISH_END, outbox, work, partial(self._published, job))
 
-    def _publish_receipt(self, end: Ending, event: object) -> None:
+    def _publish_receipt(self, job: Job, listed: tuple[OutputFile, ...], event: object) -> None:
         """Publish the receipt, which the ledger lists; then link the final picture."""
         jobs = self._jobs
-        job = end.job
-        outbox = end.claim.outbox
+        claim = jobs.claim_to_publish(job)
+        end = Ending(job, claim, jobs.state.files(job.id), listed)
+        outbox = claim.outbox
 
         def work(step: Step) -> bool:
             with jobs.mount_guard.checked(outbox, inner=[job.place], disk=job.disk):
@@ -190,14 +226,14 @@ class Endings:
             jobs.post(job.id, Placed(place, disk), lambda ledger: forget(ledger, disk))
 
         def forget(ledger: LedgerWriter, disk: str) -> None:
-            """Leave to people what is on the disk that was in its place."""
+            """Forget the files on a disk that was replaced since: they are left to people."""
             if job.disk and disk != job.disk:
                 ledger.drop_files(job.id, [file.path for file in ledger.files(job.id)])
 
         self._do(job, Effect.PUBLISH_END, path, work, done)
 
-    def _published(self, job: Job, result: Output | None) -> None:
-        """Post that the end of a job is published in its outbox."""
+    def _published(self, job: Job, result: PublishedFiles | None) -> None:
+        """Post that the files of an end are published, or start anew if their folder is taken."""
         jobs = self._jobs
         if result is None:  # someone else has taken its folder
             if job.end in PICTURES:
@@ -208,7 +244,7 @@ class Endings:
         event = OutputListed if job.end in PICTURES else Published
         self._record(job, event(result.inputs), result)
 
-    def _record(self, job: Job, event: object, result: Output) -> None:
+    def _record(self, job: Job, event: object, result: PublishedFiles) -> None:
         """Post an event with what was published for it, and report changed inputs."""
         for news in result.news:
             self._jobs.reporter.input_changed(shown(job.title), news)
@@ -220,10 +256,12 @@ class Endings:
         return {inbox.path: inbox.finals for inbox in inboxes}.get(Path(job.inbox))
 
     def _link(self, job: Job, event: object) -> None:
-        """Link the final picture in the finals folder; if the job is canceled, it ends without.
+        """Link the final picture in the finals folder: this effect runs once for each phase.
 
-        Its name there is chosen first, which is recorded before anything is written.
-        Only the end of this job waits for that folder, in a lane of its own (law 9).
+        The first run chooses the name in that folder. It is committed before anything is written,
+        and the event of that commit leads to this effect again, which links. A job that is canceled
+        ends without a link. Only the end of this job waits for that folder, in the lane of the
+        folder (law 9).
         """
         jobs = self._jobs
         folder = self._finals_of(job)
@@ -257,7 +295,7 @@ class Endings:
         self._lanes.do(folder, work, jobs.then(job, Effect.LINK, done), job.bytes)
 
     def _linked(self, job: Job, chosen: OutputFile | None, result: OutputFile | Linking) -> None:
-        """Record the name that was chosen, or that the picture has it; choose another if not."""
+        """Record that the name is chosen, or that the picture has it; else choose another."""
         jobs = self._jobs
         listed = self._jobs.ledger.files(job.id)
         if isinstance(result, OutputFile):
@@ -271,7 +309,7 @@ class Endings:
             jobs.post(job.id, event, lambda ledger: ledger.drop_files(job.id, paths))
 
     def _wait_to_link(self, job: Job, error: OSError) -> None:
-        """Let a job wait for its finals folder alone: it has its output."""
+        """Let only this job wait for its finals folder, and link later: its output is published."""
         reason = shortages.in_words(error)
         self._jobs.reporter.waits(shown(job.title), reason)
         self._jobs.hold(job.id, reason, again=Effect.LINK)
@@ -288,12 +326,12 @@ class Endings:
         self.ended[job.end] += 1
         picture = final_of(jobs.ledger.files(job.id))
         final = None if picture is None else Path(job.outbox, picture.path)
-        jobs.reporter.ended(job, Path(job.outbox, job.refused_as or job.title), final)
+        jobs.reporter.ended(job, Path(job.outbox, job.folder), final)
 
     # -- removal of the inputs
 
     def _discard(self, job: Job, event: object) -> None:
-        """Remove what remains of a job that has ended, as far as it is accounted for (law 1)."""
+        """Remove the inputs of a job that has ended, as far as they are accounted for (law 1)."""
         jobs = self._jobs
         claim = jobs.claim_to_publish(job)
         listed = tuple(jobs.ledger.files(job.id))
@@ -314,12 +352,13 @@ class Endings:
         else:
             released({})
 
-    def _remove(self, end: Ending, account: Account, step: Step) -> dict[str, Removal] | Output:
-        """Remove inputs and return those that stay; late bytes are published first."""
+    def _remove(
+        self, end: Ending, account: Account, step: Step
+    ) -> dict[str, Removal] | PublishedFiles:
+        """Remove inputs and return those that stay; publish those that changed after the end."""
         jobs = self._jobs
         job = end.job
         outbox = Path(job.outbox)
-        place = job.title if job.end in PICTURES else job.refused_as
         with jobs.mount_guard.checked(outbox, jobs.state.root, disk=job.disk):
             Outbox(outbox).clear(job.id)
             remains = inputs.remove_all(jobs.state, account, step)
@@ -328,12 +367,12 @@ class Endings:
         late = [name for name, why in remains.items() if why is Removal.CHANGED]
         if not late:
             return remains
-        with jobs.mount_guard.checked(outbox, jobs.state.root, inner=[place], disk=job.disk):
+        with jobs.mount_guard.checked(outbox, jobs.state.root, inner=[job.folder], disk=job.disk):
             return ending.publish_late(end, late, step)
 
-    def _removed(self, job: Job, result: dict[str, Removal] | Output) -> None:
+    def _removed(self, job: Job, result: dict[str, Removal] | PublishedFiles) -> None:
         jobs = self._jobs
-        if isinstance(result, Output):
+        if isinstance(result, PublishedFiles):
             self._record(job, InputsChanged(result.inputs), result)
         elif not result:
             jobs.forget(job.id)
@@ -346,7 +385,8 @@ class Endings:
     def _settles_in(self) -> float:
         """Seconds without a change after which programs that cannot be seen no longer write.
 
-        While the wall clock is not believed, as it was just set, nothing is removed that waits.
+        Infinity if the wall clock was set less than that ago: then times of files say nothing.
         """
         wait = self._jobs.settings.watch.truncated_s
-        return wait if self._wall_clock.even_s() >= wait else inf
+        since_set = self._wall_clock.seconds_since_set()
+        return inf if since_set is not None and since_set < wait else wait

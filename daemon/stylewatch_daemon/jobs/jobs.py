@@ -38,7 +38,7 @@ from stylewatch_daemon.jobs.lifecycle import (
     advance,
 )
 from stylewatch_daemon.jobs.live import Live
-from stylewatch_daemon.jobs.waits import Waits, cause_of, obstacle
+from stylewatch_daemon.jobs.waits import Waits, cause_of, obstacle_behind
 from stylewatch_daemon.ledger import claim as claims
 from stylewatch_daemon.ledger.claim import Claim, File
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -238,7 +238,7 @@ class Jobs:
             self.handlers[effect](job, event)
 
     def turn(self, job_id: str, doing: Doing) -> None:
-        """Note that the daemon does something else with a job from now on (law 12)."""
+        """Note that another activity of the daemon with a job begins (law 12)."""
         live = self.known(job_id)
         former = live.doing.activity
         if doing.activity not in FOLLOWS[former]:
@@ -259,8 +259,8 @@ class Jobs:
     ) -> Callable[[Any], object]:
         """Return a function that calls `done` with the result of `effect` for the job.
 
-        An error in `done` affects only this job; one of a disk comes from the folder `root`, or
-        from the outbox.
+        An error in `done` affects only this job. An error of a disk comes from the folder `root`,
+        by default the outbox.
         """
 
         def call(result: Any) -> None:
@@ -293,11 +293,11 @@ class Jobs:
         also: Also | None = None,
         root: Path | None = None,
     ) -> None:
-        """Make a job, and all with the same obstacle, wait for something outside the daemon.
+        """Make a job, and all jobs with the same obstacle, wait for something outside the daemon.
 
-        A claimed, ending or ended job repeats the effect `again` afterwards. Which disk is the
-        obstacle is found out in the lane of the folder `root`, else of the outbox, in which nothing
-        else begins before that.
+        A claimed, ending or ended job repeats the effect `again` afterwards. If a disk is the
+        obstacle, the lane of the folder `root`, by default the outbox, finds out which disk it is.
+        Nothing else begins in that folder until then.
         """
         reason = shortages.in_words(error)
         cause = cause_of(error)
@@ -323,7 +323,7 @@ class Jobs:
         self.waits.release(job.id)
         self.waits.take(job.id, Obstacle(kind, str(folder)))  # it may be an inbox, and not answer
         self.turn(job.id, search)
-        look = partial(obstacle, job, folder, error, self.mount_guard, self.state.probe)
+        look = partial(obstacle_behind, job, folder, error, self.mount_guard, self.state.probe)
         self.lanes.do(folder, lambda step: look(), found)
 
     def _meet(self, job: Job, obstacle: Obstacle, again: Effect | None, reason: str) -> None:
@@ -344,7 +344,7 @@ class Jobs:
         self.waits.forget(job_obstacle, needs, Obstacle(Kind.OUTBOX, job.outbox), MACHINE)
 
     def go_on(self, job_id: str) -> None:
-        """Let a job that waits go on at once, as it is to be canceled or finished."""
+        """Let a job that waits go on at once, because its owner wants it canceled or finished."""
         live = self.live.get(job_id)
         if live is not None and live.doing.activity is Activity.WAITING:
             self.turn(job_id, replace(live.doing, obstacle=None))
@@ -384,7 +384,7 @@ class Jobs:
     def repeat(self, retry: bool = True) -> None:
         """Repeat the effects of claimed and ending jobs that no longer wait.
 
-        Among those with the same obstacle, a single job finds out whether it is gone.
+        Among jobs with the same obstacle, one at a time tries whether the obstacle is gone.
         """
         self._let_others_try()
         for job_id, live in list(self.live.items()):
@@ -402,7 +402,7 @@ class Jobs:
                 self.carry_out(job, doing.effect)
 
     def _let_others_try(self) -> None:
-        """Let others try what jobs try whose folder does not answer: that may take hours."""
+        """End the trials of jobs whose folder does not answer, because that may last for hours."""
         silent = self.lanes.silent()
         for job_id, live in self.live.items() if silent else ():
             job = self.ledger.get(job_id) if live.doing.is_work else None
@@ -429,14 +429,15 @@ class Jobs:
     def reserved(self, outbox: str) -> frozenset[str]:
         """Return the folders in the outbox that no other job may get.
 
-        That of a job that has ended is kept while an input may still have to be published there.
+        The folder of a job that has ended is kept while an input may still have to be published
+        there.
         """
         return self.ledger.reserved(outbox, self.live)
 
     def took_turn(self, job: Job) -> None:
-        """Record that `job` is begun: the inbox whose last turn is longest ago is next.
+        """Record that `job` is begun, and let it try the obstacles that it shares with other jobs.
 
-        It finds out whether the obstacles are gone that it has in common with others.
+        The inbox whose last turn is longest ago is next.
         """
         self.turns[job.inbox] = 1 + max(self.turns.values(), default=0)
         self.waits.take(job.id, *filter(self.waits.knows, _common(job)))
@@ -477,7 +478,7 @@ class Jobs:
         """Return the claim of a job that is ending.
 
         A damaged or missing claim is rebuilt from the row of the ledger, with the files that exist.
-        Raises OSError if that is not known.
+        Raises OSError if it is not known which files exist.
         """
         try:
             return self.claim_of(job)
@@ -496,7 +497,7 @@ class Jobs:
 
 
 def _told(event: object, former: Job | None, current: Job | None, effects: Iterable[Effect]) -> str:
-    """Return what an event made of a job, and what follows, in a line for the log."""
+    """Return a line for the log: the change of a job by an event, and the effects that follow."""
     states = [str(job.state) if job is not None else "no job" for job in (former, current)]
     follows = ", ".join(effect.name.lower().replace("_", " ") for effect in effects)
     change = f"{type(event).__name__}: {' -> '.join(dict.fromkeys(states))}"
@@ -504,7 +505,7 @@ def _told(event: object, former: Job | None, current: Job | None, effects: Itera
 
 
 def _of(cause: Cause, job: Job) -> Obstacle:
-    """Return the obstacle of a job whose trouble has this cause, and is no disk's."""
+    """Return the obstacle of a job for a `cause` other than a disk."""
     job_obstacle = Obstacle(Kind.JOB, job.id)
     if cause is Cause.DEVICE:  # a job that is being inspected lacks what its pictures need
         return job_obstacle if job.state is State.CLAIMED else Obstacle(Kind.NEEDS, job.needs)

@@ -4,8 +4,8 @@ An event happens to a job; `advance` returns the changed job and the effects tha
 The change is committed before its effects begin. After a kill the effects of the states found in
 the ledger are carried out again (`Restarted`), so each effect must be idempotent.
 
-The activity is lost with the process: FOLLOWS says which one follows which, and ALLOWED which ones
-a state allows.
+The activity is lost with the process. FOLLOWS says which activities may follow each activity,
+ALLOWED which activities a state allows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -75,7 +75,7 @@ class Inspected:
 
 @dataclass(frozen=True)
 class Resolved:
-    """The settings of a job that has not begun are others now, as those of the service are."""
+    """The service has other settings now, which change those of a job that has not begun."""
 
     priority: int
     needs: str
@@ -83,7 +83,7 @@ class Resolved:
 
 @dataclass(frozen=True)
 class Begun:
-    """An attempt begins, as a worker is free; `place` is the job's folder in the outbox."""
+    """An attempt begins, because a worker is free; `place` is the job's folder in the outbox."""
 
     place: str
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -126,7 +126,7 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Stopped:
-    """The worker saved a checkpoint and stopped, as the daemon stops or the job is canceled."""
+    """The worker saved a checkpoint and stopped: the daemon stops, or the job is canceled."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class Displaced:
 class OutputListed:
     """The ledger lists the output, whose receipt is published next.
 
-    `inputs` are the files there, by the names of the inputs.
+    `inputs` are the published inputs, by their names.
     """
 
     inputs: Mapping[str, OutputFile] = field(default_factory=dict)
@@ -365,9 +365,10 @@ def _inputs_changed(job: Job, event: InputsChanged) -> Next:
 
 
 def _with_published(job: Job, published: Mapping[str, OutputFile]) -> Job:
-    """Let the inputs of a job be what was published last; one that was not decoded has no digest.
+    """Return the job with the records of its inputs as they were published last.
 
-    What else is there of them may be removed, and a retry takes them from there.
+    The daemon may remove its own copies of these bytes, and a retry reads the published files. An
+    input that was not decoded keeps an empty digest.
     """
     inputs = tuple(
         file
@@ -435,8 +436,9 @@ TABLE: Mapping[tuple[State, type], Rule] = {
 }
 """Every event that changes something in each state; docs/architecture.md shows the results.
 
-An event that is not here has no effect: it comes too late, or its job only waits, as one does that
-has ended and whose inputs cannot be removed. A restart interrupts nothing of a queued job."""
+An event that is missing for a state has no effect: it comes too late, or the job only waits, for
+example `Blocked` for a job that has ended and whose inputs cannot be removed. `Restarted` changes
+no queued job, because nothing was interrupted."""
 
 
 def advance(job: Job | None, event: object) -> Next:
@@ -449,6 +451,9 @@ def advance(job: Job | None, event: object) -> Next:
 
 _FAULTS = (Cause.WORKER, Cause.BUG)
 """Causes for which an attempt counts as a fault."""
+
+OUTSIDE = (Cause.DISK, Cause.DEVICE, Cause.MEMORY, Cause.MACHINE)
+"""Causes for which a job waits; the attempt does not count as a fault."""
 
 
 def may_resume(job: Job, earlier: Sequence[Attempt], limit: int) -> bool:
@@ -464,6 +469,16 @@ def may_resume(job: Job, earlier: Sequence[Attempt], limit: int) -> bool:
         return True  # it ends with the picture of the checkpoint
     begun = [attempt for attempt in earlier if attempt.device or attempt.how in _FAULTS]
     return not begun or begun[-1].how not in _FAULTS
+
+
+def numbered(earlier: Sequence[Attempt]) -> Sequence[Attempt]:
+    """Return the `earlier` attempts that keep their numbers beside the next one.
+
+    If the last two met obstacles, the next attempt takes the number of the last one: an obstacle
+    may last for days, and would otherwise fill the ledger and the receipt.
+    """
+    has_repeated = len(earlier) > 1 and all(attempt.how in OUTSIDE for attempt in earlier[-2:])
+    return earlier[:-1] if has_repeated else earlier
 
 
 # Activities
@@ -483,8 +498,8 @@ class Kind(StrEnum):
 class Obstacle(NamedTuple):
     """Something outside the daemon for which jobs wait.
 
-    `name` is that of the job or the request, the needs, or the path of the folder; the machine with
-    the state folder has none.
+    `name` is the id of the job or the request, the needs, or the path of the folder. It is empty
+    for the machine, which includes the state folder.
     """
 
     kind: Kind
@@ -546,7 +561,7 @@ FOLLOWS: Mapping[Activity, frozenset[Activity]] = {
     # also painting: a job may be held while the ledger cannot record that its attempt has begun
     Activity.WAITING: _AFTER_WORK | _WORK,
 }
-"""The activities that may follow each one; `Jobs.turn` enforces it."""
+"""The activities that may follow each activity; `Jobs.turn` enforces it."""
 
 ALLOWED: Mapping[State, frozenset[Activity]] = {
     State.CLAIMED: _AFTER_WORK | {Activity.MOVING, Activity.INSPECTING},
@@ -563,10 +578,11 @@ it is blocked is committed."""
 
 @dataclass(frozen=True)
 class Doing:
-    """An activity, and its effect: the one in work, the last one if idle, or the one to repeat.
+    """An activity of the daemon with a job.
 
-    `obstacle` and `reason`, for people, say why a job waits; without an obstacle it goes on at
-    once.
+    `effect` is the effect in work. For an idle job it is the last effect, for a waiting job the
+    effect to repeat. `obstacle`, and `reason` for people, say why a job waits; without an obstacle
+    it goes on at once.
     """
 
     activity: Activity = Activity.IDLE

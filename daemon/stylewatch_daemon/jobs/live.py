@@ -39,7 +39,7 @@ class Worker:
     wanted: AttemptRequest = AttemptRequest.GO_ON
     """Latest request passed to the executor."""
     stopped_for: str = ""
-    """Why it was asked to stop, if not because the daemon stops."""
+    """Reason why the worker was asked to stop; empty if the daemon stops."""
     eta: EtaEstimator | None = None
     device: str = ""
     unit: str = "step"
@@ -52,8 +52,13 @@ class Worker:
     seconds_left: float | None = None
     staged: set[str] = field(default_factory=set)
     """Paths of the files that the job has staged, in this attempt or an earlier one."""
+    mismatched: set[str] = field(default_factory=set)
+    """Paths of staged files that differ from their last announcement.
+
+    An announcement may be late: losses.csv may already be that of a later stage, which is announced
+    next. So this has no consequence until the attempt ends."""
     obstacle: OSError | None = None
-    """Error that prevented its files from being published; later events are ignored."""
+    """Error that prevented the publication of its files; later events are ignored."""
 
     @property
     def number(self) -> int:
@@ -74,6 +79,6 @@ class Live:
     worker: Worker | None = None
     """The attempt, while the job runs."""
     is_overtaken: bool = False
-    """True if it found no worker once its outbox was prepared."""
+    """True if no worker was free once the outbox of the job was prepared."""
     doing: Doing = field(default_factory=Doing)
     """Current activity with the job; only `Jobs.turn` changes it."""

@@ -1,4 +1,7 @@
-"""Recovery at the start: every job that is found is continued. `Intake.recover` does claims."""
+"""Recovery at the start: continue every job in the ledger or the state folder.
+
+`Intake.recover` continues the claims.
+"""
 
 from stylewatch_daemon.base.model import Cause, State
 from stylewatch_daemon.jobs.jobs import Jobs, job_of

@@ -40,9 +40,9 @@ def stem_of(job: Job) -> str:
 
 
 def free_name(job: Job, taken: Collection[str]) -> str:
-    """Return the name of a retry of `job`: that of the job with the next free number.
+    """Return the name of a retry of `job`: the name of the job with the next free number.
 
-    `taken` are names in the ledger; what is in the outbox does not count as free either.
+    `taken` are the names in the ledger. A name that exists in the outbox is not free either.
     """
     outbox = Path(job.outbox)
     return first_free(
@@ -97,7 +97,7 @@ def make_retry(
 
 
 def abandon(state: StateDir, new_id: str) -> None:
-    """Remove the uploads of a retry that is not made, and what tries to make it have left (law 7).
+    """Remove the uploads of a retry that is not made, and what was made of it (law 7).
 
     Raises OSError if something stays: then its request has to wait.
     """
@@ -126,7 +126,8 @@ def _copy_all(
 ) -> list[File]:
     """Copy `files` into `folder`, each with a unique name.
 
-    The job archives those from its own `job_folders`; a file that was left in an inbox stays there.
+    The retry archives the copies of files in `job_folders`. The original of a file that was left in
+    an inbox stays there.
     """
     copies: list[File] = []
     taken = {JOB_FILE}

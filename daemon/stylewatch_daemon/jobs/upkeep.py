@@ -16,8 +16,8 @@ from stylewatch_daemon.outbox import removal
 class Upkeep:
     """Performer of `retention`, at the start and then once a day.
 
-    Only unchanged files that the ledger lists are removed. The age of a job is counted from when
-    its end is first seen here, in time that has passed for certain: not by the wall clock.
+    Only unchanged files that the ledger lists are removed. The age of a job begins when an upkeep
+    first sees its end, and counts only time that has passed for certain, not by the wall clock.
     """
 
     def __init__(self, jobs: Jobs, wall_clock: WallClock) -> None:
@@ -25,7 +25,7 @@ class Upkeep:
         self._wall_clock = wall_clock
         self._sight = jobs.ledger.sight()
         self._due_s = 0.0
-        """The next upkeep is due when `Sight.counted_s` is this."""
+        """Value of `Sight.counted_s` at which the next upkeep is due."""
         self._open = 0
         """Number of jobs whose files are being removed."""
 

@@ -1,6 +1,28 @@
-"""Waits of crashed jobs for their next try, and of jobs and requests for obstacles outside."""
+"""Waits of crashed jobs for their next try, and of jobs and requests for obstacles outside.
 
-from collections.abc import Callable
+An obstacle is known from `meet` (or `begin`, if it ended no trial) until `forget`. For a while
+after it was met, nobody tries it. Then one job at a time does, and the others wait for its result.
+The trial of a job begins with `take`; it ends with `release` if it has no result, and with `meet`
+if it failed. With `passed` the job says that a step of its work succeeded, which means for each
+kind:
+
+| kind    | held                     | a step succeeded            | also forgotten after        |
+| ------- | ------------------------ | --------------------------- | --------------------------- |
+| JOB     | this job                 | the trial ends, no more     | a published file, its end   |
+| NEEDS   | jobs with the same needs | nothing                     | a published file            |
+| OUTBOX  | jobs of this outbox      | the obstacle is gone        | a published file, an end    |
+| INBOX   | claims in this inbox     | the obstacle is gone        |                             |
+| MACHINE | everything               | the obstacle is gone        | a published file            |
+| REQUEST | this request             | (no job tries it)           | the end of the request      |
+
+Only a worker shows whether a job has what it needs: once it has started, the trial is released. A
+trial must end when its job does nothing more: all that wait for the same obstacles are held by it.
+
+A crash is no obstacle: it holds its job alone, with delays of its own, and nobody tries it.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
@@ -16,144 +38,163 @@ RETRY = Backoff(first=1.0, most=60.0)
 """Delays after a crash of a job, or the refusal of pictures that may still be written."""
 
 PAUSE = Backoff(first=5.0, most=60.0)
-"""Delays for everything that depends on an obstacle outside the daemon; doubled for the job
-that met the obstacle."""
+"""Delays of everything that waits for an obstacle; they are doubled for the job that met it."""
 
 LEEWAY = 1 << 20
-"""Free bytes, in addition to those that are reserved, below which a disk has no room for any
-job."""
+"""Free bytes, beside those that must stay free, below which a disk has no room for any job."""
+
+
+class _Conclusion(Enum):
+    """Conclusion, from a step of a job that succeeded, about an obstacle that the job tries."""
+
+    NONE = auto()
+    TRIAL_ENDS = auto()
+    OBSTACLE_IS_GONE = auto()
+
+
+_CONCLUSIONS: Mapping[Kind, _Conclusion] = {
+    Kind.JOB: _Conclusion.TRIAL_ENDS,
+    Kind.NEEDS: _Conclusion.NONE,
+    Kind.OUTBOX: _Conclusion.OBSTACLE_IS_GONE,
+    Kind.INBOX: _Conclusion.OBSTACLE_IS_GONE,
+    Kind.MACHINE: _Conclusion.OBSTACLE_IS_GONE,
+    Kind.REQUEST: _Conclusion.NONE,
+}
+"""The conclusion about each kind, as in the table above."""
 
 
 class Waits:
     """Obstacles that are waited for; `clock` is monotonic, in seconds.
 
-    One job at a time tries whether an obstacle is gone; the others wait for its result. So it must
-    be in the way of all of them alike: what depends on the job is an obstacle of that job alone.
+    An obstacle must be in the way of all that wait for it alike, because one job tries it for all:
+    trouble that depends on the job is an obstacle of that job alone.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._crashed = Pauses[Obstacle](RETRY, clock)
-        self._blocked = Pauses[Obstacle](PAUSE, clock)
-        self._tried: dict[Obstacle, str] = {}
-        """Obstacles that a job tries, or searches for, at this moment, with the id of the job."""
+        self._crashes = Pauses[Obstacle](RETRY, clock)
+        self._met = Pauses[Obstacle](PAUSE, clock)
+        self._tried_by: dict[Obstacle, str] = {}
+        """Ids of the jobs that try obstacles, or search for them, at this moment."""
 
     # -- who waits
 
     def held(self, retry: bool = True) -> frozenset[Obstacle]:
         """Return the obstacles that nobody else may try now; without `retry`, all known ones."""
-        blocked = self._blocked.held() if retry else self._blocked.all()
-        # nothing else begins in an outbox that is looked at, whether or not it was an obstacle
+        met = self._met.held() if retry else self._met.all()
+        # An outbox is tried by one job at a time whether or not it was an obstacle: nothing else
+        # begins while it is searched, or prepared for an attempt.
         tried = {
             obstacle
-            for obstacle in self._tried
+            for obstacle in self._tried_by
             if obstacle.kind is Kind.OUTBOX or self.knows(obstacle)
         }
-        return self._crashed.held() | blocked | tried
+        return self._crashes.held() | met | tried
 
     def is_paused(self, obstacle: Obstacle) -> bool:
-        """Return whether an obstacle was met a short while ago."""
-        return obstacle in self._blocked.held()
+        """Return whether an obstacle was met so short a while ago that nobody tries it now."""
+        return obstacle in self._met.held()
 
     def knows(self, obstacle: Obstacle | None) -> bool:
         """Return whether an obstacle was met, and nobody has got past it since."""
-        return obstacle in self._blocked.all()
+        return obstacle in self._met.all()
 
     @property
     def awaits_crashed(self) -> bool:
         """True while a crashed job waits for its next try."""
-        return self._crashed.soonest() is not None
+        return self._crashes.soonest() is not None
 
     def has_crashed(self, job_id: str) -> bool:
-        """Return whether a job crashed before, or its pictures were refused once."""
-        return Obstacle(Kind.JOB, job_id) in self._crashed.all()
+        """Return whether a job has crashed, or its pictures were refused once."""
+        return Obstacle(Kind.JOB, job_id) in self._crashes.all()
 
     def seconds(self, obstacle: Obstacle | None) -> float:
-        """Return the seconds until an obstacle may be tried again; 0 if it is not waited for."""
-        return self._blocked.seconds(obstacle)
+        """Return the seconds until an obstacle may be tried again; 0 if nobody waits for it."""
+        return self._met.seconds(obstacle)
 
     def soonest(self) -> float | None:
         """Return the seconds until the first wait ends; None if nothing waits."""
-        times = (self._crashed.soonest(), self._blocked.soonest())
+        times = (self._crashes.soonest(), self._met.soonest())
         return min((seconds for seconds in times if seconds is not None), default=None)
 
     # -- waits
 
     def crashed(self, job_id: str, times: float = 1.0) -> None:
         """Start the wait of a crashed job for its next try; its delay is multiplied by `times`."""
-        self._crashed.begin(Obstacle(Kind.JOB, job_id), times)
+        self._crashes.begin(Obstacle(Kind.JOB, job_id), times)
 
     def begin(self, obstacle: Obstacle) -> None:
-        """Start a wait for everything with an obstacle."""
-        self._blocked.begin(obstacle)
+        """Start the wait for an obstacle, whoever met it; the trials of jobs go on."""
+        self._met.begin(obstacle)
 
     def meet(self, job_id: str, obstacle: Obstacle) -> Obstacle:
-        """Start a wait for everything with the obstacle that a job met; return the obstacle.
+        """Start the wait for an obstacle that a job met, which ends its trial.
 
-        The job itself waits longer, so that another one tries next. If others got past it in the
-        meantime, the obstacle is this job alone.
+        The job itself waits longer, so that another one tries next. If other jobs got past the
+        obstacle since it was met first, it is the trouble of this job alone. Return the obstacle
+        for which the job waits.
         """
         job_obstacle = Obstacle(Kind.JOB, job_id)
         if self.knows(job_obstacle) and not self.knows(obstacle):
             obstacle = job_obstacle
         self.release(job_id)
-        self._blocked.begin(obstacle)
-        self._blocked.begin(job_obstacle, times=2)  # no effect if that is the obstacle
+        self._met.begin(obstacle)
+        self._met.begin(job_obstacle, times=2)  # no effect if that is the obstacle
         return obstacle
 
     def forget(self, *obstacles: Obstacle) -> None:
-        """Forget obstacles that are gone."""
+        """Forget obstacles that are gone; the trials of jobs go on."""
         for obstacle in obstacles:
-            self._crashed.forget(obstacle)
-            self._blocked.forget(obstacle)
+            self._crashes.forget(obstacle)
+            self._met.forget(obstacle)
 
     def forget_job(self, job_id: str) -> None:
         """Forget the waits of a job, which has ended."""
         self.release(job_id)
         self.forget(Obstacle(Kind.JOB, job_id))
 
-    # -- tries
+    # -- trials
 
     def take(self, job_id: str, *obstacles: Obstacle) -> None:
-        """Let a job alone try obstacles, or search for them, until `release`."""
+        """Let a job try obstacles, or search for them, alone; not those that another job tries."""
         for obstacle in obstacles:
-            self._tried.setdefault(obstacle, job_id)
+            self._tried_by.setdefault(obstacle, job_id)
 
     def release(self, job_id: str) -> None:
-        """Let others try what a job tried."""
-        self._tried = {
-            obstacle: holder for obstacle, holder in self._tried.items() if holder != job_id
-        }
+        """End the trial of a job, of all its obstacles, without a result."""
+        for obstacle in self._tried(job_id):
+            del self._tried_by[obstacle]
 
     def give_up(self, job_id: str, folder: Obstacle) -> None:
-        """Let others try what a job tried whose `folder` does not answer, except that folder."""
-        self._tried = {
-            obstacle: holder
-            for obstacle, holder in self._tried.items()
-            if holder != job_id or obstacle == folder
-        }
+        """End the trial of a job whose `folder` does not answer, of all but that folder."""
+        for obstacle in self._tried(job_id):
+            if obstacle != folder:
+                del self._tried_by[obstacle]
 
     def passed(self, job_id: str) -> None:
-        """Forget the obstacles that a job got past, if it tried any.
-
-        What it needs is seen only once a worker has it, and its own trouble once it has ended.
-        """
-        for obstacle in [obstacle for obstacle, holder in self._tried.items() if holder == job_id]:
-            if obstacle.kind is not Kind.NEEDS:
-                del self._tried[obstacle]
-            if obstacle.kind not in (Kind.NEEDS, Kind.JOB):
+        """Note that a step of a job has succeeded, and what follows for the obstacles it tries."""
+        for obstacle in self._tried(job_id):
+            conclusion = _CONCLUSIONS[obstacle.kind]
+            if conclusion is not _Conclusion.NONE:
+                del self._tried_by[obstacle]
+            if conclusion is _Conclusion.OBSTACLE_IS_GONE:
                 self.forget(obstacle)
 
+    def _tried(self, job_id: str) -> list[Obstacle]:
+        """Return the obstacles that a job tries."""
+        return [obstacle for obstacle, holder in self._tried_by.items() if holder == job_id]
 
-def obstacle(
+
+def obstacle_behind(
     job: Job,
     root: Path,
     error: Exception,
     mount_guard: MountGuard,
     probe: Callable[[], object],
 ) -> Obstacle:
-    """Return the obstacle behind an `error` of `job` on a disk; it looks into the folder `root`.
+    """Return the obstacle behind an `error` of `job` on a disk.
 
-    That is its outbox or its inbox. `probe` raises OSError if the state folder cannot be written.
+    The folder `root`, in which this looks, is the outbox or the inbox of the job. `probe` raises
+    OSError if the state folder cannot be written.
     """
     is_outbox = root == Path(job.outbox)
     folder = Obstacle(Kind.OUTBOX if is_outbox else Kind.INBOX, str(root))

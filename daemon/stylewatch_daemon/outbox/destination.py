@@ -1,7 +1,7 @@
 """A folder for results, an outbox or a finals folder, as the main loop knows it.
 
-The main loop never waits for its disk (law 9), and knows that it is away also while no job needs it
-(law 16).
+The main loop never waits for the disk of the folder (law 9), and knows that the folder is away also
+while no job needs it (law 16).
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from stylewatch_daemon.outbox.publish import Outbox, writing
 class Destination:
     """A folder whose `lanes` look at its disk, on which `free_bytes` are to stay free.
 
-    `changed` is called with it when its trouble has changed.
+    `changed` is called with the destination when its trouble has changed.
     """
 
     def __init__(
@@ -37,34 +37,40 @@ class Destination:
         self._changed = changed
         self.trouble = ""
         """Why no results can come here now; empty if they can."""
-        self.works = False
-        """True if it could be written since the last probe was wanted."""
         self.is_looking = False
-        self._wants_probe = self._again = False
+        self._wanted = 0
+        """Number of the last probe that was wanted; 0: none was."""
+        self._answered = 0
+        """Number of the last probe that succeeded."""
+        self._has_written = False
+        """True if a probe has succeeded and no look has failed since."""
+
+    @property
+    def works(self) -> bool:
+        """True if the folder could be written since the last probe was wanted."""
+        return self._has_written and self._answered == self._wanted
 
     def look(self) -> None:
         """Begin a look at the disk, unless one is under way.
 
-        It writes nothing, unless the last probe failed.
+        It writes nothing, unless a probe is wanted that has not succeeded yet.
         """
         if not self.is_looking:
-            self._begin()
+            wanted = self._wanted
+            self.is_looking = True
+            work = partial(self._work, wanted > self._answered)
+            self._lanes.do(self.folder, work, partial(self._ended, wanted))
 
     def probe(self) -> None:
-        """Find out whether the folder, an outbox, can be written; a look under way is repeated."""
-        self.works = False
-        self._wants_probe = True
-        self._again = self.is_looking
+        """Find out whether the folder, an outbox, can be written; repeat a look under way."""
+        self._wanted += 1
         self.look()
 
-    def _begin(self) -> None:
-        probes = self._wants_probe
-        self._again = False
-        self.is_looking = True
-        self._lanes.do(self.folder, partial(self._work, probes), partial(self._ended, probes))
-
     def _work(self, probes: bool, step: Step) -> str:
-        """Return why jobs wait for a disk on which pairs can be claimed; raise OSError if not."""
+        """Return why jobs wait for the disk; empty if they do not.
+
+        Raises OSError if no pair can be claimed for the folder either.
+        """
         self._guard.check(self.folder)
         if probes:
             Outbox(self.folder).probe()
@@ -76,16 +82,19 @@ class Destination:
                 return str(error)
         return ""
 
-    def _ended(self, probes: bool, result: str | Exception) -> None:
+    def _ended(self, wanted: int, result: str | Exception) -> None:
+        """Record the result of a look that began when the last probe wanted was number `wanted`."""
         self.is_looking = False
         if isinstance(result, Exception) and not isinstance(result, OSError):
             raise result
         former = self.trouble
-        self.trouble = result if isinstance(result, str) else shortages.in_words(result)
-        is_usable = isinstance(result, str)
-        self.works = (self.works or probes) and is_usable and not self._again
-        self._wants_probe = self._again or (probes and not is_usable)
+        self.trouble = shortages.in_words(result) if isinstance(result, OSError) else result
+        if isinstance(result, OSError):
+            self._has_written = False
+        elif wanted > self._answered:
+            self._answered = wanted
+            self._has_written = True
         if self.trouble != former:
             self._changed(self)
-        if self._again:
-            self._begin()
+        if self._wanted > wanted:  # a probe that was wanted meanwhile may follow what people did
+            self.look()

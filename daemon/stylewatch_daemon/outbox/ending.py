@@ -46,11 +46,11 @@ class Ending:
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedFiles:
     """The `files` of the job in its outbox, except its stages.
 
-    `inputs` are those among them, by the names of the inputs; `news` are sentences about inputs
-    that a program modified after they were used.
+    `inputs` are the published inputs among these files, by the names of the inputs. `news` are
+    sentences about inputs that a program modified after they were used.
     """
 
     files: tuple[OutputFile, ...]
@@ -58,7 +58,7 @@ class Published:
     news: tuple[str, ...] = ()
 
 
-def publish_output(ending: Ending, step: Step = lambda: None) -> Published | None:
+def publish_output(ending: Ending, step: Step = lambda: None) -> PublishedFiles | None:
     """Publish the inputs and complete the receipt; the other files were published when announced.
 
     The receipt is published by `publish_receipt`, once the ledger lists it. Returns None if another
@@ -80,14 +80,15 @@ def publish_output(ending: Ending, step: Step = lambda: None) -> Published | Non
     inputs, changed = _archive(ending, outbox, step)
     files = [*_complete(ending, outbox, content, step), *inputs.values()]
     files.append(_stage_receipt(ending, outbox, content, changed))
-    return Published(tuple(files), inputs, tuple(map(_changed_while_running, sorted(changed))))
+    return PublishedFiles(tuple(files), inputs, tuple(map(_changed_while_running, sorted(changed))))
 
 
 def publish_receipt(ending: Ending, step: Step = lambda: None) -> bool:
     """Publish the receipt, which the ledger lists; return False if another job has ended there.
 
-    If none is staged, or the folder is not there, that was done before a kill, and its owner has
-    moved all of it away since: no receipt comes before its files. Raises as `publish_output` does.
+    If no receipt is staged, or the folder is missing, the receipt was published before a kill, and
+    its owner has moved the folder away since. Then nothing is published, because no receipt may be
+    without its files. Raises as `publish_output` does.
     """
     job = ending.job
     outbox = Outbox(ending.claim.outbox, disk=job.disk)
@@ -106,11 +107,13 @@ def publish_receipt(ending: Ending, step: Step = lambda: None) -> bool:
     return True
 
 
-def publish_late(ending: Ending, names: Collection[str], step: Step = lambda: None) -> Published:
+def publish_late(
+    ending: Ending, names: Collection[str], step: Step = lambda: None
+) -> PublishedFiles:
     """Publish the inputs with these names, which changed after the job had ended.
 
-    Its folder belongs to people now: nothing else is added, and its receipt, if that is still
-    there, is completed. Raises as `publish_output` does.
+    The folder of the job belongs to people now. Only these inputs are added, and the receipt is
+    completed if it is still that of the job. Raises as `publish_output` does.
     """
     job = ending.job
     outbox = Outbox(ending.claim.outbox, disk=job.disk)
@@ -125,7 +128,7 @@ def publish_late(ending: Ending, names: Collection[str], step: Step = lambda: No
         inputs = outbox.archive(job.id, job.refused_as, late, step, ending.listed, "refused")
         news = (f"{shown(name)} changed after the end: {job.refused_as} has the new one; "
                 "`stylewatch retry` uses it" for name in inputs)  # fmt: skip
-        return Published(tuple(inputs.values()), inputs, tuple(news))
+        return PublishedFiles(tuple(inputs.values()), inputs, tuple(news))
     content = _receipt_in(outbox.root, job.title)
     outbox.reopen(job.title)
     inputs = outbox.archive(job.id, job.title, late, step, ending.listed)
@@ -134,15 +137,15 @@ def publish_late(ending: Ending, names: Collection[str], step: Step = lambda: No
         files.append(_stage_receipt(ending, outbox, content, inputs))
         if _staged_receipt(ending) is not None:
             outbox.publish(staging.latest(outbox.root, job.id), job.title, RECEIPT)
-    return Published(tuple(files), inputs, tuple(map(_changed_while_running, sorted(inputs))))
+    return PublishedFiles(tuple(files), inputs, tuple(map(_changed_while_running, sorted(inputs))))
 
 
 def _stage_receipt(
     ending: Ending, outbox: Outbox, content: bytes, changed: Mapping[str, OutputFile]
 ) -> OutputFile:
-    """Complete a receipt with what the worker did not know; return the record of it.
+    """Stage the receipt `content`, completed with `changed` inputs; return its record.
 
-    Without such news it is as it was staged or, before a kill, published.
+    Without changed inputs it stays as the worker staged it or, before a kill, as it was published.
     """
     job = ending.job
     staged_at = staging.latest(outbox.root, ending.job.id)
@@ -171,7 +174,7 @@ def _complete(ending: Ending, outbox: Outbox, content: bytes, step: Step) -> lis
     ]
 
 
-def publish_refusal(ending: Ending, step: Step = lambda: None) -> Published | None:
+def publish_refusal(ending: Ending, step: Step = lambda: None) -> PublishedFiles | None:
     """Publish the inputs of a refused, failed or canceled job with the reason, as `refused_as`.
 
     Returns None if someone else has created that folder. Raises OutputError, and OSError.
@@ -188,7 +191,7 @@ def publish_refusal(ending: Ending, step: Step = lambda: None) -> Published | No
     if files is None:
         return None
     by_name = {PurePosixPath(file.path).name: file for file in files if file.part == "refused"}
-    return Published(tuple(files), by_name)
+    return PublishedFiles(tuple(files), by_name)
 
 
 def _changed_while_running(name: str) -> str:
@@ -200,7 +203,7 @@ def _changed_while_running(name: str) -> str:
 
 
 def _staged_receipt(ending: Ending) -> bytes | None:
-    """Return the receipt that the latest attempt has left; as `_receipt_in` does."""
+    """Return the staged receipt of the latest attempt; empty if it is no file, None if missing."""
     outbox = ending.claim.outbox
     return _receipt_in(outbox, f"{STAGING}/{staging.latest(outbox, ending.job.id)}")
 
@@ -217,7 +220,8 @@ def _receipt_in(outbox: Path, folder: str) -> bytes | None:
 def _is_own(content: bytes, ending: Ending) -> bool:
     """Return whether a published receipt is that of the job (law 1).
 
-    The ledger lists it or, until then, all that it names; one that names nothing is a stranger's.
+    The ledger lists the receipt or, until it does, all files that the receipt names. A receipt that
+    names nothing is a stranger's.
     """
     listed = {(file.path, file.sha256) for file in ending.listed}
     receipt = Listing.of(parse_receipt(BytesIO(content)))
@@ -230,7 +234,7 @@ def _is_own(content: bytes, ending: Ending) -> bool:
 def _archive(
     ending: Ending, outbox: Outbox, step: Step
 ) -> tuple[dict[str, OutputFile], dict[str, OutputFile]]:
-    """Archive the inputs, if requested; return them by name, and those among them that changed.
+    """Archive the inputs, if requested; return the archived files by name, and those that changed.
 
     A program may continue writing to a file after it was claimed. Such a file is archived in any
     case.
@@ -265,18 +269,18 @@ def _digest(path: Path, size: int, step: Step) -> str:
 
 
 def _completed(content: bytes, changed: Mapping[str, OutputFile]) -> bytes:
-    """Return a receipt completed with `changed` inputs and warnings, unknown to the worker.
+    """Return a receipt completed with `changed` inputs, and warnings of them.
 
     Repeating this changes nothing. A receipt that cannot be read is returned unchanged.
     """
     receipt = dict(parse_receipt(BytesIO(content)))
-    known = Listing.of(receipt)
-    if not (known.final and changed):
+    listing = Listing.of(receipt)
+    if not (listing.final and changed):
         return content
     for entry in receipt.get("inputs", ()):
         file = changed.get(entry.get("name", ""))
         if file is not None:
             entry["changed"] = {"sha256": file.sha256}
-    warnings = (*known.warnings, *map(_changed_while_running, sorted(changed)))
+    warnings = (*listing.warnings, *map(_changed_while_running, sorted(changed)))
     receipt["warnings"] = list(dict.fromkeys(warnings))
     return (json.dumps(receipt, indent=2, ensure_ascii=False) + "\n").encode(errors="replace")

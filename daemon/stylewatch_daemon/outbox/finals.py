@@ -20,7 +20,7 @@ from stylewatch_daemon.outbox.publish import writing
 def root_of(job: Job, path: Path) -> Path:
     """Return the finals folder for which `choose` has named the file `path` of a job.
 
-    The settings may name another one since, or none.
+    The settings may name another folder by now, or none.
     """
     return path.parents[len(PurePosixPath(job.title).parts) - 1]
 
@@ -55,8 +55,9 @@ def chosen(finals: Path, job: Job, listed: Iterable[OutputFile]) -> OutputFile |
 def choose(finals: Path, job: Job, final: OutputFile) -> OutputFile:
     """Return the record of the picture `final` of `job` under a free name in the folder `finals`.
 
-    That is the job's name, or `name-2` and so on. It is recorded before `add` makes the file: a
-    file belongs to the job that has it in the ledger, whatever its bytes are. Raises OutputError.
+    The free name is that of the job, or `name-2` and so on. The caller records it before `add`
+    makes the file: a file belongs to the job that has it in the ledger, whatever its bytes are.
+    Raises OutputError.
     """
     wanted = PurePosixPath(f"{job.title}{PurePosixPath(final.path).suffix}")
     with writing(f"the finals folder {finals}"):
@@ -72,8 +73,8 @@ def add(
 ) -> Linking:
     """Link the picture `final` of `job` where it was `chosen` to be in `finals`, or copy it.
 
-    If that was done before a kill, nothing else is. Raises OutputError, also if another file gets
-    its name at this moment.
+    A link or copy that was made before a kill stays. Raises OutputError, also if somebody gives
+    another file its name at this moment.
     """
     wanted = Path(chosen.path)
     with (

@@ -32,11 +32,12 @@ class Removal(StrEnum):
 class Account:
     """What allows the removal of the inputs of a job.
 
-    `digests` are those that may go, with their sizes: of the synced files that the ledger lists
-    and, if the settings say `delete` and the job has a picture, of what it was painted from. A size
-    is 0 if a ledger of version 1 did not record it. `is_deleted` is True if the owner asked for
-    the deletion of the job. Where it cannot be seen whether a program writes to a file, it stays
-    until it has not changed for `settles_in` seconds.
+    `digests` are the SHA-256 of bytes that may go, with their sizes in bytes. They are those of the
+    synced files that the ledger lists and, if the settings say `delete` and the job has a picture,
+    those of the inputs that it was painted from. A size is 0 if a ledger of version 1 did not
+    record it. `is_deleted` is True if the owner asked for the deletion of the job. A file of which
+    it cannot be seen whether a program writes to it stays until it has not changed for `settles_in`
+    seconds.
     """
 
     claim: Claim
@@ -62,7 +63,8 @@ class Account:
     def needs_digest(self, file: File) -> bool:
         """Return whether `file` may go only if its bytes are among the `digests`.
 
-        Otherwise it is a copy of a file that stays elsewhere, or someone wants it to be deleted.
+        A copy of a file that stays elsewhere may go in any case, and so may every input of a job
+        that its owner deletes.
         """
         return not (self.claim.stays_elsewhere(file) or self.is_deleted)
 
@@ -72,8 +74,8 @@ def remove(
 ) -> Removal:
     """Remove the input `file`, called `name` in an opened folder, if it is accounted for.
 
-    The digest is read through the handle that is compared with the name just before. Raises OSError
-    if anything about it is unknown.
+    The digest is read through a handle. Just before the removal, the name must still lead to the
+    file of this handle. Raises OSError if anything about the file is unknown.
     """
     if not entries.exists(name, folder):
         return Removal.GONE
@@ -94,10 +96,10 @@ def remove(
 
 
 def _may_be_written(file: BufferedReader, name: str, folder: int, account: Account) -> bool:
-    """Return whether a program may still write; only a claimed file has other writers than us.
+    """Return whether a program may still write to a claimed file; all other inputs are ours alone.
 
-    An upload that stalled, and goes on, changes the file. The time since its last change goes on
-    across a restart.
+    If the writers of the file cannot be seen, the time since its last change says it: an upload
+    that stalled changes the file when it goes on. That time is counted across restarts.
     """
     found = identity.writers(name, folder)
     if found is Writers.UNKNOWN:
@@ -105,21 +107,22 @@ def _may_be_written(file: BufferedReader, name: str, folder: int, account: Accou
     return found is Writers.SOME
 
 
-def _is_accounted(file: BufferedReader, known: File, account: Account, step: Step) -> bool:
-    """Return whether an opened file has bytes that may go; another size is not read."""
-    before = identity.version(file)
-    if known.name in account.undigested and known.look == Look(before.size, before.mtime_ns):
+def _is_accounted(file: BufferedReader, claimed: File, account: Account, step: Step) -> bool:
+    """Return whether an opened file has bytes that may go; it is read only if its size may."""
+    version = identity.version(file)
+    is_as_claimed = claimed.look == Look(version.size, version.mtime_ns)
+    if claimed.name in account.undigested and is_as_claimed:
         return True
-    if not any(strangers.may_have(before.size, size) for size in account.digests.values()):
+    if not any(strangers.may_have(version.size, size) for size in account.digests.values()):
         return False
-    sha256 = atomic.digest_of(file, strangers.in_time(before.size, step), most=before.size)
-    return sha256 in account.digests and identity.version(file) == before
+    sha256 = atomic.digest_of(file, strangers.in_time(version.size, step), most=version.size)
+    return sha256 in account.digests and identity.version(file) == version
 
 
 def remove_all(state: StateDir, account: Account, step: Step = lambda: None) -> dict[str, Removal]:
     """Remove the inputs of a job from the state folder; return those that stay, by name.
 
-    What is there under other names stays, too.
+    Files with other names stay, too.
     """
     claim = account.claim
     folder = state.files(claim.id)

@@ -75,8 +75,8 @@ class SourceFile:
     def find(self, guard: MountGuard, step: Step = lambda: None, *, reads: bool = True) -> Spot:
         """Return the spot where the file is now; without `reads` only its size is compared.
 
-        Raises InputError if it is in none, and OutputError if that is unknown, for example because
-        the disk of one is not there by the `guard` (law 2).
+        Raises InputError if the file is at no spot, and OutputError if that is unknown, for example
+        because the `guard` misses the disk of a spot (law 2).
         """
         problems = []
         for spot in self.spots:
@@ -127,15 +127,15 @@ def stage(job: Job, step: int, listed: Iterable[OutputFile] = ()) -> SourceFile:
     Raises InputError if there is none, naming the existing ones. `listed` are the job's files in
     the ledger: if the stage is among them, it must have the recorded bytes.
     """
-    there = stages(job)
-    if step not in there:
-        steps = ", ".join(map(str, there))
+    existing = stages(job)
+    if step not in existing:
+        steps = ", ".join(map(str, existing))
         raise InputError(
             f"{shown(job.title)} has no stage {step}; there are {steps}" if steps else
             f"{shown(job.title)} has no stages to start from: none was painted, or they were "
             "removed according to `retention.stages`; leave --from-stage out"
         )  # fmt: skip
-    spot = there[step]
+    spot = existing[step]
     path = f"{spot.folder}/{spot.name}"
     record = {file.path: file for file in listed}.get(path)
     if record is None:
@@ -156,7 +156,7 @@ def frames(job: Job) -> dict[int, Spot]:
 def _numbered(job: Job, folder: str) -> dict[int, Spot]:
     """Return the pictures in a folder of the outbox whose names are numbers.
 
-    There are none if the folder is missing; raises OSError if it cannot be read, or is a link.
+    A missing folder has none. Raises OSError if the folder cannot be read, or is a link.
     """
     try:
         with safe_dirs.opened(Path(job.outbox), folder) as handle:
@@ -168,13 +168,13 @@ def _numbered(job: Job, folder: str) -> dict[int, Spot]:
 
 
 def input_spots(job: Job, file: Input, source: str) -> Iterator[Spot]:
-    """Yield the places where an input may be, the most likely one first."""
+    """Yield the spots where an input may be, the most likely spot first."""
     outbox = Path(job.outbox)
     inbox = Path(job.inbox)
     if file.published:
         folder, _, name = file.published.rpartition("/")
         yield Spot(outbox, folder, name, job.disk)
-    else:  # or by an earlier version
+    else:  # an earlier version may have published it, without a record
         for place in (job.place and f"{job.place}/inputs", job.refused_as):
             if place is not None:
                 yield Spot(outbox, place, file.name, job.disk)

@@ -80,8 +80,9 @@ class Outbox:
 
     Published files have the permissions of the umask, and the group of a setgid outbox. Others may
     write here too, so no link below `root` is followed. The folders in `reserved` belong to jobs,
-    whether or not they exist. With the mark of a `disk`, folders are made on that one alone,
-    whatever is mounted when (law 2). Methods raise OutputError if the outbox cannot be written.
+    whether or not they exist. With the mark of a `disk`, folders are made on that disk alone,
+    whatever is mounted at the moment (law 2). Methods raise OutputError if the outbox cannot be
+    written.
     """
 
     def __init__(self, root: Path, reserved: Collection[str] = (), disk: str = "") -> None:
@@ -106,9 +107,9 @@ class Outbox:
             if not entries.is_folder(self.root / STAGING):
                 return []
             with safe_dirs.opened(self.root) as root, entries.opened(STAGING, root) as staging:
-                for folder in (root, staging):  # in the first of `put`, on a union of disks
+                for folder in (root, staging):  # in a union of disks, `put` may use the first one
                     atomic.sweep(folder)
-                for name in (REFUSED, CANCELED):  # of `refuse`, which may be at work
+                for name in (REFUSED, CANCELED):  # `refuse`, which uses them, may be at work
                     atomic.attempt_sweep(self.root / name, ours=False)
                 entries.remove("trash", staging)
                 names = entries.names(staging)
@@ -135,7 +136,7 @@ class Outbox:
         return is_made
 
     def reopen(self, place: str) -> None:
-        """Tidy a folder that was reserved before, or create it again if it is missing."""
+        """Tidy the folder of a job; create it again if it is missing."""
         with self._writing():
             atomic.make_folder(self.root)
             self.tidy(place)
@@ -177,7 +178,7 @@ class Outbox:
             return [*_paths_in(staging, "")]
 
     def has_receipt(self, folder: str) -> bool:
-        """Return whether a folder has a receipt: if it is that of a job, one has ended there."""
+        """Return whether a folder has a receipt: if it is the folder of a job, one has ended."""
         return entries.exists(self.root / folder / RECEIPT)
 
     def clear(self, job_id: str, *, durable: bool = False) -> None:
@@ -217,8 +218,8 @@ class Outbox:
     ) -> None:
         """Move the staged file `path` into the job's folder `place`, replacing an older one.
 
-        That folder is not made: its disk may just have gone (law 2). If the job `is_first` to
-        publish it, nothing may be there: raises TakenError.
+        The folder is not created, because its disk may just have gone (law 2). With `is_first`, the
+        job has not published this file before: raises TakenError if a file is there.
         """
         if path.startswith("/") or ".." in path.split("/"):
             raise OutputError(f"a worker staged {path!r}, which is outside of its folder")
@@ -250,7 +251,7 @@ class Outbox:
         """Copy `inputs` into `place/inputs`, or `place` itself; return the copies by their names.
 
         Existing copies are not made again. A copy replaces only a file of the job, which is
-        `listed`; beside another one it is named `name-2` and so on.
+        `listed`. Beside the file of somebody else the copy is named `name-2` and so on.
         """
         if not inputs:
             return {}
@@ -320,9 +321,10 @@ class Outbox:
         step: Step,
         own: Mapping[str, OutputFile],
     ) -> OutputFile:
-        """Copy a file into an opened folder if it is not there, where it appears as a whole.
+        """Copy a file into an opened folder, where it appears as a whole; an existing copy stays.
 
-        Files with other names than `own` belong to others. Return the name and record of the copy.
+        The job has the files `own`, by name; other files are not replaced. Return the record of the
+        copy, with its name as the path.
         """
         temporary = ".input"
         for name in candidates(path.stem, path.suffix):

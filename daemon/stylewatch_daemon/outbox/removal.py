@@ -25,22 +25,22 @@ def remove(
 ) -> list[OutputFile]:
     """Remove the unchanged `files`, durably, and folders in an outbox that become empty.
 
-    Those in `place` stay if a receipt is there that is not `listed`: another job was painted into
+    Files in the folder `place` stay if its receipt is not `listed`: another job was painted into
     that folder, perhaps from the same pictures with the same bytes.
 
-    `root` is the outbox or, for files with absolute paths, their folder of finals. Return those
-    that are gone, now or before; others have changed the rest, which belongs to its job no longer
-    either. The caller checks the disks before and after (law 2). Raises OutputError, after all
-    other files were tried, if a file could not be read or removed, if a link leads to it, or if
-    the folder is not there: then its job must not be forgotten.
+    `root` is the outbox or, for files with absolute paths, their folder of finals. Return the files
+    that are gone, removed now or earlier. Somebody has changed the remaining files, which no longer
+    belong to the job. The caller checks the disks before and after (law 2). Raises OutputError,
+    after all other files were tried, if a file could not be read or removed, if a link leads to it,
+    or if the folder is not there: then its job must not be forgotten.
     """
     if not entries.is_folder(root):
         raise OutputError(f"the folder {root} is not there")
     gone: list[OutputFile] = []
     errors: list[OutputError] = []
-    is_others = place is not None and _has_another_receipt(root, place, listed, step)
+    is_displaced = place is not None and _has_another_receipt(root, place, listed, step)
     for file in files:
-        if is_others and file.path.startswith(f"{place}/"):
+        if is_displaced and file.path.startswith(f"{place}/"):
             continue
         try:
             if _remove(root, file, step):

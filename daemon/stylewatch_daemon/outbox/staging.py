@@ -16,6 +16,7 @@ import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.model import Attempt
@@ -56,15 +57,21 @@ def attempt_folders(outbox: Path, job_id: str) -> list[str]:
     return [match[0] for match in sorted(matches, key=lambda match: (int(match[1]), match[0]))]
 
 
+class StagedFile(NamedTuple):
+    """A staged file with its size in bytes."""
+
+    size: int
+    is_announced: bool
+    """False if its bytes are not those that its worker announced."""
+
+
 class AttemptFiles:
     """Staged files of the attempts at a job; methods raise OutputError and OSError.
 
-    An attempt on this machine uses the folder of the job, one on another machine that of `begin`. A
-    worker first writes a file and then announces it with its SHA-256. A file from another machine
-    is accepted only with exactly that checksum; files of this machine are not read again.
-    Announcements arrive late, when losses.csv may already be that of a later stage. Therefore a
-    mismatch has no consequence until the attempt ends; `mismatched` holds the paths whose last
-    announcement did not match.
+    An attempt on this machine uses the folder of the job; an attempt on another machine uses the
+    folder that `begin` creates. A worker first writes a file and then announces it with its
+    SHA-256. A file from another machine is accepted only with exactly that checksum; files of this
+    machine are not read again.
     """
 
     def __init__(self, outbox: Outbox, job_id: str) -> None:
@@ -72,7 +79,6 @@ class AttemptFiles:
         self._job_id = job_id
         self.place = job_id
         """Folder, relative to `.staging`, in which the attempt leaves its files."""
-        self.mismatched: set[str] = set()
 
     def forget_checkpoints(self) -> None:
         """Remove the checkpoints, so that the next attempt starts from the beginning."""
@@ -117,19 +123,18 @@ class AttemptFiles:
         with self._opened(self.place) as place:
             entries.unlink(RECEIPT, place)
 
-    def look(self, path: str, sha256: str) -> int | None:
-        """Return the size in bytes of the file `path`, announced with this SHA-256; None if gone.
+    def look(self, path: str, sha256: str) -> StagedFile | None:
+        """Return the file `path`, which was announced with this SHA-256; None if it is gone.
 
-        If the attempt has its own folder, the bytes are also compared, for `mismatched`.
+        Its bytes are compared only if the attempt has its own folder.
         """
         staged = PurePosixPath(STAGING, self.place, path)
         status = entries.status(self._outbox.root / staged)
-        if status is None or self.place == self._job_id:
-            return None if status is None else status.st_size
-        self.mismatched.add(path)  # until its bytes have been compared
-        if self._has_bytes(staged, sha256, status.st_size):
-            self.mismatched.discard(path)
-        return status.st_size
+        if status is None:
+            return None
+        is_ours = self.place == self._job_id
+        is_announced = is_ours or self._has_bytes(staged, sha256, status.st_size)
+        return StagedFile(status.st_size, is_announced)
 
     def _has_bytes(self, staged: PurePosixPath, sha256: str, size: int) -> bool:
         """Return whether a path in the outbox is a regular file with these bytes."""

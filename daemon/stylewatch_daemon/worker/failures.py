@@ -1,4 +1,4 @@
-"""Conversion of an exception to the End of a job: refused or failed, with a sentence."""
+"""Conversion of an exception to the end of an attempt: refused or failed, with a sentence."""
 
 import traceback
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ _MAX_CHARACTERS = 200  # maximum length of a library's message
 
 
 def as_end(error: Exception) -> Refused | Failed:
-    """Return the End of a job that raised `error`, with its cause.
+    """Return the end of an attempt that raised `error`, with its cause.
 
     Pictures and settings that cannot be used are refused. Failures of memory, devices, libraries
     and disks are retried, and so are shortages of the machine, which may underlie any other error.

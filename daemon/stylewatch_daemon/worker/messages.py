@@ -1,4 +1,7 @@
-"""Messages between the daemon and its workers: orders in, events out, one End for each order."""
+"""Messages between the daemon and its workers.
+
+Orders go in, events come out; the last event of each order is an AttemptEnd.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,14 +41,13 @@ class Order:
     name: str
     settings: JobSettings
     recipe: Mapping[str, Any]
-    """The recipe with the changes of the settings, whole: a worker may not see the folders of
-    recipes, or see others than those that were looked into."""
+    """Whole recipe, with the changes of the settings. The daemon resolves it, because a worker may
+    see other folders of recipes, or none."""
     content: Path | None
     styles: tuple[Path, ...]
     staging: Path
     place: Path | None = None
-    """Folder in which staged files are published, with those of earlier attempts; None: there is
-    none."""
+    """Folder in which the staged files of all attempts are published; None if they are not."""
     init: Path | None = None
     masks: Mapping[str, Path] = field(default_factory=dict)
     """Masks by role: `content-mask`, `style-1-mask`."""
@@ -94,7 +96,7 @@ class Saving:
 
 
 @dataclass(frozen=True)
-class Staged:
+class FileStaged:
     """A complete, synced file is at `staging / path`, to be published in place of an older one.
 
     It is the announced file only if its bytes have this SHA-256. `step` is the last step that it
@@ -115,7 +117,7 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Stopped:
+class AttemptStopped:
     """The end: the attempt was stopped on request, with a checkpoint at `step`."""
 
     step: int
@@ -143,14 +145,14 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class Lost:
+class AttemptLost:
     """The end: the worker died or hung, and its progress is unknown (`Cause.WORKER`)."""
 
     reason: str
 
 
-End = Done | Stopped | Refused | Failed | Lost
-Event = Started | Progress | Saving | Staged | End
+AttemptEnd = Done | AttemptStopped | Refused | Failed | AttemptLost
+Event = Started | Progress | Saving | FileStaged | AttemptEnd
 
 
 @dataclass(frozen=True)

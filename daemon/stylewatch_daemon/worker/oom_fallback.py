@@ -40,9 +40,10 @@ class OomFallback:
 
     @classmethod
     def of(cls, order: Order, record: Mapping[str, Any]) -> "OomFallback":
-        """Return the fallback in the `record` of an earlier attempt, if its settings are the same.
+        """Return the fallback in the `record` of an earlier attempt with the same settings.
 
-        Otherwise there is no difference. Raises RecipeError.
+        Without one, or with other settings, return a fallback without differences. Raises
+        RecipeError.
         """
         values = record.get("relief")
         if not values or values["asked"] != _digest(order):
@@ -91,7 +92,7 @@ class OomFallback:
         return fallback and replace(fallback, asked=_digest(order))
 
     def _smaller_tiles(self, prepared: Prepared) -> "OomFallback | None":
-        """Return the changes with smaller tiles, for the same result; None if impossible."""
+        """Return the fallback with smaller tiles, for the same result; None if impossible."""
         task = prepared.task
         tile = prepared.backend.provenance(task).decided.get("tile")
         if tile is None or task.final_terms.needs_whole_picture:
@@ -103,7 +104,7 @@ class OomFallback:
         return replace(self, tile=half, notes=self._notes(_TILES, f"{_TILES}{half} pixels"))
 
     def _smaller_picture(self, order: Order, prepared: Prepared) -> "OomFallback | None":
-        """Return the changes with half the area; None if it would be too small."""
+        """Return the fallback with half the area; None if the picture would be too small."""
         task = prepared.task
         size = str(task.final.times(math.sqrt(0.5)))
         half = replace(task, recipe=book.change(task.recipe, {"size": size}))
@@ -129,11 +130,11 @@ class OomFallback:
 
 
 AS_ASKED = OomFallback()
-"""No differences."""
+"""Fallback without differences."""
 
 
 def _digest(order: Order) -> str:
-    """Return a digest of the settings that matter here."""
+    """Return a digest of the settings for which a fallback is valid."""
     recipe = book.check(order.recipe).model_dump_json()
     text = f"{order.settings.backend} {order.settings.device} {recipe}"
     return hashlib.sha256(text.encode()).hexdigest()

@@ -49,17 +49,18 @@ SOME_NEW, COARSE_EVERY = 0.01, 4
 """A smaller limit for every COARSE_EVERY-th frame, so that new areas are soon finished."""
 
 _COARSE = 0.25
-"""The smallest scale at which such frames are first painted."""
+"""The smallest scale at which frames with many unfinished pixels are painted first."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClipJob:
     """A clip to paint: its order, its properties, and functions to prepare and show its frames.
 
-    `still` returns the task of a still picture for a frame, (height, width, 3), 0..255, as it is in
-    the file, with the last stage only. `shown` returns the frame to write, given a painted frame
-    and the clip's own in its `size`. `identity` is a digest of everything that determines the
-    result; `earlier` are those that earlier versions gave the same clip.
+    `still` returns the task that paints a frame, (height, width, 3), 0..255, as it is in the file,
+    as a still picture with its last stage only. `shown` returns the frame to write, given the
+    painted frame and the frame of the clip, both in the `size` of the output. `identity` is a
+    digest of everything that determines the result; `earlier` are the identities that earlier
+    versions gave the same clip.
     """
 
     order: Order
@@ -71,7 +72,7 @@ class ClipJob:
     earlier: tuple[str, ...] = ()
 
     def frames(self, first: int = 0) -> Iterator[Frame | None]:
-        """Return the frames of the clip from number `first` on, and None for each one before.
+        """Return the frames of the clip from number `first` on, and None for each earlier frame.
 
         Raises as `read_clip.frames` does.
         """
@@ -266,10 +267,11 @@ class ClipPainter:
         return still, known
 
     def _following(self, still: Task, content: Pixels, known: Known, unit: float) -> Task:
-        """Return the task of a frame that follows others of its scene, which show what is `known`.
+        """Return the task of a frame that follows earlier frames of its scene.
 
-        `still` is the task of a still picture for the frame; `unit` is as in Scene. A frame that
-        shows the photograph alone depends on no other.
+        `known` is what the earlier frames show of this one. `still` is the task of a still picture
+        for the frame; `unit` is as in Scene. A frame that shows the photograph alone depends on no
+        other frame.
         """
         if still.is_photograph:
             short = following(still.recipe, coarse=False)
@@ -375,10 +377,10 @@ class ClipPainter:
 
 
 def following(recipe: Recipe, *, coarse: bool) -> Recipe:
-    """Return the recipe of a frame that starts from earlier ones, with a share of the steps.
+    """Return the recipe of a frame that starts from earlier frames, with a share of the steps.
 
-    With `coarse`, scales that are not much smaller come first; at these, large shapes form in new
-    parts of the frame.
+    With `coarse`, the frame is first painted at scales from `_COARSE` on, at which large shapes
+    form in its new parts.
     """
     schedule = recipe.schedule
     share = schedule.frame_share

@@ -137,7 +137,7 @@ def prepare(
 
 
 def _doubts(*pictures: Picture | None) -> tuple[str, ...]:
-    """Return what may be wrong with pictures."""
+    """Return sentences about what may be wrong with pictures, each sentence once."""
     warnings = (
         warning for picture in pictures if picture is not None for warning in picture.warnings
     )
@@ -165,7 +165,7 @@ def _style_records(
 
 
 def _left_out(task: Task, files: Mapping[str, Path]) -> Iterator[str]:
-    """Yield a sentence for each style, and for all scales, that some sizes are too small for."""
+    """Yield a sentence for each style that is left out at some sizes, and for sizes left out."""
     for name, levels in task.left_out().items():
         sizes = ", ".join(str(level.size) for level in levels)
         yield f"{files[name].name} is too small for the sizes {sizes}, and is left out there"
@@ -263,8 +263,8 @@ def _clip_identity(task: Task, settings: str, digests: Sequence[str]) -> str:
 def _earlier_identities(task: Task, settings: str, digests: Sequence[str]) -> Iterator[str]:
     """Yield the identities that earlier versions gave a clip, if they painted the same frames.
 
-    They hashed all settings, with the curve of the losses as a PNG. Some losses of theirs had no
-    styles in later frames, strength 0 held for the first one, and initial steps could be lost.
+    They hashed all settings, and drew the curve of the losses as a PNG. They painted other frames
+    without a loss `style`, with strength 0, and if initial steps were left out.
     """
     schedule = task.recipe.schedule
     losses = task.recipe.objective.fine.losses
@@ -275,9 +275,10 @@ def _earlier_identities(task: Task, settings: str, digests: Sequence[str]) -> It
 
 
 def _decided_for_all(order: Order, backend: Backend, frame: Task) -> Backend:
-    """Return the backend with what it decides for the first `frame`, for all frames.
+    """Return the backend with its decisions for the first `frame` fixed for all frames.
 
-    What is free changes from frame to frame, and must neither refuse one nor paint it otherwise.
+    The free memory changes from frame to frame. It must not make the backend refuse a frame, or
+    paint it in another way.
     """
     if not capabilities(backend).memory:
         return backend
@@ -336,7 +337,7 @@ def load_backend(order: Order, decided: Mapping[str, Any]) -> Backend:
 
 
 def _may_use(name: str | None, backend: Backend, options: Mapping[str, Any]) -> bool:
-    """Return whether the backend has the device `name`, and its `options` allow its kind."""
+    """Return whether the backend has the device `name`, and `options` allow devices of its kind."""
     if name is None or name not in [device.name for device in backend.devices()]:
         return False
     kind = str(options.get("device", "auto")).partition(":")[0]
@@ -441,16 +442,17 @@ class ColorTransfer:
             pixels = lit_like(style.pixels, content.pixels, (style.alpha, content.alpha))
             note = "reduced to its lightness, like the content's in mean and deviation"
         else:
-            own, wanted = (Spread.of(of.pixels, of.alpha) for of in (style, content))
-            pixels = recolored(style.pixels, own, wanted)
+            style_spread = Spread.of(style.pixels, style.alpha)
+            content_spread = Spread.of(content.pixels, content.alpha)
+            pixels = recolored(style.pixels, style_spread, content_spread)
             note = "recolored by mean and covariance of the content's colors"
         return replace(style, pixels=pixels, converted=(*style.converted, note))
 
 
 class _SizeNeeds:
-    """The sizes that a job needs of pictures, before they are decoded.
+    """Calculator of the sizes that a job needs of its pictures, before they are decoded.
 
-    `task` has a blank picture of its size for each picture that was read.
+    For each picture that was read, `task` has a blank picture of the same size.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -470,7 +472,7 @@ class _SizeNeeds:
         return replace(self.task, styles=(*self.task.styles, style))
 
     def largest(self, task: Task) -> Size:
-        """Return the width and height from which all pictures of a task can be made."""
+        """Return the greatest final width and height among the pictures of a task."""
         try:
             sizes = [size for _, size in _sizes(task)]
         except PictureError:  # an impossible task is reported later
@@ -488,7 +490,7 @@ class _SizeNeeds:
 def _read(
     order: Order, recipe: Recipe, style_size: Sequence[StyleScale], source: Clip | None
 ) -> tuple[Picture | None, Picture | None, list[Picture]]:
-    """Read the content, or the first frame of the clip `source`; the initial picture; the styles.
+    """Read the content (of the clip `source` its first frame), the initial picture and the styles.
 
     Large pictures are decoded with as many pixels as the job needs.
     """

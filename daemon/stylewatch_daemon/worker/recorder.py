@@ -20,7 +20,7 @@ from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings.job import is_file
-from stylewatch_daemon.worker.messages import Order, Saving, Staged
+from stylewatch_daemon.worker.messages import FileStaged, Order, Saving
 from stylewatch_daemon.worker.oom_fallback import AS_ASKED, OomFallback
 from stylewatch_daemon.worker.paint_clip import ClipPainter
 from stylewatch_daemon.worker.prepare import Prepared, enlarged_start, limited_size, selected
@@ -54,7 +54,7 @@ class Recorder:
     packages: dict[str, str] = field(default_factory=dict)
     """The versions of other packages whose losses and optimizers the job has, by name."""
     restarts: list[str] = field(default_factory=list)
-    """Why checkpoints of earlier attempts could not be continued."""
+    """Reasons why checkpoints of earlier attempts could not be continued."""
     fallback: OomFallback = AS_ASKED
     began: float = field(default_factory=time.monotonic)
     receipt: Mapping[str, Any] = field(default_factory=dict)
@@ -133,7 +133,7 @@ class Recorder:
         begin = (step.step, *step.size, round(step.seconds, 3))
         self.rows.append([*begin, *map(values.get, self.columns)])
 
-    def stage(self, stage: Stage) -> list[Staged]:
+    def stage(self, stage: Stage) -> list[FileStaged]:
         """Write a stage, and losses.csv up to it."""
         digits = max(_MIN_DIGITS, len(str(stage.steps)))
         number = stage.frame or stage.step
@@ -151,7 +151,7 @@ class Recorder:
         )
         return [written, self.losses(stage.step)] if stage.step else [written]
 
-    def losses(self, step: int) -> Staged:
+    def losses(self, step: int) -> FileStaged:
         """Write losses.csv with the losses so far."""
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
@@ -164,11 +164,11 @@ class Recorder:
         width = len(_FIRST_COLUMNS) + len(self.columns)
         return [[*row, *[None] * (width - len(row))] for row in self.rows]
 
-    def earlier_stages(self) -> list[Staged]:
+    def earlier_stages(self) -> list[FileStaged]:
         """Return the stages of earlier attempts, which may never have been published."""
-        return [Staged(stage["file"], stage["sha256"], stage["step"]) for stage in self.stages]
+        return [FileStaged(stage["file"], stage["sha256"], stage["step"]) for stage in self.stages]
 
-    def finish(self, stage: Stage) -> Iterator[Staged | Saving]:
+    def finish(self, stage: Stage) -> Iterator[FileStaged | Saving]:
         """Write the last picture in full size, then the artifacts, and finally the receipt."""
         if self.prepared.clip is not None:
             name = f"{self.order.final}.{self.order.settings.clip.format}"
@@ -194,10 +194,13 @@ class Recorder:
         publish.keep_staged(staging, self._unsynced | frames)
         self._unsynced.clear()
 
-    def _draw_artifacts(self, stage: Stage, final: str, sha256: str) -> Iterator[Staged | Saving]:
+    def _draw_artifacts(
+        self, stage: Stage, final: str, sha256: str
+    ) -> Iterator[FileStaged | Saving]:
         """Write the requested artifacts; an error becomes a warning.
 
-        `final` is the last picture, with that digest; for a clip, its last key frame.
+        `final` is the file of the last picture, for a clip of its last key frame, with the digest
+        `sha256`.
         """
         names = artifact_names(self.order, final)
         if not names:
@@ -216,20 +219,20 @@ class Recorder:
                 self._missing.append(f"{name} was not drawn: {problem}")
             yield Saving()
 
-    def _join(self, name: str, clip: ClipPainter, frame: int) -> Staged:
+    def _join(self, name: str, clip: ClipPainter, frame: int) -> FileStaged:
         """Write the final clip; a stream that is left out becomes a warning."""
         joined = self.order.staging / CLIP_FOLDER / name
         self._missing += clip.join(joined)
         atomic.sync_file(joined)
         atomic.move(joined, self.order.staging / name)
         self._digests[name] = digest = atomic.digest(self.order.staging / name)
-        return Staged(name, digest, frame)
+        return FileStaged(name, digest, frame)
 
-    def _write(self, name: str, content: bytes, step: int) -> Staged:
+    def _write(self, name: str, content: bytes, step: int) -> FileStaged:
         publish.stage(self.order.staging, name, content)
         self._unsynced.add(str(PurePosixPath(name).parent))
         self._digests[name] = digest = hashlib.sha256(content).hexdigest()
-        return Staged(name, digest, step)
+        return FileStaged(name, digest, step)
 
     def _recipe_name(self) -> str:
         """Return the name by which the job names its recipe, instead of the path of a file."""
@@ -335,14 +338,15 @@ def _input(role: str, path: Path) -> Source:
 def _columns(losses: Losses, styles: int) -> dict[str, float]:
     """Return the columns of losses.csv: the total, then the contribution of each term.
 
-    Terms have the same name at all sizes, for which the number of the job's `styles` is decisive.
-    Weights may differ between the sizes of a job, so unweighted values could not be compared.
+    The number of the job's `styles` decides the names, so that a term has the same name at all
+    sizes. Weights may differ between the sizes of a job, so unweighted values could not be
+    compared.
     """
     columns = {"total": losses.total}
     columns |= {f"content.{layer}": term.weighted for layer, term in losses.content.items()}
     for style, layers in losses.style.items():
         name = "style" if losses.has_one_target(styles) else style
         columns |= {f"{name}.{layer}": term.weighted for layer, term in layers.items()}
-    others = {"tv": losses.tv, "temporal": losses.temporal}
-    columns |= {name: term.weighted for name, term in others.items() if term is not None}
+    single = {"tv": losses.tv, "temporal": losses.temporal}
+    columns |= {name: term.weighted for name, term in single.items() if term is not None}
     return columns

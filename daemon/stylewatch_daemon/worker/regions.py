@@ -98,7 +98,7 @@ def _check_effect(order: Order, roles: Collection[str], backend: Backend) -> Non
 def _read(order: Order, task: Task) -> dict[str, Picture]:
     """Return the masks of the pictures that the task has, by role.
 
-    Raises SettingsError if there is a mask of the content, and no content.
+    Raises SettingsError if the order has a mask of the content but no content.
     """
     scale = task.levels()[-1].scale
     # the file name, the own size and the final size of each picture

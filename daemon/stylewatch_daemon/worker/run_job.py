@@ -3,6 +3,7 @@
 import gc
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from stylewatch_daemon.base.errors import SettingsError, UnavailableError
 from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.worker import checkpoint
 from stylewatch_daemon.worker.checkpoint import EMPTY, Snapshot
-from stylewatch_daemon.worker.messages import Done, Event, Order, Saving, Stopped
+from stylewatch_daemon.worker.messages import AttemptStopped, Done, Event, Order, Saving
 from stylewatch_daemon.worker.oom_fallback import OomFallback
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_daemon.worker.recorder import Recorder
@@ -30,12 +31,12 @@ CHECKPOINT_COST = 20.0
 
 
 def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
-    """Run `order`: yield events as they occur, Done or Stopped last.
+    """Run `order`: yield events as they occur, Done or AttemptStopped last.
 
-    Complete files are left under `order.staging`, each announced by a Staged, the receipt last. A
-    snapshot at `order.checkpoint` is continued. If memory is not enough, the job starts again, with
-    a Started, according to `order.out_of_memory`. Raises as `prepare` and the backend do, and
-    OSError if a file cannot be written.
+    Complete files are left under `order.staging`, each announced by a FileStaged, the receipt
+    last. A snapshot at `order.checkpoint` is continued. If memory is not enough, the job starts
+    again, with a Started, according to `order.out_of_memory`. Raises as `prepare` and the backend
+    do, and OSError if a file cannot be written.
     """
     snapshot = load_snapshot(order)
     try:
@@ -46,24 +47,19 @@ def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
         raise
 
 
+@dataclass(frozen=True)
+class Start:
+    """A start of a job: the snapshot from which it continues, and how it runs."""
+
+    snapshot: Snapshot
+    fallback: OomFallback
+
+
 def _attempts(order: Order, wish: Callable[[], Wish], snapshot: Snapshot) -> Iterator[Event]:
     """Run the job, again if memory was not enough or if the snapshot cannot be continued."""
-    fallback = OomFallback.of(order, snapshot.record)
-    while True:
-        try:
-            further = yield from _attempt(order, wish, snapshot, fallback)
-        except CheckpointError as error:  # pictures, settings or the installation have changed
-            if order.checkpoint is None or not snapshot.checkpoint:
-                raise
-            order.checkpoint.unlink(missing_ok=True)
-            reason, _, _ = str(error).partition(": without it")
-            restarts = [*snapshot.record.get("restarts", []), reason]
-            snapshot = Snapshot(EMPTY.checkpoint, {"restarts": restarts})
-        else:
-            if further is None:
-                return
-            fallback = further
-            snapshot = load_snapshot(order)
+    start: Start | None = Start(snapshot, OomFallback.of(order, snapshot.record))
+    while start is not None:
+        start = yield from _attempt(order, wish, start)
 
 
 def measure(order: Order) -> dict[str, object]:
@@ -89,37 +85,65 @@ def load_snapshot(order: Order) -> Snapshot:
 
 
 def _attempt(
-    order: Order, wish: Callable[[], Wish], snapshot: Snapshot, fallback: OomFallback
-) -> Generator[Event, None, OomFallback | None]:
-    """Run the job with `fallback`; return the next fallback if memory was not enough."""
-    lighter = fallback.applied(order)
-    decided = _decided(order, snapshot)
-    prepared = prepare(lighter, snapshot.checkpoint or None, {**decided, **fallback.options})
+    order: Order, wish: Callable[[], Wish], start: Start
+) -> Generator[Event, None, Start | None]:
+    """Run the job from `start`; return the next start, or None after its last event."""
     try:
-        recorder = Recorder.begin(lighter, prepared, snapshot.record, fallback)
-        yield from JobRun(lighter, wish, recorder).run()
+        further = yield from _painted(order, wish, start)
+    except CheckpointError as error:  # pictures, settings or the installation have changed
+        if order.checkpoint is None or not start.snapshot.checkpoint:
+            raise
+        order.checkpoint.unlink(missing_ok=True)
+        reason, _, _ = str(error).partition(": without it")
+        restarts = [*start.snapshot.record.get("restarts", []), reason]
+        return Start(Snapshot(EMPTY.checkpoint, {"restarts": restarts}), start.fallback)
+    if further is None:
         return None
+    gc.collect()  # the error was released, and with it the frames that held the memory
+    return _lighter_start(order, start, further)
+
+
+def _painted(
+    order: Order, wish: Callable[[], Wish], start: Start
+) -> Generator[Event, None, OomFallback | None]:
+    """Run the job from `start`; return the next fallback if memory was not enough."""
+    fallback = start.fallback
+    lighter = fallback.applied(order)
+    decided = {**_decided(order, start.snapshot), **fallback.options}
+    prepared = prepare(lighter, start.snapshot.checkpoint or None, decided)
+    try:
+        recorder = Recorder.begin(lighter, prepared, start.snapshot.record, fallback)
+        yield from JobRun(lighter, wish, recorder).run()
     except Exception as error:
         further = fallback.further(order, prepared) if error_kind(error) == "memory" else None
         if further is None:
             raise
-    # the error has been released here, and with it the frames that held the memory
-    gc.collect()
-    if order.checkpoint is not None:
-        kept = load_snapshot(order) if further.size == fallback.size else EMPTY
-        record = {**kept.record, "relief": further.as_json()}
-        if further.device != fallback.device:  # all but the weights were chosen for the other one
-            name = order.settings.backend
-            chosen = _decided(order, kept)
-            record["decided"] = {name: {key: chosen[key] for key in ("weights",) if key in chosen}}
-        checkpoint.save(order.checkpoint, Snapshot(kept.checkpoint, record))
-    return further
+        return further
+    return None
+
+
+def _lighter_start(order: Order, start: Start, further: OomFallback) -> Start:
+    """Return the start with a `further` fallback, which is stored for later attempts, too.
+
+    The snapshot that the job has saved since `start` is continued if its size is still the same.
+    """
+    if order.checkpoint is None:
+        return Start(EMPTY, further)
+    kept = load_snapshot(order) if further.size == start.fallback.size else EMPTY
+    record = {**kept.record, "relief": further.as_json()}
+    if further.device != start.fallback.device:  # all but the weights was chosen for that device
+        name = order.settings.backend
+        chosen = _decided(order, kept)
+        record["decided"] = {name: {key: chosen[key] for key in ("weights",) if key in chosen}}
+    checkpoint.save(order.checkpoint, Snapshot(kept.checkpoint, record))
+    return Start(load_snapshot(order), further)
 
 
 def _decided(order: Order, snapshot: Snapshot) -> Mapping[str, Any]:
     """Return the options that `auto` chose in an earlier attempt.
 
-    In records of earlier versions the weights stand alone; only our own backends decided a tile.
+    Records of earlier versions have the name of the weights elsewhere. It is an option of our own
+    backends alone, which are those that decide a tile.
     """
     decided = snapshot.record.get("decided", {}).get(order.settings.backend, {})
     name = snapshot.record.get("weights", {}).get("name")
@@ -127,7 +151,11 @@ def _decided(order: Order, snapshot: Snapshot) -> Mapping[str, Any]:
 
 
 def _installation_changed(order: Order, snapshot: Snapshot) -> str:
-    """Return what cannot be loaded any more since the claim, which checked the settings; or ""."""
+    """Return a sentence on what cannot be loaded any more, or "".
+
+    The settings were checked at the claim: if they cannot be used now, the installation has
+    changed.
+    """
     lacking = installed.lacking(snapshot.record.get("packages", {}))
     if lacking:
         return f"the job was begun with {' and '.join(lacking)}, which cannot be loaded any more"
@@ -153,10 +181,11 @@ class JobRun:
         self.order = order
         self.recorder = recorder
         self._ask = ask
-        self._wish = Wish.GO_ON
-        """The last request that the backend got."""
         self._asked_after = recorder.step
-        """The step after which it got that: a backend asks once after each step."""
+        """The step after which the backend asked last: it asks once after each step."""
+        self._finishes_at: int | None = None
+        """The step from which on any stage is the last one, at the owner's request; None if the
+        job goes on."""
         self._saved_at = time.monotonic()
         self._save_took = 0.0
 
@@ -180,7 +209,7 @@ class JobRun:
                 self.recorder.sync()
                 yield Done(self.recorder.receipt)
                 return
-        yield Stopped(self.recorder.step)
+        yield AttemptStopped(self.recorder.step)
 
     def started(self) -> Started:
         """Return the event before the first step."""
@@ -199,19 +228,23 @@ class JobRun:
 
     def wish(self) -> Wish:
         """Return the request after a step, or CHECKPOINT if a checkpoint is due."""
-        self._wish = self._ask()
+        wish = self._ask()
         self._asked_after += 1
-        if self._wish is Wish.GO_ON and self.order.checkpoint is not None and self._is_due():
-            self._wish = Wish.CHECKPOINT
-        return self._wish
+        if wish is not Wish.FINISH:
+            self._finishes_at = None
+        elif self._finishes_at is None:
+            self._finishes_at = self._asked_after
+        if wish is Wish.GO_ON and self.order.checkpoint is not None and self._is_due():
+            return Wish.CHECKPOINT
+        return wish
 
     def _is_last(self, stage: Stage) -> bool:
         """Return whether the job ends with `stage`, as planned or as requested by its owner.
 
-        The request may have arrived after a later step than the recorded one.
+        A backend may still yield a stage of a step before the request.
         """
-        asked = self._wish is Wish.FINISH and self.recorder.step >= self._asked_after
-        return stage.step == stage.steps or asked
+        is_requested = self._finishes_at is not None and stage.step >= self._finishes_at
+        return is_requested or stage.step == stage.steps
 
     def _take(self, step: Step) -> Iterator[Event]:
         """Handle a step; raises OSError if a file cannot be written."""

@@ -14,8 +14,8 @@ from stylewatch_daemon.files.lock import shared
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import (
     READY,
+    AttemptEnd,
     AttemptRequest,
-    End,
     Event,
     Failed,
     Order,
@@ -43,7 +43,7 @@ def serve(pipe: Connection, work: str, lock: Path) -> None:
 
 
 def paint(order: Order, work: str, requests: Connection, events: Connection) -> None:
-    """Paint an order with `work`, and send its events, with exactly one End, which is last.
+    """Paint an order with `work`, and send its events, with exactly one AttemptEnd, which is last.
 
     Meanwhile the parent's requests to the attempt are read from `requests`.
     """
@@ -64,7 +64,7 @@ def paint(order: Order, work: str, requests: Connection, events: Connection) -> 
         run: Work = resolve_name(work)
         for event in run(order, ask):
             send(events, event)
-            if isinstance(event, End):
+            if isinstance(event, AttemptEnd):
                 return
     except Exception as error:
         end = as_end(error)

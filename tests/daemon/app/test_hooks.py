@@ -25,7 +25,7 @@ from stylewatch_daemon.base.model import PICTURES, End, OutputFile
 from stylewatch_daemon.ledger.ledger import Hook
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.sections import HookSettings
-from stylewatch_daemon.worker.messages import Order, Staged
+from stylewatch_daemon.worker.messages import FileStaged, Order
 
 RECORD = """
 import json, os, sys
@@ -93,7 +93,7 @@ def test_paths_are_those_of_the_ledger_whatever_others_put_into_the_outbox(
 ) -> None:
     """A receipt may be forged, or become a pipe, which keeps those waiting who open it (law 11)."""
 
-    def staged(order: Order, name: str, step: int, **more: bool) -> Staged:
+    def staged(order: Order, name: str, step: int, **more: bool) -> FileStaged:
         announced = stage(order, name, step, **more)
         if name == "receipt.json":
             (order.staging / name).write_text('{"final": "final.png"}')

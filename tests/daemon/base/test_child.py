@@ -18,17 +18,17 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import Child, decode, encode, received, send
 from stylewatch_daemon.base.model import Progress
 from stylewatch_daemon.intake.inspection.messages import Opening
-from stylewatch_daemon.worker.messages import Done, Event, Staged
+from stylewatch_daemon.worker.messages import Done, Event, FileStaged
 
 HERE = "tests.daemon.base.test_child"
-READY = Staged("ready", "12ab")
+READY = FileStaged("ready", "12ab")
 
 
 def echo(pipe: Connection, *prefix: str) -> None:
     """Send back each string, until the parent closes the connection."""
     send(pipe, READY)
     while (text := received(pipe)) is not None:
-        send(pipe, Staged("".join((*prefix, text)), ""))
+        send(pipe, FileStaged("".join((*prefix, text)), ""))
 
 
 def start(entry: str = "echo", *args: Any, **options: Any) -> Child:
@@ -42,12 +42,12 @@ def test_messages_go_both_ways_until_the_child_is_stopped(
     (tmp_path / "pickle.py").write_text("raise SystemExit(9)")
     monkeypatch.chdir(tmp_path)  # no module is imported from there
     child = start("echo", "a", "b")
-    assert child.receive(Staged) == READY
+    assert child.receive(FileStaged) == READY
     child.send("c")
-    assert child.receive(Opening, Staged, timeout=60) == Staged("abc", "")
+    assert child.receive(Opening, FileStaged, timeout=60) == FileStaged("abc", "")
     assert child.is_alive() and child_pids("test") == [child.pid]
     with pytest.raises(TimeoutError):
-        child.receive(Staged, timeout=0.01)
+        child.receive(FileStaged, timeout=0.01)
     child.stop()
     assert (child.exit_reason(), child_pids("test")) == ("exit code 0", [])
 
@@ -92,8 +92,8 @@ def test_only_plain_values_are_sent_and_pickles_are_not_executed(tmp_path: Path)
     for data in (
         pickle.dumps(Evil(tmp_path / "mark")),
         b"",
-        b'["Staged"]',
-        b'["Staged", {"path": null, "sha256": "12ab"}]',
+        b'["FileStaged"]',
+        b'["FileStaged", {"path": null, "sha256": "12ab"}]',
         b'["Progress", {"step": 1, "steps": 2, "size": [1], "loss": 1.0, "seconds": 0.0}]',
         encode(Opening("a kind that is not expected")),
         b"[" * 100_000,

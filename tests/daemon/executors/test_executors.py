@@ -14,7 +14,14 @@ from stylewatch_command.executor import ByCommand
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.worker import messages
-from stylewatch_daemon.worker.messages import AttemptRequest, Done, Failed, Lost, Refused, Stopped
+from stylewatch_daemon.worker.messages import (
+    AttemptLost,
+    AttemptRequest,
+    AttemptStopped,
+    Done,
+    Failed,
+    Refused,
+)
 from stylewatch_ray.demand import Demand
 from stylewatch_ray.driver_client import Cluster
 
@@ -62,7 +69,7 @@ def shared(
         listener.submit(ticket, what)
     listener.until_begun("1", "2")
     listener.executor.close()
-    assert {type(last(listener, ticket)) for ticket in "123"} == {Lost}
+    assert {type(last(listener, ticket)) for ticket in "123"} == {AttemptLost}
 
 
 @pytest.fixture
@@ -90,11 +97,11 @@ def test_attempts_run_at_once_in_free_places_and_the_others_wait(listener: Liste
     assert not listener.events["3"]
     listener.executor.ask("1", AttemptRequest.STOP)
     listener.until_begun("3")
-    assert listener.ends("1") == [Stopped(1)]
+    assert listener.ends("1") == [AttemptStopped(1)]
     for ticket in "23":
         listener.executor.ask(ticket, AttemptRequest.CANCEL)
-    assert last(listener, "2") == Stopped(1)
-    assert last(listener, "3") in (Stopped(0), Stopped(1))
+    assert last(listener, "2") == AttemptStopped(1)
+    assert last(listener, "3") in (AttemptStopped(0), AttemptStopped(1))
     assert last(listener, "4") == Done({"state": "stopped early"}), "asked before it began"
     listener.executor.ask("4", AttemptRequest.STOP)
     listener.executor.drop("4")
@@ -116,12 +123,12 @@ def test_bad_input_and_bugs_end_the_attempt(listener: Listener) -> None:
 def test_a_lost_worker_loses_its_attempt_and_no_other(how: str, listener: Listener) -> None:
     listener.submit("1", "until stopped")
     listener.submit("a", how)
-    assert isinstance(last(listener, "a"), Lost)
+    assert isinstance(last(listener, "a"), AttemptLost)
     assert listener.executor.free() == 1
     assert isinstance(listener.run("2", "paint")[-1], Done)
     assert not listener.ends("1")
     listener.executor.ask("1", AttemptRequest.STOP)
-    assert last(listener, "1") == Stopped(1)
+    assert last(listener, "1") == AttemptStopped(1)
 
 
 def test_an_attempt_is_given_up_whether_it_waits_or_runs(listener: Listener) -> None:
@@ -130,5 +137,5 @@ def test_an_attempt_is_given_up_whether_it_waits_or_runs(listener: Listener) -> 
     listener.until_begun("1", "2")
     for ticket in "312":
         listener.executor.drop(ticket)
-        assert last(listener, ticket) == Lost("it was given up")
+        assert last(listener, ticket) == AttemptLost("it was given up")
     assert isinstance(listener.run("4", "paint")[-1], Done)

@@ -18,11 +18,11 @@ from stylewatch_daemon.executors import worker_process
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.worker_process import HangTimeout
 from stylewatch_daemon.worker.messages import (
+    AttemptLost,
     AttemptRequest,
     Done,
     Event,
     Failed,
-    Lost,
 )
 
 Make = Callable[..., Listener]
@@ -78,7 +78,7 @@ def test_a_worker_that_leaves_or_spoils_the_connection_is_lost(
     monkeypatch.setattr(child, "HALF_MESSAGE_S", 1)
     step, lost = make().run("1", how)
     assert isinstance(step, Progress), "what it sent before comes first"
-    assert isinstance(lost, Lost)
+    assert isinstance(lost, AttemptLost)
     assert why in lost.reason
     assert child_pids() == []
 

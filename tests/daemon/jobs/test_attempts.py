@@ -29,17 +29,17 @@ from stylewatch_daemon.base.errors import LedgerError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Cause, End, Job, State
 from stylewatch_daemon.files import disks
-from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
+from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S, Jobs
 from stylewatch_daemon.jobs.lifecycle import Effect, Kind, Obstacle
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.worker.messages import (
+    AttemptLost,
     AttemptRequest,
     Done,
     Event,
     Failed,
-    Lost,
     Order,
     Refused,
 )
@@ -92,7 +92,7 @@ def test_the_order_has_what_the_job_and_the_settings_say(world: DaemonWorld) -> 
 def test_a_worker_that_dies_while_its_outbox_does_not_answer_is_not_blamed(
     world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.executor.endings = [Lost("it did not answer")]
+    world.executor.endings = [AttemptLost("it did not answer")]
     loop = world.started("a")
     with monkeypatch.context() as patch:
         patch.setattr(LanesNow, "silent", lambda *_: {world.outbox: 20.0})
@@ -256,10 +256,35 @@ def test_each_end_is_reported_with_its_folder(world: DaemonWorld) -> None:
     }
 
 
+def test_a_job_that_loses_its_folder_as_it_begins_holds_up_no_job_with_the_same_needs(
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.executor.endings = [GONE]
+    loop = world.queued("a")
+    run_jobs(loop, again=False)
+    world.drop("b")
+    scan(loop)
+    run_jobs(loop, again=False)
+    assert world.states == {"a": "queued", "b": "queued"}
+    reserved, outboxes = Jobs.reserved, list[str]()
+
+    def taken(jobs: Jobs, outbox: str) -> frozenset[str]:
+        """Return the reserved folders; another job takes that of `b` while it is prepared."""
+        outboxes.append(outbox)
+        return reserved(jobs, outbox) | ({"b"} if len(outboxes) == 2 else set())
+
+    monkeypatch.setattr(Jobs, "reserved", taken)
+    world.wait(PAUSE.first)  # the job that met the obstacle waits longer
+    finish(world, loop)
+    assert world.states == {"a": "done", "b": "done"}
+
+
 # -- requests while it runs
 
 
-@pytest.mark.parametrize("ending", [None, Lost("it died"), Refused("no picture"), GONE, CRASH])
+@pytest.mark.parametrize(
+    "ending", [None, AttemptLost("it died"), Refused("no picture"), GONE, CRASH]
+)
 def test_a_job_that_is_canceled_while_it_runs_gives_back_its_inputs_however_it_ends(
     ending: Ending, world: DaemonWorld
 ) -> None:

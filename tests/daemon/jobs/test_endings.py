@@ -21,7 +21,7 @@ from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.outbox import ending, job_files
 from stylewatch_daemon.outbox.ending import Ending
-from stylewatch_daemon.worker.messages import Lost, Refused
+from stylewatch_daemon.worker.messages import AttemptLost, Refused
 
 WHOLE = "a/style.jpg and more"
 
@@ -204,7 +204,7 @@ def test_what_a_job_has_on_a_disk_is_on_no_other_that_takes_its_place(world: Dae
         disk.rename(world.outbox)
         go_on(world)
 
-    world.executor.endings = [None, None, Lost("died")]
+    world.executor.endings = [None, None, AttemptLost("died")]
     world.drop("a", "b")
     world.run()
     assert world.states == {"a": "done", "b": "queued"}
@@ -223,7 +223,7 @@ def test_what_a_job_has_on_a_disk_is_on_no_other_that_takes_its_place(world: Dae
 
 
 def test_of_a_job_that_is_canceled_nothing_is_waited_for(world: DaemonWorld) -> None:
-    world.executor.endings = [Lost("died")]
+    world.executor.endings = [AttemptLost("died")]
     world.drop("a")
     world.run()
     world.outbox.rename(world.root / "first disk")

@@ -12,7 +12,7 @@ from tests.daemon.faults import fill
 from stylewatch_daemon.base.model import End, Input, Job, OutputFile, State
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.ledger.claim import Claim, File
-from stylewatch_daemon.outbox.ending import Ending, Published, publish_output, publish_receipt
+from stylewatch_daemon.outbox.ending import Ending, PublishedFiles, publish_output, publish_receipt
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGING
 
 PHOTO, STYLE, JOB_FILE = "photo.jpg", "style.jpg", "job.yaml"
@@ -73,7 +73,7 @@ def make_ending(root: Path, after: str = "archive", **changes: Any) -> Ending:
     return replace(ending, **changes)
 
 
-def publish(ending: Ending) -> Published:
+def publish(ending: Ending) -> PublishedFiles:
     """Publish the end of a job in its own folder."""
     published = publish_output(ending)
     assert published is not None

@@ -23,7 +23,14 @@ from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import End
 from stylewatch_daemon.files import strangers
-from stylewatch_daemon.outbox.ending import Ending, Published, publish_output, publish_refusal
+from stylewatch_daemon.outbox.ending import (
+    Ending,
+    PublishedFiles,
+    publish_late,
+    publish_output,
+    publish_receipt,
+    publish_refusal,
+)
 from stylewatch_daemon.outbox.publish import RECEIPT
 
 # -- jobs with a picture
@@ -41,7 +48,7 @@ def test_a_painted_job_is_published_with_its_inputs_and_its_receipt(tmp_path: Pa
         f"album/a/inputs/{JOB_FILE}": JOB_FILE,
         f"album/a/{RECEIPT}": text,
     }
-    assert published == Published(
+    assert published == PublishedFiles(
         (
             output("album/a/final.png", "final"),
             output("album/a/losses.csv"),
@@ -100,6 +107,33 @@ def test_the_receipt_of_another_is_neither_read_nor_replaced(text: str, tmp_path
     assert everything(tmp_path / "out") == before
 
 
+def test_no_receipt_is_published_once_its_owner_has_moved_the_folder_away(tmp_path: Path) -> None:
+    ending = make_ending(tmp_path)
+    assert publish_output(ending) is not None
+    (tmp_path / "out/album").rename(tmp_path / "away")
+    assert publish_receipt(ending), "all was published before"
+    assert not (tmp_path / "out/album").exists()
+    assert not (tmp_path / "away/a" / RECEIPT).exists()
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_late_bytes_of_an_input_complete_the_receipt_of_the_job_and_no_other(
+    is_own: bool, tmp_path: Path
+) -> None:
+    ending = make_ending(tmp_path)
+    ending = replace(ending, listed=publish(ending).files)
+    path = tmp_path / "out/album/a" / RECEIPT
+    if not is_own:
+        path.write_text(json.dumps({**receipt(), "job": "another"}))
+        inputs = tuple(file for file in ending.listed if file.part == "inputs")
+        ending = replace(ending, listed=inputs)
+    before = path.read_text()
+    (ending.inputs / PHOTO).write_text("later.jpg")
+    published = publish_late(ending, [PHOTO])
+    assert (path.read_text() != before) == is_own
+    assert [file.part for file in published.files] == ["inputs", *["receipt"] * is_own]
+
+
 # -- jobs without one
 
 
@@ -148,7 +182,7 @@ def test_a_place_that_somebody_else_has_taken_is_not_used(
 
 @pytest.mark.parametrize("publish", [publish_output, publish_refusal])
 def test_a_huge_file_under_the_name_of_an_input_is_not_read(
-    publish: Callable[[Ending, Step], Published | None], tmp_path: Path
+    publish: Callable[[Ending, Step], PublishedFiles | None], tmp_path: Path
 ) -> None:
     steps: list[int] = []
     ending = refused(tmp_path) if publish is publish_refusal else make_ending(tmp_path)

@@ -98,13 +98,12 @@ def test_a_file_of_another_machine_counts_only_with_the_bytes_that_were_announce
     files, folder = begin(outbox, 1)
     fill(folder, FIRST, SECOND)
     (folder / "stages/link.png").symlink_to(folder / FIRST)
-    assert files.look(FIRST, digest(FIRST)) == len(FIRST)
-    assert files.look("stages/nothing.png", "12ab") is None and files.mismatched == set()
+    assert files.look(FIRST, digest(FIRST)) == (len(FIRST), True)
+    assert files.look("stages/nothing.png", "12ab") is None
     for path in (SECOND, "stages/link.png"):
-        files.look(path, digest(FIRST))
-    assert files.mismatched == {SECOND, "stages/link.png"}
-    assert files.look(SECOND, digest(SECOND)) == len(SECOND)
-    assert files.mismatched == {"stages/link.png"}, "the last announcement counts"
+        look = files.look(path, digest(FIRST))
+        assert look is not None and not look.is_announced
+    assert files.look(SECOND, digest(SECOND)) == (len(SECOND), True)
     (folder / "stages").rename(folder / "moved")
     (folder / "stages").symlink_to(folder / "moved")
     with pytest.raises(OutputError, match="leads elsewhere"):
@@ -114,8 +113,7 @@ def test_a_file_of_another_machine_counts_only_with_the_bytes_that_were_announce
 def test_a_file_of_this_machine_is_not_read_again(outbox: Outbox) -> None:
     files = AttemptFiles(outbox, "1")
     fill(outbox.staging("1"), FIRST)
-    assert (files.look(FIRST, "12ab"), files.look(SECOND, "12ab")) == (len(FIRST), None)
-    assert files.mismatched == set()
+    assert (files.look(FIRST, "12ab"), files.look(SECOND, "12ab")) == ((len(FIRST), True), None)
     broken = failing(OSError(errno.EIO, "Input/output error"))
     with replaced(system, stat=broken), pytest.raises(OSError, match="Input/output error"):
         files.look(FIRST, "12ab")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.worker.messages import End, Event, Order
+from stylewatch_daemon.worker.messages import AttemptEnd, Event, Order
 
 TIMEOUT_S = 150.0
 """Seconds that an attempt gets to begin, and to end, on a busy machine."""
@@ -62,4 +62,4 @@ class Listener:
             self.events[received.ticket].append(received.event)
 
     def ends(self, ticket: str) -> list[Event]:
-        return [event for event in self.events[ticket] if isinstance(event, End)]
+        return [event for event in self.events[ticket] if isinstance(event, AttemptEnd)]

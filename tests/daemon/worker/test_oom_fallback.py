@@ -13,7 +13,7 @@ from tests.daemon.worker.orders import files, order, painted, receipt
 
 from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.worker import oom_fallback, run_job
-from stylewatch_daemon.worker.messages import Done, Order, Stopped
+from stylewatch_daemon.worker.messages import AttemptStopped, Done, Order
 from stylewatch_plugins import registry
 from stylewatch_plugins.contract import Device, Provenance, Step, Task, Wish
 from stylewatch_plugins.sketch import Sketch
@@ -113,7 +113,7 @@ def test_a_smaller_job_continues_at_its_size_to_the_same_bytes(room: Room, given
     room.pixels = 500
     whole, parts = (given("smaller", name) for name in "ab")
     painted(whole)
-    assert painted(parts, *after(4, Wish.STOP))[-1] == Stopped(3)  # one step was in vain
+    assert painted(parts, *after(4, Wish.STOP))[-1] == AttemptStopped(3)  # one step was in vain
     room.pixels, room.tried = 10**6, []
     first, *_ = painted(replace(parts, out_of_memory="wait"))
     assert isinstance(first, Started)

@@ -21,7 +21,7 @@ from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.worker import checkpoint, paint_clip, run_job
 from stylewatch_daemon.worker.checkpoint import Snapshot
-from stylewatch_daemon.worker.messages import Done, Event, Order, Saving, Staged, Stopped
+from stylewatch_daemon.worker.messages import AttemptStopped, Done, Event, FileStaged, Order, Saving
 from stylewatch_daemon.worker.paint_clip import ClipPainter
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.images import read_clip
@@ -77,7 +77,7 @@ def asked(given: Order, wish: Wish, after: int) -> Event:
 def stopped(given: Order, after: int) -> int:
     """The step at which an attempt stops, when asked as in `asked`."""
     end = asked(given, Wish.STOP, after)
-    assert isinstance(end, Stopped)
+    assert isinstance(end, AttemptStopped)
     return end.step
 
 
@@ -152,7 +152,7 @@ def test_frames_are_steps_in_scenes_and_the_clip_has_them_all(given: Order, film
     assert steps == sorted(steps) and {*steps} == {*range(COUNT + 1)}
     rows = table(given)
     assert [row["step"] for row in rows] == [str(n + 1) for n in range(COUNT)]
-    names = [event.path for event in events if isinstance(event, Staged)]
+    names = [event.path for event in events if isinstance(event, FileStaged)]
     assert names == ["stages/0001.png", "losses.csv", "stages/0008.png", "losses.csv",
                      "final.mkv", "receipt.json"]  # fmt: skip
     frames = list(read_clip.frames(given.staging / "final.mkv", LIMITS))

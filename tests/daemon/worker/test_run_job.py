@@ -12,7 +12,7 @@ from tests.daemon.worker.orders import files, order, painted, receipt, table, wi
 from stylewatch_daemon.base.errors import UnavailableError
 from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.worker import checkpoint, run_job
-from stylewatch_daemon.worker.messages import Done, Event, Order, Staged, Stopped
+from stylewatch_daemon.worker.messages import AttemptStopped, Done, Event, FileStaged, Order
 from stylewatch_painter import installed
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.losses.content import ContentSettings
@@ -31,7 +31,7 @@ def test_events_and_files_come_in_their_order_and_the_receipt_last(given: Order)
     events: list[Event] = []
     for event in run_job.work(given, lambda: Wish.GO_ON):
         events.append(event)
-        if isinstance(event, Staged):
+        if isinstance(event, FileStaged):
             content = (given.staging / event.path).read_bytes()
             assert sha256(content).hexdigest() == event.sha256, "it is complete when announced"
             assert (given.staging / "receipt.json").exists() == (event.path == "receipt.json")
@@ -47,7 +47,7 @@ def test_events_and_files_come_in_their_order_and_the_receipt_last(given: Order)
         terms = [float(value) for name, value in row.items() if "." in name and value]
         assert terms and sum(terms) == pytest.approx(float(row["total"]))
     expected = [name for stage in STAGES for name in (stage, "losses.csv")]
-    staged = [event.path for event in events if isinstance(event, Staged)]
+    staged = [event.path for event in events if isinstance(event, FileStaged)]
     assert staged == [*expected, "final.png", "receipt.json"]
     assert set(files(given)) == {*staged}
     assert end == Done(receipt(given))
@@ -70,12 +70,12 @@ def test_a_stopped_job_continues_to_the_same_files(
     whole, parts = (order(tmp_path / name, pictures, backend=backend) for name in "ab")
     painted(whole)
     before = painted(parts, *after(at, Wish.STOP))
-    assert before[-1] == Stopped(at)
+    assert before[-1] == AttemptStopped(at)
     assert "receipt.json" not in files(parts)
     first, *rest = painted(parts)
     assert isinstance(first, Started) and first.step == at
     assert progress(rest) == list(range(at + 1, 9))
-    stages = [event for event in before if isinstance(event, Staged) and event.path in STAGES]
+    stages = [event for event in before if isinstance(event, FileStaged) and event.path in STAGES]
     assert rest[: len(stages)] == stages, "perhaps they were never published"
     assert files(parts) == files(whole)
 

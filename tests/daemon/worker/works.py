@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.worker import run_job
-from stylewatch_daemon.worker.messages import Done, Event, Order, Stopped
+from stylewatch_daemon.worker.messages import AttemptStopped, Done, Event, Order
 from stylewatch_painter.errors import PictureError
 from stylewatch_plugins.contract import Wish
 
@@ -46,7 +46,7 @@ def until_asked(wish: Callable[[], Wish]) -> Iterator[Event]:
     while (asked := wish()) is Wish.GO_ON:
         signal.sigtimedwait([], 0.01)
         yield Progress(1, 2, (1, 1), loss=1.0, seconds=0.0)
-    yield Done({"state": "stopped early"}) if asked is Wish.FINISH else Stopped(1)
+    yield Done({"state": "stopped early"}) if asked is Wish.FINISH else AttemptStopped(1)
 
 
 def pipes() -> Iterator[int]:

@@ -24,12 +24,12 @@ from stylewatch_daemon.executors.scheduler import Command, Emit, Scheduler
 from stylewatch_daemon.executors.worker_process import HangTimeout
 from stylewatch_daemon.settings.executors import ExecutorSettings
 from stylewatch_daemon.worker.messages import (
+    AttemptEnd,
     AttemptEvent,
+    AttemptLost,
     AttemptRequest,
-    End,
     Event,
     Failed,
-    Lost,
     Order,
 )
 
@@ -100,7 +100,7 @@ class Place:
     def end(self, why: str) -> None:
         """End the attempt now, as lost, if there is one."""
         if self.ticket:
-            self._finish(Lost(why))
+            self._finish(AttemptLost(why))
 
     def read(self) -> None:
         """Emit the event that has arrived; without one the process has died."""
@@ -111,7 +111,7 @@ class Place:
             event = self._lost("ended")
         self._has_answered = True
         self._timeout.note(event)
-        if isinstance(event, End):
+        if isinstance(event, AttemptEnd):
             self._finish(event)
         else:
             self._emit(AttemptEvent(self.ticket, event))
@@ -121,15 +121,15 @@ class Place:
         if self._timeout.add_silence(seconds):
             self._finish(self._lost("hung"))
 
-    def _lost(self, how: str) -> Lost | Failed:
+    def _lost(self, how: str) -> AttemptLost | Failed:
         """Return the end of an attempt whose process is gone.
 
         If it never answered, as when the machine is away, the job is not to blame, and waits.
         """
         reason = f"the process of {self._command[0]} {how} before its job did"
-        return Lost(reason) if self._has_answered else Failed(reason, Cause.DEVICE)
+        return AttemptLost(reason) if self._has_answered else Failed(reason, Cause.DEVICE)
 
-    def _finish(self, end: End) -> None:
+    def _finish(self, end: AttemptEnd) -> None:
         if self.line is not None:
             self.line.close()  # at which a process on another machine stops
         if self._process is not None:
