@@ -23,7 +23,7 @@ from tests.simulate.tasks import Lanes, Task
 from tests.simulate.users import Script, Users
 
 from stylewatch_daemon.base.errors import DaemonError
-from stylewatch_daemon.base.wakeup import Wakeup
+from stylewatch_daemon.base.wakeup import Intent, Wakeup
 
 SETTLE = 60.0
 """Seconds between two looks whether all is done, once faults have ceased."""
@@ -506,7 +506,7 @@ class World:
         """Stop the daemon by SIGTERM, and start it again after so many seconds."""
         daemon = self.daemon
         wakeup = daemon.wakeup
-        if wakeup is not None and (wakeup.restarting or not wakeup.stopping):
+        if wakeup is not None and wakeup.intent is not Intent.STOP:
             self.note("user: SIGTERM")
             daemon.restart_in, daemon.stop_asked = restart_in, self.times.now
             wakeup.stop()

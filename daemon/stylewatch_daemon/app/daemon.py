@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from stylewatch_daemon.app.loop import MIN_INTERVAL, PATIENCE, Loop
+from stylewatch_daemon.app.loop import MIN_INTERVAL, PATIENCE, AtEnd, Loop, do_nothing_at_end
 from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.app.restart import Handover
 from stylewatch_daemon.app.settings_file import SettingsFile, check
@@ -22,7 +22,7 @@ from stylewatch_daemon.base.errors import EXIT_OF_END, Exit, SettingsError, Unav
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import Lanes, Step
 from stylewatch_daemon.base.model import End, Pair
-from stylewatch_daemon.base.wakeup import Wakeup, woken_by_signals
+from stylewatch_daemon.base.wakeup import Intent, Wakeup, woken_by_signals
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.files import atomic, entries, lock
 from stylewatch_daemon.files.disks import MountGuard
@@ -111,16 +111,16 @@ def watch(
     systemd: SystemdNotifier | None = None,
     file: SettingsFile | None = None,
     at_work: Callable[[], object] = lambda: None,
-    at_end: Callable[..., object] = lambda *, keeps: None,
+    at_end: AtEnd = do_nothing_at_end,
     received: Handover | None = None,
     mount_guard: MountGuard | None = None,
 ) -> Handover | None:
     """Process what arrives in the inboxes until told to stop; raises as `once` does.
 
-    `at_work` is called once the inboxes are watched, `at_end` when the daemon begins to stop.
+    The daemon calls `at_work` once the inboxes are watched, and `at_end` as `Loop.watch` says.
     `systemd` gets the daemon's status. On SIGHUP, or if the `file` of the settings has changed,
-    everything stops, and what the next daemon gets is returned: the state folder stays locked, and
-    signals are held (law 15). `received` is what the daemon before this one has handed over.
+    everything stops, and the handover for the next daemon is returned: the state folder stays
+    locked, and signals are held (law 15). `received` is the handover of the previous daemon.
     """
     wakeup = wakeup or Wakeup()
     reporter = reporter or Reporter()
@@ -139,8 +139,8 @@ def watch(
             reporter.watching(folders)
             at_work()
             loop.watch(events, systemd, file, at_end)
-            hook = loop.hooks.left() if wakeup.restarting else None
-        if not wakeup.restarting:  # a signal to stop may have come since
+            hook = loop.hooks.left() if wakeup.intent is Intent.RESTART else None
+        if wakeup.intent is not Intent.RESTART:  # a signal to stop may have come since
             return None
         kept = os.dup(lock_handle)  # which keeps the lock when this one is closed
         return Handover(os.getpid(), kept, mounts=tuple(guard.roots), hook=hook)
@@ -177,7 +177,7 @@ def _running(
             loop.attempts.leave()  # this does not count as a crash
             raise
         finally:
-            if not wakeup.restarting:
+            if wakeup.intent is not Intent.RESTART:
                 loop.update_status(leaving=True)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 from stylewatch_daemon.app.commands import Commands
 from stylewatch_daemon.app.hooks import HookRunner
@@ -15,7 +16,7 @@ from stylewatch_daemon.app.settings_file import LOOK_EVERY, SettingsFile
 from stylewatch_daemon.app.status import Snapshot, StatusFiles
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DamagedError, LedgerError, OutputError
-from stylewatch_daemon.base.wakeup import Wakeup
+from stylewatch_daemon.base.wakeup import Intent, Wakeup
 from stylewatch_daemon.client.condition import DRAINING, PAUSED, outside_hours
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.files import entries
@@ -47,6 +48,48 @@ PATIENCE = 10.0
 LEAVE_WITHIN = 4.0
 """Timeout in seconds for each of two waits when the daemon stops: for an outbox in which a worker
 stops, and for the ends of jobs. With that of the lanes both are within ten seconds (law 9)."""
+
+
+class AtEnd(Protocol):
+    """Function that the main loop calls once, at its end."""
+
+    def __call__(self, *, keeps: bool) -> object:
+        """Begin to stop; with `keeps`, keep for the next daemon of this process what it can use."""
+
+
+def do_nothing_at_end(*, keeps: bool) -> None:
+    """Do nothing at the end of the main loop."""
+
+
+class _Farewell:
+    """Announcement, to systemd and by `at_end`, that the daemon stops or starts anew.
+
+    It is made repeatedly while everything stops, because a signal to stop for good may come until
+    the process is replaced. Then `at_end` is called at once: the page must stop as soon as it can.
+    """
+
+    def __init__(self, wakeup: Wakeup, systemd: SystemdNotifier, at_end: AtEnd) -> None:
+        self._wakeup = wakeup
+        self._systemd = systemd
+        self._at_end = at_end
+        self._is_said = False
+
+    def __call__(self) -> None:
+        """Announce a stop for good; while the daemon is to start anew, only give a sign of life."""
+        if self._wakeup.intent is Intent.RESTART:
+            self._systemd.ping()
+        else:
+            self._systemd.stopping()
+            self._say(keeps=False)
+
+    def say_last(self) -> None:
+        """Announce the end of the main loop, now that nothing keeps the daemon any more."""
+        self._say(keeps=self._wakeup.intent is Intent.RESTART)
+
+    def _say(self, *, keeps: bool) -> None:
+        if not self._is_said:
+            self._is_said = True
+            self._at_end(keeps=keeps)
 
 
 class Loop:
@@ -122,29 +165,30 @@ class Loop:
         watch: Watch,
         systemd: SystemdNotifier,
         file: SettingsFile | None = None,
-        at_end: Callable[..., object] = lambda *, keeps: None,
+        at_end: AtEnd = do_nothing_at_end,
     ) -> None:
         """Run jobs until told to stop, or to start anew with the settings in `file`.
 
-        `at_end` is called at the end, and told whether the daemon `keeps` what it can for the next
-        one. If a folder stops answering meanwhile, jobs go on with the earlier settings.
+        `at_end` is called once: as soon as the daemon is told to stop for good, or with `keeps`
+        once nothing prevents a new start. If a folder does not answer by then, the daemon stays,
+        and jobs go on with the earlier settings.
         """
         wakeup = self.wakeup
         self._file = file
         for inbox in self.intake.inboxes:
             inbox.check_events = watch.check
+        farewell = _Farewell(wakeup, systemd, at_end)
         while True:
             self._work(watch, systemd)
-            if not wakeup.restarting:
-                at_end(keeps=False)
-            self.stop(lambda: systemd.ping() if wakeup.restarting else systemd.stopping())
-            if not wakeup.restarting:
-                return
-            self._leave_outboxes()
-            if self._lanes.rest():
-                at_end(keeps=True)
-                return
-            self._stay(systemd)
+            farewell()
+            self.stop(farewell)
+            if wakeup.intent is Intent.RESTART:
+                self._leave_outboxes()
+                if not self._lanes.rest():
+                    self._stay(systemd)
+                    continue
+            farewell.say_last()
+            return
 
     def _work(self, watch: Watch, systemd: SystemdNotifier) -> None:
         """Do everything in turn until told to stop."""
@@ -343,7 +387,7 @@ class Loop:
         while True:
             meanwhile()
             with self._ledger_may_fail():
-                self.commands.act(drains=not self.wakeup.restarting)
+                self.commands.act(drains=self.wakeup.intent is not Intent.RESTART)
                 self.attempts.stop_workers()
                 self._follow()
             if self.attempts.are_at_work(self._lanes.silent(LEAVE_WITHIN)):
@@ -354,7 +398,7 @@ class Loop:
                 break
             self.wakeup.wait(NEWS_EVERY)
         self.attempts.leave()
-        if not self.wakeup.restarting:
+        if self.wakeup.intent is not Intent.RESTART:
             self._finish_hooks(meanwhile)
 
     def _finish_hooks(self, meanwhile: Callable[[], object]) -> None:
@@ -490,7 +534,7 @@ class Loop:
             paused=self.commands.paused,
             draining=self.commands.draining and not leaving,
             stopping=self.wakeup.stopping,
-            restarting=self.wakeup.restarting and not leaving,
+            restarting=self.wakeup.intent is Intent.RESTART and not leaving,
             leaving=leaving,
             opens=self._opens,
             old_settings=self._file is not None and bool(self._file.trouble),

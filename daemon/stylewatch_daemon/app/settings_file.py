@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from importlib import import_module
-from math import inf
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -205,12 +205,27 @@ class Reading:
     result: Loaded | DaemonError | OSError
 
 
+class Phase(Enum):
+    """What happens with the file of the settings now."""
+
+    RESTING = "resting"
+    """Nothing: a look at the file is due LOOK_EVERY after the last one."""
+    LOOKING = "looking"
+    """The lane looks whether the file has changed."""
+    READING = "reading"
+    """The lane reads and checks the file."""
+    READ = "read"
+    """The file was read, and the main loop decides: by `accept`, or `wait`."""
+    WAITING = "waiting"
+    """New settings have to wait: for LOOK_EVERY the file is not even read for a signal."""
+
+
 class SettingsFile:
     """The file `path` of the settings `now` in force; `clock` is monotonic, in seconds.
 
-    Its disk may not answer, so it is looked at and read in a lane (law 9). `versions` are those of
-    the files when `now` was read. `trouble` says why the daemon keeps other settings than the file
-    has.
+    Its disk may not answer, so a lane looks at the file and reads it (law 9). `versions` are the
+    versions of the files when `now` was read. `trouble` says why the daemon keeps other settings
+    than the file has.
     """
 
     def __init__(
@@ -233,12 +248,14 @@ class SettingsFile:
         self._seen = versions
         self._since = clock()
         """Versions at the last look, and since when they have been so."""
+        self._phase = Phase.RESTING
         self._looked = clock()
-        self._is_asked = self._is_working = False
-        """True if a signal asked for a restart; true while the lane works."""
-        self._not_before = -inf
-        """Time before which the file is not read again, as new settings have to wait."""
+        self._waits_until = clock()
+        """Time at which the phase WAITING ends."""
         self._reading: Reading | None = None
+        """What the lane has read last."""
+        self._is_asked = False
+        """True if a signal asked for a restart, which is not forgotten in any phase."""
         self.accepted: ServiceSettings | None = None
         """The settings with which the daemon should start anew."""
 
@@ -250,35 +267,39 @@ class SettingsFile:
 
     def follow(self, lanes: Lanes) -> None:
         """Have the files looked at from time to time, and read once they have changed."""
-        if self._is_working or self.is_read or self._clock() < self._not_before:
+        now = self._clock()
+        if self._phase is Phase.WAITING and now >= self._waits_until:
+            self._phase = Phase.RESTING
+        if self._phase is not Phase.RESTING:
             return
         if self._is_asked:
-            self._work(lanes, self.read, self._take)
-        elif self._clock() - self._looked >= LOOK_EVERY:
-            self._looked = self._clock()
-            self._work(lanes, self.look, partial(self._noticed, lanes))
+            self._work(lanes, Phase.READING, self.read, self._take)
+        elif now - self._looked >= LOOK_EVERY:
+            self._looked = now
+            self._work(lanes, Phase.LOOKING, self.look, partial(self._noticed, lanes))
 
     @property
     def is_read(self) -> bool:
         """True if the file was read and `accept` has not judged it yet."""
-        return self._reading is not None
+        return self._phase is Phase.READ
 
     @property
     def is_wrong(self) -> bool:
-        """True if the file was read, and the settings in it cannot be taken."""
+        """True if the settings that were read cannot be taken."""
         return self._reading is not None and not isinstance(self._reading.result, Loaded)
 
     def accept(self) -> bool:
         """Return whether the daemon should start anew, with a copy of the settings that were read.
 
-        It should not if they are wrong, or if they are those in force and nobody asked for it.
+        It should not if they are wrong, or if they are in force already and no signal asked for a
+        restart.
         """
         assert self._reading is not None
+        self._phase = Phase.RESTING
         self.versions = self._reading.versions
         new = self._reading.result
         is_asked = self._is_asked
         self._is_asked = False
-        self._reading = None
         if not isinstance(new, Loaded):
             self._refuse(new)
             return False
@@ -296,29 +317,33 @@ class SettingsFile:
         return True
 
     def wait(self, reason: str) -> None:
-        """Note that new settings have to wait, and log it once; the file is read again later.
+        """Note that new settings have to wait, and log the `reason` once.
 
-        It may be another one by then.
+        The file is read again later, because people may change it meanwhile.
         """
-        self._reading = None
-        self._not_before = self._clock() + LOOK_EVERY
+        self._phase = Phase.WAITING
+        self._waits_until = self._clock() + LOOK_EVERY
         if reason != self.trouble:
             self.trouble = reason
             logging.getLogger(monitoring.LOGGER).warning("%s", reason)
 
     def _work(
-        self, lanes: Lanes, work: Callable[[], _Result], done: Callable[[_Result], object]
+        self,
+        lanes: Lanes,
+        phase: Phase,
+        work: Callable[[], _Result],
+        done: Callable[[_Result], object],
     ) -> None:
-        """Do work in the lane of the file; what cannot be done now is done at another look."""
+        """Do the `work` of a `phase` in the lane of the file; after an OSError, rest as before."""
 
         def finish(result: _Result | Exception) -> None:
-            self._is_working = False
+            self._phase = Phase.RESTING
             if not isinstance(result, Exception):
                 done(result)
             elif not isinstance(result, OSError):
                 raise result
 
-        self._is_working = True
+        self._phase = phase
         lanes.do(self.path.parent, lambda step: work(), finish)
 
     def _noticed(self, lanes: Lanes, versions: tuple[Version, ...]) -> None:
@@ -329,10 +354,11 @@ class SettingsFile:
             self._since = now
         is_quiet = now - self._since >= self._now.settings.watch.quiet_s
         if versions != self.versions and is_quiet:
-            self._work(lanes, self.read, self._take)
+            self._work(lanes, Phase.READING, self.read, self._take)
 
     def _take(self, reading: Reading) -> None:
         self._reading = reading
+        self._phase = Phase.READ
 
     def _keep(self, new: Loaded) -> None:
         """Copy the new settings, and those in force, into the state folder; raises OSError."""

@@ -5,22 +5,36 @@ import signal
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Generic, TypeVar
+
+
+class Intent(Enum):
+    """What the daemon should do next."""
+
+    RUN = "run"
+    STOP = "stop"
+    """Stop for good. Nothing takes this back."""
+    RESTART = "restart"
+    """Stop, and start anew with the current settings (law 15)."""
 
 
 class Wakeup:
     """Queue of calls for the main loop, with flags that say why it woke up.
 
     `scan_requested`: there may be something new in a folder. `reloading`: the settings should be
-    read again. Whoever handles one of these clears the flag. `stopping` is set once the daemon
-    should stop, and `restarting` too if it should start anew afterwards (law 15). The queue is a
-    SimpleQueue, whose `put` may interrupt its own `get`, as in a signal handler.
+    read again. Whoever handles one of these clears the flag. The queue is a SimpleQueue, whose
+    `put` may interrupt its own `get`, as in a signal handler.
     """
 
     def __init__(self) -> None:
-        self.stopping = self.restarting = self.reloading = self.scan_requested = False
+        self.reloading = self.scan_requested = False
+        # Two flags, because a signal may come between any two steps of the main loop: only `stop`
+        # sets the first, and only the main loop changes the second, so neither undoes the other.
+        self._is_told_to_stop = False
+        self._starts_anew = False
         self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self.guard: Callable[[Callable[[], object]], object] = lambda call: call()
         """Function that makes each of the calls, and handles their errors."""
@@ -42,22 +56,31 @@ class Wakeup:
         """Wake the loop, or make its next wait return at once."""
         self._calls.put(None)
 
+    @property
+    def intent(self) -> Intent:
+        """What the daemon should do next; a request to stop counts more than one to start anew."""
+        if self._is_told_to_stop:
+            return Intent.STOP
+        return Intent.RESTART if self._starts_anew else Intent.RUN
+
+    @property
+    def stopping(self) -> bool:
+        """True once the main loop should end, whether or not the daemon starts anew."""
+        return self.intent is not Intent.RUN
+
     def stop(self) -> None:
-        """Ask the daemon to stop, for good."""
-        self.stopping = True
-        self.restarting = False
+        """Ask the daemon to stop for good; a signal handler may call this at any moment."""
+        self._is_told_to_stop = True
         self.wake()
 
     def restart(self) -> None:
-        """Ask the daemon to stop and to start anew, unless it is to stop for good."""
-        self.restarting = self.restarting or not self.stopping
-        self.stopping = True
+        """Ask the daemon to stop and to start anew; only the main loop calls this."""
+        self._starts_anew = True
         self.wake()
 
     def stay(self) -> None:
-        """Take back that the daemon should start anew, unless it is to stop for good since."""
-        if self.restarting:
-            self.stopping = self.restarting = False
+        """Take back the request to start anew; only the main loop calls this."""
+        self._starts_anew = False
 
     def reload(self) -> None:
         """Ask the daemon to read its settings again."""
@@ -99,7 +122,7 @@ def woken_by_signals(wakeup: Wakeup, terminals: Collection[int] | None = None) -
     watched = open_terminals() if terminals is None else terminals
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if wakeup.stopping and not wakeup.restarting:
+        if wakeup.intent is Intent.STOP:
             raise KeyboardInterrupt
         wakeup.stop()
 
@@ -118,7 +141,7 @@ def woken_by_signals(wakeup: Wakeup, terminals: Collection[int] | None = None) -
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        if wakeup.restarting:
+        if wakeup.intent is Intent.RESTART:
             _hold(before)
         else:
             for number, handler in before.items():

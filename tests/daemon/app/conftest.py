@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stylewatch_daemon.app.settings_file import Reading, SettingsFile
+from stylewatch_daemon.app.settings_file import Phase, Reading, SettingsFile
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.lanes import Lanes
 from stylewatch_daemon.base.wakeup import SIGNALS
@@ -46,11 +46,11 @@ class File(SettingsFile):
 
     def _noticed(self, lanes: Lanes, versions: object) -> None:
         if self.looks == 3:
-            self._work(lanes, self.read, self._take)
+            self._work(lanes, Phase.READING, self.read, self._take)
 
     def accept(self) -> bool:
         self.judged += 1
-        self._is_asked, self._reading = False, None
+        self._is_asked, self._phase = False, Phase.RESTING
         self._at_answer()
         return next(self._answers)
 

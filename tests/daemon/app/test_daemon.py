@@ -21,6 +21,7 @@ from tests.daemon.world import FakeExecutor, make_inbox, make_settings
 
 from stylewatch_daemon.app import daemon, settings_file
 from stylewatch_daemon.app.daemon import Summary, once, watch
+from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.app.restart import Handover
 from stylewatch_daemon.base import lanes
@@ -291,3 +292,34 @@ def test_systemd_hears_what_the_daemon_does(tmp_path: Path) -> None:
     assert "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000" in messages
     assert (tmp_path / "state/alive").exists()
     assert "NOTIFY_SOCKET" not in environment
+
+
+@pytest.mark.parametrize(("at", "keeps"), [(None, True), ("stop", False), ("rest", False)], ids=str)
+def test_the_page_is_told_at_once_that_a_restart_has_become_a_stop(
+    at: str | None, keeps: bool, tmp_path: Path
+) -> None:
+    """SIGTERM may come while workers write checkpoints, and while lanes come to rest."""
+    (tmp_path / "state").mkdir()
+    wakeup, told = Wakeup(), list[bool]()
+    wakeup.reload()
+    rest, stop = Lanes.rest, Loop.stop
+
+    def resting(lanes: Lanes, within: float = 2.0) -> bool:
+        if at == "rest":
+            wakeup.stop()
+        return rest(lanes, within)
+
+    def stopping(loop: Loop, meanwhile: Callable[[], object]) -> None:
+        if at == "stop":
+            wakeup.stop()
+            meanwhile()
+            assert told, "it stops while workers write their checkpoints"
+        stop(loop, meanwhile)
+
+    with replaced(Lanes, rest=resting), replaced(Loop, stop=stopping):
+        handover = watch(
+            settings(tmp_path), None, FakeExecutor(), wakeup, file=File([True]),
+            at_end=lambda *, keeps: told.append(keeps),
+        )  # fmt: skip
+    assert ends(handover) is keeps
+    assert told == [keeps]

@@ -28,6 +28,7 @@ from stylewatch_daemon.app.settings_file import LOOK_EVERY
 from stylewatch_daemon.base.errors import DamagedError, LedgerError, OutputError
 from stylewatch_daemon.base.lanes import Lanes, Step
 from stylewatch_daemon.base.model import Cause, End, Job
+from stylewatch_daemon.base.wakeup import Intent
 from stylewatch_daemon.intake.scanner import Scan
 from stylewatch_daemon.intake.watch import LEAST_PAUSE, SCAN_S, Watch
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
@@ -61,7 +62,7 @@ class World(DaemonWorld):
     def watch(self, systemd: SystemdNotifier | None = None, file: Any = None) -> bool:
         """Run the loop without file events; return whether the daemon starts anew."""
         self.loop.watch(Watch(print, "no"), systemd or SystemdNotifier({}), file)
-        return self.loop.wakeup.restarting
+        return self.loop.wakeup.intent is Intent.RESTART
 
 
 @pytest.fixture

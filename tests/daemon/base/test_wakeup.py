@@ -10,7 +10,7 @@ from threading import Thread, get_ident
 
 import pytest
 
-from stylewatch_daemon.base.wakeup import Backoff, Pauses, Wakeup, woken_by_signals
+from stylewatch_daemon.base.wakeup import Backoff, Intent, Pauses, Wakeup, woken_by_signals
 
 
 def test_what_threads_post_is_called_in_order_by_the_loop_that_waits() -> None:
@@ -47,16 +47,23 @@ def test_a_guard_makes_the_calls_and_an_error_of_one_keeps_none_from_the_others(
     assert events == ["error 1", "called"]
 
 
+def assert_stops(wakeup: Wakeup) -> None:
+    assert wakeup.stopping and wakeup.intent is Intent.STOP
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_stop_ends_a_restart_and_a_second_one_interrupts(number: int) -> None:
     wakeup, before = Wakeup(), signal.getsignal(number)
     with woken_by_signals(wakeup):
         wakeup.restart()
-        assert wakeup.stopping and wakeup.restarting
+        assert wakeup.intent is Intent.RESTART
         os.kill(os.getpid(), number)
-        assert wakeup.wait(60) and wakeup.stopping and not wakeup.restarting
+        assert wakeup.wait(60)
+        assert_stops(wakeup)
         wakeup.restart()
-        assert not wakeup.restarting, "a signal to stop counts more"
+        assert_stops(wakeup)  # a signal to stop counts more
+        wakeup.stay()
+        assert_stops(wakeup)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before

@@ -352,7 +352,7 @@ def test_a_job_that_began_keeps_its_settings_when_others_are_read(world: DaemonW
     while not world.record.of("job_started"):
         step(world.loop)
     step(world.loop)
-    world.loop.wakeup.stopping = True
+    world.loop.wakeup.stop()
     world.loop.stop()
     job = world.settings.job.model_copy(update={"seed": 5, "format": "jpg"})
     world.settings = changed_settings(world.settings, job=job)
