@@ -145,7 +145,7 @@ class OnnxVgg(VggBackend):
         plan = Plan.of(task.recipe.objective, file)
         names = [name for name in self._available if device.type != "cpu" or name not in _ON_GPU]
         providers = [(_ORT_NAMES[name], _provider_options(name, device)) for name in names]
-        network = open_network(plan, file.name, device, providers, torch.get_num_threads())
+        network = open_network(plan, file.name, device, providers, self._thread_count)
         failed = [name for name in names if _ORT_NAMES[name] not in network.providers]
         if failed:
             message = (

@@ -43,9 +43,6 @@ class Arithmetic:
     keep_packed: bool = True
 
 
-FLOAT32 = Arithmetic()
-"""Arithmetic that every device supports."""
-
 _last: dict[tuple[str, Triple, str, int, Arithmetic], Vgg19] = {}
 """The network used last, at most one: a network takes as much memory as a painting."""
 
@@ -54,14 +51,15 @@ def load_network(
     file: WeightsFile,
     layers: Collection[LayerName],
     device: torch.device,
-    arithmetic: Arithmetic = FLOAT32,
+    arithmetic: Arithmetic,
+    threads: int,
 ) -> Vgg19:
     """Load the network of `file` up to the deepest of `layers`, or reuse the last network.
 
-    Networks for different numbers of threads are not interchanged: their last bits differ. Raises
+    Networks for different numbers of `threads` are not interchanged: their last bits differ. Raises
     WeightsError.
     """
-    key = (file.sha256, file.mean, str(device), torch.get_num_threads(), arithmetic)
+    key = (file.sha256, file.mean, str(device), threads, arithmetic)
     needed = layers_up_to(layers, file.layers)
     last = _last.get(key)
     if last is not None and len(last.layers) >= len(needed):
@@ -147,8 +145,9 @@ class TorchAutograd(VggBackend):
 
     def _network(self, task: Task) -> Vgg19:
         """Load the network up to the deepest layer of `task`."""
+        file = self._trained_weights(task)
         layers = task.recipe.objective.layers
-        return load_network(self._trained_weights(task), layers, self._device, self._arithmetic)
+        return load_network(file, layers, self._device, self._arithmetic, self._thread_count)
 
 
 def _gpus() -> Iterator[Device]:

@@ -67,12 +67,19 @@ class _Threads:
         self._usual = 0  # the number without the option
         self._latest = 0  # the number that a backend set
 
-    def use(self, count: int | None) -> None:
-        """Set the number of threads; None undoes what another backend has set."""
+    def count(self, option: int | None) -> int:
+        """Return the number of threads for a backend's `option`; None is the usual number."""
         current = torch.get_num_threads()
-        if current != self._latest:  # set by the caller
-            self._usual = current
-        self._latest = count or self._usual
+        if option is not None:
+            return option
+        # the caller has set another number than the latest backend
+        return current if current != self._latest else self._usual
+
+    def use(self, option: int | None) -> None:
+        """Set the number of threads for a backend's `option`."""
+        current = torch.get_num_threads()
+        self._usual = self.count(None)
+        self._latest = self.count(option)
         if self._latest != current:
             torch.set_num_threads(self._latest)
 
@@ -125,7 +132,7 @@ class VggBackend(ABC):
             weights=file.for_receipt(),
             decided={
                 "device": device,
-                "threads": torch.get_num_threads(),
+                "threads": self._thread_count,
                 "weights": file.name,
                 **self._decided,
                 "tile": "none" if plan.tile is None else plan.tile,
@@ -144,48 +151,57 @@ class VggBackend(ABC):
         levels = task.levels()
         sizes = tuple(level.size for level in levels)
         steps = tuple(level.steps for level in levels)
-        costs = forecast(task, self._network(task), self._memory_plan(task))
-        return Estimate(sizes, steps, *costs)
+        plan = self._begin(task)
+        return Estimate(sizes, steps, *forecast(task, self._network(task), plan))
 
     def measure(self, task: Task) -> Losses:
         """Compute the losses of the float picture that `task` starts from at its final size."""
-        memory_plan = self._memory_plan(task)
-        return measure(task, self._network(task), memory_plan)
+        plan = self._begin(task)
+        return measure(task, self._network(task), plan)
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Run the painter's loop; raises CheckpointError if another network made `task.resume`."""
-        memory_plan = self._memory_plan(task)
+        plan = self._begin(task)
         digest = np.frombuffer(self._trained_weights(task).digest, np.uint8)
         saved = task.resume or {}
         if not np.array_equal(saved.get("network", digest), digest):  # earlier versions lack it
             raise CheckpointError.because("this checkpoint was painted with other weights")
-        for step in paint(task, self._network(task), wish, memory_plan):
+        for step in paint(task, self._network(task), wish, plan):
             if step.checkpoint is None:
                 yield step
             else:
                 yield replace(step, checkpoint={**step.checkpoint, "network": digest})
 
+    def _begin(self, task: Task) -> MemoryPlan:
+        """Set up the process for `task`, and return the task's memory plan."""
+        plan = self._memory_plan(task)
+        _threads.use(self._options.threads)  # another backend may have set others
+        self._choose_freed_blocks(task, plan)
+        return plan
+
     def _memory_plan(self, task: Task) -> MemoryPlan:
         """Return the memory plan of `task`, computed once; PictureError if memory is not enough.
 
-        The process is prepared for the task on the way: the plan depends on what is free.
+        A plan may be asked for while another task is painted, so it changes no setting of the
+        process. It depends on the memory that is free.
         """
-        _threads.use(self._options.threads)  # another backend may have set others
         if task not in self._memory_plans:
             check_pictures(task)
-            self._free_memory(task)
-            load = partial(self._network, task)
+            trim_heap()  # what the last task freed would count as used
+            load = partial(self._loaded, task)
             plan = memory.choose(task, self._device, self._memory_settings, load)
-            self._choose_freed_blocks(task, plan)
             self._memory_plans[task] = plan
         return self._memory_plans[task]
 
-    def _free_memory(self, task: Task) -> None:
-        """Give back what the last task used, so that the plan of `task` can count with it."""
-        if self._memory_settings.limit is not None:  # its network and garbage count against it
-            self._network(task)
-            gc.collect()
+    def _loaded(self, task: Task) -> CountedMaps:
+        """Load the network for `task`, and free all that loading and the last task left behind.
+
+        Both the network and garbage count against a limit of memory.
+        """
+        network = self._network(task)
+        gc.collect()
         trim_heap()
+        return network
 
     def _choose_freed_blocks(self, task: Task, plan: MemoryPlan) -> None:
         """Keep freed feature maps if there is enough memory, or else return them."""
@@ -195,6 +211,11 @@ class VggBackend(ABC):
             keep_large_blocks()
         elif plan != UNLIMITED or may_keep or task.final_terms.needs_whole_picture:
             give_back_large_blocks()
+
+    @property
+    def _thread_count(self) -> int:
+        """Number of torch's threads in a painting by this backend."""
+        return _threads.count(self._options.threads)
 
     def _device_problem(self, library: str) -> str | None:
         """Explain that the requested device is missing; return None if it is present."""

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import numpy as np
 import onnxruntime
@@ -19,7 +19,7 @@ from stylewatch_painter.network import kernels, store, weights
 from stylewatch_painter.network.importer import import_file
 from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.stage import Stage, Wish, go_on
-from stylewatch_plugins import onnx_runtime, torch_autograd
+from stylewatch_plugins import onnx_runtime, torch_autograd, vgg_backend
 from stylewatch_plugins.contract import Backend, BackendMissingError, BackendOptionError
 from stylewatch_plugins.onnx_vgg import OnnxVgg
 from stylewatch_plugins.testing import BackendConformance
@@ -192,6 +192,26 @@ def test_threads_hold_until_another_backend_is_used(make: Make) -> None:
         first, second = (exact(make, threads=usual + more) for more in (1, 2))
         for backend, more in ((first, 1), (second, 2), (first, 1)):
             assert backend.provenance(sample()).decided["threads"] == usual + more
+    finally:
+        torch.set_num_threads(usual)
+
+
+@BACKENDS
+@pytest.mark.usefixtures("small_network")
+def test_a_plan_leaves_the_process_as_it_is_and_the_beginning_of_a_painting_sets_it_up(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, blocks = torch.get_num_threads(), Mock()
+    monkeypatch.setattr(vgg_backend, "keep_large_blocks", blocks.keep)
+    monkeypatch.setattr(vgg_backend, "give_back_large_blocks", blocks.give_back)
+    task = sample()
+    try:
+        first, _ = (exact(make, threads=usual + more, tile=64, history=9) for more in (1, 2))
+        first.provenance(task)
+        assert torch.get_num_threads() == usual + 2 and not blocks.mock_calls
+        next(iter(first.paint(task, go_on)))
+        assert torch.get_num_threads() == usual + 1
+        assert blocks.mock_calls == [call.give_back()]
     finally:
         torch.set_num_threads(usual)
 
@@ -391,7 +411,7 @@ def test_a_limit_of_memory_gets_a_network_that_keeps_no_packed_filters(
     for options in ({}, {"memory": 10**12}, {"memory": 10**12}):
         load.reset_mock()
         painted(exact(TorchAutograd, **options), sample())
-        networks.append({call.args[-1].keep_packed for call in load.call_args_list})
+        networks.append({each.args[-2].keep_packed for each in load.call_args_list})
     assert networks == [{True}, {False}, {False}]
 
 

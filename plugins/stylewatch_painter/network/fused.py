@@ -7,6 +7,7 @@ bit is kept for each ReLU and a byte for each pooled value.
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -29,6 +30,18 @@ _USES_BEFORE_KEPT = 3
 """Number of uses of a layer's filters before they are kept. A job of one step uses them three
 times, for both targets and the step: allocating memory for all layers would cost it more than
 packing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Arriving:
+    """The gradient that the backward pass hands to a layer."""
+
+    values: Tensor
+    """(height, width, N)."""
+    routes: Tensor | None = None
+    """Routes of the pool behind the layer, if the gradient has still to pass back through that
+    pool; both tensors have the size of the pooled maps. None for a gradient of the layer's own
+    maps."""
 
 
 @dataclass(eq=False)
@@ -75,6 +88,35 @@ class FusedLayers:
         else:
             self._memory = packed.packed
         return packed
+
+    def convolve_back(
+        self,
+        layer: LayerName,
+        size: tuple[int, int],
+        arriving: Arriving,
+        pooling: Pooling,
+        *,
+        add: Tensor | None = None,
+        relu_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return the gradient of the input of `layer`, whose maps have `size` (height, width).
+
+        `add` is added to it, and overwritten with the sum; `relu_mask` then sets it to zero where a
+        ReLU was inactive.
+        """
+        filters = self.filters(layer, size, backward=True)
+        below = arriving.values.new_empty(*size, filters.outputs) if add is None else add
+        Convolution(
+            x=arriving.values,
+            filters=filters,
+            size=size,
+            unpool=arriving.routes,
+            pooling=pooling,
+            output=below,
+            add=add,
+            relu_mask=relu_mask,
+        ).run()
+        return below
 
 
 @dataclass(eq=False)
@@ -197,33 +239,30 @@ def _backward(
     chain: Sequence[LayerName],
     pooling: Pooling,
 ) -> Tensor:
-    """Return the gradient of a picture, given those of the requested features."""
-    gradient = gradients[chain[-1]]
-    kernels.unpool(gradient, kept.active[chain[-1]])
-    unpool: Tensor | None = None
-    for layer, previous in zip(reversed(chain), (*reversed(chain[:-1]), None), strict=True):
+    """Return the gradient of a picture for the `gradients` of the requested features.
+
+    Some of `gradients` are overwritten.
+    """
+    deepest = chain[-1]
+    kernels.unpool(gradients[deepest], kept.active[deepest])
+    arriving = Arriving(gradients[deepest])
+    for layer, previous in pairwise(reversed(chain)):
         size = kept.sizes[layer]
-        filters = layers.filters(layer, size, backward=True)
-        routes = kept.routes.get(previous) if previous is not None else None
-        add = relu_mask = None
-        if previous is not None and routes is None:  # with a pool, they apply after it
-            add = gradients.get(previous)
+        from_losses = gradients.get(previous)
+        routes = kept.routes.get(previous)
+        if routes is None:
             relu_mask = kept.active[previous]
-        below = gradient.new_empty(*size, filters.outputs) if add is None else add
-        Convolution(
-            x=gradient,
-            filters=filters,
-            size=size,
-            unpool=unpool,
-            pooling=pooling,
-            output=below,
-            add=add,
-            relu_mask=relu_mask,
-        ).run()
-        gradient = below
-        unpool = routes
-        if previous in gradients and previous is not None and routes is not None:
-            kernels.unpool(gradients[previous], kept.active[previous], gradient, routes, pooling)
-            gradient = gradients[previous]
-            unpool = None
-    return gradient
+            arriving = Arriving(
+                layers.convolve_back(
+                    layer, size, arriving, pooling, add=from_losses, relu_mask=relu_mask
+                )
+            )
+            continue
+        # a gradient behind a pool stays there, unless another one has to be added before the pool:
+        # the next convolution reads it through the routes, which saves a map of four times the size
+        arriving = Arriving(layers.convolve_back(layer, size, arriving, pooling), routes)
+        if from_losses is not None:
+            kernels.unpool(from_losses, kept.active[previous], arriving.values, routes, pooling)
+            arriving = Arriving(from_losses)
+    first = chain[0]
+    return layers.convolve_back(first, kept.sizes[first], arriving, pooling)

@@ -34,21 +34,21 @@ extern "C" struct Convolution {
   const void* filters;       // as stylewatch_pack writes them, for the same tile and bfloat16
   const float* bias;         // null, or [outputs]
   const float* add;          // null, or [height][width][outputs], added to the result
-  const uint8_t* relu_mask;  // null, or bits [height][width][outputs / 8]: the result is 0 elsewhere
+  const uint8_t* relu_mask;  // null, or bits [height][width][outputs / 8]: the result is set to 0 where a bit is 0
   float* output;             // null, or [height][width][outputs]
   uint8_t* active;           // null, or bits [height][width][outputs / 8]: where the result is > 0
   float* pooled;             // null, or [pooled height][pooled width][outputs]
   uint8_t* routes;           // null, or bytes shaped as `pooled`: the pixels of 2x2 that get a gradient
   int32_t relu;              // 1: cut the result off at 0
   int32_t average_pool;      // 1: average, 0: maximum
-  int32_t ceil_pool;         // 1: pool what there is of 2x2 at an odd edge, 0: drop it
+  int32_t ceil_pool;         // 1: pool a part of 2x2 at an odd edge, 0: drop it
   int32_t tile;              // 4 or 6: F(4x4, 3x3) or F(6x6, 3x3); 2: direct
   int32_t bfloat16;          // 1: round factors to bfloat16
   int32_t block;             // tiles at a time
   int32_t threads;
 };
 
-// Filters of a convolution or, with `backward`, of that which takes its gradient back.
+// Filters of a convolution or, with `backward`, of the convolution that propagates its gradient back.
 extern "C" struct Packing {
   int32_t inputs, outputs;  // channels of the convolution that will use them
   const float* weights;     // [outputs][inputs][3][3]; `backward`: [inputs][outputs][3][3]
@@ -56,7 +56,8 @@ extern "C" struct Packing {
   int32_t backward, tile, bfloat16, threads;
 };
 
-// F F^T, or in place (S F)^T: feature maps are [positions][channels], matrices [channels][channels].
+// A product of feature maps, F^T: F F^T is written to `matrix`, or (S F)^T in place of the maps, where
+// `matrix` is S. `maps` are [positions][channels], `matrix` is [channels][channels].
 extern "C" struct Product {
   int64_t positions;
   int32_t channels, threads;
@@ -78,7 +79,7 @@ constexpr int ROW_COUNT = 6;
 #endif
 constexpr int PANEL = 2 * LANES;  // output channels of one register tile
 constexpr int PICTURE = 3;        // channels
-constexpr int AHEAD = 96;         // steps of a product: filters come from memory, each once
+constexpr int AHEAD = 96;         // steps by which a product prefetches filters, because they are not in the cache
 
 typedef float Vector __attribute__((vector_size(LANES * 4)));
 typedef float UnalignedVector __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
@@ -88,9 +89,9 @@ typedef uint8_t Bytes __attribute__((vector_size(LANES)));
 inline Vector load(const float* from) { return *reinterpret_cast<const UnalignedVector*>(from); }
 inline void store(float* to, Vector value) { *reinterpret_cast<UnalignedVector*>(to) = value; }
 inline Vector broadcast(float value) { return value - Vector{}; }
-inline Vector relu(Vector v) { return v < 0 ? Vector{} : v; }  // NaN stays
+inline Vector relu(Vector v) { return v < 0 ? Vector{} : v; }  // NaN stays NaN
 
-// store_active writes a bit for each lane above 0; select_active keeps the lanes whose bit is set;
+// store_active writes a bit for each lane that is above 0 or NaN; select_active keeps the lanes whose bit is set;
 // select_route keeps the lanes whose byte has bit number `pixel`.
 #if defined(__AVX512F__)
 inline void store_active(uint8_t* to, Vector v) {
@@ -139,7 +140,7 @@ inline Vector select_route(const uint8_t* from, int pixel, Vector v) {
 
 inline long round_up(long value, long step) { return (value + step - 1) / step * step; }
 
-// A kind of factors: their TYPE, and how many along the depth of a product are multiplied at once.
+// A type of factors. GROUP is how many factors along the depth of a product one instruction multiplies.
 struct Float32 {
   typedef float Type;
   typedef Vector Factors;
@@ -168,7 +169,7 @@ struct BFloat16 {
   static void accumulate(Vector& sum, Factors a, Factors b) {
     sum = (Vector)_mm512_dpbf16_ps((__m512)sum, a, b);
   }
-  static Factors group(const Vector* v) {  // lane by lane, the first in the low half
+  static Factors group(const Vector* v) {  // pairs, lane by lane; the value of v[0] is the low half
     const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)v[0]));
     const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)v[1]));
     return (__m512bh)_mm512_or_si512(low, _mm512_slli_epi32(high, 16));
@@ -176,10 +177,12 @@ struct BFloat16 {
 };
 #endif
 
-// C[COUNT][PANEL] (+)= A[COUNT][depth] * B[depth][PANEL]; rows of C are `stride` apart. A row
-// of A is contiguous, and B has GROUP values of a column side by side; TRANSPOSED, A and B are
-// columns of one matrix whose rows are `columns` apart.
-// The sums are named variables, because GCC keeps an array of them in memory instead of registers.
+// Compute one register tile C[COUNT][PANEL] = A[COUNT][depth] * B[depth][PANEL], or with `add` add the
+// product to C. Rows of C are `stride` apart. Rows of A are contiguous. B is packed: GROUP values of a
+// column lie side by side. If TRANSPOSED, the rows of A and the columns of B are columns of one matrix,
+// whose rows are `columns` apart.
+// Row r has two sums, low##r and high##r, of LANES columns each. Macros name them, because GCC keeps
+// an array of sums in memory instead of registers.
 template <class Number, int COUNT = ROW_COUNT, bool TRANSPOSED = false>
 void multiply(long depth, const typename Number::Type* A, const typename Number::Type* B, float* C,
               long stride, bool add = false, long columns = 0) {
@@ -203,7 +206,7 @@ void multiply(long depth, const typename Number::Type* A, const typename Number:
   ROWS(STORE)
 }
 
-// The same for 1 to ROW_COUNT rows.
+// Compute a register tile of 1 to ROW_COUNT rows: find the `multiply` for that number.
 template <class Number, int COUNT = ROW_COUNT>
 void multiply_rows(long rows, long depth, const typename Number::Type* A,
                    const typename Number::Type* B, float* C, long stride) {
@@ -224,7 +227,7 @@ void multiply_panels(long rows, long depth, long columns, const typename Number:
                             C + row * stride + panel, stride);
 }
 
-// Call work(context) in `threads` threads: in OpenMP's that torch has loaded, where it has.
+// Call work(context) in `threads` threads, those of OpenMP if torch has loaded it, else new ones.
 void in_threads(int threads, void (*work)(void*), void* context) {
   using Parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
   static const auto openmp = reinterpret_cast<Parallel>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
@@ -240,11 +243,11 @@ void in_threads(int threads, void (*work)(void*), void* context) {
   }
 }
 
-// A way to do one of the tasks below has `tile_count` parts, of which `block` does some at a time, with
-// `block_bytes` of memory. Memory is given by the caller, who handles its lack.
+// Each task below is a class, a way to do it. A way has `tile_count` parts, of which `block` does some at
+// a time, in working memory of `block_bytes`. The caller allocates that memory, and handles a failure.
 
 // Do all tiles of `way` in blocks of at most `size`, the same number of blocks for each thread. Return
-// the bytes that it takes; without `memory` do nothing else.
+// the bytes of memory that all threads need; without `memory` do nothing else.
 template <class Way> size_t run(Way&& way, long size, int threads, char* memory) {
   struct Queue {
     Way& way;
@@ -285,7 +288,7 @@ template <class Act> void each(long count, int threads, const Act& act) {
   else run(calls, 1, threads, &none);
 }
 
-// What all ways to convolve share: reading the input, and finishing a tile of M x M results.
+// Base of all ways to convolve: reads the input, and finishes a tile of M x M results.
 template <int M> struct Tiles {
   const Convolution& c;
   const int tiles_across;
@@ -302,6 +305,7 @@ template <int M> struct Tiles {
   int top(long tile) const { return int(tile / tiles_across) * M; }
   int left(long tile) const { return int(tile % tiles_across) * M; }
 
+  // The input at a pixel: 0 outside the maps, and in an odd edge that a pool dropped.
   Vector read(int y, int x, int channel) const {
     if (y < 0 || x < 0 || y >= c.height || x >= c.width) return Vector{};
     if (!c.unpool) return load(c.input + (long(y) * c.width + x) * c.inputs + channel);
@@ -439,14 +443,15 @@ template <> struct Line<6> {
   }
 };
 
-// Blocks of tiles: transform, multiply the T * T positions one by one, transform back.
+// Winograd's way, in blocks of tiles: transform the tiles, multiply each of their T * T positions by its
+// filters, transform the products back.
 template <int M, class Number> struct Winograd : Tiles<M> {
   static constexpr int T = M + 2, POSITIONS = T * T;
   typedef typename Number::Type Factor;
   using Tiles<M>::c;
   using Tiles<M>::Tiles;
 
-  // 32 or 16 more, so that the positions do not all fall into the same sets of the cache
+  // Values between two positions: 32 or 16 more than needed, lest all fall into the same sets of the cache.
   long input_step(long rows) const { return rows * c.inputs + 32; }
   long output_step(long rows) const { return rows * c.outputs + 16; }
 
@@ -469,18 +474,19 @@ template <int M, class Number> struct Winograd : Tiles<M> {
 
   void transform(long tile, Factor* to, long step) const {
     const int y0 = this->top(tile) - 1, x0 = this->left(tile) - 1;
-    // even in front of a pool that drops an odd edge
-    const bool inside = y0 >= 0 && x0 >= 0 && y0 + T <= (c.height & ~1) && x0 + T <= (c.width & ~1);
+    // The two fast ways read without `read`'s questions. They leave an odd last line or column to
+    // `read`, which knows that a pool drops it, or that its share of an average is larger than 1/4.
+    const int whole_height = c.height & ~1, whole_width = c.width & ~1;
+    const bool inside = y0 >= 0 && x0 >= 0 && y0 + T <= whole_height && x0 + T <= whole_width;
     if (inside && !c.unpool) {
       const float* from = c.input + (long(y0) * c.width + x0) * c.inputs;
       const long line = long(c.width) * c.inputs;
       transform(to, step, [&](int y, int x, int channel) { return load(from + y * line + x * c.inputs + channel); });
-    } else if (inside) {  // y0 and x0 are odd
-      const long line = long(this->pooled_width) * c.inputs;
-      const long from = (y0 / 2) * line + long(x0 / 2) * c.inputs;
+    } else if (inside) {
       transform(to, step, [&](int y, int x, int channel) {
-        const long at = from + (y + 1) / 2 * line + (x + 1) / 2 * c.inputs + channel;
-        const Vector v = select_route(c.unpool + at, (1 - y % 2) * 2 + 1 - x % 2, load(c.input + at));
+        const int row = y0 + y, column = x0 + x;
+        const long at = (long(row / 2) * this->pooled_width + column / 2) * c.inputs + channel;
+        const Vector v = select_route(c.unpool + at, (row & 1) * 2 + (column & 1), load(c.input + at));
         return c.average_pool ? v * .25f : v;
       });
     } else {
@@ -517,7 +523,8 @@ template <int M, class Number> struct Winograd : Tiles<M> {
   }
 };
 
-// Blocks of 2x2 tiles: a row for each pixel with the 9 * inputs values around it, one product.
+// The direct way, in blocks of 2x2 tiles: gather the 9 * inputs values around each pixel as a row, and
+// multiply the rows by the filters.
 template <class Number> struct Direct : Tiles<2> {
   typedef typename Number::Type Factor;
   using Tiles<2>::Tiles;
@@ -560,8 +567,8 @@ template <class Number> struct Direct : Tiles<2> {
   }
 };
 
-// Convolve in blocks, one for each thread at a time. Where there are only two, the threads share them:
-// reading all filters for each would take longer than the products.
+// Convolve in blocks, one for each thread at a time. Tiles for two blocks or fewer are one block, which
+// all threads share: if each thread read all filters, that would take longer than the products.
 template <class Way> size_t convolve(const Way& way, char* memory) {
   const Convolution& c = way.c;
   if (c.threads == 1 || way.tile_count > 2 * c.block) return run(way, c.block, c.threads, memory);
@@ -569,8 +576,8 @@ template <class Way> size_t convolve(const Way& way, char* memory) {
   return way.block_bytes(way.tile_count);
 }
 
-// The gradient of the picture: what each pixel of the gradient gives to the 9 * 3 values around it,
-// then the sum of the nine that meet in a pixel.
+// The gradient of the picture: compute the 9 * 3 values that each pixel of the input adds to the pixels
+// around it, then sum the nine that meet in a pixel.
 struct PictureGradient {
   static constexpr int VALUES = 32, LINES = 32;  // 9 * 3 values and zeros; lines of a tile
   const Convolution& c;
@@ -584,7 +591,7 @@ struct PictureGradient {
 
   void block(long index, long count, char* memory) const {
     const int first = int(index) * LINES, end = std::min<int>(int(index + count) * LINES, c.height);
-    float* ring = reinterpret_cast<float*>(memory);  // of the last three lines
+    float* ring = reinterpret_cast<float*>(memory);  // products of the last three lines
     for (int y = std::max(first - 1, 0); y <= std::min(end, c.height - 1); y++) {
       multiply_panels<Float32>(c.width, c.inputs, VALUES, c.input + long(y) * c.width * c.inputs,
                                static_cast<const float*>(c.filters), ring + y % 3 * stride, VALUES);
@@ -680,8 +687,8 @@ template <class Number> struct Pack {
   }
 };
 
-// In place of a convolution, of as many inputs as outputs: cut off the output by its ReLU mask and, with
-// `unpool`, add the gradient from behind the pool. A tile is a pixel.
+// A ReLU's gradient, in place: set `output` to 0 by the ReLU mask and, with `unpool`, add the gradient from
+// behind the pool. There is no convolution; inputs equal outputs, and a tile is a pixel.
 struct Unpool : Tiles<1> {
   using Tiles<1>::Tiles;
 
@@ -784,7 +791,7 @@ struct InPlace {
 
 }  // namespace
 
-// The checksum of this file, by which a library that was compiled from another one is known.
+// The checksum of this file when it was compiled: a library of another version has another one.
 extern "C" uint32_t stylewatch_source() { return STYLEWATCH_SOURCE; }
 
 extern "C" int stylewatch_has_bfloat16() {
@@ -795,7 +802,7 @@ extern "C" int stylewatch_has_bfloat16() {
 #endif
 }
 
-// Each of these returns the bytes of memory that it needs; called without, it does nothing else.
+// Called without `memory`, each function below only returns the bytes of working memory that it needs.
 
 extern "C" size_t stylewatch_pack(const Packing* p, char* memory) {
 #if defined(__AVX512BF16__)
