@@ -227,7 +227,7 @@ def test_a_repair_takes_the_program_from_where_it_came_with_its_compiled_parts(
 ) -> None:
     record(tmp_path, recorded, monkeypatch)
     said = installation.repair_command("stylewatch")
-    assert said.endswith(f" install --force-reinstall {origin}`")
+    assert said.endswith(f" install --force-reinstall --no-deps {origin}`")
 
 
 def test_where_nothing_can_be_compiled_no_command_is_named(
