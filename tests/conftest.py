@@ -134,8 +134,12 @@ def children_exit_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def hears_hangups() -> Iterator[None]:
-    """Handle SIGHUP, which nohup has ignored, also in children."""
-    before = signal.signal(signal.SIGHUP, lambda *_: None)
+def hears_signals() -> Iterator[None]:
+    """Handle SIGHUP and SIGINT, which nohup and shells have ignored, also in children."""
+    before = {
+        signal.SIGHUP: signal.signal(signal.SIGHUP, lambda *_: None),
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+    }
     yield
-    signal.signal(signal.SIGHUP, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)

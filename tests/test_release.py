@@ -244,7 +244,7 @@ FAILING: dict[str, Arrangement] = {
 
 
 @pytest.mark.parametrize("step", FAILING)
-@pytest.mark.usefixtures("hears_hangups")
+@pytest.mark.usefixtures("hears_signals")
 def test_a_release_that_fails_leaves_nothing(
     step: str, clone: Clone, monkeypatch: pytest.MonkeyPatch
 ) -> None:

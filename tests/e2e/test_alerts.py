@@ -13,7 +13,7 @@ PATIENT = f"from stylewatch_daemon.app import alerts; alerts.WITHIN = 60; {PROGR
 """With time enough to send what is left at the end, however busy the machine is."""
 
 
-@pytest.mark.usefixtures("hears_hangups")
+@pytest.mark.usefixtures("hears_signals")
 def test_a_daemon_sends_alerts_and_reads_new_settings(daemon: Daemon) -> None:
     file, submit = daemon.root / "config.yaml", [*PAIR, "--steps", "3", "--wait", "--config"]
     daemon.program = PATIENT

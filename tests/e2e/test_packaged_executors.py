@@ -77,7 +77,7 @@ def test_it_paints_and_tries_a_job_again_whose_process_was_killed(
     assert daemon.end() == 0
 
 
-@pytest.mark.usefixtures("hears_hangups")
+@pytest.mark.usefixtures("hears_signals")
 def test_a_daemon_whose_executor_is_gone_goes_on_and_starts_anew_once_it_is_back(
     daemon: Daemon, environments: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -26,7 +26,7 @@ import stylewatch_daemon
 from stylewatch_daemon.app.restart import VARIABLE
 from stylewatch_daemon.cli.main import call
 
-pytestmark = pytest.mark.usefixtures("hears_hangups")
+pytestmark = pytest.mark.usefixtures("hears_signals")
 
 STEPS = "job: {{steps: {}}}\n"
 
