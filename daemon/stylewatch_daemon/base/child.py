@@ -44,7 +44,7 @@ BOOTSTRAP = "from stylewatch_daemon.base.child import main; main()"
 """Program of every child; in a list of processes the child's name follows it."""
 
 NO_LIBRARY = "a library of the installation cannot be loaded: `stylewatch doctor` names it"
-"""How a child ended whose code could not be imported."""
+"""Reason for the end of a child whose code could not be imported."""
 
 Message = TypeVar("Message", bound="DataclassInstance")
 
@@ -142,7 +142,7 @@ class Child:
     def stop(self, within: float = STOP_TIMEOUT) -> None:
         """Close the connection, at which an idle child exits.
 
-        Kill the child if it has not done so `within` this time in seconds.
+        Kill the child if it has not exited `within` this time in seconds.
         """
         self.line.close()
         self.exit_reason(within)

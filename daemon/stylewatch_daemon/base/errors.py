@@ -21,10 +21,10 @@ Every `except` relies on this rule (law 14):
 
 - An error that was foreseen has a class that says whose trouble it is: the picture's, the
   settings', the disk's, the device's, the machine's, the worker's. It gets that class where it
-  arises, as only that place knows what the error of a library means there.
-- OSError is a disk or a share. Whatever meets it knows nothing, waits and tries again; it costs no
-  attempt. What `files` raises is one, and no library's error becomes one by chance: "not a number"
-  is not a disk.
+  arises, as only the code at that place knows what the error of a library means.
+- OSError is a disk or a share. Code that meets it knows nothing of the disk, waits and tries again;
+  it costs no attempt. Errors of `files` are OSErrors, and no library's error becomes one by chance:
+  "not a number" is not a disk.
 - Everything else is a fault of stylewatch, wherever it appears, also in an effect, a request or a
   thread: it is logged with its trace, ends at most the one job or request that met it, and is never
   taken for one of the above. `except Exception` stands only where such work begins
@@ -74,7 +74,7 @@ LACKS: Mapping[str, str] = {
 
 
 class DaemonError(Exception):
-    """Base class. `exit_code` is that of sysexits.h; `cause` says what a blocked job waits for."""
+    """Base class, with an exit code of sysexits.h, and the cause for which a blocked job waits."""
 
     exit_code: int = Exit.FAULT
     cause = Cause.BUG

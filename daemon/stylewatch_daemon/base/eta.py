@@ -21,9 +21,10 @@ OVERHEAD_PIXELS = 8_000
 class EtaEstimator:
     """Estimator of the time left, based on the steps at the current size.
 
-    At larger sizes a step takes longer in proportion to the pixels. The first step at a size
-    includes the computation of the targets; its additional time is assumed to be the same as at the
-    current size. It is unknown, and counts as zero, at the size at which a job continues.
+    At larger sizes a step takes longer in proportion to the pixels. The first step at a size takes
+    additional time, in which the targets are computed; at further sizes that is assumed to be the
+    same as at the current size. At the size at which a job continues it is unknown, and counts as
+    zero.
     """
 
     def __init__(self, started: Started) -> None:
@@ -33,7 +34,8 @@ class EtaEstimator:
         self._begun: Progress | None = None
         """The first step at the current size."""
         self._before = inf if started.step else 0.0
-        """Time of the step before that, in seconds; unknown, inf, if an earlier attempt made it."""
+        """Time of the step before the first one at this size, in seconds; infinite if unknown,
+        because an earlier attempt made that step."""
         self._left: tuple[float, float] | None = None
         """The last estimate, and the time in seconds at which it was made."""
 

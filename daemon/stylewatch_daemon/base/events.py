@@ -68,7 +68,7 @@ class Reporter:
 class Reporters(Reporter):
     """Reporter that passes all events on to several reporters, in their order.
 
-    An exception of one of them is logged, and has no other effect.
+    An exception of a reporter is logged, and has no other effect.
     """
 
     def __init__(self, *reporters: Reporter) -> None:

@@ -39,8 +39,8 @@ _Result = TypeVar("_Result")
 class Effort:
     """Time that work in a lane takes, in `seconds`; the pauses after it depend on that.
 
-    Call it for each piece instead of `step`. While the disk is silent nothing is done, so that
-    this time does not count: a disk that is back after an hour is not left alone for hours.
+    Call it for each piece instead of `step`. The time in which the disk is silent does not count:
+    otherwise a disk that is back after an hour would be left alone for hours.
     """
 
     def __init__(self, step: Step, clock: Callable[[], float]) -> None:
@@ -78,8 +78,8 @@ class Lanes:
     ) -> None:
         """Run `work` on the folder `root`, which handles `size` bytes; then call `done`.
 
-        The main loop calls `done` with the result, which is the exception if `work` raised one. It
-        is not called for work that is interrupted by the end of the daemon.
+        The main loop calls `done` with the result, or with the exception that `work` raised. If the
+        end of the daemon interrupts the work, `done` is not called.
         """
         key = root, size > LONG
         try:
@@ -118,7 +118,7 @@ class Lanes:
                 self._post(partial(done, result))
 
     def silent(self, least_s: float | None = None) -> dict[Path, float]:
-        """Return the folders that do not answer, and for how many seconds: at least `least_s`."""
+        """Return how long folders have not answered, in seconds, if that is at least `least_s`."""
         now = time.monotonic()
         least_s = SILENT_S if least_s is None else least_s
         waits = ((lane.root, now - heard) for lane in self._all() if (heard := lane.heard))
@@ -142,7 +142,7 @@ class Lanes:
         return True
 
     def close(self, within: float = 2.0) -> bool:
-        """End running work at its next step, and start no other.
+        """End running work at its next step, and start no further work.
 
         Returns False if a folder does not answer for `within` seconds; its thread is abandoned.
         """
@@ -167,7 +167,7 @@ class _Lane:
     given: int = 0
     """Number of pieces of work, which only the main loop counts."""
     done: int = 0
-    """Number of those that have ended, which only the thread counts."""
+    """Number of pieces of work that have ended, which only the thread counts."""
 
     def __post_init__(self) -> None:
         self.queue: SimpleQueue[Any] = SimpleQueue()

@@ -54,9 +54,9 @@ def is_id(text: str) -> bool:
 
 
 def are_drawn_together(one: str, other: str) -> bool:
-    """Return whether two ids may be of jobs of one group.
+    """Return whether two ids may belong to jobs of one group.
 
-    Those of a group have one moment; in earlier versions they were drawn one after another.
+    The ids of a group begin with one moment. Earlier versions drew them one after another.
     """
     try:
         times = [datetime.strptime(id_.partition("-")[0], _TIME_OF_ID) for id_ in (one, other)]
@@ -82,7 +82,7 @@ class State(StrEnum):
     ENDING = "ending"
     """The end is decided; its results remain to be published."""
     ENDED = "ended"
-    """All is published; some inputs may remain to be removed."""
+    """All results are published; some inputs may remain to be removed."""
 
 
 class End(StrEnum):
@@ -98,7 +98,7 @@ class End(StrEnum):
 class Cause(StrEnum):
     """Cause of a refusal, a failure, a wait, or the end of an attempt.
 
-    The code uses the cause; the reason that accompanies it is for people.
+    The code decides by the cause. The reason that accompanies it is for people.
     """
 
     PICTURE = "picture"
@@ -231,7 +231,7 @@ class Job:
     place: str | None = None
     refused_as: str | None = None
     disk: str = ""
-    """Mark of the disk on which its files in the outbox are; empty if that has none."""
+    """Mark of the disk with its files in the outbox; empty if the disk has no mark."""
     faults: int = 0
     """Number of consecutive attempts that failed without a new stage."""
     interruptions: int = 0
@@ -263,7 +263,7 @@ class Job:
 
     @property
     def has_ended(self) -> bool:
-        """True if the job has ended and nothing remains to be done."""
+        """True if the job is in the state `State.ENDED`."""
         return self.state is State.ENDED
 
     def input_as(self, role: str) -> Input | None:

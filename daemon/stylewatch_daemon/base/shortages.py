@@ -67,7 +67,7 @@ def highest() -> int:
 
 
 def shortage(error: BaseException | None) -> ShortageError | None:
-    """Return the shortage that `error` is or was caused by; None if there is none."""
+    """Return the shortage that `error` is, or that caused it; None if there is none."""
     for link in _chain(error):
         if isinstance(link, ShortageError):
             return link
@@ -102,7 +102,7 @@ def no_process(error: Exception) -> ShortageError:
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Translate errors of the operating system: a shortage, or an OutputError that `what` fails."""
+    """Translate an OSError into its shortage, or an OutputError that begins with `what`."""
     try:
         yield
     except DaemonError:

@@ -24,9 +24,9 @@ class Intent(Enum):
 class Wakeup:
     """Queue of calls for the main loop, with flags that say why it woke up.
 
-    `scan_requested`: there may be something new in a folder. `reloading`: the settings should be
-    read again. Whoever handles one of these clears the flag. The queue is a SimpleQueue, whose
-    `put` may interrupt its own `get`, as in a signal handler.
+    `scan_requested` is set if a folder may have new files, `reloading` if the settings should be
+    read again; the code that does so clears the flag. The queue is a SimpleQueue, whose `put` may
+    interrupt its own `get`, as in a signal handler.
     """
 
     def __init__(self) -> None:
@@ -44,9 +44,9 @@ class Wakeup:
         self._calls.put(call)
 
     def request_scan(self) -> None:
-        """Wake the loop, because there may be something new in a folder.
+        """Wake the loop, because a folder may have new files.
 
-        Further events before its next scan wake it no more: a claim causes several.
+        Further events before its next scan do not wake the loop again: a claim causes several.
         """
         if not self.scan_requested:
             self.scan_requested = True
@@ -88,7 +88,7 @@ class Wakeup:
         self.wake()
 
     def wait(self, seconds: float) -> bool:
-        """Wait at most `seconds`, call what was posted, and return whether anything arrived."""
+        """Wait at most `seconds`, make the posted calls, and return whether the loop was woken."""
         try:
             calls = [self._calls.get(timeout=max(0.0, seconds))]
         except Empty:
@@ -115,8 +115,8 @@ def woken_by_signals(wakeup: Wakeup, terminals: Collection[int] | None = None) -
     """Make SIGTERM and SIGINT stop the daemon; a second one raises KeyboardInterrupt.
 
     SIGHUP reloads the settings, or stops the daemon if one of the `terminals` was closed (by
-    default, those that are open now). It stays ignored if it was ignored before, as under nohup.
-    If the daemon starts anew at the end, signals wait until the next image of this process handles
+    default, those that are open now). If SIGHUP is ignored, as under nohup, it stays ignored. If
+    the daemon starts anew at the end, signals wait until the next image of this process handles
     them in the same way.
     """
     watched = open_terminals() if terminals is None else terminals
@@ -161,12 +161,12 @@ def _hold(numbers: Collection[int]) -> None:
 
 
 def ignore_hang_ups() -> None:
-    """Ignore SIGHUP in a process that is about to end: it would end it with another exit code."""
+    """Ignore SIGHUP in a process that is about to end, as the signal would change its exit code."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def release_signals() -> None:
-    """Handle the signals that wait."""
+    """Unblock the signals of the daemon, so that those that wait are handled."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
@@ -196,7 +196,7 @@ class Pauses(Generic[Name]):
         self._backoff = backoff
         self._clock = clock
         self._waits: dict[Name, tuple[int, float]] = {}
-        """By name: the number of failures, and the time until which it waits."""
+        """For each name the number of its failures, and the time at which its wait ends."""
 
     def begin(self, name: Name, times: float = 1.0) -> None:
         """Start a wait for `name`, longer than its previous one; a wait that has begun is kept.
@@ -213,7 +213,7 @@ class Pauses(Generic[Name]):
         self._waits.pop(name, None)
 
     def all(self) -> frozenset[Name]:
-        """Return the names that have waited, still or not, and were not forgotten."""
+        """Return the names whose wait has begun, or is over, and that were not forgotten."""
         return frozenset(self._waits)
 
     def held(self) -> frozenset[Name]:

@@ -1,6 +1,6 @@
-"""Accounts: whose what root makes for a daemon is (law 27), and whose a file is that it cannot use.
+"""Accounts: the owner of files that root makes for a daemon (law 27), and of files closed to it.
 
-The owner of a folder of the daemon is the account that it runs as.
+A daemon runs as the owner of its folders.
 """
 
 import os
@@ -21,8 +21,9 @@ ROOT = 0
 def owning(folder: Path) -> Iterator[None]:
     """Let root use files in this thread as the owner of `folder`, or of its nearest parent.
 
-    What is made then belongs to that account, and nothing is done in its folders that it could not
-    do itself. Only Linux knows users of threads: elsewhere OutputError is raised.
+    Files that are made then belong to that account, and root does nothing in its folders that the
+    account could not do itself. Raises OutputError except on Linux, which alone has users of
+    threads.
     """
     status = _nearest_status(folder) if os.geteuid() == ROOT else None
     if status is None or status.st_uid == ROOT:
@@ -62,7 +63,7 @@ def _nearest_status(folder: Path) -> os.stat_result:
 
 
 def whose(path: Path) -> str:
-    """Say whose an entry is that is closed to this user, and what helps."""
+    """Describe the owner of an entry that is closed to this user, and what helps."""
     status = entries.attempt_status(path)
     if status is None:
         return "it cannot be looked at"

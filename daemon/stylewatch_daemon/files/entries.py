@@ -1,7 +1,8 @@
-"""Entries of folders: what is there, and what is not.
+"""Entries of folders: which exist, and changes of them.
 
-Only ENOENT and ENOTDIR mean that nothing is there. Any other error means that this is unknown, and
-is raised: nobody may act on it as on an absence. A name may be one in an opened folder.
+Only ENOENT and ENOTDIR mean that there is no entry. After any other error it is unknown whether
+there is one: the error is raised, and nobody may act on it as on an absence (law 2). A name may be
+one in an opened folder.
 """
 
 import errno
@@ -17,7 +18,7 @@ from typing import Any
 from stylewatch_daemon.files.system import system
 
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
-"""Errors that mean that nothing is there."""
+"""Errors that mean that there is no such entry."""
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
 """Flags to open a folder."""
@@ -39,12 +40,12 @@ def done_unless(
 
 
 def target_status(name: Name, folder: int | None = None) -> os.stat_result | None:
-    """Return the status of what an entry leads to; None if nothing is there."""
+    """Return the status of an entry, or of the target of a link; None if there is none."""
     return status(name, folder, follow=True)
 
 
 def status(name: Name, folder: int | None = None, *, follow: bool = False) -> os.stat_result | None:
-    """Return the status of an entry, of a link itself unless `follow`; None if nothing is there."""
+    """Return the status of an entry, of a link itself unless `follow`; None if there is none."""
     try:
         return system.stat(name, dir_fd=folder, follow_symlinks=follow)
     except OSError as error:
@@ -91,7 +92,7 @@ def is_own_folder(name: Name, folder: int | None = None) -> bool:
 
 
 def names(folder: Name | int) -> list[str]:
-    """Return the names of all entries of a folder, sorted; none if it is not there."""
+    """Return the names of all entries of a folder, sorted; none if there is no such folder."""
     try:
         with system.scandir(folder) as entries:
             return sorted(entry.name for entry in entries)
@@ -105,9 +106,9 @@ def names(folder: Name | int) -> list[str]:
 def opened(
     name: Name, folder: int | None = None, *, follow: bool = False, flags: int = FOLDER
 ) -> Iterator[int]:
-    """Open a folder, or what `flags` say; a link to one only if `follow`. Raises OSError.
+    """Open a folder, or with `flags` a file; a link to one only if `follow`. Raises OSError.
 
-    A file that is created is for this user alone.
+    A file that `flags` create is for this user alone.
     """
     flags |= os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     handle = system.open(name, flags, 0o600, dir_fd=folder)
@@ -125,7 +126,8 @@ def make_folder(name: Name, folder: int | None = None) -> bool:
 def is_closed(file: Path) -> bool:
     """Return whether this process is forbidden to read a file.
 
-    Any other error says nothing about that (law 2): it comes up again when the file is read.
+    Returns False after any other error, which does not forbid it (law 2): reading the file raises
+    it again.
     """
     try:
         handle = system.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -143,15 +145,15 @@ def is_writable(folder: Path) -> bool:
 
 
 def unlink(name: Name, folder: int | None = None) -> bool:
-    """Remove a file or a link; return False if nothing is there."""
+    """Remove a file or a link; return False if there is none."""
     return done_unless(ABSENT, system.unlink, name, dir_fd=folder)
 
 
 def rename(name: Name, to: Name, source: int | None = None, target: int | None = None) -> bool:
-    """Rename an entry, replacing another one; return False if the two names are on two mounts.
+    """Rename an entry, and replace an entry of its new name; return False if it crosses a mount.
 
     Names may be in opened folders. Union file systems, bind mounts and quotas may refuse any rename
-    in this way.
+    as if it crossed a mount (law 6).
     """
     folders = {"src_dir_fd": source, "dst_dir_fd": target}
     return done_unless({errno.EXDEV}, system.rename, name, to, **folders)
@@ -160,8 +162,9 @@ def rename(name: Name, to: Name, source: int | None = None, target: int | None =
 def link(name: Name, to: Name, source: int | None = None, target: int | None = None) -> bool:
     """Give a file the second name `to`; return False if that is not possible.
 
-    Disks without links say so by all kinds of errors; the copy that is made instead raises those of
-    a disk that fails. Names may be in opened folders. Raises FileExistsError if the name is taken.
+    Disks without links raise errors of all kinds. If the disk has failed, the copy that the caller
+    makes instead raises the error. Names may be in opened folders. Raises FileExistsError if the
+    name is taken.
     """
     try:
         system.link(name, to, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
@@ -173,13 +176,13 @@ def link(name: Name, to: Name, source: int | None = None, target: int | None = N
 
 
 def remove_empty(name: Name, folder: int | None = None) -> bool:
-    """Remove a folder; return False if it is not empty, or not there."""
+    """Remove a folder; return False if it is not empty, or does not exist."""
     filled = {errno.ENOTEMPTY, errno.EEXIST}
     return done_unless(ABSENT | filled, system.rmdir, name, dir_fd=folder)
 
 
 def attempt_folder_removal(name: Name, folder: int | None = None) -> bool:
-    """Remove a folder as `remove_empty` does; return False also if that fails.
+    """Remove a folder; return False if it is not empty, does not exist, or cannot be removed.
 
     It may be a mount, or lie in a folder of another user.
     """
@@ -190,11 +193,11 @@ def attempt_folder_removal(name: Name, folder: int | None = None) -> bool:
 
 
 def remove(name: Name, folder: int | None = None) -> None:
-    """Remove an entry, and what is in it if it is a folder; no link is followed.
+    """Remove an entry, and the contents of a folder; no link is followed.
 
     Deeper folders are first renamed to be directly in it, so that no path becomes too long, and a
     later call removes what this one leaves; any rename may cross a mount (law 6). Raises OSError
-    (ENOTEMPTY) if others write there meanwhile.
+    (ENOTEMPTY) if another program writes into the folder meanwhile.
     """
     if not is_own_folder(name, folder):
         unlink(name, folder)
@@ -207,7 +210,7 @@ def remove(name: Name, folder: int | None = None) -> None:
 
 
 def _remove_from(name: str, whole: int) -> list[str]:
-    """Remove an entry of a folder; return the new names of its folders, which are there now."""
+    """Remove an entry of a folder; return the new names, in this folder, of the folders in it."""
     if not is_own_folder(name, whole):
         unlink(name, whole)
         return []
@@ -224,9 +227,9 @@ def _remove_from(name: str, whole: int) -> list[str]:
 
 
 def attempt_removal(name: Name, folder: int | None = None) -> bool:
-    """Remove an entry as `remove` does; return False if that fails, for example on a full disk.
+    """Remove an entry and its contents; return False if that fails, for example on a full disk.
 
-    Only for what costs nothing but space while it stays.
+    Call it only for entries that cost nothing but space while they stay.
     """
     try:
         remove(name, folder)
@@ -236,7 +239,7 @@ def attempt_removal(name: Name, folder: int | None = None) -> bool:
 
 
 def attempt_removal_if_old(folder: Path, seconds: float) -> None:
-    """Remove a folder if nothing in it has changed for so long, as far as possible."""
+    """Remove a folder, if possible, once its entries have not changed for so many seconds."""
     with suppress(OSError):
         statuses = [status(path) for path in (folder, *(folder / name for name in names(folder)))]
         changed = max(
@@ -247,14 +250,14 @@ def attempt_removal_if_old(folder: Path, seconds: float) -> None:
 
 
 def attempt_emptying(folder: Path) -> None:
-    """Remove what is in a folder, as far as possible, on the terms of `attempt_removal`."""
+    """Remove the contents of a folder as far as possible; call it as `attempt_removal`."""
     with suppress(OSError):
         for name in names(folder):
             remove(folder / name)
 
 
 def attempt_mode(name: Name, mode: int) -> None:
-    """Set the permissions of an entry, which some disks and other users do not allow."""
+    """Set the permissions of an entry, if its disk and its owner allow that."""
     with suppress(OSError):
         system.chmod(name, mode)
 
@@ -278,7 +281,7 @@ def attempt_privacy(folder: int) -> None:
 
 
 def attempt_status(name: Name) -> os.stat_result | None:
-    """Return the status of what an entry leads to; None also if that cannot be known."""
+    """Return the status of an entry, or of the target of a link; None if that is unknown, too."""
     try:
         return target_status(name)
     except OSError:
@@ -286,7 +289,7 @@ def attempt_status(name: Name) -> os.stat_result | None:
 
 
 def attempt_touch(path: Path) -> None:
-    """Set the time of a file, which is created if it is missing, to now, as far as possible."""
+    """Set the time of a file to now, if possible; create the file if it is missing."""
     with suppress(OSError):
         system.close(system.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         system.utime(path)

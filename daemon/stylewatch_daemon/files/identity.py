@@ -1,4 +1,4 @@
-"""Detection of whether a file is unchanged, or still being written."""
+"""Checks whether a file is unchanged, or still being written."""
 
 import errno
 import os
@@ -25,16 +25,16 @@ _HOUR_NS = 3600 * 10**9
 class Look:
     """Properties by which a file counts as unchanged: `size` in bytes, `mtime_ns` in nanoseconds.
 
-    Inode numbers do not count: many file systems give the same file another one after a while.
+    The inode number is none of them: many file systems give a file another number after a while.
     """
 
     size: int
     mtime_ns: int
 
     def resembles(self, other: "Look", *, local_time: bool = False) -> bool:
-        """Return whether this may be a look of the same file, on whatever disk.
+        """Return whether both looks may be of the same file, also on different disks.
 
-        Times may be rounded; on a disk that stores `local_time`, they may differ by whole hours.
+        Times may be rounded. On a disk that stores `local_time`, they may differ by whole hours.
         """
         apart = abs(self.mtime_ns - other.mtime_ns)
         if local_time:
@@ -57,7 +57,7 @@ class Writers(StrEnum):
     NONE = "none"
     SOME = "some"
     UNKNOWN = "unknown"
-    """The file is of another user, or of a file system that cannot tell."""
+    """The file belongs to another user, or its file system cannot tell."""
 
 
 def identity(status: os.stat_result) -> Identity:
@@ -66,18 +66,19 @@ def identity(status: os.stat_result) -> Identity:
 
 
 def look(path: Path | str, folder: int | None = None) -> Look | None:
-    """Return the look of the regular file `path`, in an opened `folder`.
+    """Return the look of the regular file `path`, which may be a name in an opened `folder`.
 
-    Returns None if there is none, or something else; raises OSError if that is unknown.
+    Returns None if there is no regular file; raises OSError if that is unknown.
     """
     status = entries.status(path, folder)
     return None if status is None or not stat.S_ISREG(status.st_mode) else look_of(status)
 
 
 def look_of(status: os.stat_result) -> Look:
-    """Return the look of the file with this `status`; a time beyond 2262 becomes the last one.
+    """Return the look of the file with this `status`.
 
-    Then a look that was stored in 64 bits equals a new one.
+    A time beyond 2262 becomes the last one that 64 bits can hold, so that a look from the ledger
+    equals a new look.
     """
     return Look(status.st_size, min(status.st_mtime_ns, (1 << 63) - 1))
 
@@ -97,9 +98,10 @@ def is_same_file(file: BufferedReader, name: Path | str, folder: int | None = No
 def has_both_names(
     name: Path | str, other: Path | str, folder: int | None = None, inside: int | None = None
 ) -> bool:
-    """Return whether a file has a `name` in an opened folder and an `other` one in `inside`.
+    """Return whether one file has the `name` in `folder` and the name `other` in `inside`.
 
-    Two names of a single link, on a disk that ignores case, are not.
+    Both folders are opened. If the file has a single link, its disk ignores case, and both are the
+    same name.
     """
     first, second = entries.status(name, folder), entries.status(other, inside)
     if first is None or second is None or first.st_nlink == 1:
@@ -112,11 +114,11 @@ DEPTH = 32
 
 
 def writers(name: Path | str, folder: int | None = None) -> Writers:
-    """Return whether any process has a file, or one of an opened folder, open for writing.
+    """Return whether any process has a file open for writing; its name may be in an opened folder.
 
-    In that case a read lease is refused. A lease is given back at once, because others who open the
-    file wait for that. On a network file system only programs of this machine are seen. Raises
-    OSError if the file cannot be opened.
+    The kernel refuses a read lease of such a file. A lease is given back at once, because programs
+    that open the file wait for that. On a network file system only the programs of this machine
+    count. Raises OSError if the file cannot be opened.
     """
     with entries.opened(name, folder, flags=os.O_RDONLY | os.O_NONBLOCK) as handle:
         if sys.platform != "linux":

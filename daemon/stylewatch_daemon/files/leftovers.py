@@ -1,4 +1,4 @@
-"""What other programs leave in folders: one table, each row with its source (law 10).
+"""Table of the entries that other programs leave in folders, each row with its source (law 10).
 
 Names are compared in their folded form.
 """
@@ -16,20 +16,21 @@ PUT_BACK = "(put back by stylewatch)"
 
 
 class Kind(StrEnum):
-    """Whose an entry is; no scan looks at it."""
+    """Kind of an entry that no scan takes for input."""
 
     DEBRIS = "debris"
     """Its program makes it again: it may leave with an otherwise empty job folder."""
     DATA = "data"
-    """Somebody's, complete or not: it is never removed, and keeps its folder."""
+    """Data of a person, complete or not: it is never removed, and keeps its folder."""
 
 
 class Leftover(NamedTuple):
-    """A row of the table: a `pattern` of `fnmatch`, and `what` entries of this name are.
+    """Row of the table: a `pattern` of `fnmatch`, and `what` entries of such a name are.
 
-    An exact name goes before a pattern, and the first pattern that fits before others. The status
-    names what `is_noted`: data that a user might take for input. Nobody asks about what is hidden,
-    what comes and goes, or what lies on every disk. Debris that `is_folder` has more of it inside.
+    A row with an exact name goes before rows with patterns, and of these the first that fits goes
+    first. The status names entries of rows with `is_noted`, which people might take for input; they
+    do not miss entries that are hidden, that come and go, or that lie on every disk. With
+    `is_folder` the entry is a folder of debris.
     """
 
     pattern: str
@@ -216,7 +217,7 @@ class Ignored:
         return self._is_own(name) or leftover(name) is not None
 
     def note(self, name: str) -> str:
-        """Return what the status says of an ignored entry; empty if it need not be named."""
+        """Return the description of an ignored entry for the status; empty if it has none there."""
         row = None if self._is_own(name) else leftover(name)
         return row.what if row is not None and row.is_noted else ""
 
@@ -233,8 +234,8 @@ def is_debris(name: str, *, is_folder: bool) -> bool:
 def may_leave_with(files: Iterable[str], folders: Iterable[str] = ()) -> bool:
     """Return whether a folder with only these entries is empty but for debris.
 
-    `files` are all entries that are no folders. The debris may be removed together with the folder:
-    each of `folders` with all that is in it.
+    `files` are all entries that are no folders. The debris may be removed together with the folder,
+    the `folders` of debris with their contents.
     """
     debris_files = (is_debris(name, is_folder=False) for name in files)
     debris_folders = (is_debris(name, is_folder=True) for name in folders)
@@ -242,7 +243,7 @@ def may_leave_with(files: Iterable[str], folders: Iterable[str] = ()) -> bool:
 
 
 def what_stays(names: Iterable[str]) -> str:
-    """Describe the entries that keep a folder, which are all but debris."""
+    """Describe the entries that keep a folder: all except debris."""
     described = []
     for name in sorted(names):
         row = leftover(name)

@@ -18,7 +18,7 @@ LOOK_EVERY = 0.05
 class HeldError(Exception):
     """Another process holds a lock file.
 
-    No TimeoutError, which a share that does not answer raises, too (ETIMEDOUT).
+    It is not a TimeoutError, because a share that does not answer raises that (ETIMEDOUT).
     """
 
 
@@ -27,8 +27,8 @@ def held(path: Path, seconds: float = 0.0, inherited: int | None = None) -> Iter
     """Hold the lock file `path` exclusively, creating it if necessary; yield its descriptor.
 
     Wait for it at most `seconds`. A descriptor that was `inherited` from an earlier image of this
-    process, which held the lock, holds it on, and is not closed. Raises HeldError if others hold
-    it, OSError if the file cannot be opened.
+    process, which held the lock, goes on holding it, and is not closed. Raises HeldError if another
+    process holds it, OSError if the file cannot be opened.
     """
     if inherited is not None and _is_open_file(path, inherited):
         system.flock(inherited, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -55,7 +55,7 @@ def shared(path: Path) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a process holds `path` exclusively; raises OSError as `open` does."""
+    """Return whether a process holds `path` exclusively; raises OSError if it cannot be opened."""
     with entries.opened(path, follow=True, flags=os.O_RDONLY | os.O_NONBLOCK) as handle:
         return not _try_lock(handle, fcntl.LOCK_SH)
 

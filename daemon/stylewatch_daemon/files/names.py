@@ -55,9 +55,10 @@ def folded(text: str) -> str:
 
 
 def meant(wanted: str, names: Iterable[str], what: str) -> str | None:
-    """Return the one of `names` that is `wanted`, else the one that is equal to it once folded.
+    """Return the name that a person means by `wanted`: an exact one, else one equal once folded.
 
-    Returns None if there is none. Raises UsageError if there are several, which `what` names.
+    Returns None if there is none. Raises UsageError if there are several; `what` says what has
+    these names.
     """
     equal = sorted({name for name in names if folded(name) == folded(wanted)})
     if wanted in equal:
@@ -68,7 +69,7 @@ def meant(wanted: str, names: Iterable[str], what: str) -> str | None:
 
 
 def told_apart(names: Collection[str]) -> str:
-    """Return `names` for a message, with the difference between those that look alike."""
+    """Return `names` for a message, with the difference between names that look alike."""
     text = shown(" and ".join(names))
     composed = {unicodedata.normalize("NFC", name) for name in names}
     without_case = {folded(name) for name in names}
@@ -103,19 +104,19 @@ def safe_path(name: str) -> str:
 def shown(text: object) -> str:
     """Return `text` on one line, with `?` for characters that would mislead a reader.
 
-    These are bytes that are not UTF-8, line breaks, and control and direction characters.
+    Such characters are bytes that are not UTF-8, line breaks, and control and direction characters.
     """
     return _UNSHOWN.sub("?", str(text))
 
 
 def shortened(path: object) -> str:
-    """Return `path` as `shown` does, without its middle part if it is long."""
+    """Return `path` on one line, without its middle part if it is long."""
     text = shown(path)
     return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}...{text[-SHOWN // 2 :]}"
 
 
 def abbreviated(path: Path) -> str:
-    """Return `path` as `shown` does, with `~` for the home folder."""
+    """Return `path` on one line, with `~` for the home folder."""
     try:
         return shown(Path("~", path.relative_to(Path.home())))
     except (RuntimeError, ValueError):  # the home folder is unknown, or does not contain the path
@@ -139,7 +140,7 @@ def candidates(name: str, suffix: str = "") -> Iterator[str]:
 
 
 def first_free(names: Iterable[str], is_taken: Callable[[str], bool]) -> str:
-    """Return the first of the `names` that is not taken; `candidates` never end."""
+    """Return the first of the `names` that is not taken; there must be one, as in `candidates`."""
     for name in names:
         if not is_taken(name):
             return name
@@ -147,9 +148,9 @@ def first_free(names: Iterable[str], is_taken: Callable[[str], bool]) -> str:
 
 
 def take_name(names: Iterable[str], taken: set[str]) -> str:
-    """Return the first of the `names` that differs from all `taken` ones, and add it to these.
+    """Return the first of the `names` that is not `taken`, and add it to the taken names.
 
-    Names in `taken` are folded (law 8).
+    The names in `taken` are folded (law 8).
     """
     name = first_free(names, lambda name: folded(name) in taken)
     taken.add(folded(name))

@@ -1,7 +1,7 @@
 """Handles of folders below a root, opened part by part, so that no link is followed.
 
-Others may write in an outbox too: between a check of a path and its use, a folder there can be
-replaced by a link. A handle always refers to the folder for which it was opened.
+Other programs may write in an outbox too: between a check of a path and its use, they can replace a
+folder in it by a link. A handle always refers to the folder for which it was opened.
 """
 
 import errno
@@ -25,9 +25,10 @@ def opened(
     within: str = "",
     check: Callable[[int], object] = lambda root: None,
 ) -> Iterator[int]:
-    """Open the folder `root / path`; with `make`, create the parts of `path` missing in `within`.
+    """Open the folder `root / path`; `root` may be a link, but no part of `path` may be one.
 
-    No part of `path` may be a link; `root` may. What is opened as `root` is checked first. Raises
+    With `make`, missing parts of `path` are created, but not the parts of `within`, with which
+    `path` begins. `check` is called with the opened `root` before any part is opened. Raises
     OutputError if a part is a link or `path` leads upwards, OSError if a folder does not exist or
     cannot be created.
     """
@@ -45,6 +46,7 @@ def opened(
 
 
 def _enter(folder: int, name: str, where: tuple[Path, str], *, make: bool) -> int:
+    """Open a folder in an opened folder; `where` are root and path, for messages."""
     if name in ("..", "/"):
         raise OutputError(f"{where[0] / where[1]} leads out of its folder")
     try:
@@ -64,5 +66,5 @@ def _enter(folder: int, name: str, where: tuple[Path, str], *, make: bool) -> in
 
 
 def _is_link(name: str, folder: int) -> bool:
-    found = entries.status(name, folder)
-    return found is not None and stat.S_ISLNK(found.st_mode)
+    status = entries.status(name, folder)
+    return status is not None and stat.S_ISLNK(status.st_mode)

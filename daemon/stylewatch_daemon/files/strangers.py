@@ -1,4 +1,4 @@
-"""Files where others may write: they are read only up to a limit of bytes and seconds (law 11).
+"""Reading of files in folders of other people, up to a limit of bytes and seconds (law 11).
 
 Somebody may have replaced a file by a sparse one of terabytes, which takes no space, or by one on a
 disk that answers slowly.
@@ -17,14 +17,14 @@ MAX_UNKNOWN = 64 << 20
 """Maximum bytes of a file of unknown size that are read."""
 
 PATIENCE_S, SLOWEST = 60.0, 100_000
-"""Maximum seconds for reading a file, and one more second for so many bytes: a slow share."""
+"""Maximum seconds for reading a small file, and the bytes for which a slow share gets one more."""
 
 
 def has_bytes(file: BufferedReader, sha256: str, size: int, step: Step = lambda: None) -> bool:
-    """Return whether an opened file has exactly the bytes with this SHA-256.
+    """Return whether an opened file has the bytes with this SHA-256, and no others.
 
-    `size` is their number, and a file of another size is not read. It is 0 if it is unknown, as for
-    some files in ledgers of version 1. Raises TimeoutError if reading takes too long.
+    `size` is the number of bytes; a file of another size is not read. It is 0 if it is unknown, as
+    for some files in ledgers of version 1. Raises TimeoutError if reading takes too long.
     """
     length = length_of(file)
     if not may_have(length, size):
@@ -33,35 +33,35 @@ def has_bytes(file: BufferedReader, sha256: str, size: int, step: Step = lambda:
 
 
 def is_taken(name: str, folder: int, own: OutputFile | None, step: Step = lambda: None) -> bool:
-    """Return whether a name in an opened folder belongs to something else than the file `own`.
+    """Return whether a name in an opened folder belongs to an entry that is not the file `own`.
 
-    What cannot be that file by its kind or its size is not opened, so that no unreadable file of
-    somebody else is waited for. Whether another one is that file may be unknown (law 2): raises
-    OSError, and whoever asks waits.
+    An entry of another kind or size is not opened, so that nobody waits for an unreadable file of
+    somebody else. Raises OSError if it is unknown whether a file is `own` (law 2): then the caller
+    has to wait.
     """
     if not entries.exists(name, folder):
         return False
-    found = identity.look(name, folder)
-    if own is None or found is None or not may_have(found.size, own.size):
+    look = identity.look(name, folder)
+    if own is None or look is None or not may_have(look.size, own.size):
         return True
     with atomic.open_regular(name, folder) as file:
         return not has_bytes(file, own.sha256, own.size, step)
 
 
 def may_have(length: int, size: int) -> bool:
-    """Return whether a file of this length may be one of `size` bytes, which is 0 if unknown."""
+    """Return whether a file of this length may have `size` bytes; a `size` of 0 is unknown."""
     return length == size or (not size and length <= MAX_UNKNOWN)
 
 
 def stored(path: Path) -> int:
-    """Return the bytes that a file takes on its disk: few for a sparse one; 0 if it is not there.
+    """Return the bytes that a file takes on its disk, few for a sparse file; 0 without a file.
 
-    A disk that does not tell says 0; then it is the size.
+    If the disk says 0, it does not tell, and the result is the size of the file.
     """
-    found = entries.status(path)
-    if found is None:
+    status = entries.status(path)
+    if status is None:
         return 0
-    return min(found.st_size, found.st_blocks * 512) or found.st_size
+    return min(status.st_size, status.st_blocks * 512) or status.st_size
 
 
 def length_of(file: BufferedReader) -> int:
@@ -70,7 +70,7 @@ def length_of(file: BufferedReader) -> int:
 
 
 def in_time(size: int, step: Step) -> Step:
-    """Return `step` with a deadline, for a file of `size` bytes; later it raises TimeoutError."""
+    """Return a step that also raises TimeoutError after the time for a file of `size` bytes."""
     seconds = PATIENCE_S + size / SLOWEST
     deadline = time.monotonic() + seconds
 

@@ -1,7 +1,7 @@
 """The operating system's calls on files, as one object whose methods tests replace.
 
-Only this package calls them: whoever wants to know what a failing disk does to the daemon replaces
-a method of `system`, and reaches every place (docs/testing.md).
+Only this package calls them. A test that shows what a failing disk does to the daemon replaces a
+method of `system`, and so reaches every place (docs/testing.md).
 """
 
 import fcntl
@@ -41,7 +41,7 @@ class System:
 
     @staticmethod
     def scandir(folder: PurePath | str | int) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
-        """List a folder, or an opened one."""
+        """List the entries of a folder, given its path or its handle."""
         return os.scandir(folder) if isinstance(folder, int) else os.scandir(str(folder))
 
     @staticmethod
@@ -71,7 +71,7 @@ class System:
 
     @staticmethod
     def flock(handle: int, operation: int) -> None:
-        """Lock or unlock an opened file, as `fcntl.flock` does."""
+        """Lock or unlock an opened file by the flags of `fcntl.flock`."""
         fcntl.flock(handle, operation)
 
     @staticmethod

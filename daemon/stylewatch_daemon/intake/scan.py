@@ -150,7 +150,7 @@ class _Walk:
             add(folder / name, depth)
 
     def _note(self, path: Path, depth: int) -> None:
-        """Note an ignored entry of a folder at `depth` if the status or a ledger needs it."""
+        """Note an ignored entry of a folder at `depth`, if the status names it or it is held."""
         note = self._ignored.note(path.name)
         if note:
             self.skipped[path] = note

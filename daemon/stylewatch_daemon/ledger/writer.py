@@ -170,7 +170,7 @@ class LedgerWriter(Ledger):
         self._write("UPDATE hooks SET begun = 1 WHERE id = ?", hook_id)
 
     def remove_hook(self, hook_id: int) -> None:
-        """Remove a hook that has ended, or that is no longer in the settings."""
+        """Remove a hook that has ended, or whose job or command is gone."""
         self._write("DELETE FROM hooks WHERE id = ?", hook_id)
 
     # -- memory of inboxes
