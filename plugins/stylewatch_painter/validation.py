@@ -121,6 +121,18 @@ def brief(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message; the name of its type if the message is empty."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def in_one_line(error: BaseException) -> str:
+    """Return the type of an error and the first line of its message."""
+    kind = type(error).__name__
+    line = first_line(error)
+    return kind if line == kind else f"{kind}: {line}"
+
+
 def quoted(value: object) -> str:
     """Return `repr(value)`, shortened."""
     try:

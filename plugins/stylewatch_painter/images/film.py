@@ -6,7 +6,6 @@ the numbers of the others: it repeats the previous frame. A film is always decod
 because seeking is exact in few containers and decoding is fast compared with painting.
 """
 
-import io
 import logging
 import math
 import re
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from importlib.util import find_spec
-from io import SEEK_END
+from io import SEEK_END, BufferedReader
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
@@ -124,7 +123,7 @@ def opened(path: Path, said: list[str] | None = None) -> Iterator[tuple[Any, Any
             raise PictureError(_reason(error)) from error
 
 
-def _end_of_boxes(file: io.FileIO, size: int) -> int:
+def _end_of_boxes(file: BufferedReader, size: int) -> int:
     """Return the end of a box of MP4 or MOV that exceeds the file; 0 if there is none."""
     at = 0
     for _ in range(_MAX_BOXES):

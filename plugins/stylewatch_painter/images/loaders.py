@@ -21,7 +21,7 @@ from stylewatch_painter.images import boxes, jpeg, jxl, profiles, raw, stated, t
 from stylewatch_painter.images.boxes import Numbers
 from stylewatch_painter.images.encoding import Encoding
 from stylewatch_painter.images.formats import JXL, RAW, kind_in
-from stylewatch_painter.images.metadata import exif_orientation
+from stylewatch_painter.images.metadata import exif_orientation, orientation_of
 from stylewatch_painter.images.vips import vips
 from stylewatch_painter.installation import install_command, library
 from stylewatch_painter.size import Size
@@ -415,8 +415,7 @@ def from_array(values: np.ndarray[Any, Any], profile: bytes = b"") -> Any:
 
 def _orientation(image: Any) -> int:
     """Return the EXIF orientation of an opened picture; 1 if it is upright or not stated."""
-    orientation = image.get("orientation") if image.get_typeof("orientation") else 1
-    return orientation if orientation in range(1, 9) else 1
+    return orientation_of(image.get("orientation")) if image.get_typeof("orientation") else 1
 
 
 _PNG_DEFAULT = 2.83
