@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stylewatch_painter import regular_file
-from stylewatch_painter.validation import brief
+from stylewatch_painter.validation import brief, in_one_line
 
 OTHER_VERSIONS = (
     "this checkpoint was painted with another version of a package of losses or optimizers"
@@ -54,8 +54,7 @@ def load(
                 value = entry.load()
                 reason = misfit(entry.name, value)
         except (Exception, SystemExit) as error:  # a third-party module may raise anything
-            message = str(error).strip().partition("\n")[0]
-            reason = ": ".join(filter(None, (type(error).__name__, message)))
+            reason = in_one_line(error)
             has_failed = True
         if reason is None:
             found[key] = value

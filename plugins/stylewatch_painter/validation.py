@@ -121,6 +121,18 @@ def brief(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message; the name of its type if the message is empty."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def in_one_line(error: BaseException) -> str:
+    """Return the type of an error and the first line of its message."""
+    kind = type(error).__name__
+    line = first_line(error)
+    return kind if line == kind else f"{kind}: {line}"
+
+
 def quoted(value: object) -> str:
     """Return `repr(value)`, shortened."""
     try:
@@ -265,33 +277,42 @@ def _names_in(details: Any, field: str) -> list[str]:
     return re.findall("'([^']*)'", details["ctx"][field])
 
 
-def _walk(model: type[BaseModel], where: Location) -> tuple[Location, list[type[BaseModel]]]:
-    """Return `where` as in the user's file, and the models that the types allow at that place.
+def _walk(model: type[BaseModel], loc: Location) -> tuple[Location, list[type[BaseModel]]]:
+    """Return the path in the user's file to the value at `loc`, and the models allowed there.
 
-    Pydantic adds a step for the tag of a union, or for the member of a union without a tag; the
-    file has no such step.
+    `loc` is pydantic's path. It has a step more than the file for each union on the way, which
+    names the member that pydantic tried: the tag of a model, or the type of a plain value.
+
+      ("schedule", "optimizer", "adam", "rate")  ->  ("schedule", "optimizer", "rate")
+      ("tile", "literal['auto','none']")         ->  ("tile",)
     """
     path: list[str | int] = []
     models = [model]
-    chooses = False
-    for part in where:
-        kinds = [(candidate, candidate.model_fields.get("kind")) for candidate in models]
-        if tagged := [c for c, kind in kinds if kind and part in get_args(kind.annotation)]:
+    next_is_member = False  # of a union of plain types
+    for step in loc:
+        tagged = [candidate for candidate in models if step in _tags(candidate)]
+        if tagged:
             models = tagged
             continue
-        if chooses:
-            chooses = False
+        if next_is_member:
+            next_is_member = False
             continue
-        path.append(part)
-        fields = [
-            candidate.model_fields[str(part)]
+        path.append(step)
+        annotations = [
+            candidate.model_fields[str(step)].annotation
             for candidate in models
-            if part in candidate.model_fields
+            if step in candidate.model_fields
         ]
-        chooses = any(_is_choice(field.annotation) for field in fields)
-        inner = [inner_model for field in fields for inner_model in _models_in(field.annotation)]
-        models = inner or models
+        next_is_member = any(map(_is_choice, annotations))
+        # an index of a list, or a key of a mapping, is no field: the models stay those around it
+        models = [inner for each in annotations for inner in _models_in(each)] or models
     return tuple(path), models
+
+
+def _tags(model: type[BaseModel]) -> tuple[object, ...]:
+    """Return the values of the field `kind`, by which a union is told its member; none without."""
+    kind = model.model_fields.get("kind")
+    return () if kind is None else get_args(kind.annotation)
 
 
 def _is_choice(annotation: object) -> bool:

@@ -17,6 +17,7 @@ from stylewatch_painter.network.network_bytes import NetworkBytes
 from stylewatch_painter.network.settings import NetworkSettings
 from stylewatch_painter.network.vgg19 import Mean
 from stylewatch_painter.process_memory import give_back_large_blocks
+from stylewatch_painter.validation import first_line
 from stylewatch_painter.vgg import (
     LAYERS,
     LayerName,
@@ -183,8 +184,8 @@ class Session:
         try:
             self._session = runtime().InferenceSession(path, options, providers=list(providers))
         except Exception as error:  # the runtime's errors have no common base class
-            brief = str(error).strip().partition("\n")[0]
-            raise GraphError(f"ONNX Runtime cannot load {path}: {brief}") from error
+            reason = first_line(error)
+            raise GraphError(f"ONNX Runtime cannot load {path}: {reason}") from error
         metadata = self._session.get_modelmeta().custom_metadata_map
         plan.check(path, part, metadata.get(MANIFEST, ""))
         self._outputs = {output.name: output for output in self._session.get_outputs()}

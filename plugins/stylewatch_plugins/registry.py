@@ -10,7 +10,7 @@ from stylewatch_painter import installed
 from stylewatch_painter.installation import command, repair_command, unloadable
 from stylewatch_painter.installed import package_of
 from stylewatch_painter.process_memory import import_uncollected
-from stylewatch_painter.validation import closest
+from stylewatch_painter.validation import closest, in_one_line
 from stylewatch_plugins.errors import BackendError, BackendMissingError
 
 if TYPE_CHECKING:  # the contract imports NumPy, which callers of `names` must not load
@@ -52,9 +52,7 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
         reason = str(unloadable(error, entry.module, package_of(entry)))
         raise BackendMissingError(f"{described(name)} cannot be used: {reason}") from error
     except (Exception, SystemExit) as error:  # a third-party module may raise anything
-        message = str(error).strip().partition("\n")[0]
-        reason = ": ".join(filter(None, (type(error).__name__, message)))
-        raise BackendMissingError(_broken(entry, reason)) from error
+        raise BackendMissingError(_broken(entry, in_one_line(error))) from error
     missing = [member for member in _members() if not hasattr(backend, member)]
     if missing:
         raise BackendMissingError(_broken(entry, f"it lacks {', '.join(missing)}"))

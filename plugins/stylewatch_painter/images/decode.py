@@ -1,8 +1,8 @@
 """Decoding of picture files: upright, in sRGB, reduced if fewer pixels are enough."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import encoding, profiles
 from stylewatch_painter.images.encoding import Encoding
-from stylewatch_painter.images.loaders import SWAPPED, Source, opened
+from stylewatch_painter.images.loaders import SWAPPED, Loaded, Source, opened
 from stylewatch_painter.images.metadata import NO_TAGS, Tags, tags_of
-from stylewatch_painter.images.vips import complaints, forget_complaints
+from stylewatch_painter.images.vips import hearing
 from stylewatch_painter.process_memory import installed
 from stylewatch_painter.size import Size
 
@@ -55,8 +55,8 @@ _DAMAGED = re.compile(r"Corrupt JPEG data: (.*)")
 """Messages of libjpeg about pictures that are partly gray or shifted."""
 
 _STRAY = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker")
-_MOST_STRAY, _MOST_LEFT = 64, 32
-"""Numbers of bytes that some cameras leave in good pictures: stray ones, and at the end."""
+_MOST_STRAY, _MOST_UNREAD = 64, 32
+"""Numbers of bytes that some cameras leave in good pictures: between markers, and at the end."""
 
 
 @dataclass(frozen=True)
@@ -120,25 +120,26 @@ def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) 
             colors cannot be converted, the picture is damaged, or the library for it is missing.
         Exception: any error of a library for data that it cannot decode.
     """
-    forget_complaints()
-    source = opened(data, max_pixels)
-    size = source.upright
-    conversions = [*source.notes]
-    if source.orientation > 1:
-        conversions.append(f"turned upright (EXIF orientation {source.orientation})")
-    image = _loaded(source, needed_size, conversions)
-    said = complaints()
+    said: list[str] = []
+    with hearing(said):
+        source = opened(data, max_pixels)
+        conversions = [*source.notes]
+        if source.orientation > 1:
+            conversions.append(f"turned upright (EXIF orientation {source.orientation})")
+        loaded = _loaded(source, needed_size, conversions)
+    image = loaded.image
     is_whole = Size(image.width, image.height) == source.size
     if image.get_typeof("palette"):
         conversions.append("palette to RGB")
-    hdr = source.encoding if source.encoding is not None and source.encoding.is_hdr else None
-    if hdr is None:
-        image = profiles.to_srgb(image, source.encoding, conversions)
+    stated = loaded.encoding or source.encoding
+    hdr = stated if stated is not None and stated.is_hdr else None
+    if hdr is None:  # nothing is heard: a damaged profile is left out, and the picture is sound
+        image = profiles.to_srgb(image, stated, conversions)
     has_alpha = image.hasalpha()
-    forget_complaints()  # about the profile, which is left out if it is damaged
-    values, white, warnings = _scaled(image, conversions)
-    left = source.left()
-    warnings += _judged(said + complaints(), left if is_whole else 0)  # else rows are not asked for
+    with hearing(said):  # pixels are decoded as they are used
+        values, white, warnings = _scaled(image, conversions)
+    # a reduced picture need not ask for its last rows
+    warnings += _judged(said, loaded.unread() if is_whole else 0)
     if has_alpha and not values[..., -1].any():
         values = values[..., :-1]
         has_alpha = False
@@ -153,13 +154,13 @@ def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) 
         white,
         has_alpha,
         tuple(conversions),
-        size,
-        tags_of(source.exif, source.dpi),
+        source.upright,
+        tags_of(loaded.exif or source.exif, source.dpi),
         tuple(warnings),
     )
 
 
-def _loaded(source: Source, needed_size: NeededSize | None, conversions: list[str]) -> Any:
+def _loaded(source: Source, needed_size: NeededSize | None, conversions: list[str]) -> Loaded:
     """Load a picture, reduced if that is enough."""
     size = source.upright
     factor = 1
@@ -174,7 +175,8 @@ def _loaded(source: Source, needed_size: NeededSize | None, conversions: list[st
         return source.load(1)
     conversions.append(f"decoded at 1/{factor} of {size} pixels")
     assert needed_size is not None
-    return _reduced(source.load(shrink), factor // shrink, needed_size)
+    loaded = source.load(shrink)
+    return replace(loaded, image=_reduced(loaded.image, factor // shrink, needed_size))
 
 
 def _check_whole(pixels: int) -> None:
@@ -261,13 +263,14 @@ def _from_hdr(
     return np.concatenate([shown, alpha], axis=-1)
 
 
-def _judged(said: str, left: int) -> list[str]:
-    """Return warnings about what libraries said of a picture, and bytes that they `left`.
+def _judged(said: Iterable[str], unread: int) -> list[str]:
+    """Return a warning if a picture may be damaged; raises PictureError if it is.
 
-    What some cameras do in good pictures is none. Raises PictureError for damage.
+    `said` are the lines that libraries wrote about the picture, and `unread` is the number of bytes
+    of which no pixel was made. Some cameras leave a few such bytes in good pictures.
     """
     stray = 0
-    for line in filter(None, map(str.strip, said.splitlines())):
+    for line in said:
         stray_bytes = _STRAY.search(line)
         if stray_bytes:
             stray += int(stray_bytes[1])
@@ -275,8 +278,8 @@ def _judged(said: str, left: int) -> list[str]:
             damage = _DAMAGED.search(line)
             what = damage[1] if damage else "some of its pixels cannot be read"
             raise PictureError(f"is damaged ({what}); copy or export it again")
-    if stray > _MOST_STRAY or left > _MOST_LEFT:
-        return [f"may be damaged: {stray + left} bytes in it belong to no pixel"]
+    if stray > _MOST_STRAY or unread > _MOST_UNREAD:
+        return [f"may be damaged: {stray + unread} bytes in it belong to no pixel"]
     return []
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_painter.errors import DivergedError, SaveError
+from stylewatch_painter.images import profiles
 from stylewatch_painter.images.metadata import INCH, NO_TAGS, Tags
 from stylewatch_painter.images.vips import vips
 from stylewatch_painter.size import Size
@@ -84,13 +85,11 @@ def encode(
 
 def _file(image: Any, format: str, quality: int, tags: Tags) -> bytes:
     across, down = tags.dpi or _USUAL_DPI
-    image = image.copy(xres=across / INCH, yres=down / INCH)
-    blob = vips().GValue.blob_type
-    image.set_type(blob, "icc-profile-data", _srgb())
+    image = profiles.with_profile(image.copy(xres=across / INCH, yres=down / INCH), _srgb())
     exif = tags.exif()
     keep = _KEEP_PROFILE
     if exif:
-        image.set_type(blob, "exif-data", exif)
+        image.set_type(vips().GValue.blob_type, "exif-data", exif)
     # WebP has no other place for the resolution; libvips writes that of a JPEG only with EXIF
     if exif or (format in ("webp", "jpg") and tags.dpi is not None):
         keep |= _KEEP_EXIF

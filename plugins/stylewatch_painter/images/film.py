@@ -6,17 +6,17 @@ the numbers of the others: it repeats the previous frame. A film is always decod
 because seeking is exact in few containers and decoding is fast compared with painting.
 """
 
-import io
 import logging
 import math
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from importlib.util import find_spec
-from io import SEEK_END
+from io import SEEK_END, BufferedReader
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,7 @@ def opened(path: Path, said: list[str] | None = None) -> Iterator[tuple[Any, Any
             raise PictureError(_reason(error)) from error
 
 
-def _end_of_boxes(file: io.FileIO, size: int) -> int:
+def _end_of_boxes(file: BufferedReader, size: int) -> int:
     """Return the end of a box of MP4 or MOV that exceeds the file; 0 if there is none."""
     at = 0
     for _ in range(_MAX_BOXES):
@@ -145,6 +145,19 @@ def _end_of_segment(head: bytes, segment: re.Match[bytes]) -> int:
     most = (1 << 7 * length) - 1
     stated = int.from_bytes(head[start : start + length]) & most
     return 0 if stated == most else start + length + stated
+
+
+_FLUSH = None
+"""The packet at which a decoder returns the pictures that it still holds."""
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """A picture from FFmpeg's decoder."""
+
+    picture: Any
+    is_doubtful: bool
+    """True if the picture, or one that it is based on, was decoded with complaints."""
 
 
 class Film:
@@ -186,70 +199,79 @@ class Film:
 
     def describe(self) -> Clip:
         """Describe the film by its first picture."""
-        picture, is_doubtful = next(self._pictures(), (None, False))
-        if picture is None:
+        first = next(self._pictures(), None)
+        if first is None:
             raise PictureError(_NOTHING) from EOFError("no picture")
         how = self._shown or video_color.Shown()
-        converted = video_color.conversions(picture, how)
+        converted = video_color.conversions(first.picture, how)
         if self._aspect != 1:
             ratio = f"{self._aspect.numerator}:{self._aspect.denominator}"
             converted = (f"pixels of {ratio} to square ones", *converted)
-        self._pixels(picture, _SAMPLE)  # raises if its colors cannot be converted
+        self._pixels(first.picture, _SAMPLE)  # raises if its colors cannot be converted
         size = self._size if video_color.keeps_sides(how) else self._size.turned
-        warnings = (_MAY_BE_DAMAGED,) if self._said or is_doubtful else ()
+        warnings = (_MAY_BE_DAMAGED,) if self._said or first.is_doubtful else ()
         return Clip(size, self.times, converted, warnings)
 
     def frames(self, first: int) -> Iterator[Frame | None]:
-        """Yield the frames from number `first` on, and None for each picture before.
+        """Yield the frames from number `first` on, and None for each picture before that frame.
 
-        A missing frame repeats the previous one.
+        A frame without a picture repeats the previous picture; at the start of the film it shows
+        the first one.
         """
-        number = 0
+        following = 0  # number of the frame after the latest one
         latest = None
-        for picture, is_doubtful in self._pictures():
-            at = max(number, bisect_left(self._ticks, picture.pts))
-            if at == len(self._ticks) or self._ticks[at] != picture.pts:
-                continue
-            for missing in range(max(number, first), at):
-                yield Frame(missing, self._pixels(latest or picture), is_damaged=True)
-            pixels = self._pixels(picture) if at >= first else None
-            yield None if pixels is None else Frame(at, pixels, is_doubtful=is_doubtful)
-            number = at + 1
+        for decoded in self._pictures():
+            picture = decoded.picture
+            # frames with equal times get their pictures in turn
+            number = max(following, bisect_left(self._ticks, picture.pts))
+            if number == len(self._ticks) or self._ticks[number] != picture.pts:
+                continue  # no packet announced it
+            yield from self._repeated(latest or picture, range(max(following, first), number))
+            if number < first:
+                yield None
+            else:
+                yield Frame(number, self._pixels(picture), is_doubtful=decoded.is_doubtful)
+            following = number + 1
             latest = picture
         if latest is None:
             raise PictureError(_NOTHING) from EOFError("no picture")
-        for missing in range(max(number, first), len(self._ticks)):
-            yield Frame(missing, self._pixels(latest), is_damaged=True)
+        yield from self._repeated(latest, range(max(following, first), len(self._ticks)))
 
-    def _pictures(self) -> Iterator[tuple[Any, bool]]:
-        """Decode the film; yield its undamaged pictures, and whether they are doubtful.
+    def _repeated(self, picture: Any, numbers: range) -> Iterator[Frame]:
+        """Yield the frames with these `numbers`, which show `picture` for lack of their own."""
+        for number in numbers:
+            yield Frame(number, self._pixels(picture), is_damaged=True)
 
-        They are from a packet with complaints on, until one that is based on no other. A picture
-        comes out some packets after its own.
+    def _pictures(self) -> Iterator["_Decoded"]:
+        """Decode the film; yield its undamaged pictures.
+
+        After a packet with complaints all pictures are doubtful, up to the next key frame, which is
+        based on no other.
         """
         said = list[str]()
         doubts = dict[int, bool]()
+        """Whether the picture of a packet is doubtful, by its time: the decoder returns a picture
+        some packets later."""
         with opened(self._path, said) as (container, stream):
-            is_doubtful = bool(said)
-            said.clear()
+            is_doubtful = _has_complained(said)
             decoder = stream.codec_context
             decoder.thread_count = 1  # threads take memory, and fail differently on damaged data
             # pictures may be larger than the header states, for example by their margins
             decoder.options = {"max_pixels": str(min(2 * self._limits.most, 2**31 - 1))}
             packets = (packet for packet in _stamped(container, stream, said) if packet.size)
-            for packet in chain(packets, [None]):
+            for packet in chain(packets, [_FLUSH]):
                 pictures = _decoded(decoder, packet, said)
-                has_complaints = bool(said) or any(each.is_corrupt for each in pictures)
-                said.clear()
-                if packet is not None:
-                    is_doubtful = has_complaints or (is_doubtful and not packet.is_keyframe)
+                is_corrupt = any(picture.is_corrupt for picture in pictures)
+                has_fault = _has_complained(said) or is_corrupt
+                if packet is not _FLUSH:
+                    is_doubtful = has_fault or (is_doubtful and not packet.is_keyframe)
                     doubts[packet.pts] = is_doubtful
                 for picture in pictures:
                     if self._shown is None:
                         self._shown = video_color.shown(picture)
-                    is_own = doubts.pop(picture.pts, is_doubtful)
+                    decoded = _Decoded(picture, doubts.pop(picture.pts, is_doubtful))
                     if picture.pts is not None and not picture.is_corrupt:
-                        yield picture, is_own
+                        yield decoded
 
     def _pixels(self, picture: Any, size: Size | None = None) -> Bytes:
         """Return the pixels of a picture, in the size of the film or another one."""
@@ -329,6 +351,13 @@ def _decoded(decoder: Any, packet: Any, said: list[str]) -> list[Any]:
     except pyav().FFmpegError as error:
         said.append(str(error.strerror))
     return []
+
+
+def _has_complained(said: list[str]) -> bool:
+    """Return whether FFmpeg said anything since the last call, and empty `said`."""
+    has_complained = bool(said)
+    said.clear()
+    return has_complained
 
 
 @contextmanager

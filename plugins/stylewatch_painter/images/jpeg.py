@@ -75,10 +75,10 @@ class Feed:
         self._most = 0
         self._raised: BaseException | None = None
 
-    def left(self) -> int:
-        """Return the number of bytes before the end of the picture that were not asked for.
+    def unread(self) -> int:
+        """Return the number of bytes before the end of the picture that libvips did not ask for.
 
-        Raises what a signal raised while libvips was reading, which swallows it.
+        Raises the exception of a signal that arrived while libvips was reading, and swallowed it.
         """
         if self._raised is not None:
             raise self._raised

@@ -8,7 +8,8 @@ import io
 import re
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -20,7 +21,7 @@ from stylewatch_painter.images import boxes, jpeg, jxl, profiles, raw, stated, t
 from stylewatch_painter.images.boxes import Numbers
 from stylewatch_painter.images.encoding import Encoding
 from stylewatch_painter.images.formats import JXL, RAW, kind_in
-from stylewatch_painter.images.metadata import exif_orientation
+from stylewatch_painter.images.metadata import exif_orientation, orientation_of
 from stylewatch_painter.images.vips import vips
 from stylewatch_painter.installation import install_command, library
 from stylewatch_painter.size import Size
@@ -72,29 +73,45 @@ def memory(max_pixels: int) -> int:
     return round(MAX_DECODING_BYTES * max(1.0, max_pixels / DEFAULT_LIMIT))
 
 
-@dataclass
+@dataclass(frozen=True)
+class Loaded:
+    """A loaded picture of libvips, whose pixels are decoded as they are used.
+
+    `encoding` and `exif` are set if only loading tells them: they replace those of the Source.
+    """
+
+    image: Any
+    encoding: Encoding | None = None
+    exif: bytes = b""
+    unread: Callable[[], int] = lambda: 0
+    """Function that returns the number of bytes of which no pixel was made, once all pixels have
+    been used."""
+
+
+Load = Callable[[int], Loaded]
+"""Function that loads a picture at 1/shrink of its size."""
+
+
+@dataclass(frozen=True)
 class Source:
     """A picture whose head was read: its format, its size as stored, and how to load it.
 
-    `load(shrink)` returns a picture of libvips, at 1/shrink of the size if `shrinks` has that
-    number. `orientation` is that of EXIF, by which the loaded picture must still be turned.
-    `encoding` is what the file states about its colors beside a profile. `notes` are phrases about
-    what was chosen in the file.
+    `load` takes 1, or one of `shrinks`. `orientation` is that of EXIF, by which the loaded picture
+    must still be turned. `encoding` is what the file states about its colors beside a profile.
+    `notes` are phrases about what was chosen in the file.
     """
 
     kind: str
     size: Size
-    load: Callable[[int], Any]
+    load: Load
     shrinks: tuple[int, ...] = ()
     orientation: int = 1
     encoding: Encoding | None = None
     exif: bytes = b""
     dpi: tuple[float, float] | None = None
-    notes: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
     bytes_per_pixel: float = 0.0
     """Bytes that the decoder holds for each pixel of the whole picture."""
-    left: Callable[[], int] = lambda: 0
-    """Function that returns the number of bytes of which no pixel was made, after loading."""
     profile: bytes = b""
     """The profile in the file, also if its library does not take it."""
 
@@ -102,6 +119,19 @@ class Source:
     def upright(self) -> Size:
         """The size of the picture as it is shown."""
         return self.size.turned if self.orientation in SWAPPED else self.size
+
+    def changed(self, change: Callable[[Any], Any], **fields: Any) -> "Source":
+        """Return the source of pictures that `change` is applied to, with other `fields`."""
+
+        def load(shrink: int) -> Loaded:
+            loaded = self.load(shrink)
+            return replace(loaded, image=change(loaded.image))
+
+        return replace(self, load=load, **fields)
+
+    def noted(self, phrase: str) -> "Source":
+        """Return the source with one more phrase in `notes`."""
+        return replace(self, notes=(*self.notes, phrase))
 
 
 def opened(data: bytes, max_pixels: int) -> Source:
@@ -127,20 +157,21 @@ def _streamed(kind: str, data: bytes, numbers: Numbers | None = None, **options:
     """Open a file with libvips; `numbers` state its colors."""
     image = _load(kind, data, **options)
     exif = bytes(image.get("exif-data")) if image.get_typeof("exif-data") else b""
+    profile = profiles.profile_in(image)
     source = Source(
         kind,
         Size(image.width, image.height),
-        lambda shrink: _load(kind, data, **options),
+        lambda shrink: Loaded(_load(kind, data, **options)),
         orientation=_orientation(image),
+        encoding=_meaning(numbers, profile, exif),
         exif=exif,
         dpi=_dpi(kind, image),
         bytes_per_pixel=_decoder_bytes(kind, image),
-        profile=profiles.profile_in(image),
+        profile=profile,
     )
     pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
     if pages > 1:
-        source.notes.append(f"picture {options.get('page', 0) + 1} of {pages} in the file taken")
-    source.encoding = _meaning(numbers, source.profile, exif)
+        return source.noted(f"picture {options.get('page', 0) + 1} of {pages} in the file taken")
     return source
 
 
@@ -156,12 +187,12 @@ def _meaning(numbers: Numbers | None, profile: bytes, exif: bytes = b"") -> Enco
 
 def _jpeg(kind: str, data: bytes) -> Source:
     """Open a JPEG, and watch how much of it is read."""
-    watched = jpeg.Feed(data, jpeg.end_of(data))
-    source = _streamed(kind, data)
-    source.shrinks = _JPEG_SHRINKS
-    source.left = watched.left
-    source.load = watched.load
-    return source
+    feed = jpeg.Feed(data, jpeg.end_of(data))
+
+    def load(shrink: int) -> Loaded:
+        return Loaded(feed.load(shrink), unread=feed.unread)
+
+    return replace(_streamed(kind, data), load=load, shrinks=_JPEG_SHRINKS)
 
 
 def _png(kind: str, data: bytes) -> Source:
@@ -170,16 +201,19 @@ def _png(kind: str, data: bytes) -> Source:
     libpng leaves out profiles that it finds odd without a word.
     """
     source = _streamed(kind, data)
-    source.exif = source.exif or stated.png_exif(data)
-    source.orientation = exif_orientation(source.exif)
+    exif = source.exif or stated.png_exif(data)
     name, profile = stated.png_profile(data)
-    if profile and not source.profile:
-        load = source.load
-        source.profile = profile
-        source.load = lambda shrink: profiles.with_profile(load(shrink), profile)
     by_profile = stated.by_profile(profile, f"{name} {profiles.name_of(profile)}")
-    source.encoding = stated.by_png(data) or by_profile or source.encoding
-    return source
+    source = replace(
+        source,
+        exif=exif,
+        orientation=exif_orientation(exif),
+        encoding=stated.by_png(data) or by_profile or source.encoding,
+    )
+    if not profile or source.profile:
+        return source
+    with_profile = partial(profiles.with_profile, profile=profile)
+    return source.changed(with_profile, profile=profile)
 
 
 def _tiff(kind: str, data: bytes) -> Source:
@@ -195,13 +229,13 @@ def _tiff(kind: str, data: bytes) -> Source:
     options: dict[str, Any] = {"page": number} if number else {}
     source = _streamed(kind, data, **options)
     if not source.profile:  # libvips reads no EXIF here
-        source.encoding = stated.by_color_space(*tiff.color_space(data, page))
-    source.exif = tiff.exif(data)
-    load = source.load
+        by_exif = stated.by_color_space(*tiff.color_space(data, page))
+        source = replace(source, encoding=by_exif)
+    if page.extra_samples > bool(page.alpha):
+        source = source.noted("channels that are neither color nor alpha left out")
     colors = page.colors
 
-    def loaded(shrink: int) -> Any:
-        image = load(shrink)
+    def with_stated_alpha(image: Any) -> Any:
         if not page.extra_samples or image.bands <= colors:
             return image
         shown = image[0] if colors == 1 else image[:colors]
@@ -211,10 +245,7 @@ def _tiff(kind: str, data: bytes) -> Source:
         shown = shown.bandjoin(image[colors + page.alpha_at])
         return shown.copy(interpretation=image.interpretation)
 
-    if page.extra_samples > bool(page.alpha):
-        source.notes.append("channels that are neither color nor alpha left out")
-    source.load = loaded
-    return source
+    return source.changed(with_stated_alpha, exif=tiff.exif(data))
 
 
 def _avif(kind: str, data: bytes) -> Source:
@@ -223,14 +254,13 @@ def _avif(kind: str, data: bytes) -> Source:
 
 
 def _of_item(item: boxes.Item, source: Source, bits: int = 0) -> Source:
-    """Take from libheif what the file has: colors that are not multiplied by alpha, one gray.
+    """Undo what libheif does to an `item`: colors multiplied by alpha, and gray in three channels.
 
-    `bits` is its depth if the library does not tell it.
+    `bits` is the depth of the file if the library does not tell it.
     """
-    load = source.load
 
-    def loaded(shrink: int) -> Any:
-        image = _unshifted(load(shrink), bits)
+    def as_stored(image: Any) -> Any:
+        image = _unshifted(image, bits)
         alpha = [image[-1]] if image.hasalpha() else []
         if item.is_premultiplied and alpha:
             divided = image.unpremultiply(max_alpha=_MOST[image.format])
@@ -242,10 +272,8 @@ def _of_item(item: boxes.Item, source: Source, bits: int = 0) -> Source:
             image = image.copy(interpretation=kind)
         return image
 
-    source.load = loaded
-    if item.is_turned:
-        source.notes.append("turned upright (box irot or imir)")
-    return source
+    source = source.changed(as_stored)
+    return source.noted("turned upright (box irot or imir)") if item.is_turned else source
 
 
 def _unshifted(image: Any, bits: int) -> Any:
@@ -278,27 +306,28 @@ def _heic(kind: str, data: bytes) -> Source:
     source = Source(
         kind,
         Size(*file.size),
-        lambda shrink: from_array(np.asarray(file), profile),
+        lambda shrink: Loaded(from_array(np.asarray(file), profile)),
         encoding=_meaning(numbers, profile, exif),
         exif=exif,
         bytes_per_pixel=_WHOLE_BYTES[kind] + (_WHOLE_BYTES[kind] if ";16" in file.mode else 0),
     )
     if len(file) > 1:
-        source.notes.append(f"picture {file.primary_index + 1} of {len(file)} in the file taken")
+        source = source.noted(f"picture {file.primary_index + 1} of {len(file)} in the file taken")
     return _of_item(boxes.primary(data), source, info.get("bit_depth", 0))
 
 
 def _raw(kind: str, data: bytes) -> Source:
     if tiff.cut_raw(data):
         raise PictureError("is cut off or damaged (parts of it are missing); copy it again")
-
-    def load(shrink: int) -> Any:
-        return from_array(raw.develop(data, half=shrink > 1))
-
-    source = Source(kind, raw.size(data), load, (2,), bytes_per_pixel=_WHOLE_BYTES[kind])
-    source.notes.append(raw.DEVELOPED)
-    source.exif = tiff.exif(data)  # most of them are TIFF inside; they are developed upright
-    return source
+    return Source(
+        kind,
+        raw.size(data),
+        lambda shrink: Loaded(from_array(raw.develop(data, half=shrink > 1))),
+        shrinks=(2,),
+        exif=tiff.exif(data),  # most of them are TIFF inside; they are developed upright
+        notes=(raw.DEVELOPED,),
+        bytes_per_pixel=_WHOLE_BYTES[kind],
+    )
 
 
 def _jxl(kind: str, data: bytes) -> Source:
@@ -307,16 +336,14 @@ def _jxl(kind: str, data: bytes) -> Source:
         if restored.is_jpeg:
             return _jpeg("JPEG", restored.values)
 
-    def load(shrink: int) -> Any:
+    def load(shrink: int) -> Loaded:
         decoded = jxl.Decoded(data)
-        source.encoding = _meaning(None, decoded.profile)
-        source.exif = decoded.exif
         picture = Image.frombytes(decoded.mode, decoded.size, decoded.values)
-        return _from_pillow(picture, decoded.profile)
+        image = _from_pillow(picture, decoded.profile)
+        return Loaded(image, _meaning(None, decoded.profile), decoded.exif)
 
     head = jxl.head_of(data)
-    source = Source(kind, head.size, load, bytes_per_pixel=head.bytes_per_pixel)
-    return source
+    return Source(kind, head.size, load, bytes_per_pixel=head.bytes_per_pixel)
 
 
 def _pillow(kind: str, data: bytes) -> Source:
@@ -327,7 +354,7 @@ def _pillow(kind: str, data: bytes) -> Source:
     return Source(
         kind,
         Size(*picture.size),
-        lambda shrink: _from_pillow(picture, profile),
+        lambda shrink: Loaded(_from_pillow(picture, profile)),
         bytes_per_pixel=_WHOLE_BYTES[kind],
     )
 
@@ -388,8 +415,7 @@ def from_array(values: np.ndarray[Any, Any], profile: bytes = b"") -> Any:
 
 def _orientation(image: Any) -> int:
     """Return the EXIF orientation of an opened picture; 1 if it is upright or not stated."""
-    orientation = image.get("orientation") if image.get_typeof("orientation") else 1
-    return orientation if orientation in range(1, 9) else 1
+    return orientation_of(image.get("orientation")) if image.get_typeof("orientation") else 1
 
 
 _PNG_DEFAULT = 2.83

@@ -101,9 +101,13 @@ def exif_orientation(data: bytes) -> int:
     with suppress(Exception):  # damaged bytes raise nearly any error
         exif = Image.Exif()
         exif.load(data)
-        orientation = exif.get(Base.Orientation, 1)
-        return orientation if orientation in range(1, 9) else 1
+        return orientation_of(exif.get(Base.Orientation))
     return 1
+
+
+def orientation_of(value: Any) -> int:
+    """Return the EXIF orientation that a tag's `value` is; 1, which is upright, if it is none."""
+    return int(value) if value in range(1, 9) else 1
 
 
 def tags_of(data: bytes, dpi: tuple[float, float] | None = None) -> Tags:

@@ -4,26 +4,27 @@ Only known formats are decoded, and only sizes within the limits.
 """
 
 import hashlib
-import io
 import os
 import re
-import stat
 import threading
 import warnings as python_warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from stylewatch_painter import regular_file
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.decode import NeededSize, Raster, decode, upright_size
 from stylewatch_painter.images.formats import HEAD, READABLE, is_film, kind_of
 from stylewatch_painter.images.metadata import NO_TAGS, Tags
 from stylewatch_painter.installation import unloadable
+from stylewatch_painter.regular_file import NotAFileError
 from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Pixels, Plane
 
@@ -122,11 +123,11 @@ def file_bytes(path: Path) -> bytes:
                 f"{path.name} has {length:,} bytes; the limit is {MAX_BYTES:,}: "
                 "save it compressed or smaller"
             )
-        return file.readall()
+        return file.read()
 
 
 @contextmanager
-def open_file(path: Path) -> Iterator[io.FileIO]:
+def open_file(path: Path) -> Iterator[BufferedReader]:
     """Open a file of any size, following symbolic links.
 
     Raises PictureError if it is missing, not a regular file or empty, or if an OSError occurs
@@ -134,16 +135,14 @@ def open_file(path: Path) -> Iterator[io.FileIO]:
     """
     name = path.name or str(path)
     try:
-        # without blocking: a pipe without a writer would block
-        with io.FileIO(path, opener=lambda p, flags: os.open(p, flags | os.O_NONBLOCK)) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise PictureError(
-                    f"{name} is a pipe or a device, not a file; copy the picture to a file"
-                )
-            if status.st_size == 0:
+        with regular_file.opened(path) as file:
+            if os.fstat(file.fileno()).st_size == 0:
                 raise PictureError(f"{name} is empty; copy the picture again")
             yield file
+    except NotAFileError as error:
+        raise PictureError(
+            f"{name} is a pipe or a device, not a file; copy the picture to a file"
+        ) from error
     except FileNotFoundError as error:
         raise PictureError(f"{name} is not there; check its name and folder") from error
     except IsADirectoryError as error:

@@ -1,6 +1,8 @@
 """libvips, configured for untrusted files; its state is reset before each picture (law 20)."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -26,12 +28,15 @@ def vips() -> Any:
     return pyvips
 
 
-def forget_complaints() -> None:
-    """Forget what libvips said of earlier pictures."""
+@contextmanager
+def hearing(said: list[str]) -> Iterator[None]:
+    """Add to `said` the lines that libvips writes about pictures, without failing, inside."""
+    _clear()  # of earlier pictures (law 20)
+    yield
+    text = vips().ffi.string(vips().vips_lib.vips_error_buffer()).decode(errors="replace")
+    said.extend(filter(None, map(str.strip, text.splitlines())))
+    _clear()
+
+
+def _clear() -> None:
     vips().vips_lib.vips_error_clear()
-
-
-def complaints() -> str:
-    """Return what libvips said of the pictures since, without failing."""
-    said = vips().ffi.string(vips().vips_lib.vips_error_buffer())
-    return str(said.decode(errors="replace"))

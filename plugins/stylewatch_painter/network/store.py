@@ -33,6 +33,7 @@ from stylewatch_painter.network.weights import (
     header,
     sha256_of,
 )
+from stylewatch_painter.validation import first_line
 from stylewatch_painter.vgg import ARCHITECTURES, FILTERS, Architecture, LayerName
 
 Arrays = dict[str, NDArray[Any]]
@@ -211,9 +212,7 @@ def _torch(path: Path) -> Arrays:
             if _FEATURES.match(name) and isinstance(tensor, torch.Tensor)
         }
     except Exception as error:  # torch may raise nearly any error
-        raise WeightsError(
-            f"{path.name} is not a torch state dict: {_first_line(error)}"
-        ) from error
+        raise WeightsError(f"{path.name} is not a torch state dict: {first_line(error)}") from error
 
 
 def _safetensors(path: Path) -> Arrays:
@@ -223,7 +222,7 @@ def _safetensors(path: Path) -> Arrays:
             return {name: _as_array(file.get_tensor(name)) for name in names}
     except (SafetensorError, TypeError, OSError) as error:
         raise WeightsError(
-            f"{path.name} is not a readable safetensors file: {_first_line(error)}"
+            f"{path.name} is not a readable safetensors file: {first_line(error)}"
         ) from error
 
 
@@ -323,7 +322,3 @@ def checked(arrays: Arrays, architecture: Architecture, path: Path) -> Tensors:
                     f"{path.name} is damaged: {name} has values that are not numbers"
                 )
     return checked
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
