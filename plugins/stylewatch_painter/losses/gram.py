@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -108,27 +109,25 @@ class StyleSettings(LayerSettings):
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """Weighted sums over the M positions of a layer; the sums of two tiles can be added.
+    """Weighted sums over positions of a layer; the sums of two tiles can be added.
 
     `products` (N, N) float32 is F F^T; `values` (N,) float32 is the sum of each map, or None if it
-    was not requested; `count` is the sum of the weights, M without weights.
+    was not requested.
     """
 
     products: Tensor
     values: Tensor | None
-    count: float
 
     def __add__(self, other: Sums) -> Sums:
         values = None
         if self.values is not None and other.values is not None:
             values = self.values + other.values
-        return Sums(self.products + other.products, values, self.count + other.count)
+        return Sums(self.products + other.products, values)
 
-    def scaled_to(self, count: float) -> Sums:
-        """Return the sums scaled as if the region filled a map of `count` positions."""
-        factor = count / max(self.count, _MIN_REGION_WEIGHT)
+    def scaled(self, factor: float) -> Sums:
+        """Return the sums multiplied by a factor."""
         values = None if self.values is None else self.values * factor
-        return Sums(self.products * factor, values, count)
+        return Sums(self.products * factor, values)
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -136,10 +135,10 @@ class Sums:
         return [self.products] if self.values is None else [self.products, self.values]
 
     @classmethod
-    def of(cls, tensors: Sequence[Tensor], count: float) -> Self:
-        """Return the sums that have these `tensors` and this `count`."""
+    def of(cls, tensors: Sequence[Tensor]) -> Self:
+        """Return the sums that have these `tensors`."""
         products, *values = tensors
-        return cls(products, values[0] if values else None, count)
+        return cls(products, values[0] if values else None)
 
 
 LayerSums = dict[LayerName, list[Sums]]
@@ -176,6 +175,8 @@ class GramStyle(AdditiveLoss):
         self.overwrites_maps = not scene.network.rereads_maps  # part 1 of the rule
         self._with_values = settings.gram == "moments"
         self._region_weights = scene.region_weights(task.content_mask, scene.size, settings.layers)
+        # once, because an evaluation that reads numbers from a GPU cannot be captured
+        self._region_counts = region_counts(self._region_weights)
         self._targets = self._style_targets()
         self._region_factors = scene.region_factors(blended=self._blends)
         self.weights = {
@@ -224,21 +225,19 @@ class GramStyle(AdditiveLoss):
         start = 0
         grams: dict[LayerName, list[Tensor]] = {}
         for layer in self._settings.layers:
+            positions = self._positions(layer)
             grams[layer] = []
-            for count in self._counts(layer):
-                sums = Sums.of(tensors[start : start + per_region], count)
+            for count in self._region_counts.get(layer, [positions]):
+                sums = Sums.of(tensors[start : start + per_region])
                 start += per_region
-                if layer in self._region_weights:  # as if the region filled the painting
-                    sums = sums.scaled_to(self._positions(layer))
-                grams[layer].append(gram(sums, self._settings))
+                grams[layer].append(self._gram(sums, count, positions))
         return grams
 
-    def _counts(self, layer: LayerName) -> list[float]:
-        """Return the number of positions of each region in a layer's map, by their weights."""
-        weights = self._region_weights.get(layer)
-        if weights is None:
-            return [self._positions(layer)]
-        return [float(region.sum(dtype=torch.float64)) for region in weights]
+    def _gram(self, sums: Sums, count: float, positions: float) -> Tensor:
+        """Return G of sums over `count` positions, as if these filled a map of `positions`."""
+        if count != positions:
+            sums = sums.scaled(positions / max(count, _MIN_REGION_WEIGHT))
+        return gram(sums, positions, self._settings)
 
     def _positions(self, layer: LayerName) -> float:
         """Return the number of positions of a layer's map."""
@@ -353,18 +352,21 @@ class GramStyle(AdditiveLoss):
         The picture is seen in tiles, of each of which `maps_of` returns the maps.
         """
         total: LayerSums = {}
+        positions: Counter[LayerName] = Counter()
         weights = self._scene.region_weights(mask, size, layers)
         for tile in self._scene.tiles(size, layers):
-            sums = self._tile_sums(maps_of(layers, tile), tile, weights)
+            maps = maps_of(layers, tile)
+            sums = self._tile_sums(maps, tile, weights)
             for layer, regions in sums.items():
                 total[layer] = added(total.get(layer), regions)
-        for layer in weights:
-            positions = float(weights[layer][0].numel())
-            total[layer] = [region.scaled_to(positions) for region in total[layer]]
-        return {
-            layer: torch.stack([gram(region, self._settings) for region in regions])
-            for layer, regions in total.items()
-        }
+                positions[layer] += maps[layer].shape[-1]
+        counts = region_counts(weights)
+        grams: dict[LayerName, Tensor] = {}
+        for layer, regions in total.items():
+            M = float(positions[layer])
+            of_regions = zip(regions, counts.get(layer, [M]), strict=True)
+            grams[layer] = torch.stack([self._gram(sums, count, M) for sums, count in of_regions])
+        return grams
 
 
 # sums over positions
@@ -380,24 +382,31 @@ def feature_sums(
     """
     if weights is None:
         totals = maps.sum(-1, dtype=torch.float32) if values else None
-        return Sums(operations.Products.apply(maps, replace), totals, float(maps.shape[-1]))
+        return Sums(operations.Products.apply(maps, replace), totals)
     totals = maps.float() @ weights if values else None
     # both factors of a product carry the square root of the weight
     products = operations.Products.apply(maps * weights.sqrt().to(maps.dtype), True)
-    return Sums(products, totals, float(weights.sum(dtype=torch.float64)))
+    return Sums(products, totals)
+
+
+def region_counts(weights: Maps) -> dict[LayerName, list[float]]:
+    """Return the number of positions of each region by layer, from the weights of positions."""
+    # in float64, which not every device has
+    return {
+        layer: regions.cpu().double().sum((1, 2)).tolist() for layer, regions in weights.items()
+    }
 
 
 # formulas
 
 
-def gram(sums: Sums, style: StyleSettings) -> Tensor:
+def gram(sums: Sums, M: float, style: StyleSettings) -> Tensor:
     """Return G = F F^T (N, N) float32, equation 3; divided by M (`mean`) or N M (`mean_maps`).
 
-    For `moments`, return the `moment_matrix` of F, (N + 1, N + 1).
+    The sums are over M positions. For `moments`, return the `moment_matrix` of F, (N + 1, N + 1).
     """
     G = sums.products
     N = len(G)
-    M = sums.count
     match style.gram:
         case "sum":
             return G

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -159,7 +160,7 @@ class Canvas:
         styles = [self._resized(style.picture, task.style_size(style)) for style in used]
         return with_matched_chroma(pixels, content, styles)
 
-    @property
+    @cached_property  # a copy from the host could not be captured in a CUDA graph
     def _mean(self) -> Tensor:
         return torch.tensor(self.mean, device=self.device).view(1, 3, 1, 1)
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from tests.painter import small
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.losses.gram import GramStyle
@@ -16,7 +17,7 @@ from stylewatch_painter.losses.loss import AdditiveLoss, Label, Loss, Weight
 from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.paint.memory_plan import MemoryPlan
 from stylewatch_painter.paint.objective import Objective
-from stylewatch_painter.recipes.book import change
+from stylewatch_painter.recipes.book import change, names
 from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.scene import Maps
 from stylewatch_painter.scene.task import Prior, check_masks
@@ -298,3 +299,39 @@ def test_a_sum_in_tiles_may_be_constant() -> None:
     one, other = (made(small.content(made).clone()) for made in (whole, tiled))
     torch.testing.assert_close(other.terms, one.terms, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(other.gradient, one.gradient, rtol=1e-3, atol=1e-7)
+
+
+class _HostTraffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Record of operations that a CUDA graph cannot capture: they wait for the CPU, or copy."""
+
+    FORBIDDEN = ("aten._local_scalar_dense.default", "aten.lift_fresh.default")
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> object:
+        if str(func) in self.FORBIDDEN:
+            self.seen.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("is_masked", [False, True])
+@pytest.mark.parametrize("is_frame", [False, True])
+def test_an_evaluation_that_can_be_captured_exchanges_nothing_with_the_host(
+    name: str, is_masked: bool, is_frame: bool
+) -> None:
+    fields: dict[str, Any] = {"content_mask": small.split(16)} if is_masked else {}
+    if is_frame:
+        height, width = small.WIDE[1], small.WIDE[0]
+        pixels = np.zeros((height, width, 3), np.float32)
+        fields["prior"] = Prior(pixels, np.ones((height, width), np.float32), unit=1.0)
+    made = small.objective(small.wide_task(name, {}, styles=2, **fields))
+    u = small.content(made).clone()
+    made(u)
+    with _HostTraffic() as traffic:
+        made(u)
+    assert not (made.is_capturable and traffic.seen)
