@@ -1,4 +1,4 @@
-"""The stylewatch-export command: its arguments, its exit codes, and the faults that `verify` finds."""
+"""The stylewatch-export command: its arguments, its exit codes, and what `verify` reports."""
 
 import errno
 import json

@@ -36,7 +36,7 @@ from stylewatch_plugins.testing.tasks import picture, terms
 
 @dataclass(frozen=True)
 class Difference:
-    """Differences of gradients at a picture, and the largest of its terms, relative to the limit."""
+    """Differences at a picture: of its gradients, and the largest of its terms to the limit."""
 
     terms: float
     gradient: float
