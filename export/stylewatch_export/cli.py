@@ -121,7 +121,7 @@ def _pair(path: Path) -> Pair:
 
 
 def call(arguments: Sequence[str]) -> int:
-    """Run one command line, print errors on stderr, and return the exit code of sysexits.h."""
+    """Run one command line, print errors on stderr, and return an exit code as in sysexits.h."""
     command = typer.main.get_command(app)
     try:
         code = command.main(arguments, "stylewatch-export", standalone_mode=False)

@@ -1,9 +1,9 @@
 """Construction of the two ONNX graphs of VGG: pictures to features, and gradients back.
 
 The gradient graph is a chain of plain convolutions with transposed, rotated filters, which runtimes
-compute fastest. In between it inverts ReLU and the pools: masks derived from the features, averages
-spread evenly, maxima to the position they came from (the first of equals, as in the indices of
-`MaxPool`).
+compute fastest. Between the convolutions it propagates gradients back through ReLU, by masks that
+are derived from the features, and through pools: an average is spread evenly, and a maximum goes to
+its position (the first of equals, as in the indices of `MaxPool`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -136,7 +136,10 @@ class Nodes:
 
 @dataclass
 class Link:
-    """One convolution with its ReLU; `wanted`: it is an output, `pooled`: a pool follows."""
+    """One convolution with its ReLU, whose features are an output if `wanted`.
+
+    `pooled` is True if a pool follows.
+    """
 
     layer: LayerName
     channels: int
@@ -150,13 +153,13 @@ class Link:
         self.gradient = f"{self.layer}.gradient"  # gradient of the features
 
     def shape(self, *, after_pool: bool = False) -> list[int | str]:
-        """Return (1, channels, height, width) of its maps; sides have one name per block."""
+        """Return the shape (1, channels, height, width) of the maps; sides are named by block."""
         halvings = pools_before(self.layer) + after_pool
         end = f"_{halvings + 1}" if halvings else ""
         return [1, self.channels, f"height{end}", f"width{end}"]
 
     def state(self, pool: str) -> Iterator[tuple[str, list[int | str], int]]:
-        """Yield name, shape and type of the values that its gradient needs besides the features."""
+        """Yield name, shape and type of each value that the gradient needs besides the features."""
         if not self.wanted:
             yield self.above, self.shape(), TensorProto.BOOL
         if self.pooled and pool == "max":
@@ -180,7 +183,8 @@ def links(plan: Plan) -> list[Link]:
 def build(plan: Plan, weights: str, pair: Pair) -> None:
     """Write both graphs of `plan`, each atomically, from the weights called `weights`.
 
-    Raises WeightsError if they are missing, damaged or not those of the plan, and OSError.
+    Raises WeightsError if the weights are missing, damaged or not those of the plan, and OSError if
+    a graph cannot be written.
     """
     file = locate(weights)
     if (file.sha256, file.mean) != (plan.weights, plan.mean):
@@ -200,7 +204,7 @@ def write(path: Path, model: onnx.ModelProto) -> None:
 
 
 def features(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
-    """Build the graph from a picture to the features, and to the state for the gradient graph."""
+    """Build the graph from a picture to the features, and to the state that the gradient needs."""
     nodes = Nodes(f"{plan.architecture}-features")
     x = nodes.takes("picture", [1, 3, "height", "width"])
     for link in links(plan):
@@ -228,7 +232,7 @@ def _pool(nodes: Nodes, link: Link, x: str, plan: Plan) -> str:
 
 
 def gradient(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
-    """Build the graph from gradients of the features, and that state, to the picture's gradient."""
+    """Build the graph from the features' gradients and the state to the picture's gradient."""
     nodes = Nodes(f"{plan.architecture}-gradient")
     chain = links(plan)
     for link in chain:
@@ -303,9 +307,9 @@ def _unpooled(nodes: Nodes, link: Link, back: str, maps: str) -> str:
 
 
 def _shares(nodes: Nodes, name: str, size: str, plan: Plan) -> str:
-    """Add the share of each average for each of its positions: 1 divided by their number.
+    """Add the share that each position has in its average: 1 divided by the number of positions.
 
-    It is 1/4; with `ceil`, 1/2 at an odd edge, and 1 in the corner.
+    The share is 1/4; with `ceil` it is 1/2 at an odd edge, and 1 in the corner of two odd edges.
     """
     if plan.pool_edge == "floor":
         return nodes.number("quarter", 0.25)
@@ -331,7 +335,8 @@ def _shares(nodes: Nodes, name: str, size: str, plan: Plan) -> str:
 def load(path: Path) -> tuple[Manifest, onnx.ModelProto]:
     """Read the manifest of a graph's file, and the graph.
 
-    Raises GraphError if it is damaged, of an older format or foreign, OSError if it cannot be read.
+    Raises GraphError if the file is damaged, of an older format or foreign, and OSError if it
+    cannot be read.
     """
     try:
         with regular_file.opened(path) as file:

@@ -1,9 +1,10 @@
 """Comparison of a pair of graphs with torch, and with ONNX's own reference evaluator.
 
-A gradient depends on decisions: which features are above zero, and which of four is the greatest.
-If two values are nearly equal, two orders of summation may decide differently; the gradients then
-differ, although both are correct. Therefore the gradient is compared with torch at the decisions of
-the graph; the plain difference is reported too, but not judged.
+A gradient depends on decisions: which features are above zero, and which of four values is the
+greatest. If two values are nearly equal, two orders of summation may decide differently; the
+gradients then differ, although both are correct. Therefore the graph's gradient is compared with a
+gradient that torch computes from the graph's decisions. The difference from the gradient that torch
+computes alone is reported, too, but not judged.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,7 +27,7 @@ from stylewatch_plugins.graphs import Pair, Plan
 from stylewatch_plugins.onnx_runtime import OrtVgg19
 
 LIMIT = 1e-4
-"""Maximum error that passes."""
+"""Maximum error of a graph that passes."""
 
 _CPU = torch.device("cpu")
 _SMALL = 20  # side in pixels: the reference evaluator is slow
@@ -44,11 +45,11 @@ class Comparison:
     against: str
     error: float
     judged: bool = True
-    """False if torch may have made other decisions, which are not an error of the graph."""
+    """False if torch made its own decisions, which may differ without an error of the graph."""
 
 
 def verify(pair: Pair, size: tuple[int, int] = (97, 75)) -> Iterator[Comparison]:
-    """Compare for random pictures, the larger of them with `size` (width, height) pixels.
+    """Compare graphs for two random pictures, the larger of `size` (width, height) in pixels.
 
     Raises GraphError if the graphs are damaged or not a pair, WeightsError if their weights are
     missing.
@@ -97,7 +98,7 @@ def _against_reference(pair: Pair, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterato
 
 
 def _even(maps: Tensor) -> Tensor:
-    """Scale features to serve as gradients of equal strength for all layers."""
+    """Scale a layer's features so that they can serve as gradients of equal size in all layers."""
     maps = maps.detach()
     return maps / maps.square().mean().sqrt().clamp_min(1e-30)
 
@@ -132,7 +133,7 @@ def torch_back(
 ) -> Tensor:
     """Compute the picture's gradient in torch, from the `gradients` of the features.
 
-    The decisions are those of `kept`, the outputs of the feature graph.
+    ReLUs and pools decide as the feature graph did, whose outputs are `kept`.
     """
     pool = Pool.of(network(plan))
     chain = layers_up_to(plan.layers, ARCHITECTURES[plan.architecture])

@@ -6,7 +6,7 @@ from typing import Self
 class PainterError(Exception):
     """Base class of all errors that the painter raises on purpose.
 
-    `exit_code` is that of a command which the error ends, as in sysexits.h.
+    `exit_code` is the exit code of a command that fails with the error, as in sysexits.h.
     """
 
     exit_code = 70
@@ -31,15 +31,15 @@ class RecipeError(PainterError, ValueError):
 
 
 class LibraryError(PainterError, ImportError):
-    """A library of the installation cannot be loaded, so nothing is known of the picture."""
+    """A library of the installation cannot be loaded, which says nothing about the picture."""
 
     exit_code = 69
 
 
 class RecipesAwayError(PainterError, OSError):
-    """A folder or a file of recipes cannot be read now: what it has is unknown.
+    """A folder or a file of recipes cannot be read now, so its recipes are unknown.
 
-    It is neither absent nor wrong (law 2): whoever needs it waits.
+    They are neither absent nor wrong (law 2): a job that needs one waits.
     """
 
     exit_code = 75
@@ -52,7 +52,7 @@ class WeightsError(PainterError):
 
 
 class WeightsNameError(WeightsError):
-    """Weights cannot have this name, or none of this name can be fetched."""
+    """A name is not valid for weights, or names no weights that can be fetched."""
 
     exit_code = 64
 
@@ -62,7 +62,7 @@ class CheckpointError(PainterError, ValueError):
 
     @classmethod
     def because(cls, problem: str) -> Self:
-        """Return the error for a `problem`, with the advice that all of them share."""
+        """Return the error for a `problem`, with the advice that all checkpoint errors share."""
         return cls(f"{problem}: without it the painting starts anew")
 
     @classmethod

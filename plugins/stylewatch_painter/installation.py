@@ -36,7 +36,7 @@ _WITH_COMPILER = {
     "pacman": "pacman --sync --noconfirm gcc",
     "apk": "apk add g++",
 }
-"""The command of root that installs a C++ compiler, by the program that comes with the system."""
+"""The command with which root installs a C++ compiler, by the system's package manager."""
 
 _ON_A_MAC = "xcode-select"
 
@@ -44,7 +44,7 @@ _ON_A_MAC = "xcode-select"
 def library(module: str, advice: str = "") -> Any:
     """Import a `module` of another package.
 
-    Raises LibraryError if it cannot be loaded; `advice` says what helps, if not the usual command.
+    Raises LibraryError, with `advice` or else the usual command, if it cannot be loaded.
     """
     try:
         return import_module(module)
@@ -55,7 +55,7 @@ def library(module: str, advice: str = "") -> Any:
 
 
 def unloadable(error: ImportError, module: str = "a library", package: str = _OURS) -> LibraryError:
-    """Return the LibraryError for an import that failed, of a `module` which `package` needs."""
+    """Return the LibraryError for a failed import of a `module` that `package` needs."""
     if isinstance(error, LibraryError):
         return error
     return _unloadable(module, error, package=package)
@@ -64,7 +64,7 @@ def unloadable(error: ImportError, module: str = "a library", package: str = _OU
 def incomplete() -> str:
     """Return a sentence about files of this program that are missing; empty if none is.
 
-    So it is while it is installed anew, and what depends on them has to wait.
+    Files are missing while the program is installed anew; work that needs them has to wait.
     """
     if _project() is not None:
         return ""
@@ -82,7 +82,7 @@ def incomplete() -> str:
 
 
 def _recorded_files() -> Iterator[Path]:
-    """Yield the files that the installer recorded, but those that Python makes again."""
+    """Yield the files that the installer recorded, except those that Python makes again."""
     ours = distribution(_OURS)
     for row in csv.reader((ours.read_text("RECORD") or "").splitlines()):
         if not row[0].endswith(".pyc"):
@@ -105,10 +105,10 @@ def install_command(extra: str) -> str:
 def compile_command() -> str:
     """Return the shell command, in backticks, that installs this program anew with a C++ compiler.
 
-    It installs from where the program came. Where the compiler is there already, the command shows
-    what it says.
+    It installs the program from its origin. If there already is a compiler, the command shows the
+    compiler's messages.
     """
-    # installers keep wheels that they have built, also those without what a compiler adds
+    # installers keep wheels that they have built, also one without the compiled libraries
     words = ["--force-reinstall", "--no-deps", "--no-cache-dir" if _has_pip() else "--no-cache"]
     if has_compiler():
         words.append("--verbose")
@@ -117,7 +117,7 @@ def compile_command() -> str:
 
 
 def has_compiler() -> bool:
-    """Return whether there is a C++ compiler; it may fail all the same."""
+    """Return whether a C++ compiler is installed; it may still fail."""
     return any(map(shutil.which, _COMPILERS))
 
 
@@ -136,9 +136,9 @@ def _compiler_command() -> str:
 
 
 def _origin() -> list[str]:
-    """Return the words for an installer that name where this installation came from (PEP 610).
+    """Return an installer's arguments for the origin of this installation (PEP 610).
 
-    There are none if that is unknown.
+    There are none if the origin is unknown.
     """
     try:
         recorded = json.loads(distribution(_OURS).read_text("direct_url.json") or "{}")
@@ -158,7 +158,7 @@ def _origin() -> list[str]:
 
 
 def _sources() -> list[str]:
-    """Return the words for an installer that name the sources of this installation."""
+    """Return an installer's arguments for the sources of this installation."""
     origin = _origin()
     if origin in ([], [_OURS]):
         return ["--no-binary", _OURS, _OURS]
@@ -185,13 +185,13 @@ def _unloadable(
 
 
 def _named(error: Exception) -> str:
-    """Return the module that an import did not find, the innermost one; empty if none is named."""
+    """Return the innermost module that an import did not find; empty if no error names one."""
     names = [each.name for each in _chain(error) if isinstance(each, ImportError) and each.name]
     return names[-1] if names else ""
 
 
 def _raising(error: Exception, packages: Collection[str]) -> str:
-    """Return the module of a package whose code raised the error; empty if it was none."""
+    """Return the top-level module of `packages` that raised the error; empty if none did."""
     *_, cause = _chain(error)
     frames = [frame for frame, _ in walk_tb(cause.__traceback__)]
     modules = [str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames]
@@ -199,14 +199,14 @@ def _raising(error: Exception, packages: Collection[str]) -> str:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error and its causes; NumPy's error is a page of advice, its cause says why."""
+    """Yield the error and its causes, in which NumPy gives the reason of a long error."""
     while error is not None:
         yield error
         error = error.__cause__
 
 
 def command(*words: str) -> str:
-    """Return the shell command, in backticks, that installs packages here; `words` are its last.
+    """Return the shell command, in backticks, that installs packages; it ends with `words`.
 
     The command uses pip, or uv if the environment has no pip, as in environments created by uv.
     """
@@ -214,21 +214,21 @@ def command(*words: str) -> str:
     uv = ["uv", "pip", "install", "--python", sys.executable]
     installer = pip if _has_pip() else uv
     if _is_managed_by_the_system():
-        installer.append("--break-system-packages")  # as it was installed
+        installer.append("--break-system-packages")  # this program was installed with it, too
     return f"`{join([*installer, *words])}`"
 
 
 def repair_command(package: str) -> str:
     """Return the shell command, in backticks, that installs a package anew, and nothing else.
 
-    This program comes from where it came from before; where that is unknown, there is no command.
+    This program itself is installed from its origin; if that is unknown, there is no command.
     """
     options = ["--force-reinstall", "--no-deps"]
     return _again(*options) if package == _OURS else command(*options, package)
 
 
 def _again(*options: str) -> str:
-    """Return the command that installs this program again, and what it lacks."""
+    """Return the command that installs this program again, and the packages that it lacks."""
     origin = _origin()
     return command(*options, *origin) if origin else f"another installation of {_OURS}"
 

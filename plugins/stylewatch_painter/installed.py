@@ -25,9 +25,10 @@ _PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 _log = logging.getLogger(__name__)
 _left_out: dict[str, bool] = {}
-"""Sentences about what was left out; True after an error, which may be gone at the next start."""
+"""Sentences about entries that were left out. The value is True if an entry raised an error, which
+may not happen at the next start."""
 _versions: dict[Any, tuple[str, str]] = {}
-"""Name and version of the package of each loss, optimizer and recipe of others that was loaded."""
+"""Name and version of the package of each loaded loss, optimizer and recipe that is not ours."""
 
 
 def load(
@@ -37,11 +38,11 @@ def load(
     *,
     are_names_free: bool = False,
 ) -> dict[str, Any]:
-    """Return what packages add to the group `stylewatch.` + `kind`, by name.
+    """Return the entries of all packages in the group `stylewatch.` + `kind`, by name.
 
-    Ours come first, then those of other packages, sorted. One that cannot be imported, for which
-    `misfit` returns a reason, or whose name is `taken`, is left out (see `leave_out`). Where the
-    names are free, those of several packages may be the same, and the keys have the package, too.
+    Our entries come first, then those of other packages, sorted. An entry that cannot be imported,
+    for which `misfit` returns a reason, or whose name is `taken`, is left out (see `leave_out`).
+    With `are_names_free` several packages may use the same name, and a key is package and name.
     """
     found: dict[str, Any] = {}
     for entry in sorted(entries(f"{_OURS}.{kind}"), key=_place):
@@ -67,39 +68,39 @@ def load(
 
 
 def packages(kinds: Iterable[object]) -> dict[str, str]:
-    """Return the versions, by name, of the other packages that these come from, sorted."""
+    """Return the versions, by name, of the packages other than ours that have these `kinds`."""
     return dict(sorted({_versions[settings] for settings in kinds if settings in _versions}))
 
 
 def lacking(versions: Mapping[str, str]) -> tuple[str, ...]:
-    """Return which of these packages, versions by name, are not installed or have been left out."""
+    """Return those of the packages `versions` (by name) that are not installed or were left out."""
     present = {name for name, _ in _versions.values()}
     return tuple(f"{name} {versions[name]}" for name in versions if name not in present)
 
 
 def leave_out(what: str, why: str, *, has_failed: bool = False) -> None:
-    """Warn in the log of what is left out, and keep the sentence for `left_out`."""
+    """Warn in the log that `what` is left out, and keep the sentence for `left_out`."""
     sentence = f"{what} is left out: {why}"
     _log.warning("%s", sentence)
     _left_out[sentence] = has_failed
 
 
 def failed() -> tuple[str, ...]:
-    """Return the sentences about what could not be imported, and may be sound at the next start."""
+    """Return the sentences about entries that raised an error; the next start may succeed."""
     return tuple(sentence for sentence, has_failed in _left_out.items() if has_failed)
 
 
 def left_out() -> tuple[str, ...]:
-    """Return a sentence for each thing that was left out, as far as it was loaded."""
+    """Return a sentence for each entry that `load` left out."""
     return tuple(_left_out)
 
 
 def entries(group: str) -> list[EntryPoint]:
     """Return the entry points of a group; ours in a checkout are those of its pyproject.toml.
 
-    If several distributions have one name, the first on the path counts. One whose metadata cannot
-    be read, which need not have to do with us, adds nothing. What was found on the same `sys.path`
-    before is kept until `look_again`.
+    If several distributions have one name, the first on the path counts. A distribution with
+    unreadable metadata is ignored: it may have nothing to do with us. The entry points of the same
+    `sys.path` are kept until `look_again` is called.
     """
     found = _of_checkout(group)
     names = {_OURS} if found else set()
@@ -112,13 +113,13 @@ def entries(group: str) -> list[EntryPoint]:
 
 
 def look_again() -> None:
-    """Let the next call of `entries` find what was installed meanwhile."""
+    """Let the next call of `entries` find packages that were installed meanwhile."""
     _distributions.cache_clear()
 
 
 @lru_cache(maxsize=1)
 def _distributions(path: tuple[str, ...]) -> list[tuple[str, list[EntryPoint]]]:
-    """Return the names of the distributions on `path` that have entry points for us, and these."""
+    """Return names and entry points of the distributions on `path` that have any for us."""
     found = []
     for each in distributions(path=list(path)):
         try:
@@ -131,7 +132,7 @@ def _distributions(path: tuple[str, ...]) -> list[tuple[str, list[EntryPoint]]]:
 
 
 def _of_checkout(group: str) -> list[EntryPoint]:
-    """Return our entry points in a checkout, whatever was installed before; none elsewhere."""
+    """Return our entry points by the pyproject.toml of a checkout; none in an installation."""
     named = _checkout().get(group, {}).items()
     return [EntryPoint(name, value, group) for name, value in named]
 
@@ -142,7 +143,7 @@ def _checkout() -> dict[str, dict[str, str]]:
         if not regular_file.is_file(_PROJECT):
             return {}
         project = tomllib.loads(_PROJECT.read_text(encoding="utf-8")).get("project", {})
-    except (OSError, ValueError) as error:  # of a project whose folder holds our packages
+    except (OSError, ValueError) as error:  # it may be the file of a project that contains ours
         _log.debug("%s cannot be read: %s", _PROJECT, error)
         return {}
     entry_points: dict[str, dict[str, str]] = project.get("entry-points", {})

@@ -1,4 +1,4 @@
-"""Modules that are imported at their first use.
+"""Stand-ins for modules that are imported at their first use.
 
 The daemon reads the settings of losses and optimizers, which lie beside their formulas, and never
 computes anything: it must not spend seconds and hundreds of megabytes on NumPy and torch.
@@ -12,10 +12,10 @@ __all__ = ["functional", "late", "np", "torch"]
 
 
 class _Late(ModuleType):
-    """Stand-in for a module."""
+    """Stand-in for the module of its name."""
 
     def __getattr__(self, name: str) -> Any:
-        """Import the module, and return what it has by that name."""
+        """Import the module, and return its attribute `name`."""
         return getattr(import_module(self.__name__), name)
 
 

@@ -9,14 +9,14 @@ _Result = TypeVar("_Result")
 
 
 class SilentError(Exception):
-    """A disk does not answer. It is no OSError: a disk that times out by itself does answer."""
+    """A disk does not answer. This is no OSError, because a disk that reports an error answers."""
 
 
 class Patience:
-    """Calls of work that has so many `seconds` to answer, in threads of this `name`.
+    """Runner of calls that must answer within `seconds`, in threads called `name`.
 
-    Calls of several threads wait for one another. While one call hangs, others fail: nothing else
-    begins on that disk (law 9).
+    Callers in several threads take turns. While one call hangs, all others fail, so that nothing
+    else begins on that disk (law 9).
     """
 
     def __init__(self, name: str, seconds: float) -> None:

@@ -40,7 +40,7 @@ _BARE_ADDRESS = re.compile(r"([^#'\"]*[: ]|)(\[[0-9A-Fa-f:.]{2,45}\]:[0-9]{1,5})
 YAML takes for a list with something after it."""
 
 _MOST_ADDRESSES = 3
-"""Maximum number of such lines in a text."""
+"""Maximum number of lines with a bare address in a text."""
 
 _TOO_LARGE = "this is too large or too deep for settings"
 
@@ -130,7 +130,7 @@ def _with_address(text: str, number: int) -> str:
 def _compose(text: str, file_name: str, more: int = _MOST_ADDRESSES) -> Node | None:
     """Return the node of `text`, without tags and within the limits; raises YamlError.
 
-    Up to `more` lines that are no YAML may end with an address that lacks quotes.
+    Up to `more` lines may end with an address without quotes, which is no YAML.
     """
     left = MOST_NODES
     depth = 0
@@ -164,7 +164,7 @@ def _compose(text: str, file_name: str, more: int = _MOST_ADDRESSES) -> Node | N
 
 
 class _Walk:
-    """Conversion of nodes to plain values with their lines; an alias counts as its content."""
+    """Converter of nodes to plain values with their lines; an alias counts as its content."""
 
     def __init__(self, file_name: str) -> None:
         self.lines: dict[Location, int] = {}
@@ -185,7 +185,7 @@ class _Walk:
 
     def _pairs(self, node: MappingNode, where: Location) -> Iterator[tuple[str, Any]]:
         seen: dict[str, int] = {}
-        yield from self._merged(node, where)  # before the keys that replace what it has
+        yield from self._merged(node, where)  # first: the mapping's own keys replace merged ones
         for key_node, value_node in node.value:
             if key_node.tag == _MERGE:
                 continue
@@ -199,7 +199,10 @@ class _Walk:
             yield key, self.value(value_node, (*where, key))
 
     def _merged(self, node: MappingNode, where: Location) -> Iterator[tuple[str, Any]]:
-        """Yield what `<<` adds to a mapping; it counts as a value, as mappings may double it."""
+        """Yield the pairs that `<<` adds to a mapping.
+
+        They count towards the maximum number of nodes, because nested `<<` may double them.
+        """
         merged = [value for key, value in node.value if key.tag == _MERGE]
         for value_node in merged:
             if len(merged) > 1 or not isinstance(value_node, MappingNode):
@@ -249,16 +252,16 @@ def merge_into(below: dict[str, Any], above: Mapping[str, Any]) -> None:
         both = (old, value) if isinstance(old, dict) and isinstance(value, Mapping) else ()
         kinds = [mapping["kind"] for mapping in both if "kind" in mapping]  # of any type
         if both and kinds[1:] in ([], kinds[:1]):
-            below[key] = dict(both[0])  # a YAML file may have it twice, by an anchor
+            below[key] = dict(both[0])  # a copy: by an anchor a YAML file may hold a mapping twice
             merge_into(below[key], value)
         else:
             below[key] = deepcopy(value)
 
 
 def remove(plain: dict[str, Any], paths: Iterable[Location]) -> bool:
-    """Remove the values at `paths`, or the next ones around them that are in a mapping.
+    """Remove, for each of `paths`, the innermost key of a mapping on the way to the value.
 
-    Return False if there are none.
+    Return False if no path has such a key.
     """
     found: dict[Location, tuple[dict[str, Any], str]] = {}
     for path in paths:

@@ -23,8 +23,8 @@ _UNUSED = 1 << 30  # bytes that may remain unused at the end of the heap
 def import_uncollected(name: str) -> ModuleType:
     """Import a module without garbage collection, and exempt its objects from later collections.
 
-    Classes and functions live until the process ends; collecting garbage among those of torch takes
-    a sixth of the import time. The import runs in a new thread because its stack is empty: on the
+    Classes and functions live until the process ends; collecting garbage among torch's objects
+    takes a sixth of the import time. The import runs in a new thread, whose stack is empty: on the
     stack of a command, Python mapped and unmapped the same stack chunk 13,000 times, because a loop
     in torch called functions across the end of that chunk.
     """
@@ -51,14 +51,14 @@ def resident(pid: int | str = "self") -> int:
 
 
 def trim_heap() -> None:
-    """Return freed memory to the system, without collecting garbage. Without glibc, do nothing."""
+    """Return freed memory to the system; do nothing without glibc. No garbage is collected."""
     _call_glibc("malloc_trim", 0)
 
 
 def give_back_large_blocks() -> None:
     """Make the C library return freed blocks of 1 MiB or more to the system at once.
 
-    glibc stops doing so for block sizes that were freed before; feature maps of many sizes then
+    By default glibc keeps blocks of a size that was freed once; feature maps of many sizes then
     leave holes that no other block fits into. Without glibc, do nothing.
     """
     _call_glibc("mallopt", _M_MMAP_MAX, _MAPPED_BLOCKS)
@@ -83,7 +83,7 @@ def _call_glibc(function: str, *arguments: int) -> None:
 
 
 def available() -> float:
-    """Return the bytes that can still be allocated, by machine and control groups; inf if unknown.
+    """Return the bytes that the machine and its control groups still allow; inf if unknown.
 
     Cached files count as free, as in `MemAvailable`: the system drops them when it needs memory.
     """

@@ -27,17 +27,17 @@ def planes(mask: Regions) -> Tensor:
 def region_flags(regions: Tensor, shape: tuple[int, int]) -> Tensor:
     """Return flags (R, *shape) of the positions in each region, for planes (R, height, width).
 
-    A region contains the positions of which it covers at least half. If there is no such position,
-    it contains those that it covers most: all positions, for an empty region.
+    A region contains each position of which it covers at least half. If there is no such position,
+    it contains the positions of which it covers most. An empty region contains all positions.
     """
     weights = functional.adaptive_avg_pool2d(regions, shape)
     return weights >= weights.amax((1, 2), keepdim=True).clamp(max=_IN_REGION)
 
 
 def for_region(values: Sequence[Value], region: int) -> Value:
-    """Return the one of a style's `values`, of its regions, that serves a region of the painting.
+    """Return the value, of a style's `values` by region, for a region of the painting.
 
-    A style without a mask has a single one, which serves every region.
+    A style without a mask has a single value, which serves every region.
     """
     return values[region % len(values)]
 

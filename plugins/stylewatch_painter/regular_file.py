@@ -1,4 +1,4 @@
-"""Listing of folders, and opening of files in whose place there may be a pipe, which would wait.
+"""Listing of folders, and opening of files without waiting: in place of a file may be a pipe.
 
 An error is not an absence (law 2): all functions raise OSError unless nothing is there.
 """
@@ -16,18 +16,19 @@ class NotAFileError(OSError):
 
 
 def listed(folder: Path) -> list[Path]:
-    """Return what is in `folder`, sorted, without hidden entries.
+    """Return the paths in `folder`, sorted, without hidden entries.
 
-    Raises OSError if the folder cannot be listed, also if it is missing: an error is not an absence
-    (law 2), and `glob` finds nothing in either case.
+    Raises OSError if the folder is missing or cannot be listed. `glob` would hide that error, and
+    an error is not an absence (law 2).
     """
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def status(path: Path, *, follow: bool = True) -> os.stat_result | None:
-    """Return the status of what a path leads to, or of a link itself; None if nothing is there.
+    """Return the status of the file at a path; None if there is none.
 
-    `Path.exists` and its like say no to every error since Python 3.14.
+    Without `follow` a symbolic link has a status of its own. Unlike this function, `Path.exists`
+    returns False for every error since Python 3.14.
     """
     try:
         return path.stat(follow_symlinks=follow)

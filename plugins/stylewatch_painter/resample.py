@@ -21,11 +21,11 @@ def width_height(x: Tensor) -> Size:
 def interpolation(
     shape: Sequence[int], to: tuple[int, int], device: torch.device, *, corners: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Return matrices that interpolate the rows and the columns of pictures.
+    """Return the matrices that interpolate the rows and the columns of pictures of `shape`.
 
-    For pictures (..., height, width) they are float32 (rows of `to`, height) and (columns of `to`,
-    width). They replace torch's own interpolation, whose backward pass is not deterministic on a
-    GPU.
+    For pictures (..., height, width), the matrices are float32 (rows of `to`, height) and (columns
+    of `to`, width). They replace torch's own interpolation, whose backward pass is not
+    deterministic on a GPU.
     """
     down, right = (
         functional.interpolate(

@@ -57,7 +57,7 @@ class Size(NamedTuple):
         return math.sqrt(self.area / other.area)
 
     def has_shape_of(self, other: Size) -> bool:
-        """Return whether the aspect ratios are the same, within a pixel of the smaller size."""
+        """Return whether both aspect ratios are equal, within a pixel of the smaller size."""
         difference = self.width * other.height - self.height * other.width
         return abs(difference) <= max(self.long, other.long)
 
@@ -68,9 +68,9 @@ class Size(NamedTuple):
 class Fit(NamedTuple):
     """The way in which a rule is applied."""
 
-    enlarge: bool  # also above the picture's own size
-    truncate: bool = False  # the short side, instead of rounding it
-    stretch: bool = False  # to the shape of a box
+    enlarge: bool  # a picture may become larger than it is
+    truncate: bool = False  # the short side is truncated, not rounded
+    stretch: bool = False  # the picture gets the shape of the box
 
 
 def by_long_side(side: int, picture: Size, fit: Fit) -> Size:
@@ -126,7 +126,7 @@ _RULES: Mapping[str, Callable[..., Size]] = {
     f"{_SIDE}x": by_columns,
     _AREA: lambda millions, picture, fit: by_area(millions * 1e6, picture, fit),
 }
-"""The rules by the patterns of their texts, whose numbers are their first arguments."""
+"""The rules by the patterns of their texts. The numbers in a text are a rule's first arguments."""
 
 SIZE_RULE = "|".join(_RULES)
 """Pattern for the text of a rule."""

@@ -77,14 +77,15 @@ class Losses:
     temporal: Term | None = None
 
     def has_one_target(self, styles: int) -> bool:
-        """Return whether a painting with so many styles has one target, at whichever size."""
+        """Return whether a painting with this number of `styles` has one target at every size."""
         return styles == 1 or self.style.keys() == {BLEND}
 
     def as_json(self, styles: int | None = None) -> dict[str, object]:
-        """Return the losses as in the receipt: if there is one style, `style` maps its layers.
+        """Return the losses as in the receipt.
 
-        `styles` is the number of styles of the painting, by default that of styles with losses: at
-        a small size some may be left out.
+        If the painting has one target, `style` maps layers, not styles. `styles` is the number of
+        styles of the painting, by default the number of styles with losses, which may be smaller:
+        a small size may leave some out.
         """
         is_one = self.has_one_target(len(self.style) if styles is None else styles)
         of_styles = {

@@ -1,4 +1,4 @@
-"""Readable descriptions of mistakes in settings: place, value, and what was likely meant."""
+"""Readable descriptions of mistakes in settings: place, value, and likely correction."""
 
 import logging
 import re
@@ -54,7 +54,7 @@ _SENTENCES: Mapping[str, str] = {
     "model_type": "should be keys with their values",
     "model_attributes_type": "should be keys with their values",
 }
-"""Sentences for pydantic's types of errors, whose own speak of types of Python."""
+"""Sentences for types of pydantic's errors, in place of its own, which name types of Python."""
 
 _AS_THEY_ARE = frozenset(
     {
@@ -70,10 +70,10 @@ _YAML_WORDS = {
     True: "yes, on or true, which YAML reads as true",
     False: "no, off or false, which YAML reads as false",
 }
-"""Spellings in YAML of null and of each boolean; the parsed value no longer shows which it was."""
+"""Spellings in YAML of null and of each boolean: a parsed value no longer shows its spelling."""
 
 _URL, _COMMAND = re.compile("://"), re.compile(r"://|\s")
-"""Patterns for texts that may be secrets and are never quoted: as a key, and as a value."""
+"""Patterns for keys and for values that may hold a secret and are never quoted."""
 
 _log = logging.getLogger(__name__)
 _repr = Repr()
@@ -90,7 +90,7 @@ class _Hidden:
 
 
 class MisfitError(ValueError):
-    """A value does not fit that of the key `other` beside it; the message has both."""
+    """A value does not fit the value of the key `other` beside it; the message names both."""
 
     def __init__(self, message: str, other: str) -> None:
         super().__init__(message)
@@ -99,10 +99,10 @@ class MisfitError(ValueError):
 
 @dataclass(frozen=True)
 class Mistake:
-    """One mistake; `where` is the path to the value through mappings and lists.
+    """One mistake; `where` is the path to the value, or to its mapping, as the user sees it.
 
-    `loc` is the path of what is wrong, which includes an unknown key; `other` that of a value which
-    it does not fit.
+    `loc` is the full path, which also includes a missing or an unknown key. `other` is the path of
+    a second value, if the mistake is that both do not fit together.
     """
 
     where: Location
@@ -163,7 +163,7 @@ def nearest(name: str, known: Iterable[str], what: str = "key", most: int | None
 
 
 def instead(name: str, known: Iterable[str], most: int | None = None) -> str:
-    """Name the known name that is closest to an unknown one, or up to `most` known names."""
+    """Suggest the known name that is closest to an unknown `name`, or up to `most` known names."""
     names = sorted(known)
     close = closest(name, names)
     if close is not None:
@@ -173,7 +173,7 @@ def instead(name: str, known: Iterable[str], most: int | None = None) -> str:
 
 
 def closest(name: str, names: Iterable[str]) -> str | None:
-    """Return the one of `names` that a misspelled `name` may stand for; None if none is close."""
+    """Return the name of `names` that a misspelled `name` may stand for; None if none is close."""
     by_lower_case = {candidate.casefold(): candidate for candidate in names}
     close = get_close_matches(name.casefold(), by_lower_case, n=1)
     return by_lower_case[close[0]] if close else None
@@ -208,7 +208,7 @@ def mistakes(
 
 
 def _errors(error: ValidationError) -> Iterator[Any]:
-    """Yield the errors of pydantic, without a list that is too short as its items are wrong."""
+    """Yield pydantic's errors, except that a list is too short whose items have errors, too."""
     found = error.errors(include_url=False)
     around = {each["loc"][:end] for each in found for end in range(len(each["loc"]))}
     return (each for each in found if each["type"] != "too_short" or each["loc"] not in around)
@@ -246,7 +246,7 @@ def _misfit(details: Any) -> MisfitError | None:
 
 
 def _with_value(text: str, details: Any) -> str:
-    """Return the sentence about an error of pydantic, with the value."""
+    """Return the sentence `text` about an error of pydantic, with the wrong value."""
     of_several = details["type"] == "value_error" and isinstance(details["input"], Mapping)
     if of_several or _misfit(details):
         return text  # the message is about a combination of keys

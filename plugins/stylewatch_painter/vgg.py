@@ -43,7 +43,7 @@ def values_per_pixel(layer: LayerName) -> float:
 
 
 def pooled_side(side: int, *, ceil: bool) -> int:
-    """Return the number of positions along a side after a pool; `ceil` keeps half a square."""
+    """Return the length of a side of maps after a pool; with `ceil` an odd end is not dropped."""
     return (side + ceil) // 2
 
 

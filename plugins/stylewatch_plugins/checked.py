@@ -1,4 +1,4 @@
-"""A backend's painting, checked as it runs: what breaks the contract goes no further."""
+"""Checks of a backend's painting as it runs: a step that breaks the contract is not passed on."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -12,11 +12,11 @@ from stylewatch_plugins.errors import BackendFaultError
 
 
 def paint(backend: Backend, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
-    """Run `task` as `backend.paint` does.
+    """Run `task` by `backend.paint`.
 
-    Raises BackendFaultError if the backend ends before its last stage though nobody asked it to
-    stop, or yields a picture of another form or with values that are not numbers; DivergedError if
-    a loss is none; and as the backend does.
+    Raises BackendFaultError if the backend ends before its last stage although nobody asked it to
+    stop, or yields a picture of the wrong form or with values that are not numbers. Raises
+    DivergedError if a loss is not a number, and the errors of the backend.
     """
     asked = Wish.GO_ON
     last = None

@@ -82,7 +82,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The cost of a task: its sizes (width, height) in pixels and their steps, coarse to fine.
+    """The cost of a task: its sizes (width, height) in pixels, smallest first, and their steps.
 
     `seconds` and `memory` (bytes, peak of the whole process) are None if the backend cannot
     estimate them. `tile` is the side in pixels of the tiles in which the last size is computed, or
@@ -100,10 +100,10 @@ class Estimate:
 class Provenance:
     """The backend, device and network of a job, for its receipt.
 
-    `weights` holds name, sha256 and bits of the trained network, which the option `weights` would
-    select by that name, or is empty. `decided` holds what the backend chose for `auto`, as options
-    that would choose the same again. `warnings` are sentences on the result, and `advice` on this
-    installation, which the receipt does not get.
+    `weights` holds name, sha256 and bits of the trained network, whose name is a value of the
+    option `weights`; it is empty without a network. `decided` holds the options that the backend
+    chose for `auto`, by which it would choose the same again. `warnings` are sentences about the
+    result. `advice` are sentences about this installation, which the receipt does not get.
     """
 
     name: str

@@ -18,7 +18,7 @@ from enum import StrEnum
 class BackendError(Exception):
     """Base class of errors that concern a backend rather than a picture.
 
-    `exit_code` is that of a command which the error ends, as in sysexits.h.
+    `exit_code` is the exit code of a command that fails with the error, as in sysexits.h.
     """
 
     exit_code = 70
@@ -47,7 +47,7 @@ class GraphError(BackendError):
 
 
 class ErrorKind(StrEnum):
-    """Cause of an error that is not the job's fault."""
+    """The cause of an error that is not the job's fault."""
 
     MEMORY = "memory"
     """The device or the machine did not have enough memory."""

@@ -36,7 +36,7 @@ MANIFEST = "stylewatch"
 """Key of the manifest, a JSON text, in a graph's metadata."""
 
 MAX_CACHE_BYTES = 2**30
-"""Maximum size of the cache: about nine pairs, more than the shipped recipes need."""
+"""Maximum size of the cache in bytes: about nine pairs, more than the shipped recipes need."""
 
 Part = Literal["features", "gradient"]
 
@@ -128,7 +128,7 @@ def cache_folder() -> Path:
 
 
 def problem() -> str | None:
-    """Explain why no graphs are available or can be built; return None otherwise."""
+    """Explain why there are no graphs and none can be built; None if there are, or can be."""
     if find_spec("onnx") is not None or any(cache_folder().glob("*.onnx")):
         return None
     return f"the package onnx, which builds the graphs, is not installed: {install_command('onnx')}"
@@ -164,8 +164,8 @@ def ready(plan: Plan, weights: str, *, anew: bool = False) -> Pair:
 def make_room(folder: Path, limit: int) -> None:
     """Remove the least recently used pairs until the rest takes at most `limit` bytes.
 
-    The parts of a pair that a killed process left count as a pair. A process that has opened the
-    graphs of a pair can still use them. Raises OSError.
+    Files of an incomplete pair, which a killed process left, count as a pair. A process that has
+    opened the graphs of a pair can still use them. Raises OSError.
     """
     pairs: dict[str, list[Path]] = {}
     newest_first = sorted(

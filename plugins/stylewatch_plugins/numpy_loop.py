@@ -25,9 +25,9 @@ _GRAY = 127.5  # the mean of noise
 
 
 def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> Iterator[Step]:
-    """Run `task` as `Backend.paint` does, with the moves that `at` returns for each size.
+    """Run `task` by the contract of `Backend.paint`, with the move that `at` returns for a size.
 
-    Raises RecipeError and CheckpointError before the first step, DivergedError, and the errors of
+    Raises RecipeError or CheckpointError before the first step, DivergedError, and the errors of
     `at` and of the moves.
     """
     levels = task.levels()
@@ -66,8 +66,8 @@ def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> I
 def start(task: Task, size: Size) -> Pixels:
     """Return the picture that `task` starts from, (height, width, 3), at `size` (width, height).
 
-    `style_color` is the color alone, without detail of the content. Raises RecipeError if it starts
-    from a picture that is missing.
+    `style_color` is a flat color, without detail of the content. Raises RecipeError if `task`
+    starts from a picture that is missing.
     """
     kind = task.recipe.schedule.start
     noise_share = {"noise": 1.0, "mixed": task.recipe.schedule.noise_ratio}.get(kind, 0.0)
@@ -111,7 +111,10 @@ def _noise(task: Task, size: Size) -> Pixels:
 
 
 def _restored(task: Task) -> _State:
-    """Read `task.resume`; raises CheckpointError if it is of another task or lacks an array."""
+    """Read the checkpoint `task.resume`.
+
+    Raises CheckpointError if it belongs to another task or lacks an array.
+    """
     saved = task.resume or {}
     if not np.array_equal(saved.get("task", np.zeros(0)), fingerprint(task)):
         raise CheckpointError.of_another_painting()

@@ -59,7 +59,7 @@ def runtime() -> Any:
 class OrtVgg19:
     """VGG16 or VGG19 in ONNX Runtime: feature maps of pictures in network units.
 
-    It is differentiable once with respect to the picture, and computes only the layers of `plan`.
+    The maps are those of the layers of `plan`, differentiable once with respect to the picture.
     Raises GraphError if a file does not match `plan`.
     """
 
@@ -114,9 +114,9 @@ class OrtVgg19:
         return {layer: maps for layer, maps in named if layer in layers}
 
     def bytes_per_pixel(self, layers: Collection[LayerName]) -> NetworkBytes:
-        """Return the memory that an evaluation takes for each pixel, at most.
+        """Return the maximum memory that an evaluation takes for each pixel.
 
-        The graphs compute all layers of the plan. What they hold on the way back are flags of the
+        The graphs compute all layers of the plan. For the backward pass they hold flags of the
         features and the positions of maxima.
         """
         held = largest = 0.0
@@ -147,7 +147,7 @@ class OrtVgg19:
     def inputs_back(
         self, features: Sequence[Tensor], gradients: Sequence[Tensor]
     ) -> dict[str, Tensor]:
-        """Return features and their gradients by the names of the gradient graph's inputs."""
+        """Return features and their gradients as inputs of the gradient graph, by name."""
         layers = self._plan.layers
         names = (*layers, *(f"{layer}.gradient" for layer in layers))
         return dict(zip(names, (*features, *gradients), strict=True))
@@ -166,7 +166,7 @@ class OrtVgg19:
 class Session:
     """A graph in ONNX Runtime, with inputs and outputs in torch's memory.
 
-    Raises GraphError if it is not this part of `plan`.
+    Raises GraphError if the file at `path` is not the given `part` of `plan`.
     """
 
     def __init__(
@@ -234,7 +234,7 @@ class _VggFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Compute the gradient of the picture from those of the features."""
+        """Compute the gradient of the picture from the gradients of the features."""
         x, *features = ctx.saved_tensors
         state = ctx.state
         ctx.state = {}
@@ -249,16 +249,17 @@ _open: dict[Hashable, OrtVgg19] = {}
 def open_network(
     plan: Plan, weights: str, device: torch.device, providers: Sequence[Provider], threads: int
 ) -> OrtVgg19:
-    """Open the graphs of `plan`, from the weights called `weights`, or reuse the last ones.
+    """Open the graphs of `plan`, made of the weights called `weights`, or reuse the last network.
 
-    Raises BackendMissingError if they cannot be built, GraphError if the runtime cannot load them.
+    Raises BackendMissingError if the graphs cannot be built, and GraphError if the runtime cannot
+    load them.
     """
     key = (plan, device, str(providers), threads)
     if key not in _open:
         _open.clear()  # first, because there may be memory for only one
         try:
             network = OrtVgg19(graphs.ready(plan, weights), plan, device, providers, threads)
-        except GraphError:  # damaged, for something else, or just removed by another process
+        except GraphError:  # a file is damaged, made for another plan, or was just removed
             pair = graphs.ready(plan, weights, anew=True)
             network = OrtVgg19(pair, plan, device, providers, threads)
         _open[key] = network

@@ -79,7 +79,7 @@ class OnnxVgg(VggBackend):
         return tuple(devices)
 
     def problem(self) -> str | None:
-        """Explain why it cannot run: a package, provider, device or the weights are missing."""
+        """Explain why the backend cannot run: a package, provider, device or file is missing."""
         if _runtime() is None:
             return f"the package onnxruntime is not installed: {install_command('onnx')}"
         return (
@@ -167,7 +167,7 @@ def _runtime() -> Any:
 
 
 def _is_available(name: ProviderName) -> bool:
-    """Return whether the runtime has a provider, and the machine the GPU that it needs."""
+    """Return whether the runtime has a provider, and the machine has the GPU that it needs."""
     module = _runtime()
     if module is None or _ORT_NAMES[name] not in module.get_available_providers():
         return False

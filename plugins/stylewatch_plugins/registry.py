@@ -29,8 +29,8 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
     """Import the backend called `name` and create it with `options`.
 
     Raises BackendMissingError if there is no such backend, several packages have one of that name,
-    or it is broken or written for another version of the contract. Raises BackendOptionError if it
-    does not accept these options.
+    or the backend is broken or written for another version of the contract. Raises
+    BackendOptionError if the backend does not accept `options`.
     """
     entry = _find(name)
     from stylewatch_plugins.contract import misfit
@@ -60,7 +60,10 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
 
 
 def author(error: BaseException) -> str | None:
-    """Return whose code of a third party `error` came through: a backend's or a package's."""
+    """Return the third party whose code raised or passed on `error`, as words; None if it is ours.
+
+    It is a backend, a loss or an optimizer, with its package.
+    """
     frames = (frame for frame, _ in walk_tb(error.__traceback__))
     modules = {str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames}
     entries = _of_modules(_installed(), modules)
@@ -75,7 +78,7 @@ def author(error: BaseException) -> str | None:
 
 
 def _of_modules(entries: Iterable[EntryPoint], modules: Collection[str]) -> list[EntryPoint]:
-    """Return those entry points of other packages whose code lies in these top-level modules."""
+    """Return the entry points of packages other than ours with code in these top-level modules."""
     return [
         entry
         for entry in entries
@@ -84,7 +87,7 @@ def _of_modules(entries: Iterable[EntryPoint], modules: Collection[str]) -> list
 
 
 def described(name: str) -> str:
-    """Return the name of a backend with that of its package."""
+    """Return the name of a backend and of its package, for messages."""
     packages = [package_of(entry) for entry in _installed().select(name=name)]
     return f"the backend {name!r}{f' of {packages[0]}' if packages else ''}"
 

@@ -39,7 +39,7 @@ _CONTENT = 0.05  # weight of the content at strength 0.5
 
 @dataclass(frozen=True, eq=False)
 class StyleColors:
-    """Mean (3,) and covariance (3, 3) of the colors of a style; all shares add up to 1."""
+    """Mean (3,) and covariance (3, 3) of a style's colors; the styles' shares add up to 1."""
 
     name: str
     share: float
@@ -49,7 +49,7 @@ class StyleColors:
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """Targets of a picture: colors (M, 3) of the content, if any, and statistics of styles."""
+    """Targets of a picture: the content's colors (M, 3), or None, and the styles' statistics."""
 
     content: Colors | None
     content_weight: float
@@ -144,7 +144,8 @@ class SketchOptions(Strict):
 class Sketch:
     """Backend that moves colors only.
 
-    It uses start, sizes, steps, seed and strength of the recipe, and which sides its loss has.
+    Of a recipe it uses start, sizes, steps, seed and strength, and whether the content and the
+    styles have a loss.
     """
 
     name = "sketch"
@@ -163,14 +164,14 @@ class Sketch:
         return None
 
     def provenance(self, task: Task) -> Provenance:
-        """Describe the backend; the warnings say what it does not do."""
+        """Describe the backend, with warnings about abilities that it lacks."""
         warnings = ["a sketch moves colors only, there is no network behind it"]
         if task.content_mask is not None or any(style.mask is not None for style in task.styles):
             warnings.append("a sketch does not look at masks")
         return Provenance(self.name, self.version, "cpu", "fp32", warnings=tuple(warnings))
 
     def estimate(self, task: Task) -> Estimate:
-        """Return sizes and steps, and the seconds if every step sleeps."""
+        """Return sizes and steps; also the seconds, if the options make every step sleep."""
         levels = task.levels()
         steps = tuple(level.steps for level in levels)
         seconds = self._options.seconds_per_step * sum(steps)

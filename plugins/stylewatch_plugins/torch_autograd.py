@@ -44,7 +44,7 @@ class Arithmetic:
 
 
 _last: dict[tuple[str, Triple, str, int, Arithmetic], Vgg19] = {}
-"""The network used last, at most one: a network takes as much memory as a painting."""
+"""The network of the last task, at most one: a network takes as much memory as a painting."""
 
 
 def load_network(
@@ -89,7 +89,7 @@ class TorchAutograd(VggBackend):
         return (*_gpus(), Device("cpu", f"{torch.get_num_threads()} threads"))
 
     def problem(self) -> str | None:
-        """Explain why it cannot run here: its device or its weights are missing."""
+        """Explain why the backend cannot run here: its device or its weights are missing."""
         problem = self._device_problem(f"torch {self.version} finds")
         if problem:
             return problem
@@ -123,7 +123,7 @@ class TorchAutograd(VggBackend):
             compiled = False
         if precision == "auto":
             precision = fastest_precision(self._device, compiled=compiled)
-        # packed filters would count against a limit, also against that of the next job
+        # packed filters would count against the limit of this job and of the next
         return Arithmetic(precision, compiled, keep_packed=self._memory_settings.limit is None)
 
     @property
@@ -137,7 +137,7 @@ class TorchAutograd(VggBackend):
 
     @property
     def _advice(self) -> tuple[str, ...]:
-        """Say that painting could be faster, unless the options choose what is slower."""
+        """Say that painting could be faster, unless the options choose the convolutions."""
         if self._device.type != "cpu" or self._options.convolution != "auto":
             return ()
         delay = kernels.delay()

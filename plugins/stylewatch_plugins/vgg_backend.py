@@ -61,7 +61,7 @@ class VggOptions(Strict):
 
 
 class _Threads:
-    """The number of torch's threads, a setting of the process, which all backends here share."""
+    """Owner of the number of torch's threads, which is a setting of the process."""
 
     def __init__(self) -> None:
         self._usual = 0  # the number without the option
@@ -111,7 +111,7 @@ class VggBackend(ABC):
 
     @abstractmethod
     def problem(self) -> str | None:
-        """Explain why it cannot run here with its options; None if it can."""
+        """Explain why the backend cannot run here with its options; None if it can."""
 
     @abstractmethod
     def _network(self, task: Task) -> CountedMaps:
@@ -204,7 +204,7 @@ class VggBackend(ABC):
         return network
 
     def _choose_freed_blocks(self, task: Task, plan: MemoryPlan) -> None:
-        """Keep freed feature maps if there is enough memory, or else return them."""
+        """Keep freed feature maps if there is enough memory, or else return them to the system."""
         on_cpu = self._device.type == "cpu"
         may_keep = self._memory_settings.limit is None and on_cpu and self.keeps_freed_blocks
         if plan == UNLIMITED and may_keep and _HOLES * memory.at_most(task) <= available():

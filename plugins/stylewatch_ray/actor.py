@@ -1,4 +1,4 @@
-"""An actor on a machine of the cluster, which manages a worker process there, as `local` does here.
+"""An actor on a machine of the cluster, which manages a worker process by the executor `local`.
 
 The actor does not run jobs itself. Therefore a worker that dies, hangs or becomes unusable is
 replaced at once, and Ray's process, which has full access to the cluster, decodes no untrusted
@@ -42,7 +42,7 @@ INPUTS = ".inputs"
 class WorkerActor:
     """Runner of `work` (`module:function`) in its own worker process, one order at a time.
 
-    The worker may use `all_cores`, or the number that Ray sets.
+    With `all_cores` the worker may use all cores, otherwise the number that Ray sets.
     """
 
     def __init__(self, work: str, *, all_cores: bool) -> None:
@@ -60,7 +60,7 @@ class WorkerActor:
         return platform.node(), *versions()
 
     async def run(self, order: Order) -> AsyncIterator[Event | None]:
-        """Run an order: yield its events, and None from time to time if there are none."""
+        """Run an order; yield its events, and None after each HEARTBEAT without an event."""
         if (path := missing(order)) is not None:
             reason = f"{path} does not exist on {platform.node()}; is the outbox mounted?"
             yield Failed(reason, Cause.DISK)
@@ -129,7 +129,7 @@ def share(order: Order) -> Order:
 
 
 def missing(order: Order) -> Path | None:
-    """Return the first shared input that this machine cannot see."""
+    """Return the first shared input that this machine cannot see; None if it sees all."""
     paths = (path for path in _paths(order) if path.is_relative_to(order.staging / INPUTS))
     return next((path for path in paths if not entries.exists(path)), None)
 

@@ -64,7 +64,7 @@ class ActorSlot:
 
     def begin(self, ticket: str, order: Order) -> None:
         """Queue an order for `run_next`."""
-        # the call for the order before may not have returned yet, although its AttemptEnd has come
+        # the call for the previous order may not have returned yet, although its AttemptEnd has arrived
         self.ticket, self._wanted, self._runs = ticket, None, False
         self._orders.put_nowait(order)
 
@@ -96,8 +96,8 @@ class ActorSlot:
     async def run_next(self, idle_s: float) -> bool:
         """Run the next order; return False if none arrives within `idle_s` seconds.
 
-        Raises, for example, UnavailableError once the actor is lost; by then the attempt has its
-        AttemptEnd.
+        Raises UnavailableError if the actor is lost, and any error of the call to it, after the
+        attempt has got its AttemptEnd.
         """
         try:
             async with asyncio.timeout(idle_s):
@@ -158,11 +158,11 @@ class ActorPool(Scheduler):
 
     @property
     def places(self) -> int:
-        """Number of attempts that can run at once; 0 while it is unknown."""
+        """Number of attempts that can run at once; 0 while the machines are unknown."""
         return self._demand.places(self._machines or ())
 
     def obey(self, command: Command) -> None:
-        """Carry out a command; start an actor if an order waits for one."""
+        """Carry out a command, and start actors for waiting orders."""
         super().obey(command)
         for slot in self._machine_of:
             if slot.is_ended:
@@ -170,12 +170,12 @@ class ActorPool(Scheduler):
         self._start_actors()
 
     def look(self, machines: Sequence[Machine]) -> None:
-        """Continue with the machines that are available now."""
+        """Take note of the machines that are available now, and start actors for waiting orders."""
         self._machines = machines
         self._start_actors()
 
     def close(self) -> None:
-        """End all actors and start no others. Their attempts are ended by the daemon."""
+        """End all actors, and start no more. The daemon ends their attempts."""
         self._machines = None
         for slot in self._machine_of:
             slot.actor.end()
@@ -197,7 +197,10 @@ class ActorPool(Scheduler):
             self._tasks[slot] = asyncio.ensure_future(self._serve(slot))
 
     def _unused_machine(self, machines: Sequence[Machine]) -> str:
-        """Return a suitable machine without an actor, because each machine has one place."""
+        """Return a suitable machine without an actor; empty if there is none.
+
+        Without demands each machine has one place.
+        """
         used = self._machine_of.values()
         suitable = (machine.id for machine in machines if self._demand.places([machine]))
         return next((machine for machine in suitable if machine not in used), "")

@@ -15,7 +15,7 @@ _TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine of the cluster, with all resources that it declares, used or not."""
+    """A machine of the cluster, with the resources that it declares, whether in use or not."""
 
     id: str
     resources: Mapping[str, float]
@@ -25,8 +25,8 @@ class Machine:
 class Demand:
     """The cluster at `address`, and the demand of one job for resources of a machine.
 
-    `gpus` can be a fraction of one; the machine must declare the `resources`. Without any demand,
-    each machine runs one job at a time.
+    `gpus` can be a fraction, such as 0.25; the machine must declare the `resources`. Without any
+    demand, each machine runs one job at a time.
     """
 
     address: str = "auto"
@@ -35,7 +35,7 @@ class Demand:
 
     @property
     def taken(self) -> dict[str, float]:
-        """The resources of a job, by the names that machines declare."""
+        """The amounts of resources that a job takes, by the names that machines declare."""
         return {**({"GPU": self.gpus} if self.gpus else {}), **self.resources}
 
     def options(self) -> dict[str, Any]:

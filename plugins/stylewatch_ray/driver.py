@@ -4,8 +4,8 @@ Ray brings threads, gRPC and a hundred megabytes, and ends its process if its ow
 machine has ended. The daemon survives that: the driver reports why, and another one is started.
 Data from the cluster is unpickled only here; the daemon gets plain data.
 
-When the daemon has ended, this process exits at once. No actor is detached: everything that the
-driver started in the cluster ends with it, and the jobs continue from their checkpoints. A machine
+When the daemon has ended, this process exits at once. No actor is detached: all actors end with the
+driver that started them, and the jobs continue from their checkpoints. A machine
 that is disconnected from the others may continue to work, which does no harm, because each attempt
 has its own folder.
 """

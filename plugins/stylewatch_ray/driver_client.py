@@ -1,8 +1,8 @@
 """The daemon's side of the executor `ray`: Ray itself runs in another process, the driver.
 
-The driver is started for the first order, and stopped when there has been none for a while. If it
-dies or becomes silent, its attempts end as if a device were missing, and are tried again, because
-this is not the fault of the jobs.
+The driver is started for the first order, and stopped when there has been no order for a while. If
+it dies or becomes silent, its attempts end as if a device were missing, and are tried again,
+because the jobs are not at fault.
 """
 
 import time
@@ -34,23 +34,23 @@ NAME = "cluster"
 """Name of the process and of the thread."""
 
 ASK_EVERY = 1.0
-"""Maximum wait for the driver in seconds. Silence is counted in these pieces, so that the driver
-does not look silent after the machine was asleep."""
+"""Maximum duration of a wait for the driver, in seconds. Its silence is counted in waits, so that
+the driver does not seem silent after the machine was asleep."""
 
 START_TIMEOUT = 120.0
 """Timeout in seconds for a driver to load Ray and connect; the driver itself gives up earlier."""
 
 PROBE_TIMEOUT = 90.0
-"""Timeout in seconds for a cluster that is only asked for its places."""
+"""Timeout in seconds for a cluster to answer how many places it has."""
 
 
 class Cluster(Executor):
     """Executor with places on the machines of a cluster, each of which takes `demand`.
 
-    The cluster reports their number once there was work; until then, and while it does not answer,
-    there is one place. `lock` is a file that the driver holds while it lives. A driver without work
-    is stopped after `idle_s` seconds; a driver or an actor that is silent for `silent_s` seconds is
-    killed.
+    The cluster reports the number of places once there has been work; until then, and while it does
+    not answer, there is one place. `lock` is a file that the driver holds while it lives. A driver
+    without work is stopped after `idle_s` seconds; a driver or an actor that is silent for
+    `silent_s` seconds is killed.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Cluster(Executor):
         self._running: set[str] = set()
         self._driver: Child | None = None
         self._silent = self._idle = 0.0
-        """Seconds for which the driver has been silent, and has had no work."""
+        """How long the driver has been silent, and how long it has had no work, in seconds."""
         self._has_answered = False
         """True once the driver has sent a message."""
 
@@ -106,7 +106,7 @@ class Cluster(Executor):
             self._stop()
 
     def _receive(self) -> None:
-        """Handle messages that have arrived from the driver, and its death."""
+        """Handle the messages that have arrived from the driver, and the driver's death."""
         while (driver := self._driver) is not None:
             try:
                 if not driver.line.poll():
@@ -160,7 +160,7 @@ class Cluster(Executor):
 
 
 def places(demand: Demand) -> int:
-    """Return how many jobs a cluster can run at once, by a driver of its own.
+    """Return how many jobs a cluster can run at once; a temporary driver asks it.
 
     Raises UnavailableError if the cluster cannot be used.
     """

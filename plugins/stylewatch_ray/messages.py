@@ -23,14 +23,14 @@ class ActorOptions:
 
 @dataclass(frozen=True)
 class Capacity:
-    """From the driver: the cluster answers, and can run `places` jobs at once."""
+    """Message from the driver: the cluster answers, and can run `places` jobs at once."""
 
     places: int
 
 
 @dataclass(frozen=True)
 class ClusterLost:
-    """From the driver, as its last message: the cluster cannot be used, with the reason."""
+    """Last message from the driver: the cluster cannot be used, with the reason."""
 
     reason: str
 
@@ -39,17 +39,17 @@ Message = Event | Capacity | ClusterLost
 
 
 def versions() -> tuple[str, str]:
-    """Return the versions of stylewatch and Python, on which the meaning of messages depends."""
+    """Return the versions of stylewatch and Python, which both ends of a message must share."""
     return version("stylewatch"), ".".join(platform.python_version_tuple()[:2])
 
 
 def pack(message: Message, ticket: str = "") -> bytes:
-    """Return a message for the daemon, after the ticket of its attempt, if any."""
+    """Encode a message for the daemon, with the ticket of its attempt in front, if any."""
     return ticket.encode() + b"\t" + encode(message)
 
 
 def unpack(line: bytes) -> tuple[str, Message]:
-    """Return the ticket and the message in `line`; raises ValueError if it is invalid."""
+    """Decode the ticket and the message in `line`; raises ValueError if they are invalid."""
     ticket, _, packed = line.partition(b"\t")
     message: Message = decode(packed, *get_args(Event), Capacity, ClusterLost)
     return ticket.decode(), message

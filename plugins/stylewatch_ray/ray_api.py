@@ -1,4 +1,7 @@
-"""The only module that imports Ray: the cluster, its machines and actors, with plain errors."""
+"""Access to a Ray cluster, its machines and its actors, with plain errors.
+
+No other module imports Ray.
+"""
 
 import asyncio
 import logging
@@ -58,19 +61,20 @@ def connect(address: str) -> None:
 
 
 def leave() -> None:
-    """Leave the cluster; everything that was started there ends."""
+    """Leave the cluster; the actors that this process started end."""
     ray.shutdown()
 
 
 def machines() -> list[Machine]:
-    """Return the machines that the cluster reports as alive; raises as Ray does."""
+    """Return the machines that the cluster reports as alive; raises Ray's errors."""
     return [Machine(node["NodeID"], node["Resources"]) for node in ray.nodes() if node["Alive"]]
 
 
 class ActorHandle:
-    """A WorkerActor in the cluster, possibly not started yet, on `machine` if it is given.
+    """Handle of a WorkerActor in the cluster, on `machine` or, if that is empty, on any machine.
 
-    It is never restarted automatically, and no call is repeated.
+    The actor may not have started yet. It is never restarted automatically, and no call is
+    repeated.
     """
 
     def __init__(self, demand: Demand, work: str, machine: str = "") -> None:

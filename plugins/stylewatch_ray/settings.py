@@ -1,4 +1,4 @@
-"""The settings of the kind `ray`, by which stylewatch finds this package."""
+"""The settings of `executor.kind: ray`; stylewatch finds this package by their entry point."""
 
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -41,7 +41,7 @@ class RaySettings(ExecutorSettings):
         return Demand(self.address, self.gpus_per_job, self.resources)
 
     def mistakes(self) -> Iterator[str]:
-        """Yield that GPUs are demanded twice, and that Ray is not installed."""
+        """Yield a sentence for each mistake: GPUs are demanded twice, or Ray is not installed."""
         if "GPU" in self.resources:
             yield "executor.resources.GPU: set executor.gpus_per_job instead"
         try:
@@ -50,7 +50,10 @@ class RaySettings(ExecutorSettings):
             yield f"executor.kind is ray, and Ray is not installed: {install_command('ray')}"
 
     def probe(self) -> str:
-        """Return how many jobs the cluster can run at once."""
+        """Ask the cluster how many jobs it can run at once, and return a sentence about that.
+
+        Raises UnavailableError if it does not answer, or has no machine for a job.
+        """
         from stylewatch_ray import driver_client
 
         places = driver_client.places(self.demand)

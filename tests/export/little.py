@@ -14,7 +14,7 @@ from stylewatch_plugins.graphs import Plan
 
 
 def arrays(monkeypatch: pytest.MonkeyPatch) -> dict[str, NDArray[np.float32]]:
-    """Random weights and biases; from here on VGG19 is as narrow as they are."""
+    """Random weights and biases of a narrow VGG19, which replaces VGG19 until the test ends."""
     narrow(monkeypatch)
     return ARRAYS
 

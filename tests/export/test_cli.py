@@ -1,4 +1,4 @@
-"""The stylewatch-export command, from its words to its exit codes, and what `verify` finds."""
+"""The stylewatch-export command: its arguments, its exit codes, and what `verify` reports."""
 
 import errno
 import json
@@ -45,7 +45,7 @@ def pair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Pair:
 
 
 def test_recipe_gives_layers_and_pools(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Except where an option overrides it."""
+    """An option overrides the recipe."""
     assert call(["build", "-o", str(tmp_path), "--recipe", "devos", "--pool-edge", "floor"]) == 0
     first = capsys.readouterr().out.splitlines()[0]
     assert call(["show", first, "--json"]) == 0
@@ -84,7 +84,7 @@ def test_show_and_verify_print_a_graph_and_its_errors(
 def test_verify_ends_with_65_for_a_wrong_graph(
     pair: Pair, part: str, name: str, factor: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also for values that are too small, and for NaN, which is no smaller than the limit."""
+    """A graph's values are too large, too small, or NaN, which comparisons do not notice."""
     change(getattr(pair, part), name, factor)
     assert call(["verify", str(pair.features)]) == 65
     assert "; 1e-04 is allowed" in capsys.readouterr().err

@@ -51,7 +51,7 @@ def test_features_and_gradient_equal_those_of_plain_torch(
 
 
 def test_first_of_equal_maxima_gets_the_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in torch; here all features are alike."""
+    """All features are equal, and the gradient goes to the same positions as in torch."""
     arrays = {
         name: np.zeros_like(array) if name.endswith("weight") else np.ones_like(array)
         for name, array in little.arrays(monkeypatch).items()

@@ -36,7 +36,7 @@ from stylewatch_plugins.testing.tasks import picture, terms
 
 @dataclass(frozen=True)
 class Difference:
-    """Differences at a picture: of the terms the largest, relative to the allowed; of gradients."""
+    """Differences at a picture: of its gradients, and the largest of its terms to the limit."""
 
     terms: float
     gradient: float
@@ -82,7 +82,7 @@ class _GraphDecisions(torch.autograd.Function):
 
 
 def differences(name: str, size: tuple[int, int], steps: int) -> Iterator[Difference]:
-    """Yield those at the pictures of the first `steps` steps; `size` is (width, height)."""
+    """Yield the differences at the pictures of the first steps; `size` is (width, height)."""
     width, height = size
     changes = {"size": f"{width}x{height}", "fit": "stretch", "enlarge": True, "scales": []}
     pair = _grained(width, height, 0), _grained(height, width, 1)
@@ -113,7 +113,7 @@ def differences(name: str, size: tuple[int, int], steps: int) -> Iterator[Differ
 
 
 def _grained(width: int, height: int, seed: int) -> Pixels:
-    """Return a smooth picture with some grain: without equal values that are decided by chance."""
+    """Return a smooth picture with some grain, so that no equal values are decided by chance."""
     large: Pixels = resize(picture(6, 5, seed), (width, height), "bicubic")
     grain = np.random.Generator(np.random.PCG64(seed)).normal(0, 6, large.shape)
     return np.clip(large + grain, 0, 255).astype(np.float32)

@@ -17,7 +17,7 @@ PROMISES = [name for name in dir(BackendConformance) if name.startswith("test_")
 
 
 def keeps(make: Make, promise: str) -> bool:
-    """Run the test of that name, with all of its parameters; True if the backend passes."""
+    """Run a test of the suite with all of its parameters; return whether the backend passes."""
     suite = type("Conformance", (BackendConformance,), {"make": lambda _, options: make(options)})()
     test = getattr(suite, promise)
     try:
@@ -31,7 +31,7 @@ def keeps(make: Make, promise: str) -> bool:
 
 
 def _parameters(test: Callable[..., None]) -> Iterator[dict[str, Any]]:
-    """Yield every choice of a test's parameters."""
+    """Yield every combination of a test's parameters."""
     marks = [mark.args for mark in getattr(test, "pytestmark", ()) if mark.name == "parametrize"]
     for values in product(*(choice for _, choice in marks)):
         yield dict(zip((name for name, _ in marks), values, strict=True))

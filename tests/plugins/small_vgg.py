@@ -23,7 +23,7 @@ ARRAYS = {name: array.astype(np.float32) for name, array in filters(0, (3, 4, 5,
 
 @contextmanager
 def small_vgg(cache: Path) -> Iterator[None]:
-    """Load the small network for `bundled`, build its graphs in this process, cache in `cache`."""
+    """Make `bundled` the small network, whose graphs are built in this process, into `cache`."""
     file = replace(weights.locate(), sha256="5" * 64)
 
     def load(file: WeightsFile, layers: Collection[str]) -> tuple[object, Tensors]:

@@ -1,4 +1,4 @@
-"""A painting is checked while the backend is at work."""
+"""A painting is checked while the backend paints."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,7 +18,7 @@ Change = Callable[[Step], Step | None]
 
 
 class Changed(Sketch):
-    """The sketch, whose steps are changed; it ends with the first one that becomes None."""
+    """The sketch with changed steps; it ends at the first step that the change makes None."""
 
     def __init__(self, change: Change) -> None:
         super().__init__({})

@@ -1,4 +1,4 @@
-"""Plans and manifests of graphs; their cache; and how they are built into it, once."""
+"""Plans and manifests of graphs, and the cache into which each graph is built once."""
 
 import json
 import logging
@@ -66,7 +66,7 @@ def test_pairs_used_least_recently_are_removed_until_the_rest_fits(tmp_path: Pat
 def test_graphs_are_built_once_in_a_child_process(
     cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Also when several ask at the same time."""
+    """Several threads ask for the graphs at the same time."""
 
     def ask(_: int) -> tuple[Pair, int]:
         pair = graphs.ready(real_plan(), "bundled")

@@ -42,14 +42,14 @@ def pair(tmp_path: Path) -> Pair:
 @pytest.mark.parametrize("name", book.names())
 @pytest.mark.usefixtures("small_network")
 def test_terms_and_gradients_of_every_recipe_equal_those_of_torch(name: str) -> None:
-    """At the pictures of torch's first steps; odd sizes, both edges, both pools."""
+    """They are compared at the pictures of torch's first steps, at odd sizes, for all pools."""
     for difference in differences(name, (37, 29), 2):
         assert difference.terms <= 1
         assert difference.gradient_as_decided <= 1e-4
 
 
 def test_memory_that_is_declared_is_enough_for_all_tensors() -> None:
-    """Those of the runtime itself are not tensors."""
+    """The memory of the runtime itself is not counted."""
     fields = {"size": "112x80", "fit": "stretch", "enlarge": True, "style_size": "stretch"}
     task = small.task("best", {**fields, "scales": ()})
     network = OnnxVgg({"threads": 1})._network(task)
@@ -63,7 +63,7 @@ def test_memory_that_is_declared_is_enough_for_all_tensors() -> None:
 
 
 def test_graphs_that_do_not_fit_are_refused(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other layers or pools, a file that is no graph, or a gradient graph for fewer layers."""
+    """They have other layers or pools, are no graphs, or have a gradient for fewer layers."""
     arrays, plan = little.arrays(monkeypatch), little.plan(layers=LAYERS, pool="max")
     graph.write(pair.features, graph.features(plan, arrays))
     graph.write(pair.gradient, graph.gradient(plan, arrays))
@@ -117,7 +117,7 @@ TELEMETRY = "ORT_DISABLE_TELEMETRY"
 
 
 def test_the_runtime_writes_no_telemetry(tmp_path: Path) -> None:
-    """Its journal would begin at import; with CI set there would be none anyway."""
+    """Its journal would begin at import; with CI set the runtime would write none."""
     script = "from stylewatch_plugins.onnx_vgg import OnnxVgg\nprint(OnnxVgg({}).devices())"
     env = {name: value for name, value in os.environ.items() if name not in (TELEMETRY, "CI")}
     env |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}

@@ -48,7 +48,7 @@ def test_shipped_recipes_can_be_sketched() -> None:
 
 
 def test_options_slow_it_down_and_make_it_fail() -> None:
-    """A process ends at a step without `finally` and buffered output; torch is not loaded."""
+    """A process exits at a step without `finally` and without flushing; torch is not loaded."""
     script = (
         "import sys\n"
         "from stylewatch_painter.stage import go_on\n"
@@ -84,7 +84,7 @@ def test_checkpoint_without_an_array_is_refused() -> None:
 
 
 def test_losses_equal_those_computed_by_hand() -> None:
-    """Gray compared with black and red, which is content and, by a quarter, style."""
+    """A gray picture is compared with a black and a red pixel: content, and a quarter of style."""
     black_and_red = np.array([[(0, 0, 0), (255, 0, 0)]], dtype=np.float32)
     style = StyleColors("s", 0.25, *statistics(black_and_red))
     targets = Targets(colors(black_and_red), 2.0, [style])

@@ -160,7 +160,7 @@ def test_compiled_convolutions_that_are_asked_for_are_used_or_missing(
 
 @BACKENDS
 def test_receipt_names_library_network_and_decisions(make: Make) -> None:
-    """With which the same is decided again."""
+    """The named decisions, used as options, lead to the same decisions."""
     threads = torch.get_num_threads()
     about = exact(make, threads=threads).provenance(sample())
     version = torch.__version__ if make is TorchAutograd else onnxruntime.__version__
@@ -220,7 +220,7 @@ def test_a_plan_leaves_the_process_as_it_is_and_the_beginning_of_a_painting_sets
 def test_provider_that_is_missing_or_does_not_start_is_reported_or_refused(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The latter as when the wheel has it, and a library of its maker is missing."""
+    """A provider does not start if the wheel has it, and a library of its maker is missing."""
     options = {**CPU, "providers": ["migraphx", "cpu"]}
     assert OnnxVgg(options).problem() is None
     (warning,) = OnnxVgg(options).provenance(sample()).warnings
@@ -260,7 +260,7 @@ print(len(seen), hashlib.sha256(b"".join(seen.values())).hexdigest())
 def test_same_task_gives_the_same_bytes_in_every_process(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With deep layers, at two sizes; once the graphs are built, onnx is not imported."""
+    """The task has deep layers and two sizes. Once the graphs are built, onnx is not imported."""
     monkeypatch.setattr(sys, "argv", ["", name])
     exec(PROGRAM, {})
     check = "assert not {'onnx', 'stylewatch_export'} & set(sys.modules)"
@@ -315,7 +315,7 @@ def test_the_same_weights_with_another_mean_are_another_network(
 def test_recipe_for_vgg16_takes_the_first_that_is_installed_or_says_that_it_has_vgg19(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Weights that are named win; one that cannot be read may be the one that was used before."""
+    """Named weights win. Unreadable weights are an error: an earlier attempt may have used them."""
     narrow(monkeypatch)
     for folder in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(folder, str(tmp_path))
@@ -347,7 +347,7 @@ def test_recipe_for_vgg16_takes_the_first_that_is_installed_or_says_that_it_has_
 def test_a_checkpoint_of_another_network_is_refused(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One of an earlier version, which does not tell, is taken."""
+    """A checkpoint of an earlier version does not name its network, and is accepted."""
     first, *_ = painted(exact(make), sample(), Wish.CHECKPOINT)
     saved = saved_and_loaded(first.checkpoint)
     *_, last = painted(exact(make), sample(resume=saved))
@@ -404,7 +404,7 @@ def test_impossible_limit_is_reported_and_a_painting_begins_with_its_first_step(
 def test_a_limit_of_memory_gets_a_network_that_keeps_no_packed_filters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Even right after a job without a limit."""
+    """It gets such a network right after a job without a limit, too."""
     load = Mock(wraps=torch_autograd.load_network)
     monkeypatch.setattr(torch_autograd, "load_network", load)
     networks = []

@@ -55,7 +55,7 @@ def test_an_order_whose_inputs_the_machine_lacks_fails(
 
 
 class FakeActor:
-    """Runs each order at once, unless its greeting is an error."""
+    """Actor that runs each order at once, unless its greeting is an error."""
 
     def __init__(self, machine: str, error: Exception | None = None) -> None:
         self.error = error

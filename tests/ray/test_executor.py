@@ -1,4 +1,4 @@
-"""Jobs on a cluster survive every failure there, or report it."""
+"""Jobs on a cluster survive every failure of the cluster, or report it."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ Make = Callable[..., Listener]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """Makes executors that are closed at the end."""
+    """Function that makes executors, which are closed when the test ends."""
     made: list[Cluster] = []
 
     def make(
@@ -38,14 +38,14 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 
 def worker(listener: Listener, ticket: str) -> int:
-    """The process that paints."""
+    """The id of the process that paints."""
     done = listener.run(ticket, "paint")[-1]
     assert isinstance(done, Done), done
     return int(str(done.receipt["pid"]))
 
 
 def parent(pid: int) -> int:
-    """The process that started it: of a worker, its actor."""
+    """The id of the parent of a process; the parent of a worker is its actor."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 

@@ -24,7 +24,7 @@ from stylewatch_painter.stage import Bytes
 FORMATS = ("AVIF", "GIF", "PNG", "WEBP")
 """Pillow's names of formats that can be animated."""
 
-_WHITE = 255  # also opaque
+_WHITE = 255  # of colors; as alpha it is opaque
 
 _SHORTEST, _INSTEAD = Fraction(11, 1000), Fraction(1, 10)
 """Shortest duration of an animation's frame, and the duration that replaces shorter ones as in
@@ -55,7 +55,7 @@ def frames(
         skipped = int(image.info.get("default_image", False))
         count = max(1, getattr(image, "n_frames", 1) - skipped)
         check_length(count, Fraction(0), limits)
-        stated = opened(data, limits.most).encoding  # as that of a still picture
+        stated = opened(data, limits.most).encoding
     for number in range(count):
         pixels = np.empty((0, 0, 3), np.uint8)
         conversions = list[str]()

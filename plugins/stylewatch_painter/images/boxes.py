@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 _MAX_BOXES = 10_000
-"""Number of boxes that are looked at in one file."""
+"""Maximum number of boxes that are read in one file."""
 
 Numbers = tuple[int, int]
 """Primaries and transfer function by ITU-T H.273."""
@@ -31,9 +31,9 @@ def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 @dataclass(frozen=True)
 class Item:
-    """The picture that a file shows: its properties, as kinds and bodies of boxes.
+    """A picture in a file, with the kinds and bodies of the boxes that state its properties.
 
-    `is_premultiplied` if its colors are multiplied by its alpha (ISO 23008-12, 6.4.4, `prem`).
+    `is_premultiplied` is True if the colors are multiplied by alpha (ISO 23008-12, 6.4.4, `prem`).
     """
 
     properties: tuple[tuple[bytes, bytes], ...] = ()
@@ -41,7 +41,7 @@ class Item:
 
     @property
     def numbers(self) -> Numbers | None:
-        """Primaries and transfer function of its box `colr` (ISO 23008-12, 6.5.5)."""
+        """Primaries and transfer function in the box `colr` (ISO 23008-12, 6.5.5); None without."""
         for kind, body in self.properties:
             if kind == b"colr" and body[:4] == b"nclx" and len(body) >= struct.calcsize(">4sHH"):
                 primaries, transfer = struct.unpack_from(">HH", body, 4)
@@ -50,12 +50,12 @@ class Item:
 
     @property
     def is_gray(self) -> bool:
-        """True if it has one channel beside alpha (`pixi`, ISO 23008-12, 6.5.6)."""
+        """True if the picture has one channel beside alpha (`pixi`, ISO 23008-12, 6.5.6)."""
         return any(kind == b"pixi" and body[4:5] == b"\1" for kind, body in self.properties)
 
     @property
     def is_turned(self) -> bool:
-        """True if it is rotated or mirrored to be shown (`irot` and `imir`, 6.5.10 and 6.5.12)."""
+        """True if a reader rotates or mirrors the picture (`irot`, `imir`, 6.5.10 and 6.5.12)."""
         return any(
             kind == b"imir" or (kind == b"irot" and body[:1] != b"\0")
             for kind, body in self.properties
@@ -63,7 +63,7 @@ class Item:
 
 
 def primary(data: bytes) -> Item:
-    """Return the primary item of a file; one without properties if its boxes are damaged."""
+    """Return the item that a file shows; an item without properties if the boxes are damaged."""
     with suppress(IndexError):
         meta = next((body for kind, body in boxes(data) if kind == b"meta"), b"")
         parts = dict(boxes(meta[4:]))

@@ -1,4 +1,4 @@
-"""Clips: what is known of them, whether they are films or animated pictures, and their limits."""
+"""Clips, which are films or animated pictures: their description, their frames, their limits."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -29,7 +29,7 @@ class ClipLimits:
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip as its file describes it.
+    """A description of a clip, from its file.
 
     `size` is that of a frame, upright, with square pixels. `times` are the start times of the
     frames and the end time of the last one, in seconds on the file's clock. `converted` has a
@@ -57,8 +57,8 @@ class Clip:
 class Frame:
     """A frame of a clip; `pixels` is (height, width, 3).
 
-    `is_damaged` is True if its picture cannot be decoded and another one is repeated. `is_doubtful`
-    is True if it, or a frame that it is based on, was decoded with complaints.
+    `is_damaged` is True if the frame's picture cannot be decoded, and another picture replaces it.
+    `is_doubtful` is True if the frame, or one that it is based on, was decoded with complaints.
     """
 
     number: int

@@ -67,10 +67,9 @@ def gray(light: Plane) -> Pixels:
 
 
 def with_lightness(pixels: Pixels, light: Plane) -> Pixels:
-    """Return a picture's colors with the lightness `light` (height, width), within 0..255.
+    """Return a picture, within 0..255, with its hues and the lightness `light` (height, width).
 
-    The lightness, clipped to 0..1, is exact, and the hue is kept. If sRGB has no such color, the
-    chroma is reduced until it fits.
+    The lightness is clipped to 0..1. If sRGB lacks a color, its chroma is reduced until it fits.
     """
 
     def of_rows(pixels: Pixels, light: Plane) -> Pixels:
@@ -81,7 +80,7 @@ def with_lightness(pixels: Pixels, light: Plane) -> Pixels:
 
 
 def by_rows(make: Callable[..., NDArray[np.floating]], *planes: NDArray[Any]) -> Pixels:
-    """Apply `make` to arrays of equal height in blocks of rows, and return float32."""
+    """Apply `make` to arrays of equal height in bands of rows; return all results as float32."""
     height, width = planes[0].shape[:2]
     rows = max(1, _BAND // width)
     result: Pixels = np.empty(0, dtype=np.float32)
@@ -94,7 +93,7 @@ def by_rows(make: Callable[..., NDArray[np.floating]], *planes: NDArray[Any]) ->
 
 
 def _relit(level: Floats, chroma: Floats) -> Floats:
-    """Join lightness and chroma, reducing the chroma to what sRGB has at that lightness."""
+    """Join lightness and chroma; reduce the chroma of colors that sRGB lacks at that lightness."""
     lab = np.concatenate([level, chroma], axis=-1)
     outside = ~_is_shown(lab)
     if outside.any():
@@ -139,7 +138,7 @@ _LITTLE = 1e-4
 """Value added to variances of Oklab coordinates."""
 
 _PASSES = 5
-"""Number of times that chroma is smoothed, each of which needs one more row around."""
+"""Number of times that chroma is smoothed. Each time needs one more row above and below a band."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,10 +169,10 @@ class Spread:
         return cls(mean, square / total - np.outer(mean, mean))
 
     def way_to(self, other: "Spread") -> Floats:
-        """Return the matrix (3, 3) that maps colors around this mean to the other's covariance.
+        """Return the matrix (3, 3) that maps colors around this mean to the covariance of `other`.
 
         Of all such matrices it is the one that moves colors least: A = S^-1/2 (S^1/2 T S^1/2)^1/2
-        S^-1/2 with the covariances S of this and T of the other (Olkin and Pukelsheim 1982; the
+        S^-1/2, where S is this covariance and T that of `other` (Olkin and Pukelsheim 1982; the
         linear Monge-Kantorovich map of Pitie and Kokaram 2007, equation 9). A is 0 along directions
         without variance.
         """
@@ -199,8 +198,8 @@ def with_matched_chroma(picture: Pixels, content: Pixels, styles: Sequence[Pixel
     with values taken for linear light. The lightness is clamped to the style's range; the content's
     a and b get the mean and covariance of the style's, are smoothed along edges of the lightness,
     and clamped. If the style has no chroma, all three coordinates get the style's mean and
-    covariance. All pictures except the styles have the same size. Beside the result, of 12 bytes
-    for each pixel, some rows at a time are held.
+    covariance. `picture` and `content` have the same size. The result takes 12 bytes for each
+    pixel; of everything else only a band of rows exists at a time.
     """
     theirs = _Range.of(styles)
 
@@ -228,9 +227,10 @@ def with_matched_chroma(picture: Pixels, content: Pixels, styles: Sequence[Pixel
 
 
 def _with_margin(height: int, width: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Yield bands of rows; the same with the rows around that smoothing needs; and where they are.
+    """Yield three slices for each band of rows of a picture.
 
-    The last is the place of the band in the wider one.
+    They are the band; a wider band with the rows that smoothing needs above and below; and the
+    place of the band in the wider band.
     """
     size = max(1, _BAND // width)
     for top in range(0, height, size):
@@ -256,7 +256,7 @@ class _Range:
     def of(
         cls, pictures: Sequence[Pixels], change: Callable[[Floats], Floats] = lambda lab: lab
     ) -> "_Range":
-        """Return those of all pixels of pictures, after a change of their colors."""
+        """Return the statistics of all pixels of `pictures`, after a `change` of their colors."""
 
         def bands() -> Iterator[Floats]:
             for picture in pictures:
@@ -276,14 +276,14 @@ class _Range:
         return cls(np.asarray(mean), squares / count, low, high)
 
     def part(self, first: int) -> "_Range":
-        """Return those of the coordinates from number `first` on."""
+        """Return the statistics of the coordinates from number `first` on."""
         square = self.covariance[first:, first:]
         return _Range(self.mean[first:], square, self.low[first:], self.high[first:])
 
     def way_to(self, other: "_Range") -> Floats:
-        """Return the matrix that gives colors the other covariance, by the roots of both.
+        """Return the matrix that maps colors to the covariance of `other`, by roots of both.
 
-        A small value is added so that the inverse exists.
+        A small value is added to the variances, so that the inverse exists.
         """
         little = _LITTLE * np.eye(len(self.mean))
         return _root(other.covariance + little) @ _root(self.covariance + little, inverse=True)
@@ -317,8 +317,8 @@ def lit_like(style: Pixels, content: Pixels, weights: tuple[Plane | None, ...]) 
 
     L'_S = sigma_C / sigma_S (L_S - mu_S) + mu_C, equation 10 of Gatys, Bethge, Hertzmann and
     Shechtman, "Preserving Color in Neural Artistic Style Transfer", 2016, with the lightness as L.
-    Values beyond black and white are clipped. `weights` (height, width) weight the pixels of style
-    and content.
+    Values beyond black and white are clipped. `weights` are two planes (height, width) or None:
+    the weights of the style's pixels, and of the content's.
     """
     style_light = lightness(style)
     content_light = lightness(content)

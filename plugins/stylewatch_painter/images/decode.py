@@ -1,4 +1,4 @@
-"""Decoding of picture files: upright, in sRGB, reduced if fewer pixels are enough."""
+"""Decoding of picture files to upright pictures in sRGB, reduced if fewer pixels are enough."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -24,21 +24,22 @@ OVERSAMPLING = 2
 """Minimum ratio of the sides of a reduced picture to the needed sides."""
 
 _FLOAT_BYTES = 28
-"""Bytes per pixel of a picture in full: floats, and the values that they are made from."""
+"""Bytes per pixel of a picture that is not reduced: its floats, and the values before them."""
 
 _WHITES = (1, 255, 65535, 2**31 - 1, 2**32 - 1)
-"""Usual values of white in planes of 32 bits, whose files do not state it; 1 is for floats only."""
+"""Usual values of white in values of 32 bits, whose files do not state white. 1 is for floats."""
 
 _MOST = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 _OVERSHOOT = 1.5
-"""Ratio to white that values reach by resampling."""
+"""Maximum ratio to white of values that resampling made brighter."""
 
 _BRIGHTEST = 16
-"""Ratio to white that lights reach in floats; it is also the root of that of 255 to 1."""
+"""Maximum ratio to white of lights in floats. It is about the root of 255, the ratio of two usual
+whites."""
 
 _MOSTLY = 99
-"""Percentile of the values by which the value of white is told: single ones may be anything."""
+"""Percentile of the values that tells white; single values may be anything."""
 
 _MEGA = 1_000_000
 
@@ -92,8 +93,8 @@ class Raster:
 
     `values` is (height, width, bands), with 1 band of gray or 3 of color, and one more for alpha if
     `has_alpha`; values are from 0 to `white`. `conversions` has a phrase for each conversion, and
-    `warnings` has sentences about what may be wrong. `size` is the size of the picture in
-    the file, upright; `tags` are the file's metadata.
+    `warnings` has sentences about possible faults. `size` is the size of the picture in the file,
+    upright; `tags` are the file's metadata.
     """
 
     values: NDArray[Any]
@@ -116,8 +117,9 @@ def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) 
     With `needed_size` a large picture may be decoded reduced.
 
     Raises:
-        PictureError: there are more than `max_pixels` or too little memory, values are not finite,
-            colors cannot be converted, the picture is damaged, or the library for it is missing.
+        PictureError: the picture has more than `max_pixels` or takes too much memory, its values
+            are not finite, its colors cannot be converted, it is damaged, or its library is
+            missing.
         Exception: any error of a library for data that it cannot decode.
     """
     said: list[str] = []
@@ -192,7 +194,10 @@ def _check_whole(pixels: int) -> None:
 
 
 def _reduced(image: Any, factor: int, needed_size: NeededSize) -> Any:
-    """Return the means of squares of `factor` pixels, weighted by alpha, or single pixels."""
+    """Reduce a picture to means of squares of `factor` pixels, weighted by alpha, or pick pixels.
+
+    `needed_size.reduce` tells which.
+    """
     if needed_size.reduce == "nearest":
         return image.subsample(factor, factor)
     if factor == 1:
@@ -241,7 +246,8 @@ def _scaled(image: Any, conversions: list[str]) -> tuple[NDArray[Any], int, list
 def _white(most: float, usual: tuple[int, ...], brightest: float) -> int:
     """Return the value of white of a picture whose file does not state it.
 
-    `most` is the value that few others exceed; it may be as much as `brightest` times white.
+    It is the first of the `usual` values of white with which `most`, a value that few pixels
+    exceed, is at most `brightest` times white.
     """
     for white in usual:
         if most <= white * brightest:
@@ -252,7 +258,7 @@ def _white(most: float, usual: tuple[int, ...], brightest: float) -> int:
 def _from_hdr(
     values: NDArray[Any], white: int, hdr: Encoding, *, has_alpha: bool
 ) -> NDArray[np.float32]:
-    """Return values of HDR as those of sRGB, up to 255."""
+    """Convert values of HDR to values of sRGB, 0..255."""
     colors = values[..., :-1] if has_alpha else values
     if colors.shape[-1] == 1:
         colors = np.repeat(colors, 3, axis=-1)

@@ -1,4 +1,4 @@
-"""Encoding of float pictures with libvips: rounded once, tagged as sRGB, without a date."""
+"""Encoding of float pictures with libvips: they are rounded once and tagged as sRGB, undated."""
 
 from functools import cache
 from typing import Any, Literal
@@ -48,7 +48,8 @@ def encode(
     Values are clipped to 0..255 and rounded to 8 bits, or truncated with `truncate`; a `depth` of
     16 rounds to 65535ths. `format` is png, jpg, webp or tiff. `quality`, 1..100, applies to jpg
     (without chroma subsampling) and webp (100 is lossless). `alpha` is float32 (height, width),
-    0..1; jpg is composited over white. A tiff gets the resolution of `tags` but no EXIF.
+    0..1; for jpg the picture is composited over white. A tiff gets the resolution of `tags`, but
+    no EXIF.
 
     Raises:
         SaveError: the format is unknown or does not support the depth, or a side is longer than the

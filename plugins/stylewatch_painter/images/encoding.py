@@ -1,8 +1,9 @@
 """Meaning of the values of a picture, and their conversion to sRGB (law 17).
 
-Every decoder yields values and an `Encoding`. Colors of ordinary dynamic range are converted by an
-ICC profile, that of the file or one that is made of the encoding; HDR is mapped to the range of
-sRGB here. Numbers of primaries and transfer functions are those of ITU-T H.273.
+Every decoder yields values and an `Encoding`. Colors of ordinary dynamic range are converted by the
+ICC profile of the file, or by a profile that this module makes of the encoding. HDR is mapped to
+the range of sRGB by this module. Numbers of primaries and transfer functions are those of ITU-T
+H.273.
 """
 
 import math
@@ -47,8 +48,8 @@ _PRIMARIES: dict[int, tuple[str, Chromaticities]] = {
     11: ("DCI P3", (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, *_DCI)),
     12: ("Display P3", (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, *_D65)),
 }
-"""Names and chromaticities of primaries. Those of standard television (5, 6, 7, 22) differ little
-from BT.709's, and are taken for them, as by browsers."""
+"""Names and chromaticities of primaries by number. The primaries of standard television (5, 6, 7,
+22) differ little from BT.709's, and are taken for BT.709's, as browsers do."""
 
 _TELEVISION = frozenset({5, 6, 7, 22})
 
@@ -61,7 +62,7 @@ _BRADFORD = np.array([
 
 
 class Curve(Enum):
-    """Transfer function that is no power."""
+    """A transfer function that is no power function."""
 
     SRGB = "sRGB"
     PQ = "PQ"
@@ -77,21 +78,22 @@ _CURVES: dict[int, Curve | float] = {
     17: 2.6,
     18: Curve.HLG,
 }
-"""Transfer functions by number. Those of BT.709, BT.601 and BT.2020 are taken for sRGB's, as by
-browsers: they say what a camera does, not a display."""
+"""Transfer functions by number; a float is the exponent of a power function. Those of BT.709,
+BT.601 and BT.2020 describe cameras, not displays, and are taken for sRGB's, as browsers do."""
 
 WHITE_NITS = 203.0
 """Luminance in candela per square meter of diffuse white in HDR (ITU-R BT.2408-7, section 2.2)."""
 
 HLG_WHITE = 0.265
-"""Scene light of that white in HLG, whose signal is 75 % (ITU-R BT.2408-7, table 1)."""
+"""Scene light of diffuse white in HLG, whose signal is 75 % (ITU-R BT.2408-7, table 1)."""
 
 PQ_MASTERED_NITS = 1000.0
-"""Luminance of the brightest light in a film in PQ that states none."""
+"""Luminance, in candela per square meter, of the brightest light in a film in PQ that states none.
+"""
 
 _MOST_NITS = 10_000.0
 _PEAK_SHARE = 0.9999
-"""Share of the pixels of a still that are at most as bright as its brightest light."""
+"""Quantile of a still's pixels, by brightness, that counts as its brightest light."""
 
 _SAME = 0.001  # difference of two chromaticities
 _SAME_GAMMA = 0.03
@@ -102,8 +104,8 @@ _BAND = 1 << 18  # pixels converted at a time: in float64, all would take gigaby
 class Encoding:
     """Primaries and transfer function of RGB values; `name` is for people.
 
-    `curve` is a power or a Curve. `peak` is the luminance of the brightest light in HDR as
-    the file states it, in candela per square meter; 0 if it does not.
+    `curve` is the exponent of a power function, or a Curve. `peak` is the luminance of the
+    brightest light in HDR as the file states it, in candela per square meter; 0 if not stated.
     """
 
     name: str
@@ -113,12 +115,12 @@ class Encoding:
 
     @property
     def is_hdr(self) -> bool:
-        """True if white is not the brightest light."""
+        """True if lights can be brighter than white."""
         return self.curve in (Curve.PQ, Curve.HLG)
 
     @property
     def is_srgb(self) -> bool:
-        """True if the values mean what sRGB's mean."""
+        """True if the encoding equals sRGB, within the tolerances of this module."""
         near = all(
             abs(one - other) < _SAME for one, other in zip(self.primaries, BT709, strict=True)
         )
@@ -129,9 +131,9 @@ class Encoding:
 
 
 def of_numbers(primaries: int, transfer: int, peak: float = 0.0) -> Encoding:
-    """Return the encoding with numbers of ITU-T H.273.
+    """Return the encoding that ITU-T H.273 numbers `primaries` and `transfer`.
 
-    Raises PictureError if it cannot be converted.
+    Raises PictureError if its colors cannot be converted.
     """
     curve = _CURVES.get(transfer)
     if primaries in (UNSTATED, *_TELEVISION):
@@ -154,10 +156,11 @@ def from_hdr(
 ) -> Pixels:
     """Convert HDR (height, width, 3), coded in 0..`white`, to float32 sRGB in 0..255.
 
-    Diffuse white becomes white, unless there is brighter light up to `peak`, which is measured if
-    it is 0: then lights are compressed by the curve of ITU-R BT.2390-11, section 5.1.4, applied to
-    the largest channel, so that hues stay. Colors that sRGB lacks lose saturation. HLG is
-    scene-referred (ITU-R BT.2408-7, section 5.3): the curve of its display is left out.
+    `peak` is the luminance of the brightest light in candela per square meter; if it is 0, it is
+    measured. If no light is brighter than diffuse white, diffuse white becomes white. Otherwise
+    lights are compressed by the curve of ITU-R BT.2390-11, section 5.1.4, applied to the largest
+    channel, so that hues stay. Colors that sRGB lacks lose saturation. HLG is scene-referred (ITU-R
+    BT.2408-7, section 5.3): the curve of its display is left out.
     """
     peak = peak or brightest(values, encoding, white)
     to_srgb = np.linalg.inv(_to_xyz(BT709)) @ _to_xyz(encoding.primaries)
@@ -172,7 +175,7 @@ def from_hdr(
 
 
 def brightest(values: NDArray[Any], encoding: Encoding, white: int) -> float:
-    """Return the luminance of the brightest light of a picture; single pixels may exceed it."""
+    """Measure the luminance of a picture's brightest light, which a few pixels may exceed."""
     most = np.concatenate([values[rows].max(axis=-1).ravel() for rows in _bands(values)])
     signal = np.quantile(most, _PEAK_SHARE, method="lower")
     light = _light(np.full((1, 1, 3), signal / white, np.float64), encoding).max()
@@ -180,7 +183,10 @@ def brightest(values: NDArray[Any], encoding: Encoding, white: int) -> float:
 
 
 def mastered(encoding: Encoding) -> float:
-    """Return the luminance of the brightest light of a film, which no single frame can tell."""
+    """Return the luminance of a film's brightest light, as the film states it or by default.
+
+    No single frame shows it.
+    """
     if encoding.curve is Curve.HLG:
         return WHITE_NITS / HLG_WHITE
     peak = encoding.peak or PQ_MASTERED_NITS
@@ -194,7 +200,7 @@ def _bands(values: NDArray[Any]) -> Iterator[slice]:
 
 
 def _light(signal: Floats, encoding: Encoding) -> Floats:
-    """Return the linear light of coded values; 1 is diffuse white."""
+    """Decode the signal of HDR to linear light, in which 1 is diffuse white."""
     if encoding.curve is Curve.PQ:
         return _pq_nits(signal) / WHITE_NITS
     # the inverse of ITU-R BT.2100-2, table 5, "reference OETF"
@@ -248,7 +254,7 @@ def _compressed(light: Floats, peak: float) -> Floats:
 
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
-"""Luminance of the primaries of BT.709."""
+"""Luminances of red, green and blue of BT.709."""
 
 
 def _with_less_saturation(linear: Floats) -> Floats:
@@ -266,7 +272,7 @@ def _with_less_saturation(linear: Floats) -> Floats:
 
 @cache
 def profile_of(encoding: Encoding) -> bytes:
-    """Return an ICC profile (ICC.1:2022, a matrix of three components) of an encoding."""
+    """Make the ICC profile of an encoding, as a matrix of three components (ICC.1:2022)."""
     white = _white_xyz(encoding.primaries)
     cones = _BRADFORD @ _D50 / (_BRADFORD @ white)
     adapted = np.linalg.inv(_BRADFORD) @ np.diag(cones) @ _BRADFORD @ _to_xyz(encoding.primaries)
@@ -306,7 +312,7 @@ def _xyz(values: Floats) -> bytes:
 
 
 def _fixed(values: Floats) -> bytes:
-    """Return s15Fixed16Numbers."""
+    """Encode values as s15Fixed16Numbers of ICC.1:2022."""
     return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
 
 
@@ -316,7 +322,7 @@ def _white_xyz(primaries: Chromaticities) -> Floats:
 
 
 def _to_xyz(primaries: Chromaticities) -> Floats:
-    """Return the matrix from linear RGB to XYZ, whose white has the luminance 1."""
+    """Return the matrix from linear RGB to XYZ, with a luminance of 1 for white."""
     pairs = zip(primaries[0:6:2], primaries[1:6:2], strict=True)
     columns = np.array([[x / y, 1.0, (1 - x - y) / y] for x, y in pairs]).T
     scale = np.linalg.solve(columns, _white_xyz(primaries))

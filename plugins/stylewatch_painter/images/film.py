@@ -67,7 +67,7 @@ _HARMLESS = re.compile(r"EXIF", re.IGNORECASE)
 """Messages of FFmpeg about errors that change no pixel."""
 _NO_MEMORY = "takes more memory than there is; export it smaller"
 _SAMPLE = Size(64, 64)
-"""Size in which colors are tried."""
+"""Size of the sample by which a film's colors are tried."""
 _NOTHING = "has no frame that can be decoded; export it again"
 _MAX_BOXES = 100_000  # number of top-level boxes of a film to read
 _DATA_BOXES = (b"mdat", b"moof", b"moov")
@@ -76,7 +76,7 @@ _SEGMENT = re.compile(rb"\x1a\x45\xdf\xa3.*?\x18\x53\x80\x67([^\0])", re.DOTALL)
 
 
 def is_film(path: Path) -> bool:
-    """Return whether a file is a film, of which only parts are read at a time."""
+    """Return whether a file is a film. Films, unlike pictures, may be larger than memory."""
     with suppress(PictureError), open_file(path) as file:
         return formats.is_film(file.read(HEAD))
     return False
@@ -86,7 +86,7 @@ def is_film(path: Path) -> bool:
 def opened(path: Path, said: list[str] | None = None) -> Iterator[tuple[Any, Any]]:
     """Open a film; yield the container and the stream with the pictures.
 
-    FFmpeg looks at the first packets; its messages about damage are added to `said`.
+    FFmpeg reads the first packets; its messages about damage in them are added to `said`.
     """
     av = pyav()
     with open_file(path) as file:
@@ -169,7 +169,7 @@ class Film:
         self._said: list[str] = []
         """Messages of FFmpeg about damage in the film."""
         self._shown: video_color.Shown | None = None
-        """Direction and colors of the first picture, which apply to all."""
+        """Direction and colors of the first picture, which apply to all pictures."""
         with opened(path, self._said) as (container, stream):
             ratio = stream.sample_aspect_ratio or 1
             self._aspect = Fraction(ratio) if 1 / _WIDEST <= ratio <= _WIDEST else Fraction(1)
@@ -180,10 +180,9 @@ class Film:
             check_length(len(self._ticks), self.times[-1] - self.times[0], limits)
 
     def _read_ticks(self, container: Any, stream: Any) -> tuple[list[int], int]:
-        """Read all packets; return the times of the frames, sorted, and the last one's duration.
+        """Read all packets; return the times of the frames, sorted, and the last frame's duration.
 
-        Both are in ticks of the stream, as the file states them. A duration that it does not state
-        is 0.
+        Both are in ticks of the stream, as the file states them; a duration is 0 if not stated.
         """
         ticks: list[int] = []
         packet: Any = None
@@ -289,8 +288,8 @@ class Film:
 def _times(ticks: list[int], last_duration: int, stream: Any) -> tuple[Fraction, ...]:
     """Return the times of the frames, strictly increasing, and the end of the last one, in seconds.
 
-    `ticks` are sorted times, and may be equal. The least distance is a tick of the clock of the
-    films that we write.
+    `ticks` are sorted times, some of which may be equal. The returned times differ by at least a
+    tick of CLOCK, so that films can be written with them.
     """
     unit = Fraction(stream.time_base)
     step = math.ceil(1 / (unit * CLOCK))
@@ -314,7 +313,7 @@ def _duration_of(stream: Any) -> Fraction:
 
 
 def packets(container: Any, stream: Any) -> Iterator[Any]:
-    """Yield the packets of a stream, but not those that only mark its end."""
+    """Yield the packets of a stream, except the empty packet that marks the stream's end."""
     for packet in container.demux(stream):
         if packet.size or packet.dts is not None:
             yield packet
@@ -328,7 +327,7 @@ def _stamped(container: Any, stream: Any, said: list[str]) -> Iterator[Any]:
     latest = -1
     remaining = packets(container, stream)
     while True:
-        with _hearing(said):  # around each packet: the caller hears of what it does itself
+        with _hearing(said):  # not around `yield`: the caller collects messages itself
             packet = next(remaining, None)
         if packet is None:
             return
@@ -387,7 +386,7 @@ def named(name: str) -> Iterator[None]:
 
 
 def pyav() -> Any:
-    """Return the module of PyAV, which tells of damage.
+    """Return the module of PyAV, set up so that `_hearing` gets FFmpeg's messages.
 
     Raises PictureError if the extra is missing, LibraryError if it cannot be loaded.
     """
@@ -400,12 +399,12 @@ def pyav() -> Any:
 
 @cache
 def _let_tell(av: Any) -> None:
-    """Have FFmpeg report damage to `_hearing`, and nowhere else."""
+    """Make FFmpeg report damage to `_hearing`, and nowhere else."""
     log = logging.getLogger("libav")
     log.addHandler(logging.NullHandler())
     log.propagate = False
     av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)  # of another film it is news
+    av.logging.set_skip_repeated(False)  # the same message about another film is new
 
 
 def _pictures_of(container: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Optical flow between the frames of a clip, and what painted frames show of a later frame.
+"""Optical flow between the frames of a clip, and its use to move painted frames to a later frame.
 
 The flow is dense inverse search (Kroeger, Timofte, Dai, Van Gool 2016, arXiv 1603.03590), as in
 OpenCV. A displacement is float32 (height, width, 2), in pixels to the right and down. Everything
@@ -25,14 +25,14 @@ _LEAST_SIDE = 32
 """Minimum side in pixels; in smaller pictures dense inverse search has no patches."""
 
 _SAME, _OTHER = 12.0, 36.0
-"""Mean color differences of two frames at the same place, in levels of 0..255: up to the first they
-show the same, from the second on something else."""
+"""Mean color differences of two frames at the same place, in levels of 0..255. Up to `_SAME` both
+show the same thing, and from `_OTHER` on they show different things."""
 
 _LEFT_OUT = 0.02
 """Share of a frame that may stay unknown without consulting older frames."""
 
 _LEAST_KNOWN = 0.25
-"""Minimum share of a frame that earlier frames show; below it a new scene begins."""
+"""Minimum share of a frame that earlier frames show; if they show less, a new scene begins."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ def known(frame: Bytes, references: Iterable[Reference]) -> Known:
     """Move painted `references` to `frame`; an earlier reference takes precedence over later ones.
 
     The contributions of later references are the long-term terms of Ruder, Dosovitskiy, Brox 2016
-    (arXiv 1604.08610), section 4.1: each counts only where the references before it know nothing.
+    (arXiv 1604.08610), section 4.1: each counts only where the references before it show nothing.
     """
     height, width, _ = frame.shape
     shown, trust, maturity = np.zeros((3, height, width), np.float32)
@@ -94,9 +94,9 @@ def known(frame: Bytes, references: Iterable[Reference]) -> Known:
 
 
 def recolored(frame: Pixels, reference: Reference) -> Pixels:
-    """Map the colors of a frame, float32 (height, width, 3), as the reference was painted.
+    """Map the colors of a frame, float32 (height, width, 3), to the colors of a painting.
 
-    The affine map of colors is the one that maps the reference closest to its painting.
+    The affine map is the one that maps the frame of `reference` closest to its painting.
     """
     ends = np.concatenate([reference.frame, np.full_like(reference.frame[..., :1], 255)], axis=-1)
     original, painted = (
@@ -121,9 +121,9 @@ def displacement(source: Bytes, target: Bytes) -> Displacement:
 def consistent(forward: Displacement, backward: Displacement) -> NDArray[np.bool_]:
     """Return flags of the pixels at which forward and backward flow cancel out.
 
-    Edges of a motion are excluded. Sundaram, Brox, Keutzer 2010; Ruder et al., equations (5) and
-    (6). The constants are larger than theirs, because dense inverse search is less exact than the
-    flow that they used.
+    Edges of a motion are excluded. The conditions are those of Sundaram, Brox, Keutzer 2010, and of
+    Ruder et al., equations (5) and (6), with larger constants, because dense inverse search is less
+    exact than the flow in these papers.
     """
     back = _sampled(backward, forward)
     away = _square(forward)
@@ -176,7 +176,7 @@ def _square(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _opencv() -> Any:
-    """Return OpenCV, whose presence `clip.inspect` has checked, set to one thread."""
+    """Return OpenCV, set to one thread; `read_clip.inspect` has checked that it is installed."""
     cv2 = library("cv2")
     cv2.setNumThreads(1)
     return cv2

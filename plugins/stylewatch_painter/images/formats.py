@@ -1,4 +1,4 @@
-"""Formats of picture files: what their heads and tags say (law 18)."""
+"""Recognition of the formats of picture files, by their heads and tags (law 18)."""
 
 import re
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ _HEADS = {
     "PPM": re.compile(rb"P[1-6f]"),
     JXL: re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"),
 }
-"""Patterns for the first bytes of each format. Those of raw files are Canon's, Olympus's,
-Panasonic's and Fujifilm's; other cameras write TIFF."""
+"""Patterns for the first bytes of each format. The patterns of camera raw are those of Canon,
+Olympus, Panasonic and Fujifilm; other cameras write TIFF."""
 
 _BRANDS = {"AVIF": rb"avi[fs]", "HEIC": rb"he[iv][cmsx]", RAW: rb"crx "}
 """Brands of still pictures in the ISO base media format."""
@@ -48,13 +48,13 @@ _FOREIGN = {
     "FLV": re.compile(rb"FLV\x01"),
     "Ogg": re.compile(rb"OggS"),
 }
-"""Patterns for the first bytes of films that are not read, by names of their containers."""
+"""Patterns for the first bytes of films in unsupported containers, by the containers' names."""
 
 
 def kind_of(head: bytes) -> str:
     """Return the format of a file by its first bytes; empty for an unsupported format.
 
-    Camera raw that is TIFF by its first bytes is told by `kind_in`.
+    Camera raw may begin like a TIFF, which this function returns then; see `kind_in`.
     """
     brands = head[8 : int.from_bytes(head[:4])] if head[4:8] == b"ftyp" else b""
     for kind, brand in _BRANDS.items():
@@ -75,12 +75,12 @@ def film_container(head: bytes) -> str:
 
 
 def is_film(head: bytes) -> bool:
-    """Return whether a file is a film by its first bytes, whether it is read or not."""
+    """Return whether a file is a film by its first bytes, in a supported container or another."""
     return bool(film_container(head) or foreign_film(head))
 
 
 def foreign_film(head: bytes) -> str:
-    """Return the container of a film that is not read, for people; empty for another file."""
+    """Return the name, for people, of a film's unsupported container; empty for another file."""
     return _named(_FOREIGN, head)
 
 

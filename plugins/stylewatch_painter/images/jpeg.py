@@ -1,4 +1,4 @@
-"""JPEG files: their scans and their ends, which libvips does not judge (ITU-T T.81)."""
+"""Scans and ends of JPEG files (ITU-T T.81), which libvips does not check."""
 
 import re
 from typing import Any
@@ -7,31 +7,32 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.vips import vips
 
 MAX_SCANS = 200
-"""Number of scans of a JPEG. Programs write about ten; each takes as long as a baseline JPEG."""
+"""Maximum number of scans of a JPEG. Programs write about ten, and decoding one takes as long as a
+baseline JPEG."""
 
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
-"""A marker that begins a segment, or is the end of the picture."""
+"""Pattern for a marker that begins a segment or ends the picture."""
 
 _SCAN = b"\xda"
 _END = b"\xd9"
 
 _UNREAD = {b"\xc3": "is a lossless JPEG", b"\xc9": "is a JPEG with arithmetic coding",
            b"\xca": "is a JPEG with arithmetic coding", b"\xcb": "is a lossless JPEG"}  # fmt: skip
-"""Kinds of frames (table B.1) that are not read, and what to say of them."""
+"""Unsupported kinds of frames (table B.1), with the beginning of the message."""
 
 _FRAMES = {bytes([kind]) for kind in range(0xC0, 0xD0)} - {b"\xc4", b"\xc8", b"\xcc"}
 _BITS = 8
 
 _NEAR_END, _FINE = 16_384, 16
-"""Number of bytes before the end of the picture from which on so many are handed out at a time."""
+"""In the last `_NEAR_END` bytes of the picture, at most `_FINE` bytes are handed out at a time."""
 
 
 def end_of(data: bytes) -> int:
     """Return the place where the pixels end.
 
-    Segments are skipped, such as a thumbnail, and so is what follows the end of the picture: the
-    clip of a motion photo may have any bytes. Raises PictureError for a file that is made to take
-    long, and for a kind of JPEG that is not read.
+    Segments such as a thumbnail are skipped, and so are the bytes after the end of the picture,
+    which may be anything, such as the clip of a motion photo. Raises PictureError for too many
+    scans, which would take long, and for an unsupported kind of JPEG.
     """
     scans = 0
     at = 2
@@ -53,7 +54,7 @@ def end_of(data: bytes) -> int:
 
 
 def _check_frame(kind: bytes, bits: bytes) -> None:
-    """Raise PictureError for a frame that is not read, by its kind and its bits per sample."""
+    """Raise PictureError for an unsupported frame, by its kind and its bits per sample."""
     reason = _UNREAD.get(kind)
     if reason is None and kind in _FRAMES and bits > bytes([_BITS]):
         reason = f"is a JPEG of {bits[0]} bits per channel"
@@ -62,10 +63,10 @@ def _check_frame(kind: bytes, bits: bytes) -> None:
 
 
 class Feed:
-    """Bytes of a JPEG that are handed out to libvips, which tell how many of them it took.
+    """Feed of a JPEG's bytes to libvips, which counts the bytes that libvips asked for.
 
-    Near the `end` of the picture only few are handed out at a time: those that were not asked for
-    belong to no pixel.
+    Near the `end` of the picture only a few bytes are handed out at a time, so that bytes that
+    libvips did not ask for are known to belong to no pixel.
     """
 
     def __init__(self, data: bytes, end: int) -> None:
@@ -85,7 +86,7 @@ class Feed:
         return max(0, self._end - self._most)
 
     def load(self, shrink: int) -> Any:
-        """Return the picture, at 1/shrink of its size, which is decoded as it is used."""
+        """Return the picture, at 1/shrink of its size; its pixels are decoded as they are used."""
         self._at = self._most = 0
         source = vips().SourceCustom()
         source.on_read(self._read)
@@ -93,8 +94,8 @@ class Feed:
         image = vips().Image.jpegload_source(
             source, access="sequential", fail_on="error", shrink=shrink
         )
-        # libvips calls back as long as it reads, which must not outlive the callbacks: what is made
-        # of a picture holds its references
+        # libvips calls back while it reads, so the callbacks must live as long as the picture and
+        # all pictures that are made of it, which hold its references
         image._references.append(source)
         return image
 

@@ -1,4 +1,4 @@
-"""JPEG XL, by the extra `jxl`."""
+"""Decoding of JPEG XL, by the extra `jxl`, and reading of its head."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,10 +17,10 @@ _RATIOS = (None, (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 """Ratios of width and height by their number in the head (ISO 18181-1, annex D)."""
 
 _FIRST_ON_ITS_SIDE = 5 - 1
-"""The least orientation that swaps the sides, less 1 as in the head."""
+"""First orientation that swaps width and height, minus 1 as in the head."""
 
 _ANY_DEPTH = 3
-"""The choice of a depth that is stated in bits of its own."""
+"""Code in the head for a depth that six further bits state."""
 
 
 class Decoded:
@@ -33,7 +33,7 @@ class Decoded:
             )
         decoder = library("pillow_jxl").Decoder(num_threads=0)
         self.is_jpeg: bool
-        """True if `values` is the JPEG that the file was made of."""
+        """True if `values` is the JPEG file from which the file was made."""
         self.is_jpeg, info, self.values, profile, boxes = decoder(data)
         self.mode: str = info.mode
         self.size = Size(info.width, info.height)
@@ -42,7 +42,10 @@ class Decoded:
 
 
 def _exif_of(boxes: Any) -> bytes:
-    """Return the EXIF of a file; its box begins with the offset of the head."""
+    """Return the EXIF in `boxes`; empty if there is none.
+
+    The box begins with the offset of the EXIF's head (4 bytes).
+    """
     for box in boxes:
         if box.box_type == b"Exif":
             content = bytes(box.data)
@@ -51,13 +54,13 @@ def _exif_of(boxes: Any) -> bytes:
 
 
 def is_of_jpeg(data: bytes) -> bool:
-    """Return whether a file has all that is needed to restore the JPEG that it was made of."""
+    """Return whether a file was made from a JPEG and has the box with which to restore it."""
     return data[:12] == _CONTAINER and any(kind == b"jbrd" for kind, _ in boxes(data))
 
 
 @dataclass(frozen=True)
 class Head:
-    """The size of a picture, upright, and the bytes per pixel that decoding takes."""
+    """The upright size of a picture, and the bytes per pixel that decoding takes, by its head."""
 
     size: Size
     bytes_per_pixel: int
@@ -79,7 +82,7 @@ def head_of(data: bytes) -> Head:
 
 
 def _may_have_alpha(bits: "_Bits", has_fields: int) -> bool:
-    """Return whether more channels follow than colors; True for a preview."""
+    """Return whether the picture may have more channels than colors; True if it has a preview."""
     if has_fields:
         if bits.take(1):  # another size for display
             _size(bits)
@@ -91,7 +94,7 @@ def _may_have_alpha(bits: "_Bits", has_fields: int) -> bool:
     depth = bits.take(2)
     if depth == _ANY_DEPTH:
         bits.take(6)
-    bits.take(4 * is_float + 1)  # of the exponent; and whether 16 bits are enough inside
+    bits.take(4 * is_float + 1)  # bits of the exponent; a flag for buffers of 16 bits
     return bits.take(2) > 0
 
 
@@ -108,7 +111,7 @@ def _side(bits: "_Bits", is_small: int) -> int:
 
 
 def _codestream(data: bytes) -> bytes:
-    """Return the beginning of the pictures in a file, which may be in boxes."""
+    """Return the first 64 bytes of the codestream, which is the whole file or in its boxes."""
     if data[:12] != _CONTAINER:
         return data[:64]
     for kind, body in boxes(data):
@@ -118,7 +121,7 @@ def _codestream(data: bytes) -> bytes:
 
 
 class _Bits:
-    """Bits of a head, the lowest of each byte first."""
+    """Reader of the bits of a head; the lowest bit of each byte comes first."""
 
     def __init__(self, data: bytes) -> None:
         self._value = int.from_bytes(data, "little")
@@ -133,5 +136,5 @@ class _Bits:
         return taken
 
     def number(self) -> int:
-        """Return a side, minus 1 in 9, 13, 18 or 30 bits."""
+        """Read a side, which is stored minus 1 in 9, 13, 18 or 30 bits."""
         return self.take((9, 13, 18, 30)[self.take(2)]) + 1

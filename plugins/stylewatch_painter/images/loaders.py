@@ -1,4 +1,4 @@
-"""Opening of picture files by the library that reads their format, and what they state.
+"""Opening of picture files by the library for their format, and reading of their statements.
 
 libvips decodes JPEG, PNG and TIFF in a stream, so that a large picture that is reduced is never in
 memory as a whole. Pillow decodes BMP and PPM, pillow-heif HEIC, LibRaw camera raw, libjxl JPEG XL.
@@ -30,7 +30,7 @@ MAX_SIDE = 100_000
 """Maximum side of a picture in pixels, far beyond any photograph."""
 
 MAX_DECODING_BYTES = 1_350_000_000
-"""Bytes that decoding may take, for a limit of up to DEFAULT_LIMIT pixels."""
+"""Maximum bytes that decoding takes, for a limit of up to DEFAULT_LIMIT pixels."""
 
 DEFAULT_LIMIT = 1_000_000_000
 """Default of `limits.max_pixels`, in pixels."""
@@ -45,10 +45,10 @@ _LOADERS = {
 }
 
 _WHOLE_BYTES = {"WebP": 16, "GIF": 8, "AVIF": 16, "HEIC": 6, "BMP": 11, "PPM": 11, RAW: raw.BYTES}
-"""Bytes per pixel that formats decoded as a whole take."""
+"""Bytes per pixel that decoding takes, by format, for formats that are decoded as a whole."""
 
 _DEEP_AVIF, _WEBP_WITH_ALPHA = 24, 20
-"""The same for an AVIF of 10 or 12 bits, and for a WebP with alpha."""
+"""Bytes per pixel that decoding takes for an AVIF of 10 or 12 bits, and for a WebP with alpha."""
 
 _SAMPLES = {"4:2:0": 1.5, "4:2:2": 2.0}
 """Samples per pixel of a JPEG with subsampled colors."""
@@ -69,7 +69,7 @@ _PPM_HEAD = re.compile(rb"P(?:[14](?:%b){2}|[2356f](?:%b){3})[\s#]" % (_WORD, _W
 
 
 def memory(max_pixels: int) -> int:
-    """Return the bytes that decoding may take, for a limit of `max_pixels`."""
+    """Return the maximum bytes that decoding takes, for a limit of `max_pixels`."""
     return round(MAX_DECODING_BYTES * max(1.0, max_pixels / DEFAULT_LIMIT))
 
 
@@ -137,7 +137,8 @@ class Source:
 def opened(data: bytes, max_pixels: int) -> Source:
     """Read the head of a picture file, and check its limits.
 
-    Raises PictureError, and any error of a library for data that it cannot read.
+    Raises PictureError if a limit is exceeded or the file is unsupported, and any error of a
+    library for data that it cannot read.
     """
     kind = kind_in(data)
     openers = {"JPEG": _jpeg, "PNG": _png, "TIFF": _tiff, "AVIF": _avif, "HEIC": _heic, RAW: _raw,
@@ -154,7 +155,7 @@ def opened(data: bytes, max_pixels: int) -> Source:
 
 
 def _streamed(kind: str, data: bytes, numbers: Numbers | None = None, **options: Any) -> Source:
-    """Open a file with libvips; `numbers` state its colors."""
+    """Open a file with libvips; `numbers` are what its boxes state about its colors."""
     image = _load(kind, data, **options)
     exif = bytes(image.get("exif-data")) if image.get_typeof("exif-data") else b""
     profile = profiles.profile_in(image)
@@ -176,9 +177,9 @@ def _streamed(kind: str, data: bytes, numbers: Numbers | None = None, **options:
 
 
 def _meaning(numbers: Numbers | None, profile: bytes, exif: bytes = b"") -> Encoding | None:
-    """Return what a file states about its colors, if that counts before its profile.
+    """Return the encoding that a file states, if it counts before the file's `profile`.
 
-    Its `numbers` count without a profile, or if they are those of HDR.
+    `numbers` count if there is no profile, or if they state HDR.
     """
     if profile and not stated.are_hdr(numbers):
         return stated.by_profile(profile, profiles.name_of(profile))
@@ -186,7 +187,7 @@ def _meaning(numbers: Numbers | None, profile: bytes, exif: bytes = b"") -> Enco
 
 
 def _jpeg(kind: str, data: bytes) -> Source:
-    """Open a JPEG, and watch how much of it is read."""
+    """Open a JPEG, and count the bytes that libvips reads of it."""
     feed = jpeg.Feed(data, jpeg.end_of(data))
 
     def load(shrink: int) -> Loaded:
@@ -198,7 +199,7 @@ def _jpeg(kind: str, data: bytes) -> Source:
 def _png(kind: str, data: bytes) -> Source:
     """Open a PNG, whose EXIF may follow the pixels, and whose numbers count before a profile.
 
-    libpng leaves out profiles that it finds odd without a word.
+    The profile is read by this program if libpng, without a word, left it out as odd.
     """
     source = _streamed(kind, data)
     exif = source.exif or stated.png_exif(data)
@@ -217,9 +218,9 @@ def _png(kind: str, data: bytes) -> Source:
 
 
 def _tiff(kind: str, data: bytes) -> Source:
-    """Open the first page of a TIFF that is no reduced copy; leave out samples that are no alpha.
+    """Open the first page of a TIFF that is no reduced copy, without unknown extra samples.
 
-    A sample that is not stated to be alpha has any meaning (TIFF 6.0, ExtraSamples).
+    An extra sample that is not stated to be alpha can mean anything (TIFF 6.0, ExtraSamples).
     """
     pages = tiff.directories(data)
     number = tiff.main_page(pages)
@@ -277,7 +278,7 @@ def _of_item(item: boxes.Item, source: Source, bits: int = 0) -> Source:
 
 
 def _unshifted(image: Any, bits: int) -> Any:
-    """Spread values of 9 to 15 bits, which libraries only shift, over all of 16 bits."""
+    """Spread values of 9 to 15 bits over the whole range of 16 bits; libraries only shift them."""
     bits = image.get("heif-bitdepth") if image.get_typeof("heif-bitdepth") else bits
     if image.format != "ushort" or not _BYTE < bits < 2 * _BYTE:
         return image
@@ -377,7 +378,7 @@ def _bmp_profile(data: bytes) -> bytes:
 
 
 def _load(kind: str, data: bytes, **options: Any) -> Any:
-    """Return a picture that is decoded as it is used: `data` must live as long."""
+    """Return a picture whose pixels are decoded as they are used, from `data`, which must stay."""
     loader = getattr(vips().Image, _LOADERS[kind])
     source = vips().Source.new_from_memory(data)  # a loader for buffers would copy it
     try:
@@ -445,7 +446,7 @@ def check_size(size: Size, max_pixels: int) -> None:
 
 
 def _too_large(pixels: int, max_pixels: int) -> str:
-    """Describe a size in megapixels, or in pixels if these are needed to tell it from the limit."""
+    """Describe a size and the limit in megapixels, or in pixels if both would look the same."""
     shown, limit = (
         f"{number / _MEGA:,.1f}".removesuffix(".0") + " MP" for number in (pixels, max_pixels)
     )

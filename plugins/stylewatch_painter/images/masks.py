@@ -66,7 +66,7 @@ def regions_of(pixels: Bytes) -> tuple[Color, ...]:
 
 
 def _is_flat(planes: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Return flags (height, width) of the pixels that are similar to those right and below."""
+    """Return flags (height, width) of the pixels that resemble their right and lower neighbors."""
     is_flat = np.ones(planes.shape[1:], dtype=np.bool_)
     is_flat[:, :-1] &= (np.abs(np.diff(planes, axis=2)) <= _FLAT).all(axis=0)
     is_flat[:-1] &= (np.abs(np.diff(planes, axis=1)) <= _FLAT).all(axis=0)
@@ -137,8 +137,8 @@ class Mask:
     def weights(self, regions: Sequence[Color], most: Size) -> Regions:
         """Return the weight of each pixel in each of `regions`, float32 (height, width, R), 0..1.
 
-        Of several near colors of the mask the nearest counts. The size is the mask's own, or `most`
-        if that is smaller.
+        A region is made of the mask's color that is nearest to it. The size is that of the mask, or
+        `most` if that is smaller.
         """
         size = self.size if self.size.width <= most.width else most
         nearest = [
@@ -162,7 +162,7 @@ class Mask:
 
     @cached_property
     def _nearest(self) -> NDArray[np.uint8]:
-        """Return the number of the color nearest to each pixel, from 1; 0 is black."""
+        """The number of the color nearest to each pixel, from 1; 0 is black."""
         nearest = np.zeros(self.pixels.shape[:2], dtype=np.uint8)
         least = _distances(self.pixels, BLACK)
         for number, color in enumerate(self.colors, start=1):
@@ -240,7 +240,7 @@ def feathered(regions: Regions, reach: float) -> Regions:
 
 
 def kept_outside(painting: Pixels, photograph: Pixels, regions: Regions) -> Pixels:
-    """Return the painting inside of the regions and the content, of the same size, outside.
+    """Return the painting inside of `regions`, and the photograph, of the same size, outside.
 
     Both are clipped to 0..255.
     """
@@ -254,14 +254,14 @@ def kept_outside(painting: Pixels, photograph: Pixels, regions: Regions) -> Pixe
 
 
 def _box_down(plane: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """Return vertical means over `width` pixels, of which the outermost two count in part."""
+    """Return means over `width` pixels vertically, to which the pixels at both ends add a part."""
     count = plane.shape[0]
     beyond = int(np.ceil(width / 2)) + 1
     padded = np.pad(plane, [(beyond + 1, beyond), (0, 0)], "edge")
     sums = np.cumsum(padded, axis=0)
 
     def up_to(shift: float) -> NDArray[np.float64]:
-        """Return the sum of all values up to `shift` pixels below the middle of each pixel."""
+        """Return, for each pixel, the sum of its column down to `shift` pixels below its middle."""
         at = beyond + 0.5 + shift
         below = int(at)
         lower = sums[below : below + count]

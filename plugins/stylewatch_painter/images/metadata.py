@@ -32,7 +32,7 @@ _OF_THE_FILE = {Base.ColorSpace, Base.ExifImageWidth, Base.ExifImageHeight,
                 Base.CompressedBitsPerPixel, Base.MakerNote}  # fmt: skip
 
 MOST = 60_000
-"""Maximum bytes of EXIF to copy. A JPEG has room for 65,533."""
+"""Maximum bytes of EXIF that are copied. A JPEG has room for 65,533."""
 
 _LARGEST_DPI = 100_000
 INCH = 25.4
@@ -58,7 +58,7 @@ class Tags:
     damaged: bool = False
 
     def kept(self, keep: Keep) -> "Tags":
-        """Return what may be copied: `none`, `all`, or `safe` (no GPS, no serial numbers)."""
+        """Return the tags to copy: `none`, `all`, or `safe` ones (no GPS, no serial numbers)."""
         if keep == "none":
             return NO_TAGS
         if keep == "all":
@@ -79,7 +79,7 @@ class Tags:
         return exif.tobytes()
 
     def _texts(self) -> dict[int, Any]:
-        """Return the main tags, with text as the bytes in which it was stored, in any encoding."""
+        """Return the main tags; text, of any encoding, becomes the bytes that the file has."""
         return {
             tag: value.encode("latin-1", "replace") if isinstance(value, str) else value
             for tag, value in self.main.items()
@@ -97,7 +97,7 @@ NO_TAGS = Tags()
 
 
 def exif_orientation(data: bytes) -> int:
-    """Return the orientation that EXIF states; 1 if it states none, or is damaged."""
+    """Return the orientation that EXIF states; 1 if it states none or is damaged."""
     with suppress(Exception):  # damaged bytes raise nearly any error
         exif = Image.Exif()
         exif.load(data)
@@ -111,7 +111,7 @@ def orientation_of(value: Any) -> int:
 
 
 def tags_of(data: bytes, dpi: tuple[float, float] | None = None) -> Tags:
-    """Read EXIF from a file's data, with or without its header; damaged EXIF is left out.
+    """Read EXIF from `data`, with or without EXIF's header; damaged EXIF is left out.
 
     `dpi` are the dots per inch that the file states elsewhere; they take precedence over EXIF's.
     """

@@ -1,4 +1,4 @@
-"""Conversion of pictures of libvips to sRGB by ICC profiles, their own or one of an encoding."""
+"""Conversion of libvips's pictures to sRGB by ICC profiles, from files or made of encodings."""
 
 import io
 from contextlib import suppress
@@ -21,7 +21,7 @@ _SAME = 1
 """Maximum difference of two encodings of the same sRGB color, in levels of 0..255."""
 
 FIELD = "icc-profile-data"
-"""Name of the profile of a picture in libvips."""
+"""Name of the field of libvips's pictures that holds the profile."""
 
 
 def profile_in(image: Any) -> bytes:
@@ -32,8 +32,9 @@ def profile_in(image: Any) -> bytes:
 def to_srgb(image: Any, encoding: Encoding | None, conversions: list[str]) -> Any:
     """Convert colors to sRGB, and add phrases to `conversions`.
 
-    The `encoding` is that which the file states beside its profile, and counts before it; without
-    either, color is sRGB, and gray stays gray. Raises PictureError.
+    An `encoding`, which the file states beside its profile, counts before the profile. Without
+    both, color is sRGB, and gray stays gray. Raises PictureError for an unsupported number of
+    channels.
     """
     if image.interpretation in ("lab", "labs"):  # `labs`: of 16 bits
         conversions.append("CIE Lab to sRGB")
@@ -57,7 +58,7 @@ def to_srgb(image: Any, encoding: Encoding | None, conversions: list[str]) -> An
 
 
 def _by_encoding(image: Any, encoding: Encoding, conversions: list[str]) -> Any:
-    """Convert a picture by an encoding; return it unchanged if that has no effect."""
+    """Convert a picture from `encoding`; return it unchanged if the colors are taken as sRGB."""
     if encoding.is_srgb:
         return image
     converted = _by_profile(image, profile_of(encoding))
@@ -69,7 +70,10 @@ def _by_encoding(image: Any, encoding: Encoding, conversions: list[str]) -> Any:
 
 
 def _by_own_profile(image: Any, profile: bytes, conversions: list[str]) -> Any:
-    """Convert a picture by the profile in its file; return it unchanged if that has no effect."""
+    """Convert a picture by the profile in its file.
+
+    Return it unchanged if the profile equals sRGB or cannot be used.
+    """
     is_cmyk = image.interpretation == "cmyk"
     converted = _by_profile(image, profile)
     if converted is None:
@@ -96,7 +100,7 @@ def name_of(profile: bytes) -> str:
 
 
 def _by_profile(image: Any, profile: bytes) -> Any | None:
-    """Return the picture in sRGB, unchanged if it is sRGB; None if the profile is unusable."""
+    """Convert a picture by `profile`, unless it equals sRGB; None if the profile cannot be used."""
     space = profile[16:20]
     has_integers = image.format in ("uchar", "ushort")
     is_gray = image.bands <= len("LA")
@@ -111,7 +115,7 @@ def _by_profile(image: Any, profile: bytes) -> Any | None:
         return None
     if use.is_srgb:
         return image
-    if is_gray and space == b"RGB ":  # with its tone curve
+    if is_gray and space == b"RGB ":  # gray gets the profile's tone curve as equal red, green, blue
         gray = image[0]
         alpha = [image[1]] if image.hasalpha() else []
         deep = image.format == "ushort"
@@ -146,7 +150,7 @@ def _icc(image: Any, *, intent: str = "relative", **source: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Use:
-    """Use of a profile: by which of its intents, and whether it is equivalent to sRGB."""
+    """Use of a profile: the intent to convert by, and whether the profile is equivalent to sRGB."""
 
     intent: str
     is_srgb: bool
@@ -155,24 +159,24 @@ class _Use:
 _INTENTS = {"relative": ImageCms.Intent.RELATIVE_COLORIMETRIC,
             "perceptual": ImageCms.Intent.PERCEPTUAL,
             "saturation": ImageCms.Intent.SATURATION}  # fmt: skip
-"""Intents by their names in libvips, the preferred one first: profiles may have tables for one."""
+"""Intents by their names in libvips, the preferred first: a profile may support only one."""
 
 _DEVICES = (b"scnr", b"mntr", b"prtr", b"spac")
-"""Classes of profiles that say what colors a picture has (ICC.1:2022, 7.2.5)."""
+"""Classes of profiles that define the colors of pictures (ICC.1:2022, 7.2.5)."""
 
 _MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
 """Pillow's modes of pictures by the color space of their profiles."""
 
 _OTHER = 12
-"""Difference in levels of 0..255 that only another profile makes."""
+"""Maximum difference, in levels of 0..255, between two libraries' results of the same profile."""
 
 
 @lru_cache(maxsize=2)
 def _use_of(profile: bytes) -> _Use | None:
-    """Return how a profile is used; None if it is damaged, or does not say what colors are.
+    """Return how to use a profile; None if it is damaged or defines no colors.
 
-    libvips takes another profile, without a word, for one that it does not like: its colors are
-    compared with those of LittleCMS.
+    In place of a profile that it rejects, libvips silently uses another one. Therefore its colors
+    are compared with those of LittleCMS.
     """
     mode = _MODES.get(profile[16:20], "")
     if profile[12:16] not in _DEVICES or not mode:
@@ -204,12 +208,12 @@ def _by_libvips(grid: NDArray[np.uint8], profile: bytes, intent: str) -> NDArray
 
 
 def _spread(pixels: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """Return colors (height, width, 3), also of gray."""
+    """Return pixels as (height, width, 3); gray is repeated."""
     return np.broadcast_to(np.atleast_3d(pixels), (*pixels.shape[:2], 3)).astype(np.int16)
 
 
 def _grid(mode: str) -> NDArray[np.uint8]:
-    """Return a picture of colors from the whole range, all grays for `L`."""
+    """Return a picture with colors from the whole range of a `mode`, or with all grays for `L`."""
     if mode == "L":
         return np.arange(256, dtype=np.uint8).reshape(16, 16)
     count = 9 if mode == "RGB" else 5

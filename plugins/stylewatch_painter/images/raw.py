@@ -1,4 +1,4 @@
-"""Camera raw: what a sensor saw, developed by LibRaw (the extra `raw`)."""
+"""Development of camera raw, the values of a sensor, by LibRaw (the extra `raw`)."""
 
 import io
 from collections.abc import Iterator
@@ -14,8 +14,7 @@ from stylewatch_painter.installation import install_command, library
 from stylewatch_painter.size import Size
 
 BYTES = 20
-"""Bytes per pixel that developing takes: LibRaw's four values of 16 bits, and what is made of them.
-"""
+"""Bytes per pixel that developing takes: LibRaw's four values of 16 bits, and the picture."""
 
 DEVELOPED = "camera raw developed to sRGB, with the white balance of the camera"
 """Phrase for a developed picture."""
@@ -24,7 +23,7 @@ _CURVE = (2.4, 12.92)
 """Power and slope of sRGB's curve, as LibRaw takes them."""
 
 _SWAPPED = (5, 6)
-"""Directions in which LibRaw turns a picture by 90 degrees."""
+"""LibRaw's codes of directions for pictures that it turns by 90 degrees."""
 
 
 @contextmanager
@@ -55,9 +54,9 @@ def size(data: bytes) -> Size:
 
 
 def develop(data: bytes, *, half: bool = False) -> NDArray[np.uint16]:
-    """Return the picture (height, width, 3), uint16, sRGB, upright; or one of half the size.
+    """Return the picture, uint16 (height, width, 3), sRGB, upright, or at `half` its size.
 
-    Exposure is LibRaw's: the brightest hundredth of the pixels becomes white.
+    LibRaw chooses the exposure: the brightest hundredth of the pixels becomes white.
     """
     with _opened(data) as raw:
         pixels: NDArray[np.uint16] = raw.postprocess(

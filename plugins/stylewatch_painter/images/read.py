@@ -45,10 +45,9 @@ class Picture:
 
     `pixels` is float32 (height, width, 3), sRGB 0..255; transparent parts are filled with the
     visible colors nearby. `alpha` is float32 (height, width), 0..1, or None if all is opaque.
-    `converted` has a phrase for each conversion, in order; `warnings` has sentences, without the
-    name of the file, about what may be wrong with it. `sha256` (hex) is the digest of the
-    decoded file's content. `tags` is the metadata. `size_of_file` is the size of the
-    picture in the file, upright, if it was decoded smaller.
+    `converted` has a phrase for each conversion, in order; `warnings` has sentences about possible
+    faults. `sha256` (hex) is the digest of the decoded file's content. `tags` is the metadata.
+    `size_of_file` is the size of the picture in the file, upright, if it was decoded smaller.
     """
 
     pixels: Pixels
@@ -70,9 +69,9 @@ def read(
 ) -> Picture:
     """Read the picture at `path`.
 
-    Its size in pixels is checked before decoding. With `needed_size` a large picture may be decoded
-    smaller. Raises PictureError if the file is missing, not a regular file, empty, too large,
-    truncated or damaged, has more than `max_pixels`, or is in a format that cannot be read.
+    The number of pixels is checked before decoding. With `needed_size` a large picture may be
+    decoded smaller. Raises PictureError if the file is missing, not a regular file, empty, too
+    large, truncated or damaged, has more than `max_pixels`, or is in an unsupported format.
     """
     data = file_bytes(path)
     return picture_of(path.name or str(path), data, max_pixels, needed_size)
@@ -186,7 +185,7 @@ def decoding(name: str, head: bytes) -> Iterator[None]:
 
 
 _NO_MEMORY = re.compile(r"out of memory|insufficient memory|memory allocation error", re.IGNORECASE)
-"""Messages of libraries when memory is short, which is no damage."""
+"""Pattern for messages of libraries that lack memory, which do not mean damage."""
 
 
 def _reason(error: Exception) -> str:
@@ -218,7 +217,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def _floats(raster: Raster) -> tuple[Pixels, Plane | None]:
-    """Return the pixels of a decoded picture as floats, and its alpha unless all is opaque."""
+    """Return the pixels of a decoded picture as floats, and its alpha; None if all is opaque."""
     values = raster.values
     scale = np.float32(255 / raster.white)
     alpha = None
@@ -234,7 +233,7 @@ def _floats(raster: Raster) -> tuple[Pixels, Plane | None]:
 
 
 FILLED = "transparent parts filled with the visible colors nearby, alpha kept beside"
-"""Phrase for a picture whose hidden colors were filled."""
+"""Phrase for a picture whose hidden colors `filled` replaced."""
 
 _WHITE = np.float32(255)
 _ROWS = 512  # rows processed at a time; an even number

@@ -40,7 +40,7 @@ def is_clip(path: Path) -> bool:
             image = Image.open(file, formats=animation.FORMATS)
             # Pillow would count all frames of a GIF, but detects a second one earlier
             return bool(getattr(image, "is_animated", False))
-    return head[4:12] == _SEQUENCE  # damaged: no still picture, also if its first frame is whole
+    return head[4:12] == _SEQUENCE  # a damaged AVIF sequence, whose first frame may be whole
 
 
 def inspect(path: Path, limits: ClipLimits) -> Clip:
@@ -71,7 +71,10 @@ def frames(path: Path, limits: ClipLimits, first: int = 0) -> Iterator[Frame]:
 
 
 def decoded(path: Path, limits: ClipLimits, first: int = 0) -> Iterator[Frame | None]:
-    """Yield what `frames` yields, and None for each frame before, which may take long to decode."""
+    """Yield the frames as `frames` does, and before them None for each decoded earlier frame.
+
+    The earlier frames may take long to decode; each None shows that decoding goes on.
+    """
     if _kind_of(path) == _ANIMATED:
         numbers = range(first, sys.maxsize)
         for number, (_, pixels, _) in enumerate(animation.frames(path, limits, numbers)):

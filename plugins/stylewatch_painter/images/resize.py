@@ -29,7 +29,7 @@ def resize(
 
     Floats are neither rounded nor clipped: a filter may overshoot 0..255. With `eight_bit` the
     picture is clipped and rounded to 8 bits before it is resized. Floats that already have the size
-    are returned unchanged. Integers are converted channel by channel, which takes less memory.
+    are returned unchanged. Integers are converted channel by channel to save memory.
     """
     if size == Size.of(pixels):
         return pixels.astype(np.float32, copy=False)

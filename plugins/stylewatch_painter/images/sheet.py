@@ -1,4 +1,4 @@
-"""Sheets: labeled pictures in rows."""
+"""Drawing of sheets of labeled pictures in rows."""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _LABEL = 9  # minimum width available to a label, in heights of letters
 _LINE = 1.35  # distance of lines, in heights of letters
 _LATIN = "\u017f"  # the last letter in Pillow's own font
 _MORE_LETTERS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf")
-"""Fonts with more letters, where systems keep their fonts, the first that is there."""
+"""Fonts with more letters, in the systems' folders of fonts; the first one installed is used."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ def _strips(row: Sequence[Cell], side: int, letter: int) -> list[Image.Image]:
 
 
 def _font(label: str, letter: int) -> Font:
-    """Return Pillow's own font, or one of the system if the label has other letters."""
+    """Return Pillow's own font, or a font of the system if Pillow's lacks letters of the label."""
     is_latin = label.isascii() or max(label) <= _LATIN
     for name in () if is_latin else _MORE_LETTERS:
         with suppress(OSError):  # it is not installed

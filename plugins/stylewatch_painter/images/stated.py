@@ -26,13 +26,13 @@ from stylewatch_painter.images.encoding import (
 )
 
 _MAX_TAGS = 10_000
-"""Number of tags that are looked at in one profile."""
+"""Maximum number of tags that are read in one profile."""
 
 _LARGEST_PROFILE = 32 * 2**20
-"""Bytes of a profile that are unpacked."""
+"""Maximum bytes of a profile that are unpacked."""
 
 _MAX_CHUNKS = 1_000_000
-"""Number of chunks that are looked at in one PNG; those with pixels may have 8 kB each."""
+"""Maximum number of chunks that are read in one PNG; chunks with pixels may have only 8 kB each."""
 
 _PNG_HEAD = 8  # bytes
 _UNIT = 100_000
@@ -47,15 +47,15 @@ _ADOBE = Encoding("Adobe RGB", ADOBE_RGB, 563 / 256)
 """Adobe RGB (1998), whose gamma is 2 51/256."""
 
 _UNCALIBRATED, _ADOBE_BY_EXIF = 65535, 2
-"""Values of EXIF's ColorSpace: see the index of interoperability, and Adobe RGB, which some cameras
-write against the standard."""
+"""Values of EXIF's ColorSpace. The first refers to the index of interoperability; the second is
+Adobe RGB, which some cameras write against the standard."""
 
 _ADOBE_INDEX = "R03"
 """Index of interoperability of Adobe RGB (DCF 2.0)."""
 
 
 def by_png(data: bytes) -> Encoding | None:
-    """Return what a PNG states: by cICP, or by sRGB, or gAMA and cHRM, if it has no profile.
+    """Return the encoding that a PNG states in cICP or, without a profile, in sRGB, gAMA and cHRM.
 
     The order is that of the PNG specification, third edition, section 4.3. Raises PictureError if
     the colors cannot be converted.
@@ -78,7 +78,7 @@ def by_png(data: bytes) -> Encoding | None:
 
 
 def _by_gamma(chunks: Mapping[bytes, memoryview]) -> Encoding | None:
-    """Return what gAMA and cHRM state; None without gAMA. Raises struct.error."""
+    """Return the encoding that gAMA and cHRM state; None without gAMA. Raises struct.error."""
     if b"gAMA" not in chunks:
         return None
     (gamma,) = struct.unpack(">I", chunks[b"gAMA"])
@@ -90,7 +90,7 @@ def _by_gamma(chunks: Mapping[bytes, memoryview]) -> Encoding | None:
 
 
 def png_profile(data: bytes) -> tuple[str, bytes]:
-    """Return the name of a PNG's profile, and the profile; empty if it has none."""
+    """Return the name of a PNG's profile, and the profile; both are empty if there is none."""
     content = b""
     for kind, body in takewhile(lambda chunk: chunk[0] != b"IDAT", _png_chunks(data)):
         if kind == b"iCCP":
@@ -134,9 +134,10 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def by_profile(profile: bytes, name: str) -> Encoding | None:
-    """Return the HDR of a profile: by its tag `cicp` (ICC.1:2022, 9.2.17), or by its `name`.
+    """Return the encoding of a profile of HDR; None for another profile.
 
-    A profile of HDR cannot be used as such: its white is the brightest light of all.
+    HDR is told by the tag `cicp` (ICC.1:2022, 9.2.17), or by the profile's `name`. The profile
+    itself cannot be used to convert HDR, because its white is the brightest light of all.
     """
     numbers = _cicp(profile)
     part_of_name = _HDR_NAME.search(name)
@@ -148,8 +149,8 @@ def by_profile(profile: bytes, name: str) -> Encoding | None:
 
 
 _HDR_NAME = re.compile(r"(?<![A-Za-z])(?:PeQ|HLG|B67)(?![A-Za-z0-9])|ST ?2084|2100[ _]?PQ|PQ EOTF")
-"""Parts of the names of HDR profiles: those of ITU-R BT.2100, of SMPTE ST 2084 and of libjxl, and
-`ITUR_2100_PQ_FULL` (W3C)."""
+"""Pattern for parts of the names of HDR profiles, by ITU-R BT.2100, SMPTE ST 2084, libjxl, and the
+W3C (`ITUR_2100_PQ_FULL`)."""
 
 
 def are_hdr(numbers: Numbers | None) -> bool:
@@ -185,7 +186,10 @@ def by_color_space(space: object, index: str) -> Encoding | None:
 
 
 def by_numbers(numbers: Numbers | None) -> Encoding | None:
-    """Return the encoding with these numbers; None if they state nothing. Raises PictureError."""
+    """Return the encoding of `numbers`; None if they state nothing.
+
+    Raises PictureError if its colors cannot be converted.
+    """
     if numbers is None or numbers == (UNSTATED, UNSTATED):
         return None
     return of_numbers(*numbers)

@@ -1,6 +1,6 @@
-"""The directories of a TIFF file, as far as they say what is in it (TIFF 6.0, DNG 1.7).
+"""Reading of the directories of a TIFF file, which describe its pictures (TIFF 6.0, DNG 1.7).
 
-Only directories are read, never pixels, and only a bounded number of them.
+Only a bounded number of directories is read, and no pixels.
 """
 
 import struct
@@ -14,10 +14,11 @@ _SHORTEST = 16  # bytes
 _MAX_DIRECTORIES = 1_000
 _MAX_ENTRIES = 4_096
 _MAX_VALUES, _MOST_PARTS, _MAX_RAW = 64, 100_000, 16
-"""Numbers of values of a tag that are read, of places of strips and tiles, and of raw pictures."""
+"""Maximum numbers that are read: of values of a tag, of places of strips or tiles, and of raw
+pictures."""
 
 _LARGEST_TAGS = 16 * 2**20
-"""Bytes of the values in the directories of a file that are read as EXIF."""
+"""Maximum bytes of all values in the directories of a file that is read as EXIF."""
 
 SUBFILE = 254
 OLD_SUBFILE = 255
@@ -43,28 +44,29 @@ DNG_VERSION = 50706
 _PARTS = (STRIPS, STRIP_BYTES, TILES, TILE_BYTES)
 
 _SIZES = {1: "B", 2: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
-"""Formats of the types of values that are read: bytes, text, and whole numbers of 2 to 8 bytes."""
+"""Formats, for `struct`, of types of values: bytes, text, and whole numbers of 2 to 8 bytes. Values
+of other types are not read."""
 
 _WIDTHS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-"""Bytes of a value by its type; others have one."""
+"""Bytes of a value by its type; values of all other types have one byte."""
 
 _REDUCED, _MASK = 1, 4
 """Bits of NewSubfileType."""
 
 _MOSAIC, _LINEAR_RAW = 32803, 34892
-"""Photometric interpretations of values of a sensor."""
+"""Photometric interpretations of a sensor's values."""
 
 _WHITE_IS_ZERO, _CMYK, _LAB, _ICC_LAB, _ITU_LAB = 0, 5, 8, 9, 10
 """Photometric interpretations. Of the three kinds of CIE Lab, libvips reads the first."""
 
 _OLD_JPEG, _JPEG = 6, 7
-"""Compression that TIFF 6.0 describes, and that its own authors replaced."""
+"""Values of Compression. TIFF 6.0 describes the old JPEG; its authors replaced it by the new."""
 
 _COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50001}
-"""Compressions that are read: none, of facsimile, LZW, JPEG, Deflate, PackBits, WebP."""
+"""Supported values of Compression: none, those of facsimile, LZW, JPEG, PackBits, Deflate, WebP."""
 
 _DEPTHS = {1, 2, 4, 8, 16, 32}
-"""Bits per sample that are read."""
+"""Supported numbers of bits per sample."""
 
 _REDUCED_COPY = 2
 """Value of the old SubfileType."""
@@ -81,21 +83,24 @@ _COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3, 9: 3}
 """Number of channels without the extra ones, by photometric interpretation."""
 
 ASSOCIATED, UNASSOCIATED = 1, 2
-"""Kinds of extra samples that are alpha: the colors are multiplied by it, or not."""
+"""Kinds of extra samples that are alpha: the colors are multiplied by ASSOCIATED alpha only."""
 
 
 Part = tuple[str, int, int]
-"""Format of the values of a tag, and the places of their number and of themselves."""
+"""Format of a tag's values, the place in the file of their number, and the place of the values."""
 
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory: the values of its tags, as far as they are whole numbers."""
+    """A directory: the values of its tags that are whole numbers.
+
+    `parts` has the places of the values of tags about strips and tiles, which are read on demand.
+    """
 
     tags: Mapping[int, tuple[int, ...]]
     parts: Mapping[int, Part] = field(default_factory=dict)
     size: int = 0
-    """Bytes of all values that it states."""
+    """Bytes of all values in the directory."""
 
     def first(self, tag: int, default: int = 0) -> int:
         """Return the first value of a tag."""
@@ -103,18 +108,18 @@ class Directory:
 
     @property
     def is_picture(self) -> bool:
-        """True if it is neither a reduced copy of another one nor a mask."""
+        """True if the directory is neither a reduced copy of another picture nor a mask."""
         is_copy = self.first(SUBFILE) & _REDUCED or self.first(OLD_SUBFILE) == _REDUCED_COPY
         return not (is_copy or self.first(SUBFILE) & _MASK)
 
     @property
     def is_raw(self) -> bool:
-        """True if it has the values of a sensor, which are still to be developed."""
+        """True if the directory has a sensor's values, which must be developed."""
         return self.first(PHOTOMETRIC) in (_MOSAIC, _LINEAR_RAW)
 
     @property
     def trouble(self) -> str:
-        """Why it cannot be read, for people: libvips would show something else (law 18)."""
+        """The reason, for people, why the picture is refused: libvips would misread it (law 18)."""
         kind = self.first(PHOTOMETRIC)
         is_float = self.first(SAMPLE_FORMAT) == _FLOATS
         bits = self.first(BITS, 1)
@@ -157,40 +162,40 @@ class Directory:
 
     @property
     def colors(self) -> int:
-        """Number of channels of color; 0 if it is not known."""
+        """Number of channels of color; 0 if unknown."""
         return _COLORS.get(self.first(PHOTOMETRIC), 0)
 
     @property
     def extra_samples(self) -> int:
-        """Number of channels that are no color; 0 for CMYK, of which libvips reads no alpha."""
+        """Number of channels beside color; 0 for CMYK, whose alpha libvips does not read."""
         if not self.colors or self.colors == len("CMYK"):
             return 0
         return max(0, self.first(SAMPLES, self.colors) - self.colors)
 
     @property
     def alpha(self) -> int:
-        """Kind of its alpha: ASSOCIATED, UNASSOCIATED, or 0 if its extra samples are none."""
+        """Kind of the alpha: ASSOCIATED, UNASSOCIATED, or 0 if no extra sample is alpha."""
         kinds = self.tags.get(EXTRA_SAMPLES, (0,))
-        if kinds[0] == ASSOCIATED:  # libvips has divided by the first one only
+        if kinds[0] == ASSOCIATED:  # libvips divides by the first extra sample only
             return ASSOCIATED
         return UNASSOCIATED if UNASSOCIATED in kinds else 0
 
     @property
     def alpha_at(self) -> int:
-        """Place of its alpha among the extra samples."""
+        """Place of the alpha among the extra samples, from 0; 0 if there is none."""
         return self.tags[EXTRA_SAMPLES].index(self.alpha) if self.alpha else 0
 
 
 def directories(data: bytes) -> list[Directory]:
-    """Return the directories of the pages of a file; those that are damaged are left out."""
+    """Return the directories of a file's pages, up to the first damaged one."""
     reader = _Reader.of(data)
     return [] if reader is None else list(reader.pages())
 
 
 def exif(data: bytes) -> bytes:
-    """Return the file as EXIF, which is TIFF; empty if it is none that EXIF can be.
+    """Return the file as EXIF, whose format is TIFF; empty if the file cannot serve as EXIF.
 
-    Whoever reads EXIF reads all of its values, so a file with too many has none.
+    EXIF is read with all of its values, so a file with too many bytes of values cannot.
     """
     reader = _Reader.of(data)
     page = None if reader is None or reader.is_big else next(reader.pages(), None)
@@ -202,7 +207,10 @@ def exif(data: bytes) -> bytes:
 
 
 def color_space(data: bytes, page: Directory) -> tuple[int, str]:
-    """Return ColorSpace, and the index of interoperability, of a page's EXIF; 0 if not stated."""
+    """Return ColorSpace and the index of interoperability in a page's EXIF.
+
+    They are 0 and empty if they are not stated.
+    """
     reader = _Reader.of(data)
     exif = None if reader is None else reader.directory(page.first(EXIF))
     if reader is None or exif is None:
@@ -213,7 +221,7 @@ def color_space(data: bytes, page: Directory) -> tuple[int, str]:
 
 
 def is_raw(data: bytes) -> bool:
-    """Return whether a file in this container is a camera's, which is to be developed (law 18)."""
+    """Return whether a file is camera raw in the container of TIFF (law 18)."""
     reader = _Reader.of(data)
     if reader is None:
         return False
@@ -227,9 +235,9 @@ def is_raw(data: bytes) -> bool:
 
 
 def cut_raw(data: bytes) -> bool:
-    """Return whether parts of a camera's picture lie beyond the file, or hold something else.
+    """Return whether parts of a raw picture lie beyond the end of the file, or are damaged JPEG.
 
-    LibRaw shows what its memory had instead, without a word.
+    LibRaw would show whatever its memory held in place of these parts, without a word.
     """
     reader = _Reader.of(data)
     if reader is None:
@@ -253,7 +261,7 @@ def _is_whole(reader: "_Reader", page: Directory) -> bool:
 
 
 def main_page(pages: list[Directory]) -> int:
-    """Return the number, from 0 on, of the first page that is no reduced copy and no mask."""
+    """Return the number, from 0, of the first page that is no reduced copy and no mask."""
     for number, page in enumerate(pages):
         if page.is_picture:
             return number

@@ -48,15 +48,15 @@ _WIDE = (9, 11, 12)
 
 _DISPLAY_MATRIX = 36  # bytes
 _MOST_LIGHT = 72
-"""Place of the luminance of the brightest light among the data about a mastering display."""
+"""Offset of the brightest light's luminance in the data about a mastering display, in bytes."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """Direction and colors of the pictures of a film, as its first one states them.
+    """Direction and colors of a film's pictures, as the first picture states them.
 
-    `axes` are their directions on the display. `encoding` is what their values mean; None for
-    sRGB and what is taken for it.
+    `axes` are the directions of the axes on the display. `encoding` is None for sRGB, and for
+    colors that are taken for sRGB.
     """
 
     axes: Axes = UPRIGHT
@@ -64,10 +64,10 @@ class Shown:
 
 
 def shown(picture: Any) -> Shown:
-    """Return how the pictures of a film are shown.
+    """Return the direction and the colors of a film's pictures, by the first `picture`.
 
-    Call it for one picture of a film only: PyAV keeps the side data of each picture it was called
-    for in memory. Raises PictureError if the colors cannot be converted.
+    Call this for one picture of a film only: PyAV keeps the side data of each such picture in
+    memory. Raises PictureError if the colors cannot be converted.
     """
     attached = picture.side_data
     items = [attached[place] for place in range(len(attached))]  # iteration differs with versions
@@ -82,7 +82,7 @@ def shown(picture: Any) -> Shown:
 
 
 def keeps_sides(how: Shown) -> bool:
-    """Return whether pictures are not shown on their sides."""
+    """Return whether pictures are shown without a turn by 90 degrees."""
     return how.axes[0] != 0
 
 
@@ -99,9 +99,9 @@ def _brightest(data: dict[str, bytes]) -> float:
 
 
 def to_srgb(picture: Any, size: Size, how: Shown) -> Bytes:
-    """Convert a picture to 8 bits of sRGB (height, width, 3), over white, turned as it is shown.
+    """Convert a picture to 8 bits of sRGB (height, width, 3), over white, turned upright.
 
-    It is resampled to `size` before it is turned.
+    The picture is resampled to `size` before it is turned.
     """
     found = how.encoding
     if found is not None and found.is_hdr:
@@ -115,7 +115,7 @@ def to_srgb(picture: Any, size: Size, how: Shown) -> Bytes:
 
 
 def of_hdr(pixels: NDArray[Any], meaning: Encoding, white: int) -> Bytes:
-    """Convert a frame of HDR (height, width, 3), 0..`white`, to 8 bits of sRGB."""
+    """Convert a frame of HDR, (height, width, 3) with values 0..`white`, to 8 bits of sRGB."""
     light = encoding.from_hdr(pixels, meaning, encoding.mastered(meaning), white=white)
     return np.rint(light, out=light).astype(np.uint8)
 
@@ -171,7 +171,7 @@ def _has_alpha(picture: Any) -> bool:
 
 
 def _guessed_matrix(picture: Any) -> int | None:
-    """Return the assumed matrix for a picture that states none, or else None."""
+    """Return the assumed matrix for a picture that states none; None if it states one."""
     if picture.colorspace != UNSTATED or picture.format.is_rgb:
         return None
     if picture.color_primaries == _BT2020 or picture.color_trc in HDR_TRANSFERS:

@@ -16,7 +16,8 @@ def vips() -> Any:
     Raises LibraryError if it cannot be loaded.
     """
     os.environ.setdefault("VIPS_WARNING", "0")  # any value suppresses warnings about files
-    # else pictures of more than 100 MB go to a file, which has a limit where pictures are inspected
+    # by default pictures of more than 100 MB go to a file, and the process that inspects pictures
+    # may not write large files
     os.environ.setdefault("VIPS_DISC_THRESHOLD", "1000g")
     advice = f"{command('pyvips[binary]')}, or install libvips with the packages of your system"
     pyvips = library("pyvips", advice)

@@ -16,17 +16,17 @@ from stylewatch_painter.images.flow import LONGEST_SIDE
 from stylewatch_painter.stage import Bytes
 
 Format = Literal["mp4", "webm", "mkv"]
-"""File format of a clip. mp4 is H.264 that plays in every browser, webm VP9, mkv the lossless
-FFV1."""
+"""File format of a clip: mp4 with H.264 that plays in every browser, webm with VP9, or mkv with the
+lossless FFV1."""
 
 
 @dataclass(frozen=True)
 class _Output:
     """Encoder settings of a format, and the sound codecs that it can hold.
 
-    `longest` is the longest side in pixels. `sound` are FFmpeg's names of codecs, or None for all
-    that FFmpeg supports in the container. Threads and out-of-order frames are disabled, so that a
-    frame has the same bytes on any number of cores and segments can be joined.
+    `longest` is the longest side in pixels. `sound` are FFmpeg's names of codecs, or None for every
+    codec that FFmpeg supports in the container. Threads and out-of-order frames are disabled, so
+    that a frame has the same bytes on any number of cores and segments can be joined.
     """
 
     container: str
@@ -113,8 +113,8 @@ def join(
     """Join segments to a file without encoding them again, and return warnings.
 
     `times` are as in `Clip.times`. If `sound` is a film, its sound between the first and the last
-    of them is copied, unless the format cannot hold it. Raises ValueError if the number of frames
-    in the segments does not match the number of times.
+    of `times` is copied, unless the format cannot hold it. Raises ValueError if the number of
+    frames in the segments does not match the number of times.
     """
     output = _OUTPUTS[format]
     av = pyav()
@@ -127,7 +127,7 @@ def join(
 
 
 def _sound_warning(output: _Output, sound: str) -> str:
-    """Return the warning that an output has no sound, because its format cannot hold `sound`."""
+    """Return the warning that the format of an output cannot hold `sound`, which is left out."""
     advice = "" if output.sound is None else "; clip.format: mkv holds more kinds of sound"
     return f"the sound is left out, as {output.container} cannot hold {sound}{advice}"
 

@@ -1,7 +1,8 @@
 """The model of a device, and its fastest precision.
 
-The choice must be stable, so that an interrupted painting continues in the same way and a job gives
-the same picture on another day. Therefore it is derived from the device, not from a measurement.
+The choice of a precision must be stable, so that an interrupted painting continues in the same way
+and a job gives the same picture on another day. Therefore it is derived from the device, not from a
+measurement.
 """
 
 import platform

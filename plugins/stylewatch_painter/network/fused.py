@@ -60,7 +60,7 @@ class FusedLayers:
     _packed: dict[tuple[LayerName, bool], Filters] = field(default_factory=dict)
     _uses: Counter[tuple[LayerName, bool]] = field(default_factory=Counter)
     _memory: Tensor | None = None
-    """Memory of the filters that are packed for each convolution."""
+    """Memory that is reused for filters that are packed anew for each convolution."""
 
     def filters(
         self, layer: LayerName, size: tuple[int, int], *, backward: bool = False
@@ -121,10 +121,14 @@ class FusedLayers:
 
 @dataclass(eq=False)
 class _Kept:
-    """Data of one picture for the backward pass, by layer."""
+    """Data of one picture that the backward pass needs, by layer.
+
+    `active` and `routes` are as a Convolution writes them. A layer has no `active` if only its
+    pooled maps are used, and no `routes` if no pool follows.
+    """
 
     sizes: dict[LayerName, tuple[int, int]] = field(default_factory=dict)
-    """Height and width of the layer's own map."""
+    """Height and width of the layer's maps, before a pool."""
     active: dict[LayerName, Tensor] = field(default_factory=dict)
     routes: dict[LayerName, Tensor] = field(default_factory=dict)
 
@@ -155,7 +159,7 @@ class FusedChain(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradient of the picture; the gradients of `requested` may be overwritten."""
+        """Return the gradient of the picture, and overwrite the gradients of `requested`."""
         layers, chain, requested, pooling = ctx.plan
         by_layer = {
             layer: gradient[0].permute(1, 2, 0).contiguous()
@@ -168,7 +172,7 @@ class FusedChain(torch.autograd.Function):
 
 
 def bytes_of_chain(chain: tuple[LayerName, ...], requested: Collection[LayerName]) -> NetworkBytes:
-    """Return the memory that an evaluation of `chain` takes for each pixel, at most."""
+    """Return the maximum memory that an evaluation of `chain` takes for each pixel."""
     held = _PICTURE
     passing = 0.0
     x = _PICTURE

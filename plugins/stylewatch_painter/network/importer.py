@@ -42,7 +42,8 @@ def import_file(
 ) -> WeightsFile:
     """Convert the VGG16 or VGG19 in `path` and install it as `name`; `path` is not changed.
 
-    Without a `name` the weights get the name by which they are known, or else that of the file.
+    Without a `name` the weights get the name under which the catalogue lists them, or else the name
+    of the file.
     `normalization` (`caffe`, `torchvision`) defines the network's input if neither the file's
     digest nor its format does. Raises WeightsError for another network, an unreadable file or an
     unknown normalization, and SaveError.
@@ -69,7 +70,7 @@ def import_file(
 
 
 def _ours(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensors]:
-    """Read a file written by an import on any machine; it keeps its name and digest."""
+    """Read a file that an import wrote, on any machine; the weights keep name and digest."""
     if normalization is not None:
         raise WeightsError(f"{path.name} defines its own normalization; leave --normalization out")
     file = replace(described(path), name=_plain(path.stem))
@@ -180,8 +181,8 @@ def fetch(name: str) -> Iterator[Progress]:
     """Download the weights called `name`, verify their digest, and import them.
 
     Intact weights are kept, damaged ones are replaced. Raises WeightsError if the weights are
-    unknown or unavailable, the file is not the expected one, or the download is interrupted; and
-    SaveError.
+    unknown or unavailable, the downloaded file is another one, or the download is interrupted.
+    Raises SaveError if the file cannot be written.
     """
     entry = entry_of(name)
     if entry is None or entry.url is None:
@@ -254,7 +255,7 @@ def _response(url: str) -> HTTPResponse:
 
 
 def _read(response: HTTPResponse, entry: CatalogueEntry) -> bytes:
-    """Read a block; an error of the connection raises WeightsError, not OSError."""
+    """Read a block. An error of the connection raises WeightsError: OSError means the disk."""
     try:
         return response.read(_BLOCK)
     except (HTTPException, OSError) as error:

@@ -37,20 +37,21 @@ _LONGER = {
     "avx2": "about twice as long",
     "generic": "longer",
 }
-"""How long a painting takes without the library, by instruction set: docs/performance.md. ARM was
+"""Duration of a painting without the library, by instruction set, from docs/performance.md. ARM was
 not measured."""
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
 _CRC_MASK = 0xFFFFFFFF
 
 _ELF = b"\x7fELF\x02\x01"
-"""Begin of a library of Linux: 64 bits, little end first."""
+"""First bytes of a library of Linux with 64 bits, little end first."""
 
 _ELF_PLACES = struct.Struct("<32xQQ")
 _ELF_SIZES = struct.Struct("<54xHHHH")
 _ELF_PART = struct.Struct("<8xQ16xQ")
-"""Fields of its head: the places of the tables of parts and sections; the size and the number of
-the entries of both; and, in the entry of a part, its place and its size in the file."""
+"""Fields of the head of such a library. In order: the places of its tables of parts and of
+sections; size and number of the entries in both tables; and, in the entry of a part, the part's
+place and size in the file."""
 
 _SMALL_BLOCK = 28
 _LARGE_BLOCK = 112
@@ -134,8 +135,8 @@ class Filters:
 def fastest_tile(inputs: int, outputs: int, size: tuple[int, int], *, bfloat16: bool) -> int:
     """Return the side of the tiles that convolve maps of `size` (height, width) fastest.
 
-    4 is F(4x4, 3x3) and 6 is F(6x6, 3x3). In bfloat16 the larger tile is not faster, and less
-    exact.
+    DIRECT is a direct convolution, 4 is F(4x4, 3x3) and 6 is F(6x6, 3x3). In bfloat16 the larger
+    tile is not faster, and less exact.
     """
     if PICTURE in (inputs, outputs):
         return DIRECT
@@ -150,9 +151,9 @@ def can_convolve(weight: Tensor) -> bool:
 
 
 def _files() -> dict[str, Path]:
-    """Return the paths of the libraries that this CPU can run by instruction set, best first.
+    """Return the paths of the libraries for this CPU by instruction set, best first.
 
-    There are none for a CPU of x86-64 without AVX2.
+    A CPU of x86-64 without AVX2 has none. A file may be missing.
     """
     capability = torch.backends.cpu.get_cpu_capability()
     by_capability = {"AVX512": ["avx512", "avx2"], "AVX2": ["avx2"]}
@@ -165,9 +166,9 @@ def _files() -> dict[str, Path]:
 def _is_cut(path: Path) -> bool:
     """Return whether a library is shorter than its head says; raises OSError.
 
-    Linux maps it all the same, and ends the process at the first use of a page beyond its end
-    (SIGBUS). The head is compared, and no digest, because who packages libraries strips them and
-    changes their paths. The system of a Mac, whose libraries have another head, checks the length.
+    Linux would load a library that is cut off, and end the process at the first use of a page
+    beyond its end (SIGBUS). A digest would not do, because packagers strip libraries and change
+    their paths. A Mac's libraries have another head, and its system checks their length itself.
     """
     data = path.read_bytes()
     if not data.startswith(_ELF):
@@ -187,8 +188,8 @@ def _is_cut(path: Path) -> bool:
 def variants() -> dict[str, ctypes.CDLL]:
     """Return the compiled libraries that this CPU can run by instruction set, best first.
 
-    A library of another version of the source, left by an earlier installation, is not loaded; nor
-    is one that is cut off.
+    Two kinds of libraries are not loaded: those that are cut off, and those of another version of
+    the source, which an earlier installation left.
     """
     loaded = {}
     for name, path in _files().items():
@@ -212,10 +213,7 @@ def library() -> ctypes.CDLL | None:
 
 
 def problem() -> str | None:
-    """Explain why the convolutions for this CPU are not compiled, or not the fastest ones.
-
-    Returns None if they are.
-    """
+    """Explain why this CPU lacks compiled convolutions, or the fastest; None if it lacks none."""
     best = next(iter(_files().items()), None)
     if best is None:
         return "compiled convolutions are for processors with AVX2"
@@ -234,7 +232,7 @@ def problem() -> str | None:
 def delay() -> str | None:
     """Say how much longer painting on this CPU takes for lack of a library, and what helps.
 
-    Returns None if it takes no longer.
+    Return None if the fastest library is loaded, or if this CPU has none.
     """
     why = problem()
     if why is None or not _files():
@@ -260,7 +258,7 @@ _memory = _Memory()
 
 
 def _call(name: str, arguments: ctypes.Structure) -> None:
-    """Call a function twice: without memory, for the bytes that it needs, and then with them."""
+    """Call a function of the library twice: to ask how much memory it needs, and to run it."""
     function = getattr(library(), name)
     function.restype = ctypes.c_size_t
     nbytes = int(function(ctypes.byref(arguments), None))
@@ -280,8 +278,8 @@ def pack(
     """Transform the filters `weight` (outputs, inputs, 3, 3), float32.
 
     With `backward` they are rotated by 180 degrees, with inputs and outputs exchanged, to propagate
-    a gradient back. The picture is always convolved in float32. `memory` is that of other filters,
-    which is reused.
+    a gradient back. The picture is always convolved in float32. `memory` of filters that are no
+    longer needed is reused if it is large enough.
     """
     weight = weight.contiguous()
     first, second = weight.shape[:2]
@@ -326,7 +324,7 @@ class Convolution:
     relu: bool = False
 
     def run(self) -> None:
-        """Run it; fill `output`, `active`, `pooled` and `routes`, as far as they are set."""
+        """Run the convolution; write `output`, `active`, `pooled` and `routes` if they are set."""
         height, width = self.size or self.x.shape[:2]
         tensors = (self.x, self.unpool, self.filters.packed, self.bias, self.add, self.relu_mask,
                    self.output, self.active, self.pooled, self.routes)  # fmt: skip
@@ -352,9 +350,10 @@ def unpool(
     routes: Tensor | None = None,
     pooling: Pooling | None = None,
 ) -> None:
-    """Propagate a gradient (height, width, N) back through its ReLU, in place, and add a pool's.
+    """Set a gradient (height, width, N) to zero, in place, where its ReLU was inactive.
 
-    `active` and `routes` are as written by a Convolution; `pooled` is the gradient after the pool.
+    With a pool behind the ReLU, also add the gradient that passes back through the pool: `pooled`
+    is the gradient after the pool. `active` and `routes` are as a Convolution writes them.
     """
     height, width, channels = gradient.shape
     for tensor in (gradient, pooled, active, routes):

@@ -1,4 +1,4 @@
-"""NetworkBytes: the memory that a network takes for each pixel."""
+"""The memory that a network takes for each pixel."""
 
 from dataclasses import dataclass
 

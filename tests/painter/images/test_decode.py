@@ -1,4 +1,4 @@
-"""A file becomes a picture with its digest, or a sentence that names the file and what helps."""
+"""A file becomes a picture with its digest, or an error with the file's name and advice."""
 
 import hashlib
 import os
@@ -87,7 +87,7 @@ def test_damaged_files_are_refused_in_full_and_reduced(
 
 
 def test_a_jpeg_has_the_values_that_pillow_reads(tmp_path: Path) -> None:
-    """Recipes that follow a source to the last bit rely on it."""
+    """Recipes that follow a source to the last bit rely on these values."""
     path = tmp_path / "a.jpg"
     for options in ({}, {"progressive": True}, {"subsampling": 0}):
         noise().save(path, **options)
@@ -231,7 +231,7 @@ def needed(side: int) -> NeededSize:
 
 
 def shades(channels: int = 3, shape: tuple[int, int] = (203, 331)) -> NDArray[np.uint8]:
-    """Slopes with grain; the fourth channel is an alpha from none to all."""
+    """Slopes with grain; the fourth channel is an alpha from 0 to opaque."""
     height, width = shape
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     slopes = np.stack([x, y, (x + y) / 2, np.clip(3 * x - 1, 0, 1)][:channels], axis=-1)
@@ -240,7 +240,7 @@ def shades(channels: int = 3, shape: tuple[int, int] = (203, 331)) -> NDArray[np
 
 
 def means(values: NDArray[Any], side: int) -> NDArray[Any]:
-    """The means over boxes of that side, without those that the edges cut."""
+    """The means over boxes of that side, except boxes that the edges cut."""
     height, width, channels = values.shape
     rows, columns = height // side, width // side
     whole = values[: rows * side, : columns * side].astype(np.float64)
@@ -303,7 +303,7 @@ def test_reduced_picture_is_upright_and_keeps_its_metadata(orientation: int, for
 
 
 def test_nearest_mixes_no_colors() -> None:
-    """Masks are decoded in this way."""
+    """Masks are decoded with `nearest`."""
     values = np.zeros((800, 900, 3), dtype=np.uint8)
     values[:, 451:], values[333:] = (255, 0, 0), (0, 0, 255)
     size = NeededSize(long_side(100), reduce="nearest", above=100)
@@ -370,7 +370,7 @@ def test_cie_lab_of_16_bits_is_converted(tmp_path: Path) -> None:
 
 
 def test_cie_lab_of_8_bits_is_refused() -> None:
-    """By libvips, which writes such files, but cannot read them."""
+    """Such files are written by libvips, which cannot read them."""
     assert "CIE Lab picture of 8 bits" in refusal(saved(uniform("LAB", (128, 0, 0)), "TIFF"))
 
 

@@ -1,4 +1,4 @@
-"""Files that are written: rounded once, tagged as sRGB, the same each time; their metadata."""
+"""Written files are rounded once, tagged as sRGB and the same each time; their metadata."""
 
 import io
 

@@ -102,7 +102,7 @@ def adobe() -> bytes:
 
 
 def avif(primaries: int, transfer: int) -> bytes:
-    """An AVIF of 8 bits, whose box `colr` is written over."""
+    """An AVIF of 8 bits, whose box `colr` is overwritten."""
     coded = coded_in(of_numbers(primaries, transfer), COLORS / 255)
     picture = Image.fromarray(np.rint(255 * large(coded, 32)).astype(np.uint8))
     data = saved(picture, "AVIF", quality=100, subsampling="4:4:4")
@@ -184,7 +184,7 @@ def test_reduced_pages_and_masks_are_no_pictures() -> None:
 def test_extra_samples_are_what_the_file_says(
     extra: int, shown: NDArray[Any], has_alpha: bool
 ) -> None:
-    """Not alpha, alpha by which the colors are multiplied, alpha."""
+    """The three kinds: no alpha, alpha that the colors are multiplied by, and other alpha."""
     values = np.concatenate([shown, np.full((40, 40, 1), 128, np.uint8)], axis=2)
     picture = decoded(tiff((values, 2, [(338, 3, (extra,))])))
     assert shows_colors(picture, 2.5)

@@ -1,4 +1,4 @@
-"""Optical flow between frames: what earlier frames show of a later one, and how far to trust it."""
+"""Optical flow between frames, and the parts of a later frame that earlier frames show."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ def texture(seed: int) -> Bytes:
 
 
 def view(picture: Bytes, left: int) -> Bytes:
-    """What a camera sees that stands so many pixels from the left."""
+    """The view of a camera at a number of pixels from the left."""
     return picture[:, left : left + WIDTH]
 
 
@@ -36,7 +36,7 @@ def reference(number: int, left: int) -> Reference:
 
 
 def test_a_pan_brings_along_what_was_painted_and_its_maturity() -> None:
-    """Nothing outside of the earlier frame is trusted."""
+    """Pixels outside of the earlier frame are not trusted."""
     frame, latest = view(texture(0), 12), reference(0, 0)
     maturity = np.zeros((HEIGHT, WIDTH), np.uint8)
     maturity[:, WIDTH // 2 :] = 255
@@ -51,7 +51,7 @@ def test_a_pan_brings_along_what_was_painted_and_its_maturity() -> None:
 
 
 def test_what_was_hidden_is_not_trusted() -> None:
-    """A disc moves over a still background: behind it there is something new."""
+    """A disc moves over a still background, and uncovers new pixels behind it."""
     down, right = np.mgrid[:HEIGHT, :WIDTH]
 
     def frame(center: int) -> Bytes:
@@ -79,7 +79,7 @@ def test_older_frames_count_only_where_later_ones_know_nothing() -> None:
 def test_what_looks_the_same_is_shown_even_if_its_motion_is_unknown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Flow in an even area is arbitrary: its painting is taken, and not trusted."""
+    """Flow in an even area is arbitrary: the painting of the area is taken, and not trusted."""
     frame = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     ways = iter([np.zeros((HEIGHT, WIDTH, 2), np.float32), np.full((HEIGHT, WIDTH, 2), 3.0)])
     monkeypatch.setattr(flow, "displacement", lambda *_: next(ways))
@@ -89,7 +89,7 @@ def test_what_looks_the_same_is_shown_even_if_its_motion_is_unknown(
 
 
 def test_what_is_new_takes_the_colors_of_the_painting() -> None:
-    """An affine map of colors is found again, also where the reference has few of them."""
+    """The affine map of colors is recovered, even from a reference with few colors."""
     mixed = np.array([[0.2, 0.5, 0.1], [0.3, 0.1, 0.3], [0.1, 0.2, 0.4]])
     before = view(texture(0), 0)
     painted = np.rint(before @ mixed + 40).astype(np.uint8)

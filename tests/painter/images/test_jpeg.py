@@ -1,4 +1,4 @@
-"""JPEGs are judged to their ends, and kinds that are not read are named."""
+"""Damage in JPEGs is found up to their ends, and unsupported kinds are named."""
 
 import io
 

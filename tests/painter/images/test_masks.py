@@ -26,7 +26,7 @@ def mask(*colors: tuple[int, int, int], name: str = "content.mask.png") -> Mask:
 
 
 def test_gray_values_and_transparency_are_weights() -> None:
-    """A gray that is half seen is half of that gray."""
+    """A gray pixel with an alpha of one half has half of its weight."""
     weights = mask(BLACK, (51, 51, 51), WHITE).weights((WHITE,), Size(120, 120))
     assert weights[0, [10, 60, 110], 0].tolist() == pytest.approx([0, 0.2, 1])
     alpha = np.full((120, 120), 0.5, dtype=np.float32)

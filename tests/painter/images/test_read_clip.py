@@ -1,4 +1,4 @@
-"""Clips are read frame by frame: every frame once, at its time, in its colors, from any number."""
+"""Clips are read frame by frame, from any frame on: each once, at its time, in its colors."""
 
 import hashlib
 import sys
@@ -46,7 +46,7 @@ def animation(path: Path, count: int = 20, durations: Any = 40, **options: Any) 
 
 
 def read(path: Path) -> tuple[Clip, list[Frame]]:
-    """The description of a clip and all its frames, which agree."""
+    """The description of a clip, and all its frames, whose number and size must agree with it."""
     clip, shown = inspect(path, LIMITS), list(frames(path, LIMITS))
     assert [frame.number for frame in shown] == list(range(clip.frames))
     assert {frame.pixels.shape for frame in shown} == {(clip.size[1], clip.size[0], 3)}
@@ -106,7 +106,7 @@ def test_every_frame_is_read_from_any_number(tmp_path: Path, name: str) -> None:
 
 
 def test_times_are_those_of_the_file(tmp_path: Path) -> None:
-    """Short pictures of animations are shown as browsers do."""
+    """Pictures of animations with a very short duration get the duration that browsers use."""
     uneven = [0, 40, 55, 200, 201, 900]
     for ending in ("mp4", "mkv"):
         path = film(tmp_path / f"a.{ending}", frames=6, ticks=uneven, time_base=Fraction(1, 1000))
@@ -166,7 +166,7 @@ def test_colors_are_converted_as_the_file_states(
     tmp_path: Path, pix_fmt: str, numbers: tuple[int, int], matrix: int, range_: int,
     phrases: list[str],
 ) -> None:  # fmt: skip
-    """`numbers` are those of the primaries and of the transfer."""
+    """`numbers` are the numbers of the primaries and of the transfer function."""
     meaning = of_numbers(*numbers)
     signal = COLOR if meaning.is_srgb else np.rint(255 * coded_in(meaning, np.array(COLOR) / 255))
     stated: dict[str, Any] = {"pix_fmt": pix_fmt, "colorspace": matrix, "color_range": range_}

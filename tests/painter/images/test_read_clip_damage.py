@@ -22,7 +22,7 @@ TABLE = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 
 
 def box_at(data: bytes, *kinds: bytes) -> int:
-    """The position of a box of an MP4, by the kinds of those around it and its own."""
+    """The position of a box of an MP4, by the kinds of the boxes around it and its own kind."""
     at = start = 0
     for kind in kinds:
         while data[at + 4 : at + 8] != kind:
@@ -83,7 +83,7 @@ def test_a_film_without_its_end_is_refused(
 
 
 def test_a_film_of_unknown_length_is_read(tmp_path: Path) -> None:
-    """As a recording that was broken off, or a stream."""
+    """A recording that was broken off, or a stream, has no known length."""
     data = film(tmp_path / "a.mkv", container={"live": "1"}, options={"g": "8"}).read_bytes()
     assert 5 < read(written(tmp_path, data[: len(data) * 3 // 5], "a.mkv"))[0].frames < 20
 
@@ -145,7 +145,7 @@ def test_a_damaged_first_frame_shows_the_next(tmp_path: Path) -> None:
 
 
 def test_an_edit_list_hides_frames(tmp_path: Path, mp4: bytes) -> None:
-    """Frames before its start are decoded, as others need them, but not shown."""
+    """Frames before its start are decoded, because other frames need them, but not shown."""
     elst = box_at(mp4, b"moov", b"trak", b"edts", b"elst")
     start = int.from_bytes(mp4[elst + 20 : elst + 24])
     path = written(tmp_path, put(mp4, elst + 16, 17 * 40, start + 3 * 512))

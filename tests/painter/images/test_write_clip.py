@@ -35,7 +35,7 @@ def made(count: int = COUNT, size: tuple[int, int] = SIZE) -> list[Bytes]:
 def joined(
     folder: Path, format: Format, source: Path, shown: list[Bytes] | None = None, parts: int = 3
 ) -> tuple[Path, tuple[str, ...]]:
-    """Write the first frames of a source anew; by default COUNT of the pattern."""
+    """Write the first frames of a source again, by default COUNT frames of the pattern."""
     shown = made() if shown is None else shown
     folder.mkdir(exist_ok=True)
     size = -(-len(shown) // parts)
@@ -92,7 +92,7 @@ def test_frames_come_back_at_the_times_of_the_source(
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_clip_has_the_same_bytes_each_time(tmp_path: Path, format: Format) -> None:
-    """Also on a single core, and with other names."""
+    """Neither the number of cores nor the names of the files change the bytes."""
     sound, shown = film(tmp_path / "s.mp4", sound="aac"), made(6, (640, 480))
     first = joined(tmp_path / "a", format, sound, shown)
     cores = os.sched_getaffinity(0)

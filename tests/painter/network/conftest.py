@@ -1,4 +1,4 @@
-"""Folders of the user; without compiled kernels there is nothing to test of them."""
+"""Folders of the user. Without compiled kernels their tests are not collected."""
 
 from pathlib import Path
 

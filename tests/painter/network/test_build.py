@@ -1,4 +1,4 @@
-"""The build hook, which compiles the kernels, and what becomes of a library that was damaged."""
+"""The build hook, which compiles the kernels, and the refusal of damaged libraries."""
 
 import importlib.util
 import json
@@ -39,7 +39,7 @@ HAS_COMPILER = any(map(shutil.which, ("c++", "g++", "clang++")))
 @pytest.mark.skipif(not HAS_COMPILER, reason="there is no C++ compiler")
 @pytest.mark.parametrize("content", [b"", b"\x7fELF\x02\x01 cut off", None])
 def test_whatever_lies_there_a_compiler_replaces_it(tmp_path: Path, content: bytes | None) -> None:
-    """Damaged, empty, or of another source with an older date."""
+    """The library in its place is damaged, empty, or of another source with an older date."""
     hook = build_hook(tmp_path)
     warnings: list[str] = []
     compiled = hook.compile_all(tmp_path, warnings.append)
@@ -101,7 +101,7 @@ for length in (0, 3, 40, 64, 500, 4096, len(whole) // 2, len(whole) - 1, len(who
 
 @pytest.mark.skipif(kernels.library() is None, reason="there is no compiled library")
 def test_a_library_that_is_cut_off_is_not_loaded_and_named(tmp_path: Path) -> None:
-    """In a process of its own, which the system would end."""
+    """The test runs in a child process, because the system would end the process."""
     name = f"_kernels_{kernels.variant()}.so"
     source = tmp_path / kernels.SOURCE.name
     for file in (kernels.SOURCE, kernels.SOURCE.with_name(name)):
@@ -129,7 +129,7 @@ def test_a_library_that_is_slower_than_another_one_is_said(
 
 
 def record(site: Path, recorded: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the program be installed in the folder `site`, from where pip has recorded."""
+    """Pretend that the program is installed in the folder `site`, from the recorded origin."""
     installed = site / f"stylewatch-{VERSION}.dist-info"
     installed.mkdir()
     (installed / "METADATA").write_text(f"Name: stylewatch\nVersion: {VERSION}\n")
@@ -188,7 +188,7 @@ def test_one_command_compiles_them(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With the compiler of the system, from where the program was installed."""
+    """The command installs the system's compiler, and the program from its origin."""
     record(tmp_path, recorded, monkeypatch)
     monkeypatch.setattr(shutil, "which", lambda name: name if name in programs else None)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)

@@ -37,7 +37,7 @@ def values(*shape: int, seed: int = 1) -> Tensor:
 
 
 def planes(maps: Tensor) -> Tensor:
-    """Maps (height, width, N) as torch wants them, in float64."""
+    """Maps (height, width, N) in torch's order (1, N, height, width), in float64."""
     return maps.permute(2, 0, 1)[None].double()
 
 
@@ -62,7 +62,7 @@ def variant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def test_convolution_with_bias_and_relu_and_its_gradient(
     way: tuple[int, bool], inputs: int, tolerance: float, size: tuple[int, int]
 ) -> None:
-    """Of a layer, and of a picture."""
+    """The input is the maps of a layer, or a picture."""
     tile, bfloat16 = way
     bfloat16 = bfloat16 and kernels.has_bfloat16()
     outputs = 2 * inputs if inputs > 3 else 64
@@ -99,7 +99,7 @@ def test_gram_products_and_their_gradient(channels: int, positions: int) -> None
 
 @pytest.mark.parametrize(("size", "tile"), [((61, 47), 6), ((14, 20), 4), ((7, 10), DIRECT)])
 def test_result_does_not_depend_on_the_threads(size: tuple[int, int], tile: int) -> None:
-    """Neither in blocks, nor where the threads share a few tiles."""
+    """It is the same in blocks, and where the threads share a few tiles."""
     x, filters = values(*size, 64), kernels.pack(weight(64, 64), tile)
     maps = x.flatten(0, 1).mT
     results, threads = [], torch.get_num_threads()
@@ -152,7 +152,7 @@ def test_chain_and_its_gradient_match_those_of_torch(
 def test_a_picture_that_is_not_finite_gives_a_loss_and_a_gradient_that_are_not(
     network: tuple[Vgg19, Vgg19], layer: LayerName
 ) -> None:
-    """So that an optimizer that diverges is noticed."""
+    """Otherwise an optimizer that diverges would not be noticed."""
     for value in (float("nan"), float("inf")):
         x = values(1, 3, 20, 20)
         x[0, 1, 9, 9] = value

