@@ -64,7 +64,7 @@ class ActorSlot:
 
     def begin(self, ticket: str, order: Order) -> None:
         """Queue an order for `run_next`."""
-        # the call for the previous order may not have returned yet, although its AttemptEnd has arrived
+        # the previous call may not have returned yet, although its AttemptEnd has arrived
         self.ticket, self._wanted, self._runs = ticket, None, False
         self._orders.put_nowait(order)
 
