@@ -28,7 +28,6 @@ from stylewatch_daemon.outbox.receipt import InputRecord, Receipt
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.job import (
     CLIP_FORMATS,
-    RECIPE_FIELDS,
     STARTS,
     JobFile,
     JobSettings,
@@ -42,7 +41,7 @@ from stylewatch_painter import installed
 from stylewatch_painter.errors import PictureError, RecipeError, RecipesAwayError, WeightsError
 from stylewatch_painter.network import weights
 from stylewatch_painter.plain_yaml import Document
-from stylewatch_painter.recipes import earlier
+from stylewatch_painter.recipes import book, earlier
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_plugins import registry
 from stylewatch_plugins.errors import BackendOptionError
@@ -228,10 +227,9 @@ def overrides_of(job: options.JobOptions) -> dict[str, Any]:
     if "init" in job and job["init"] not in STARTS:
         given["init"] = "picture"
     sets = options.parse_sets(job.get("sets"))
+    set_fields = {book.bare_name(key.removeprefix("job.").removeprefix("set.")) for key in sets}
     for name in given:
-        field = "start" if name == "init" else name
-        fields = {f"job.set.{part}{field}" for part in ("", "schedule.", "objective.")}
-        if sets.keys() & {f"job.{name}", *fields}:
+        if book.bare_name(name) in set_fields:
             raise UsageError(
                 f"{name} is given twice, by its option and by --set: leave one of them out"
             )
@@ -413,7 +411,7 @@ class Replay:
                 if weights_record.sha256 != local["sha256"] or not is_same:
                     yield f"the weights {weights_record.name!r} are not those of the receipt"
         for name, had_version in self.receipt.packages.items():
-            with suppress(PackageNotFoundError):  # as `_recipe` reports
+            with suppress(PackageNotFoundError):  # as `_with_recipe` reports
                 here_version = version(name)
                 if here_version != had_version:
                     yield f"{name} is {here_version} here, and was {had_version} for the receipt"
@@ -424,15 +422,17 @@ class Replay:
         """Return `base` with the job settings, the weights and the memory options of the receipt.
 
         The device of `base` is used if the backend is the same, otherwise none is named. Unless the
-        `overrides` name another recipe, the settings give that of the receipt; see `_recipe`.
+        `overrides` name another recipe, the settings give the recipe of the receipt; see
+        `_with_recipe`.
         Raises InputError for an invalid value, and UsageError for overrides that cannot be used.
         """
         job: JobSettings = _check(
             JobFile, self.receipt.settings, "the settings of this receipt cannot be used"
         )
         device = base.job.device if base.job.backend == job.backend else None
-        update = {} if "job.recipe" in overrides else self._recipe(job, base, scratch, overrides)
-        job = job.model_copy(update={"device": device, **update})
+        if "job.recipe" not in overrides:
+            job = self._with_recipe(job, base, scratch, overrides)
+        job = job.model_copy(update={"device": device})
         decided = self.receipt.attempts[-1].decided if self.receipt.attempts else {}
         had = {key: decided[key] for key in _MEMORY_OPTIONS if isinstance(decided.get(key), int)}
         if self.receipt.weights is not None:
@@ -444,14 +444,15 @@ class Replay:
             raise InputError(f"the options of this receipt cannot be used: {error}") from error
         return base.model_copy(update={"job": job, "backends": {**base.backends, **own}})
 
-    def _recipe(
+    def _with_recipe(
         self, job: JobSettings, base: config.Config, scratch: Path, overrides: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Return the changes of `job` with which it has the recipe of the receipt.
+    ) -> JobSettings:
+        """Return the settings of `job`, changed if necessary to give the recipe of the receipt.
 
-        There are none if its settings give this recipe here, except a start from a picture that no
-        setting names. Otherwise the recipe is written into the folder `scratch`, and UsageError is
-        raised for overrides that need the recipe before its changes.
+        They stay if they give this recipe here, or do so with a start from a picture that no
+        setting names. Otherwise the recipe is written into the folder `scratch`, and the settings
+        take it from there. Raises UsageError for overrides that compute with the recipe as it was
+        before its changes, which is not known then.
         """
         lacking = installed.lacking(self.receipt.packages)
         if lacking:
@@ -463,10 +464,10 @@ class Replay:
         recipe = _check(Recipe, plain, "the recipe of this receipt cannot be used")
         folders = {key: value for key, value in overrides.items() if key == "recipes"}
         recipes = config.override(base, folders).recipes
-        dropped = {"init": "picture"}  # such a picture is started from without a setting
-        for start in (job, job.model_copy(update=dropped)):
-            if _resolved(start, recipes) == recipe:
-                return {"init": start.init}
+        # a picture that was dropped is started from without a setting
+        for settings in (job, job.model_copy(update={"init": "picture"})):
+            if _resolved(settings, recipes) == recipe:
+                return settings
         refused = [key for key, value in overrides.items() if _is_relative(key, value)]
         if refused:
             names = ", ".join(key.removeprefix("job.") for key in refused)
@@ -474,28 +475,9 @@ class Replay:
                 f"the recipe {shown(job.recipe)} of this receipt has changed, or cannot be read"
                 f" here: leave out {names}, or name a recipe with --recipe"
             )
-        return _whole_recipe(recipe, job, scratch)
-
-
-def _whole_recipe(recipe: Recipe, job: JobSettings, scratch: Path) -> dict[str, Any]:
-    """Return the changes of `job` with which it has a `recipe` that includes its own changes.
-
-    The recipe is written into the folder `scratch`.
-    """
-    file = scratch / f"{safe(recipe.name)}.yaml"
-    file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
-    schedule = recipe.schedule
-    fields = (*RECIPE_FIELDS, "content_weight", "style_weight", "schedule")
-    defaults = {name: JobSettings.model_fields[name].default for name in fields}
-    return {
-        **defaults,
-        "recipe": str(file),
-        # without it, a remark would say that no size was asked for
-        "size": job.size and schedule.size,
-        # `only` by itself would change the start and the detail kept
-        "init": schedule.start,
-        "set": {"keep_detail": schedule.keep_detail},
-    }
+        file = scratch / f"{safe(recipe.name)}.yaml"
+        file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), encoding="utf-8")
+        return job.with_whole_recipe(recipe, file)
 
 
 def _resolved(job: JobSettings, folders: Sequence[Path]) -> Recipe | None:

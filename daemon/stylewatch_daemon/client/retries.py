@@ -19,10 +19,12 @@ from stylewatch_daemon.settings.job import JobFile, JobSettings, is_file
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
 from stylewatch_painter.errors import RecipesAwayError
 from stylewatch_painter.plain_yaml import Document
+from stylewatch_painter.recipes import book
 from stylewatch_painter.scene import scales
 from stylewatch_painter.size import Size
 
-_STARTS = ("init", "start", "schedule.start", "done", "schedule.done")
+_START_FIELDS = ("start", "done")
+"""Fields of a recipe that say from which picture and step a job starts."""
 
 
 def settings_for(
@@ -53,8 +55,8 @@ def _check_start(job: Job, asked: Mapping[str, Any]) -> None:
     """Raise UsageError if a retry cannot start from a stage."""
     if job.frames > 1:
         raise UsageError(f"{shown(job.title)} is a clip, which cannot continue from a stage")
-    for key in _STARTS:
-        if key in {**asked, **asked.get("set", {})}:
+    for key in (*asked, *dict(book.dotted(asked.get("set", {})))):
+        if book.bare_name(key) in _START_FIELDS:
             raise UsageError(f"--from-stage sets the start: leave out --set {key}")
 
 

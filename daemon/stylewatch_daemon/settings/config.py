@@ -373,10 +373,12 @@ def _base(path: Path) -> Path:
 
 @dataclass(frozen=True)
 class _Layers:
-    """Settings of several sources, each on top of those before: what is right of them.
+    """The settings of several sources, each on top of the earlier ones, without their mistakes.
 
-    Each is checked with those below, and whatever is wrong is left out, so that all mistakes are
-    found at once.
+    Each layer is checked by itself, together with the layers below, and not all layers once at the
+    end: each has its own base for relative paths, and its own places (a file and its lines, the
+    environment, the command line) that messages name. A value that is wrong is left out before the
+    next layer comes, so that all mistakes of all layers are found at once.
     """
 
     config: Config
@@ -517,12 +519,8 @@ def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
     elif isinstance(fields, Mapping):
         known = dict(book.dotted(known))
         fields = dict(book.dotted(fields))
-        beaten = {*above, *fields, *(("start",) if "init" in above else ())}
-        kept = {
-            key: value
-            for key, value in known.items()
-            if key.removeprefix("schedule.").removeprefix("objective.") not in beaten
-        }
+        replaced = {*map(book.bare_name, (*above, *fields))}
+        kept = {key: value for key, value in known.items() if book.bare_name(key) not in replaced}
         fields = {**kept, **fields}
     return {**merge(below, above), "set": fields}
 

@@ -443,6 +443,27 @@ class JobSettings(Section):
         changed = book.change(recipe, self._recipe_changes())
         return book.weigh(changed, self.content_weight, self.style_weight)
 
+    def with_whole_recipe(self, recipe: Recipe, file: Path) -> "JobSettings":
+        """Return these settings for a `recipe` that has their changes already, and is in `file`.
+
+        Then `resolve` returns the recipe as it is. `only` stays, because it says which pictures
+        there are; so the start and the kept detail, which it would choose, are named.
+        """
+        schedule = recipe.schedule
+        changes = {name: JobSettings.model_fields[name].default for name in OF_RECIPE}
+        as_it_is: dict[str, Any] = {
+            **changes,
+            "recipe": str(file),
+            "only": self.only,
+            "init": schedule.start,
+            "set": {"keep_detail": schedule.keep_detail},
+            # without a size, a remark would say that none was asked for
+            "size": self.size and schedule.size,
+            # sizes for each style do not change the recipe, and a common one is in it already
+            "style_size": self.style_size,
+        }
+        return self.model_copy(update=as_it_is)
+
     def _recipe_changes(self) -> Mapping[str, Any]:
         """Return the settings that are fields of a recipe, by their dotted names."""
         fields = {name: getattr(self, name) for name in RECIPE_FIELDS}
@@ -451,7 +472,7 @@ class JobSettings(Section):
             # Start from noise, and without the content's detail, which each scale would add again.
             changes[f"objective.{'style' if self.only == 'content' else 'content'}"] = None
             changes["keep_detail"] = 0.0
-            if not {"noise_ratio", "schedule.noise_ratio"} & dict(book.dotted(self.set)).keys():
+            if "noise_ratio" not in map(book.bare_name, self.set):
                 changes["start"] = "noise"
         rule = self.common_style_size
         if rule is not None:

@@ -71,9 +71,7 @@ class OomFallback:
         changes: dict[str, Any] = {k: value for k, value in self.decided.items() if k != "tile"}
         if self.size is not None:
             changes["set"] = {
-                key: value
-                for key, value in settings.set.items()
-                if key not in ("size", "schedule.size")
+                key: value for key, value in settings.set.items() if book.bare_name(key) != "size"
             }
         recipe = order.recipe
         if self.size is not None:

@@ -201,7 +201,7 @@ def _fitted(init: Picture | None, content: Picture | None) -> Picture | None:
 
 
 def _names_start(settings: JobSettings) -> bool:
-    return settings.init is not None or bool({"start", "schedule.start"} & settings.set.keys())
+    return settings.init is not None or "start" in map(book.bare_name, settings.set)
 
 
 def _as_clip(

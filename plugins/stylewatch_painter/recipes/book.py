@@ -390,6 +390,16 @@ def _path(key: str) -> list[str]:
     return path
 
 
+def bare_name(key: str) -> str:
+    """Return the one name of the field that `key` names: `size` for `schedule.size`.
+
+    People name a field of a recipe with its part, `schedule.` or `objective.`, or without it. The
+    setting `init` of a job is the field `start`.
+    """
+    name = key.removeprefix("schedule.").removeprefix("objective.")
+    return "start" if name == "init" else name
+
+
 def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield all leaves of a mapping with their dotted names."""
     for key, value in plain.items():

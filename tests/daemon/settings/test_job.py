@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from stylewatch_daemon.base.errors import InputError, SettingsError
@@ -65,6 +66,30 @@ def test_a_setting_or_set_reaches_a_field_of_the_recipe(
     for name in field.split():
         part = part[name]
     assert part == value
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"size": "200", "steps": 7, "strength": 0.3, "set": {"schedule.keep_detail": 0.25}},
+        {"only": "content", "content_weight": None},
+        {"only": "style", "init": "mixed", "schedule": "fast"},
+        {"only": "content", "set": {"noise_ratio": 0.3}},
+        {"style_size": "64", "style_weight": 3.0, "init": "style"},
+        {"style_size": ("64", "50%"), "enlarge": True, "save_every": 3},
+    ],
+    ids=repr,
+)
+def test_a_whole_recipe_is_taken_as_it_is_whatever_else_is_set(
+    values: Mapping[str, Any], tmp_path: Path
+) -> None:
+    settings, file = JobSettings(**values), tmp_path / "whole.yaml"
+    recipe = settings.resolve()
+    file.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+    whole = settings.with_whole_recipe(recipe, file)
+    assert whole.resolve() == recipe
+    kept = {"only", "style_size", "seed", "backend"}
+    assert whole.model_dump(include=kept) == settings.model_dump(include=kept)
 
 
 def test_own_recipes_come_first_and_are_read_again_once_they_change(tmp_path: Path) -> None:

@@ -276,3 +276,14 @@ def test_weights_of_a_side_are_multiplied_at_all_scales(name: str, key: str, fac
     recipe = recipe_book.find(name)
     assert recipe_book.weigh(recipe, None, None) is recipe
     assert value(recipe_book.weigh(recipe, 3, 2)) == factor * value(recipe)
+
+
+def test_a_field_has_one_bare_name_however_people_spell_it() -> None:
+    spellings = {
+        "size": ("size", "schedule.size"),
+        "strength": ("strength", "objective.strength"),
+        "start": ("start", "schedule.start", "init"),
+        "tv.weight": ("objective.tv.weight",),
+    }
+    for name, keys in spellings.items():
+        assert {*map(recipe_book.bare_name, keys)} == {name}
