@@ -124,6 +124,8 @@ EXCEPTIONS: dict[Use, str] = {
     ("base/shortages.py", "", "import tempfile"): NO_DISK,
     ("base/shortages.py", "raise_limit", "suppress(OSError, ValueError)"): NO_DISK,
     ("executors/base.py", "Executor._run", "except Exception"): REPORTED,
+    ("executors/shared_inputs.py", "shared.copy", "except (OSError, InputError)"):
+        "its worker meets the error, too, and reports it",
     ("executors/worker_process.py", "WorkerProcess.ask", "suppress(OSError)"): CHILD,
     ("executors/worker_process.py", "WorkerProcess.begin", "except OSError"): CHILD,
     ("executors/worker_process.py", "WorkerProcess.receive", "except (EOFError, OSError)"): CHILD,

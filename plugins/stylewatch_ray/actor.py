@@ -3,30 +3,20 @@
 The actor does not run jobs itself. Therefore a worker that dies, hangs or becomes unusable is
 replaced at once, and Ray's process, which has full access to the cluster, decodes no untrusted
 picture.
-
-The daemon's copies of a job's inputs are in the state folder, which other machines need not have.
-The outbox is mounted on all of them, so the pictures, and the user's own recipes, are copied into
-the staging folder of their attempt, which is removed with it.
-
-  outbox/.staging/JOB/ATTEMPT/.inputs/0/content.jpg
 """
 
 import asyncio
 import os
 import platform
-import shutil
 import sys
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
+from collections.abc import AsyncIterator
 from itertools import count
-from pathlib import Path
 
 from platformdirs import user_cache_path
 
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.local import Local
-from stylewatch_daemon.files import atomic, entries
-from stylewatch_daemon.outbox import publish
+from stylewatch_daemon.executors.shared_inputs import missing
 from stylewatch_daemon.worker.messages import AttemptEnd, AttemptRequest, Event, Failed, Order
 from stylewatch_ray.messages import versions
 
@@ -35,8 +25,6 @@ HEARTBEAT = 2.0
 
 _NEVER = 1e6
 """Idle time in seconds, practically infinite, because a worker ends with its actor."""
-
-INPUTS = ".inputs"
 
 
 class WorkerActor:
@@ -97,43 +85,3 @@ def _forget_script() -> None:
     main = sys.modules["__main__"]
     main.__spec__ = None
     main.__dict__.pop("__file__", None)
-
-
-def share(order: Order) -> Order:
-    """Copy the inputs of `order` into its staging folder; return the order with these copies.
-
-    A file that cannot be read keeps its path, and the worker reports it. Raises OSError and
-    OutputError if the staging folder cannot be written.
-    """
-    copies: dict[Path, Path] = {}
-
-    def copy(path: Path) -> Path:
-        if path not in copies:
-            name = f"{INPUTS}/{len(copies)}/{path.name}"
-            try:
-                source = path.open("rb")
-            except OSError:
-                return path
-            with source, publish.staging_file(order.staging, name) as target:
-                shutil.copyfileobj(source, target, atomic.CHUNK)
-            copies[path] = order.staging / name
-        return copies[path]
-
-    return replace(
-        order,
-        content=order.content and copy(order.content),
-        styles=tuple(copy(path) for path in order.styles),
-        init=order.init and copy(order.init),
-        masks={role: copy(path) for role, path in order.masks.items()},
-    )
-
-
-def missing(order: Order) -> Path | None:
-    """Return the first shared input that this machine cannot see; None if it sees all."""
-    paths = (path for path in _paths(order) if path.is_relative_to(order.staging / INPUTS))
-    return next((path for path in paths if not entries.exists(path)), None)
-
-
-def _paths(order: Order) -> Iterator[Path]:
-    yield from (path for path in (order.content, *order.styles, order.init) if path is not None)
-    yield from order.masks.values()

@@ -11,6 +11,7 @@ from typing import Protocol, get_args
 from stylewatch_daemon.base.errors import UnavailableError
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.scheduler import DROPPED, Command, Emit, Scheduler
+from stylewatch_daemon.executors.shared_inputs import shared
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import (
     AttemptEnd,
@@ -21,7 +22,6 @@ from stylewatch_daemon.worker.messages import (
     Failed,
     Order,
 )
-from stylewatch_ray.actor import share
 from stylewatch_ray.demand import Demand, Machine
 from stylewatch_ray.messages import ActorOptions, versions
 
@@ -105,7 +105,7 @@ class ActorSlot:
         except TimeoutError:
             return False
         try:
-            order = await asyncio.to_thread(share, order)
+            order = await asyncio.to_thread(shared, order)
         except Exception as error:
             self._finish(as_end(error))
             return not self.is_ended  # the attempt may have been dropped meanwhile

@@ -11,14 +11,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from tests.daemon.worker import orders
 from tests.daemon.worker.listening import order
 from tests.daemon.worker.works import WORK
 
 from stylewatch_daemon.base.errors import UnavailableError
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.scheduler import DROPPED, Drop, Submit
-from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.worker.messages import (
     AttemptEnd,
     AttemptEvent,
@@ -30,7 +28,7 @@ from stylewatch_daemon.worker.messages import (
     Order,
 )
 from stylewatch_ray import actor_pool
-from stylewatch_ray.actor import WorkerActor, missing, share
+from stylewatch_ray.actor import WorkerActor
 from stylewatch_ray.actor_pool import ActorPool
 from stylewatch_ray.demand import Demand, Machine
 from stylewatch_ray.messages import ActorOptions, versions
@@ -106,7 +104,7 @@ def test_an_actor_that_cannot_start_for_any_reason_ends_the_order(
         pool = Pool(UnavailableError("no machine"), ZeroDivisionError("a fault"))
         return [await pool.run(ticket) for ticket in "123"]
 
-    monkeypatch.setattr(actor_pool, "share", lambda order: order)
+    monkeypatch.setattr(actor_pool, "shared", lambda order: order)
     lost, fault, done = asyncio.run(ends())
     assert lost == Failed("no machine", Cause.DEVICE)
     assert isinstance(fault, Failed) and "ZeroDivisionError" in fault.reason
@@ -133,28 +131,5 @@ def test_an_order_that_is_dropped_while_its_inputs_are_copied_frees_its_place(
         dropped.set()
         return [await pool.end("1"), await pool.run("2")]
 
-    monkeypatch.setattr(actor_pool, "share", copy)
+    monkeypatch.setattr(actor_pool, "shared", copy)
     assert asyncio.run(ends()) == [AttemptLost(DROPPED), Done({})]
-
-
-# -- inputs, copied to where other machines can read them
-
-
-def test_each_file_is_copied_once_under_its_name(tmp_path: Path, pictures: Path) -> None:
-    given = orders.order(tmp_path, pictures)
-    mask = pictures / "content.mask.png"
-    mask.write_bytes(b"mask")
-    outbox = Outbox(tmp_path / "outbox")
-    staging = outbox.staging("job")
-    given = replace(given, init=given.main, masks={"content-mask": mask}, staging=staging)
-    shared = share(given)
-    assert shared.main == shared.init
-    assert shared.main.read_bytes() == given.main.read_bytes()
-    copies = {shared.main, *shared.styles, *shared.masks.values()}
-    assert all(path.is_relative_to(staging) for path in copies)
-    assert sorted(path.name for path in copies) == ["content.jpg", "content.mask.png", "style.jpg"]
-    assert len(orders.files(given)) == 3
-    assert list(outbox.staged("job")) == [], "copies are not outputs"
-    assert missing(shared) is None
-    shared.styles[0].unlink()
-    assert missing(shared) == shared.styles[0]

@@ -1,12 +1,15 @@
 """Executor `command`: each attempt runs in a process that a command starts, here or elsewhere.
 
 The process gets the order, and later requests, on its standard input, and answers with events on
-its standard output.
+its standard output. It sees the outbox and not the state folder, so it gets copies of the pictures.
 """
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -21,9 +24,12 @@ from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import WORK
 from stylewatch_daemon.executors.scheduler import Command, Emit, Scheduler
+from stylewatch_daemon.executors.shared_inputs import shared
 from stylewatch_daemon.executors.worker_process import HangTimeout
 from stylewatch_daemon.settings.executors import ExecutorSettings
+from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import (
+    READY,
     AttemptEnd,
     AttemptEvent,
     AttemptLost,
@@ -73,9 +79,14 @@ class Place:
         self._process: Popen[bytes] | None = None
 
     def begin(self, ticket: str, order: Order) -> None:
-        """Start a process, and give it the order."""
-        self.ticket, self._has_answered = ticket, False
+        """Copy the inputs to where the process sees them, start it, and give it the order."""
+        self.ticket, self._is_ready = ticket, False
         self._timeout = HangTimeout(order.step_timeout_s)
+        try:
+            order = shared(order)
+        except Exception as error:
+            self._finish(as_end(error))
+            return
         try:
             self.line, theirs = Pipe()
             with theirs:
@@ -84,18 +95,21 @@ class Place:
                     self._command, stdin=theirs.fileno(), stdout=theirs.fileno(),
                     start_new_session=True,
                 )  # fmt: skip
-            self.line.send(order)
         except OSError as error:
             self._finish(Failed(f"the command could not be used: {error}", Cause.MACHINE))
+            return
+        self._send(order)
 
     def ask(self, wanted: AttemptRequest) -> None:
-        """Pass a request on to the process; if it has just died, `read` finds that."""
+        """Pass a request on to the process."""
         self._timeout.asked = wanted
-        try:
-            if self.line is not None:
-                self.line.send(wanted)
-        except OSError:
-            self._finish(self._lost("ended"))
+        self._send(wanted)
+
+    def _send(self, message: Order | AttemptRequest) -> None:
+        """Send a message to the process; if it has just died, `read` finds that."""
+        if self.line is not None:
+            with suppress(OSError):
+                self.line.send(message)
 
     def end(self, why: str) -> None:
         """End the attempt now, as lost, if there is one."""
@@ -106,10 +120,13 @@ class Place:
         """Emit the event that has arrived; without one the process has died."""
         assert self.line is not None
         try:
-            event: Event = decode(self.line.recv_bytes(), *get_args(Event))
+            raw = self.line.recv_bytes()
+            if raw == READY and not self._is_ready:
+                self._is_ready = True
+                return
+            event: Event = decode(raw, *get_args(Event))
         except (EOFError, OSError, ValueError):
             event = self._lost("ended")
-        self._has_answered = True
         self._timeout.note(event)
         if isinstance(event, AttemptEnd):
             self._finish(event)
@@ -124,16 +141,18 @@ class Place:
     def _lost(self, how: str) -> AttemptLost | Failed:
         """Return the end of an attempt whose process is gone.
 
-        If it never answered, as when the machine is away, the job is not to blame, and waits.
+        If it did not get to the order, as when the machine is away, the job is not to blame, and
+        waits.
         """
         reason = f"the process of {self._command[0]} {how} before its job did"
-        return AttemptLost(reason) if self._has_answered else Failed(reason, Cause.DEVICE)
+        return AttemptLost(reason) if self._is_ready else Failed(reason, Cause.DEVICE)
 
     def _finish(self, end: AttemptEnd) -> None:
         if self.line is not None:
             self.line.close()  # at which a process on another machine stops
         if self._process is not None:
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # also what a script has started
             self._process.wait()
         self.line = self._process = None
         ticket, self.ticket = self.ticket, ""
@@ -150,7 +169,8 @@ class ByCommand(Executor):
         self, python: Sequence[str], places: int, wake: Callable[[], object], work: str = WORK
     ) -> None:
         super().__init__("command", wake)
-        command = [*python, "-m", "stylewatch_command.remote", work]
+        # without modules from the folder where it starts, the home of an account elsewhere
+        command = [*python, "-P", "-m", "stylewatch_command.remote", work]
         self._places = [Place(self._emit, command) for _ in range(places)]
         self._scheduler = Scheduler(self._emit, self._places)
         self.capacity = places

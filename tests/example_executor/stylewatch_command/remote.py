@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 
 from stylewatch_daemon.base.child import received
 from stylewatch_daemon.worker import worker_main
-from stylewatch_daemon.worker.messages import Order
+from stylewatch_daemon.worker.messages import READY, Order
 
 
 def main() -> None:
@@ -17,6 +17,7 @@ def main() -> None:
     events = Connection(os.dup(1), readable=False)
     os.dup2(2, 1)
     requests = Connection(0, writable=False)
+    events.send_bytes(READY)
     order = received(requests)
     if isinstance(order, Order):
         worker_main.paint(order, sys.argv[1], requests, events)

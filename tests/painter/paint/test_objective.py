@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from tests.painter import small
+from tests.painter.host_traffic import HostTraffic
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.losses.gram import GramStyle
@@ -301,23 +301,6 @@ def test_a_sum_in_tiles_may_be_constant() -> None:
     torch.testing.assert_close(other.gradient, one.gradient, rtol=1e-3, atol=1e-7)
 
 
-class _HostTraffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Record of operations that a CUDA graph cannot capture: they wait for the CPU, or copy."""
-
-    FORBIDDEN = ("aten._local_scalar_dense.default", "aten.lift_fresh.default")
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.seen: list[str] = []
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> object:
-        if str(func) in self.FORBIDDEN:
-            self.seen.append(str(func))
-        return func(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("is_masked", [False, True])
 @pytest.mark.parametrize("is_frame", [False, True])
@@ -332,6 +315,6 @@ def test_an_evaluation_that_can_be_captured_exchanges_nothing_with_the_host(
     made = small.objective(small.wide_task(name, {}, styles=2, **fields))
     u = small.content(made).clone()
     made(u)
-    with _HostTraffic() as traffic:
+    with HostTraffic() as traffic:
         made(u)
     assert not (made.is_capturable and traffic.seen)
