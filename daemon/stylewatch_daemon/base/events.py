@@ -26,7 +26,7 @@ class Reporter:
         """Report that an input changed after it was claimed; `what` says which, and where it is."""
 
     def job_started(self, job: str, started: Started) -> None:
-        """Report that the first step of a job begins."""
+        """Report that the first step of an attempt begins, which may be the second at its job."""
 
     def progress(self, job: str, progress: Progress) -> None:
         """Report a completed step."""

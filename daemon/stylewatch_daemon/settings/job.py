@@ -524,6 +524,10 @@ class Described:
     """True if `--help` and the form list it among the first."""
     words: Mapping[str, str] = field(default_factory=dict)
     """The choices in the words of the form, if these differ."""
+    is_timeless: bool = False
+    """True if the time of a job hardly depends on it: the page's estimate compares the others."""
+    spares_frames: bool = False
+    """True if no frame of a clip depends on it: with other values a clip goes on where it was."""
 
     @property
     def sentence(self) -> str:
@@ -546,76 +550,91 @@ DESCRIBED: Mapping[str, Described] = {
         " usual size", "X", "Stroke size (factor)", is_common=True),
     "strength": Described(
         "[how strongly](painting.md#strength) the style acts, 0 to 1",
-        "X", "Strength (0 to 1)", is_common=True),
+        "X", "Strength (0 to 1)", is_common=True, is_timeless=True),
     "color": Described(
         "[which colors](painting.md#color) the output has: `style`, `content`, `luminance`,"
         " `match`",
         "", "Colors", is_common=True,
         words={"style": "of the style image", "content": "of the photograph",
                "luminance": "of the photograph, and its lightness",
-               "match": "a palette of the photograph"}),
+               "match": "a palette of the photograph"}, is_timeless=True),
     "style_weights": Described(
         "a number for each style image, such as `[2, 1]`; `null`: all equal",
-        None, "Style weights (one per style: 2, 1)"),
+        None, "Style weights (one per style: 2, 1)", is_timeless=True),
     "style_size": Described(
         "the [size of the styles](painting.md#size-of-a-style), or a list with an entry for each",
         None, "Size of the styles (50%, or 640)"),
     "steps": Described(
         "steps at the final size; with `render`, 0 only measures the losses",
         "N", "Steps (at the final size)"),
-    "save_every": Described("steps between two stages", "N"),
+    "save_every": Described("steps between two stages", "N", is_timeless=True),
     "enlarge": Described(
         "whether pictures smaller than the size are enlarged", "", "Enlarge small photographs"),
     "preview": Described(
         "a size: the output is first made at this size, and"
         " [scaled up from there](large-pictures.md#prints)", "SIZE", "Preview size (of a print)"),
     "seed": Described(
-        "seed of the noise; the same seed gives the same output", "N", "Seed (of the noise)"),
+        "seed of the noise; the same seed gives the same output", "N", "Seed (of the noise)",
+        is_timeless=True),
     "init": Described(
         "the starting picture: `content`, `style`, `style_color`, `noise`, `mixed`, or a picture:"
         " its file on a command line, `picture` for one that was dropped", "START"),
     "only": Described("[one side alone](painting.md#one-side-alone): `content` or `style`", ""),
     "content_weight": Described(
-        "factor of the recipe's weights of the [content](painting.md#strength)", "X"),
+        "factor of the recipe's weights of the [content](painting.md#strength)", "X",
+        is_timeless=True),
     "style_weight": Described(
-        "factor of the recipe's weights of the [style](painting.md#strength)", "X"),
+        "factor of the recipe's weights of the [style](painting.md#strength)", "X",
+        is_timeless=True),
     "mask.feather": Described(
         "width of [soft edges](regions.md#soft-edges-and-the-area-outside): pixels of the output,"
-        " or `3%` of its long side"),
+        " or `3%` of its long side", is_timeless=True),
     "mask.outside": Described(
         "outside of all regions: `free` has the content loss alone, `keep` is the photograph"
-        " itself"),
+        " itself", is_timeless=True),
     "schedule": Described(
         "`source`: the schedule of the recipe's source; `fast`: our own fast one", ""),
     "backend": Described("the backend: a name that `stylewatch doctor` lists", "NAME"),
     "device": Described(
         "the device: a name that `stylewatch doctor` lists; by default the backend's best",
-        "NAME"),
+        "NAME", spares_frames=True),
     "format": Described(
-        "of stages and final picture: `png`, `jpg`, `webp`, `tiff`", None, "File format"),
-    "quality": Described("1 to 100, of `jpg`, `webp` and clips"),
-    "depth": Described("[bits per channel](pictures.md#output): 8, or 16 in `png` and `tiff`"),
+        "of stages and final picture: `png`, `jpg`, `webp`, `tiff`", None, "File format",
+        is_timeless=True, spares_frames=True),
+    "quality": Described("1 to 100, of `jpg`, `webp` and clips",
+        is_timeless=True, spares_frames=True),
+    "depth": Described("[bits per channel](pictures.md#output): 8, or 16 in `png` and `tiff`",
+        is_timeless=True, spares_frames=True),
     "metadata": Described(
-        "the photograph's [metadata](pictures.md#metadata) to copy: `none`, `safe`, `all`"),
+        "the photograph's [metadata](pictures.md#metadata) to copy: `none`, `safe`, `all`",
+        is_timeless=True, spares_frames=True),
     "clip.format": Described(
-        "of a painted [clip](clips.md): `mp4` (H.264), `webm` (VP9), or the lossless `mkv` (FFV1)"),
+        "of a painted [clip](clips.md): `mp4` (H.264), `webm` (VP9), or the lossless `mkv` (FFV1)",
+        is_timeless=True),
     "artifacts": Described(
         "[files](files.md#artifacts) to draw into the job's folder: `losses`, `progress`, `gif`,"
-        " `sheet`"),
+        " `sheet`", is_timeless=True, spares_frames=True),
     "name": Described(
         "the job's folder in the outbox, with"
-        " [placeholders](folders.md#names-of-jobs-and-outputs)"),
-    "final": Described("the name of the final picture, without the extension"),
+        " [placeholders](folders.md#names-of-jobs-and-outputs)",
+        is_timeless=True, spares_frames=True),
+    "final": Described("the name of the final picture, without the extension",
+        is_timeless=True, spares_frames=True),
     "file_names": Described(
         "in a `job.yaml` only: the original names of the pictures, such as `{content.jpg:"
         " sea.jpg}`, which the [page](web.md) shows and uses for downloads"),
     "priority": Described(
         "-1000 to 1000; within an inbox the highest runs first, and equal priorities run in the"
-        " order of arrival"),
+        " order of arrival", is_timeless=True, spares_frames=True),
     "set": Described(
         "single [fields of the recipe](recipe-reference.md#your-own), by their dotted names"),
 }  # fmt: skip
 """The settings by their dotted names, in the order in which people read them."""
+
+
+def fields_with(flag: Literal["is_timeless", "spares_frames"]) -> set[str]:
+    """Return the fields of JobSettings whose rows in DESCRIBED have a flag."""
+    return {name.partition(".")[0] for name, row in DESCRIBED.items() if getattr(row, flag)}
 
 
 _SIZES = ("size", "preview", "style_size")

@@ -11,7 +11,7 @@ from stylewatch_daemon.base.errors import DaemonError
 from stylewatch_daemon.base.model import Attempt, End
 from stylewatch_daemon.base.words import duration
 from stylewatch_daemon.ledger.ledger import Search
-from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.job import JobSettings, fields_with
 from stylewatch_daemon.web.http import Context
 
 LOOKED_AT, COUNTED = 100, 5
@@ -20,14 +20,7 @@ LOOKED_AT, COUNTED = 100, 5
 ALIKE, EXACT_S = 1.5, 90
 """Factor between two times up to which they are one, and seconds from which minutes are enough."""
 
-WITHOUT_EFFECT = frozenset(
-    {"strength", "color", "seed", "content_weight", "style_weight", "style_weights", "mask",
-     "format", "quality", "depth", "metadata", "clip", "name", "final", "artifacts", "save_every",
-     "priority"}
-)  # fmt: skip
-"""Settings on which the time hardly depends."""
-
-_DEFAULTS = JobSettings().model_dump(mode="json", exclude={*WITHOUT_EFFECT})
+_DEFAULTS = JobSettings().model_dump(mode="json", exclude=fields_with("is_timeless"))
 
 
 def in_words(site: Context, wanted: JobSettings) -> str:

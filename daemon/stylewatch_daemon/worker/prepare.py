@@ -12,7 +12,7 @@ import numpy as np
 
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.outbox.receipt import InputRecord
-from stylewatch_daemon.settings.job import JobSettings, StyleScale
+from stylewatch_daemon.settings.job import JobSettings, StyleScale, fields_with
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.output_image import STAGE_SIDE, OutputImage
 from stylewatch_daemon.worker.paint_clip import ClipJob, ClipPainter, even
@@ -233,7 +233,11 @@ def _as_clip(
 
     frames = ClipFrames(task, colors, first.output)
     digests = [record.sha256 for record in first.inputs]
-    identity = _clip_identity(task, settings.model_dump_json(include=_OF_FRAMES), digests)
+    # without defaults: a setting that a later version adds changes nothing where it is not used
+    of_frames = settings.model_dump_json(
+        exclude=fields_with("spares_frames"), exclude_defaults=True
+    )
+    identity = _clip_identity(task, of_frames, digests)
     job = ClipJob(
         order, source, size, identity, frames.still, frames.shown,
         earlier=tuple(_earlier_identities(task, settings.text, digests)),
@@ -247,11 +251,6 @@ def _as_clip(
         output=OutputImage(settings, None, recipe.schedule.rounding),
         clip=ClipPainter(job, backend, resume),
     )
-
-
-_OF_FRAMES = {"backend", "clip", "color", "init", "mask", "only", "seed", "style_size",
-              "style_weights"}  # fmt: skip
-"""The settings, apart from the recipe, that determine the frames of a clip."""
 
 
 def _clip_identity(task: Task, settings: str, digests: Sequence[str]) -> str:
