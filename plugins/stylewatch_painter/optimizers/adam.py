@@ -42,7 +42,7 @@ class AdamSettings(OptimizerSettings):
 
     def vectors(self, steps: int) -> int:
         """Return the number of float32 vectors of the picture's size in memory after `steps`."""
-        return 8 if self.pyramid else 4
+        return 9 if self.pyramid else 4
 
     def why_not_carried(self) -> str | None:
         """Return why no moments can be carried from one scale to the next; None if they can."""

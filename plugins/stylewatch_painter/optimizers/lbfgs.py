@@ -108,7 +108,7 @@ class LbfgsSettings(OptimizerSettings):
     def vectors(self, steps: int) -> int:
         """Return the number of float32 vectors of the picture's size in memory after `steps`."""
         to_go_back = 0 if self.step_back is None else 3
-        return 2 * min(self.history, steps) + 5 + to_go_back
+        return 2 * min(self.history, steps) + 6 + to_go_back
 
     def at(self, *, is_coarse: bool, is_final: bool) -> Self:
         """Return the settings for a size with coarse terms, or for the first size or above."""

@@ -73,7 +73,11 @@ class OptimizerSettings(Strict, ABC):
 
     @abstractmethod
     def vectors(self, steps: int) -> int:
-        """Return the number of float32 vectors of the picture's size in memory after `steps`."""
+        """Return the most float32 vectors of the picture's size that exist during a step.
+
+        They are the gradient, what is kept after so many `steps`, and the move, but not the picture
+        and not what filters the move (`paint.memory.FILTERED`).
+        """
 
     def at(self, *, is_coarse: bool, is_final: bool) -> Self:
         """Return the settings for a size with coarse terms, or for the first size or above."""
@@ -113,7 +117,11 @@ class Optimizer(ABC):
 
     @abstractmethod
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
-        """Move x (1, 3, height, width) in place; return the evaluation before the step."""
+        """Move x (1, 3, height, width) in place; return the evaluation before the step.
+
+        Infinite and NaN gradients move x to such values: by these a divergence is noticed. A move
+        that is not linear in the gradient passes through `Evaluation.project`.
+        """
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:

@@ -25,6 +25,8 @@ _FLOAT = 4  # bytes of a float32
 _VECTOR = 3 * _FLOAT  # bytes per pixel of a float32 vector of the picture's size
 _SHOWN = 4  # vectors needed to convert a picture for a stage
 _TEMPORAL = 6  # vectors of the temporal loss: the frame before, its trust, differences
+FILTERED = 3
+"""Vectors of a move that is filtered, as above a preview: its coefficients, and the result."""
 _IN_TILES = 6  # vectors for the gradient, its sum, differences for smoothness
 _SUMS = 3  # sets of sums over tiles: those of all, of one, and the gradient with respect to them
 
@@ -159,6 +161,8 @@ def _needed(task: Task, network: PlannedMaps, plan: MemoryPlan, level: Level) ->
     vectors = _vectors(task, plan, level) + pixels * _SHOWN * _VECTOR
     if task.recipe.schedule.ema_decay:
         vectors += pixels * 2 * _VECTOR
+    if level.slowest:
+        vectors += pixels * FILTERED * _VECTOR
     if task.is_frame or task.prior is not None:
         vectors += pixels * _TEMPORAL * _VECTOR
     undivided = declared(task, network, level)

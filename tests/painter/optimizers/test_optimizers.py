@@ -1,24 +1,33 @@
 """Adam, pyramids and Fourier filters, against formulas in plain Python and NumPy."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tests.laws import plans
 from tests.painter import small
+from tests.painter.tensor_bytes import peak
 from torch import Tensor
 from torch.nn import functional
 
 from stylewatch_classics.rmsprop import RmspropSettings
 from stylewatch_classics.sgd import SgdSettings
+from stylewatch_painter import optimizers
 from stylewatch_painter.optimizers.adam import Adam, AdamSettings
 from stylewatch_painter.optimizers.fourier import FourierFilter
 from stylewatch_painter.optimizers.lbfgs import LbfgsSettings
 from stylewatch_painter.optimizers.optimizer import Evaluation, OptimizerSettings
 from stylewatch_painter.optimizers.pyramid import LaplacianPyramid
+from stylewatch_painter.paint.memory import FILTERED
 from stylewatch_painter.paint.state import PaintState
+from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.scene.canvas import Canvas
+from stylewatch_plugins.testing import tasks
 
 ADAM = AdamSettings(kind="adam")
 PYRAMID = AdamSettings(kind="adam", rate=0.1, epsilon=1e-12, pyramid=2)
@@ -161,3 +170,44 @@ def test_adam_on_a_pyramid_is_torchs_on_its_coefficients() -> None:
     made.step(x, quartic)
     assert state.keys() == {"t", "m", "v", "coefficients"}
     assert all(torch.equal(state[name], saved[name]) for name in saved)
+
+
+def of_recipe(changes: Mapping[str, Any]) -> OptimizerSettings:
+    return change(find("gram"), {"optimizer": dict(changes)}).schedule.optimizer
+
+
+@pytest.mark.parametrize("name", plans.OPTIMIZERS)
+@pytest.mark.parametrize("is_filtered", [False, True])
+def test_a_step_takes_the_memory_that_is_declared(name: str, is_filtered: bool) -> None:
+    settings = of_recipe(plans.OPTIMIZERS[name])
+    x = torch.linspace(0, 1, 3 * 64 * 96).view(1, 3, 64, 96).sin()
+    project = FourierFilter.high_pass((64, 96), 0.05, CPU) if is_filtered else None
+    optimizer = settings.new()
+    with peak() as measured:
+        for _ in range(4):
+            optimizer.step(x, lambda u: replace(bowl(u), project=project))
+    declared = settings.vectors(4) + (FILTERED if is_filtered else 0)
+    assert measured.peak / x.nbytes < declared + 0.5, "and scalars, rows and columns"
+
+
+@pytest.mark.parametrize("name", plans.OPTIMIZERS)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_gradient_that_is_no_number_reaches_the_picture(name: str, value: float) -> None:
+    """By this a divergence is noticed."""
+    x = torch.ones(1, 3, 8, 8)
+    optimizer = of_recipe(plans.OPTIMIZERS[name]).new()
+    for _ in range(3):
+        optimizer.step(x, lambda u: replace(bowl(u), gradient=torch.full_like(u, value)))
+    assert not x.isfinite().all()
+
+
+@pytest.mark.parametrize("known", [plans.OPTIMIZERS, tasks.OPTIMIZERS])
+def test_every_optimizer_is_tried_by_the_laws_and_the_conformance_suite(
+    known: Mapping[str, Mapping[str, Any]],
+) -> None:
+    kinds = {type(of_recipe(settings)) for settings in known.values()}
+    assert kinds >= {*optimizers.kinds().values()}
+
+
+def bowl(x: Tensor) -> Evaluation:
+    return Evaluation(torch.zeros(1), 0.1 * x.square().sum(), 0.2 * x)
