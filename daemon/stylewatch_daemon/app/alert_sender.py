@@ -45,7 +45,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Result:
-    """From the child: the outcome for a URL, whose number counts from 0."""
+    """Outcome for a URL, which the child sends, whose number counts from 0."""
 
     number: int
     outcome: Outcome
@@ -54,8 +54,8 @@ class Result:
 def send(urls: Sequence[SecretStr], message: Message | None, seconds: float) -> list[Outcome]:
     """Send `message` to the `urls` within `seconds`; return the outcome for each URL.
 
-    Without a message the URLs are only checked. They are sent through a connection, because the
-    arguments and the environment of a process are visible to others.
+    Without a message the URLs are only checked. The URLs go to the child through a connection,
+    because the arguments and the environment of a process are visible to others.
     """
     outcomes: list[Outcome] = ["silent"] * len(urls)
     deadline = monotonic() + seconds
@@ -87,7 +87,7 @@ def url_number(number: int, count: int) -> str:
 
 
 def serve(pipe: Connection, urls: list[str], message: Message | None) -> None:
-    """In the child: send a Result for each of the `urls` as soon as it is known."""
+    """Send a Result for each of the `urls` as soon as it is known; this runs in the child."""
     from apprise import Apprise, AppriseAsset, NotifyFormat
 
     asset = AppriseAsset(app_id="stylewatch", app_desc="stylewatch")

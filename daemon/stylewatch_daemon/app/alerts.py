@@ -104,7 +104,7 @@ class Notifier(Reporter):
         self._send = send
         self._kinds = targets.events if targets.urls else ()
         self._events: SimpleQueue[Callable[[Digest], object] | None] = SimpleQueue()
-        """Functions that add an event; None if the daemon stops."""
+        """Functions that add an event to a digest; None once the daemon stops."""
         self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
 
     def __enter__(self) -> Self:
