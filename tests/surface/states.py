@@ -53,7 +53,7 @@ from stylewatch_daemon.base.model import PICTURES, REFUSALS, Attempt, Cause, End
 from stylewatch_daemon.cli import control, submit
 from stylewatch_daemon.cli.exit_codes import explain
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.client import operations, status_json
+from stylewatch_daemon.client import operations
 from stylewatch_daemon.doctor import backends, diagnose
 from stylewatch_daemon.doctor.finding import Finding
 from stylewatch_daemon.files import lock
@@ -63,6 +63,7 @@ from stylewatch_daemon.jobs.lifecycle import ALLOWED, Activity, Kind
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.ledger.requests import PAUSED
+from stylewatch_daemon.ledger.state_dir import LOCK
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.config import Config, Start
 from stylewatch_daemon.views import readers
@@ -317,7 +318,7 @@ def made(root: Path, moment: Moment) -> Iterator[Place]:
             place.publish(*running, paused=True, **moment.published)
     with ExitStack() as stack:
         if moment.is_held:
-            stack.enter_context(lock.held(place.state / status_json.LOCK_NAME))
+            stack.enter_context(lock.held(place.state / LOCK))
         yield place
 
 
@@ -522,7 +523,7 @@ def world_of(root: Path, each: int) -> Iterator[tuple[Place, list[Job]]]:
         enter(place.state, job, attempts=attempts)
     waits = {job.title: job.reason for job in every if "-waits-" in job.name}
     place.publish(*(job for job in every if job.state is State.RUNNING), blocked=waits)
-    with lock.held(place.state / status_json.LOCK_NAME):
+    with lock.held(place.state / LOCK):
         yield place, every
 
 
@@ -838,7 +839,7 @@ def of_files(root: Path) -> Iterator[str]:
         (own := root / unknown.__name__).mkdir()
         place, job = Place(own, done := finished_job(own, "sea")), done.id
         place.publish()
-        with lock.held(place.state / status_json.LOCK_NAME), unknown(place) as sentence:
+        with lock.held(place.state / LOCK), unknown(place) as sentence:
             for breach in _of_files(place, job, sentence):
                 yield f"{unknown.__name__}: {breach}"
 
@@ -874,7 +875,7 @@ def of_deletion(root: Path) -> Iterator[str]:
     request = operations.ask("delete", place.state, job)
     for blocked in ({}, {f"request {request} to delete sea": reason}):
         place.publish(blocked=blocked)
-        with lock.held(place.state / status_json.LOCK_NAME):
+        with lock.held(place.state / LOCK):
             markup = place.page.get(f"/jobs/{job.id}", headers=BROWSER).text
             if offered(job, markup) != {"retry", "cancel"}:
                 yield f"its page offers {sorted(offered(job, markup))}"

@@ -16,9 +16,9 @@ from pydantic import SecretStr
 from stylewatch_daemon.base import child
 from stylewatch_daemon.base.child import Child
 
-Ending = Literal["sent", "known", "failed", "unknown", "silent"]
+Outcome = Literal["sent", "known", "failed", "unknown", "silent"]
 
-IN_WORDS: Mapping[Ending, str] = {
+IN_WORDS: Mapping[Outcome, str] = {
     "sent": "sent",
     "known": "a URL that apprise knows",
     "failed": "not sent: the service cannot be reached, or did not accept it",
@@ -45,19 +45,19 @@ class Message:
 
 @dataclass(frozen=True)
 class Result:
-    """From the child: the outcome for a URL, whose number counts from 0."""
+    """Outcome for a URL, which the child sends, whose number counts from 0."""
 
     number: int
-    ending: Ending
+    outcome: Outcome
 
 
-def send(urls: Sequence[SecretStr], message: Message | None, seconds: float) -> list[Ending]:
+def send(urls: Sequence[SecretStr], message: Message | None, seconds: float) -> list[Outcome]:
     """Send `message` to the `urls` within `seconds`; return the outcome for each URL.
 
-    Without a message the URLs are only checked. They are sent through a connection, because the
-    arguments and the environment of a process are visible to others.
+    Without a message the URLs are only checked. The URLs go to the child through a connection,
+    because the arguments and the environment of a process are visible to others.
     """
-    endings: list[Ending] = ["silent"] * len(urls)
+    outcomes: list[Outcome] = ["silent"] * len(urls)
     deadline = monotonic() + seconds
     secrets = [url.get_secret_value() for url in urls]
     # this ends when all results have arrived, the time is over, or the process is gone
@@ -66,18 +66,18 @@ def send(urls: Sequence[SecretStr], message: Message | None, seconds: float) -> 
         stack.callback(process.kill)
         while (left := deadline - monotonic()) > 0:
             result = process.receive(Result, timeout=left)
-            if 0 <= result.number < len(endings):
-                endings[result.number] = result.ending
-    return endings
+            if 0 <= result.number < len(outcomes):
+                outcomes[result.number] = result.outcome
+    return outcomes
 
 
 def unusable(urls: Sequence[SecretStr]) -> list[str]:
     """Return a sentence for each of the `urls` that apprise does not know."""
-    endings = send(urls, None, CHECK_TIMEOUT) if urls else []
+    outcomes = send(urls, None, CHECK_TIMEOUT) if urls else []
     return [
-        f"{url_number(number, len(urls))}: {IN_WORDS[ending]}"
-        for number, ending in enumerate(endings)
-        if ending != "known"
+        f"{url_number(number, len(urls))}: {IN_WORDS[outcome]}"
+        for number, outcome in enumerate(outcomes)
+        if outcome != "known"
     ]
 
 
@@ -87,21 +87,21 @@ def url_number(number: int, count: int) -> str:
 
 
 def serve(pipe: Connection, urls: list[str], message: Message | None) -> None:
-    """In the child: send a Result for each of the `urls` as soon as it is known."""
+    """Send a Result for each of the `urls` as soon as it is known; this runs in the child."""
     from apprise import Apprise, AppriseAsset, NotifyFormat
 
     asset = AppriseAsset(app_id="stylewatch", app_desc="stylewatch")
     content = {**asdict(message or Message("", "")), "body_format": NotifyFormat.TEXT}
 
     def result(number: int) -> Result:
-        ending: Ending = "unknown"
+        outcome: Outcome = "unknown"
         with suppress(Exception):  # errors of plugins are diverse and may quote the URL
             service = Apprise(asset=asset)
             if service.add(urls[number]):
-                ending = "known" if message is None else "failed"
-            if ending == "failed" and service.notify(**content):
-                ending = "sent"
-        return Result(number, ending)
+                outcome = "known" if message is None else "failed"
+            if outcome == "failed" and service.notify(**content):
+                outcome = "sent"
+        return Result(number, outcome)
 
     with ThreadPoolExecutor(MAX_THREADS) as pool:  # a slow service must not delay the others
         for sending in as_completed([pool.submit(result, number) for number in range(len(urls))]):

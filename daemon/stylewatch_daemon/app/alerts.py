@@ -13,7 +13,7 @@ from typing import Self
 from pydantic import SecretStr
 
 from stylewatch_daemon.app import alert_sender
-from stylewatch_daemon.app.alert_sender import IN_WORDS, Ending, Message, url_number
+from stylewatch_daemon.app.alert_sender import IN_WORDS, Message, Outcome, url_number
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import PICTURES, Job
 from stylewatch_daemon.base.wakeup import Backoff
@@ -36,7 +36,7 @@ LONGEST = 300
 _INERT = str.maketrans({"@": "\uff20", "<": "\u2039", ">": "\u203a", "`": "'"})
 """Characters that mention people or create links in chats, mapped to harmless look-alikes."""
 
-Send = Callable[[Sequence[SecretStr], Message, float], list[Ending]]
+Send = Callable[[Sequence[SecretStr], Message, float], list[Outcome]]
 
 
 class Digest:
@@ -104,7 +104,7 @@ class Notifier(Reporter):
         self._send = send
         self._kinds = targets.events if targets.urls else ()
         self._events: SimpleQueue[Callable[[Digest], object] | None] = SimpleQueue()
-        """Functions that add an event; None if the daemon stops."""
+        """Functions that add an event to a digest; None once the daemon stops."""
         self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
 
     def __enter__(self) -> Self:
@@ -139,11 +139,11 @@ class Notifier(Reporter):
             message = digest.message()
             if message is None:
                 continue
-            endings = self._send(self._targets.urls, message, WITHIN)
-            missed = _missed(endings)
+            outcomes = self._send(self._targets.urls, message, WITHIN)
+            missed = _missed(outcomes)
             if missed and missed != logged:
                 logging.getLogger(__name__).warning("an alert %s", "; ".join(missed))
-            failures = 0 if "sent" in endings else failures + 1
+            failures = 0 if "sent" in outcomes else failures + 1
             logged = missed
             if not failures:
                 digest.clear()
@@ -164,12 +164,12 @@ class Notifier(Reporter):
             event(digest)
 
 
-def _missed(endings: Sequence[Ending]) -> list[str]:
+def _missed(outcomes: Sequence[Outcome]) -> list[str]:
     """Describe which URLs were not reached, by number, because a URL may contain a password."""
     return [
-        f"to {url_number(number, len(endings))}: {IN_WORDS[ending]}"
-        for number, ending in enumerate(endings)
-        if ending != "sent"
+        f"to {url_number(number, len(outcomes))}: {IN_WORDS[outcome]}"
+        for number, outcome in enumerate(outcomes)
+        if outcome != "sent"
     ]
 
 

@@ -43,10 +43,12 @@ from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_painter.validation import sentence_of
 
 ROUND_S = 1.0
-"""Time in seconds that a round of the main loop has for requests: others wait for it, too."""
+"""Time in seconds that a round of the main loop has for requests: the other steps of the loop wait
+meanwhile."""
 
 COMMIT_EVERY = 200
-"""Number of requests that are recorded together: a start among thousands must get somewhere."""
+"""Number of requests that one transaction records: if a start among thousands is cut short, the
+requests of earlier transactions are done."""
 
 
 def _checked_id(text: str) -> str:
@@ -78,9 +80,9 @@ class Commands:
         self._waiting: dict[int, tuple[Request, str]] = {}
         """Requests that wait for something outside the daemon, with the reasons, by their ids."""
         self._requests: Sequence[Request] = ()
-        """The requests that were there at the last look."""
+        """The requests in the ledger when it was last read."""
         self._latest = 0
-        """Id of the last request that a round had time for; 0 if it had for all."""
+        """Id of the last request for which a round had time; 0 if it had time for all."""
         self._retried_stems: dict[int, str] = {}
         """Stems of the names of the jobs that are being retried, by the ids of the requests."""
         self._busy: set[int] = set()
@@ -97,7 +99,9 @@ class Commands:
             "delete": checked(self._delete),
         }
         for request in jobs.ledger.requests():
-            if request.verb == "drain" and not received.is_restart:  # meant for an earlier daemon
+            if (
+                request.verb == "drain" and not received.is_restart
+            ):  # an earlier daemon should have drained
                 self._carried_out(request)
         jobs.commit()
         if self.paused:
@@ -111,8 +115,8 @@ class Commands:
     def act(self, *, drains: bool = True) -> bool:
         """Act on the requests, in the order of their arrival; return whether some are left.
 
-        Unless it `drains`, a request for that waits for the next daemon. After ROUND_S the others
-        have to wait for the next round, which begins with them.
+        Unless the daemon `drains` on request now, a request to drain waits for the next daemon.
+        After ROUND_S the remaining requests wait for the next round, which begins with them.
         """
         until = time.monotonic() + ROUND_S
         requests = self._jobs.ledger.requests()
@@ -124,7 +128,7 @@ class Commands:
             for request in requests
             if request.verb in PAUSING and request.id not in self._busy
         ]
-        for request in pausing[:-1]:  # it may wait, and must not undo the later one
+        for request in pausing[:-1]:  # an earlier request may wait, and must not undo a later one
             self._carried_out(request)
         later = [request for request in requests if request.id > self._latest]
         for number, request in enumerate([*later, *requests[: len(requests) - len(later)]], 1):
@@ -160,7 +164,9 @@ class Commands:
         if isinstance(error, OSError):
             reason = shortages.in_words(error)
             _debug(request, f"waits: {reason}")
-            if request.id not in self._waiting:  # otherwise it was reported before
+            if (
+                request.id not in self._waiting
+            ):  # otherwise the same error was reported at an earlier try
                 self._reporter.waits(self._name(request), reason)
             self._waiting[request.id] = request, reason
             self._jobs.waits.begin(_obstacle(request))
@@ -181,7 +187,7 @@ class Commands:
         return {self._name(request): reason for request, reason in self._waiting.values()}
 
     def _name(self, request: Request) -> str:
-        """Return the name under which a request waits, and is shown."""
+        """Return the name of a request in `trouble`, which people read."""
         job = request.arguments.get("job")
         title = f" {shortened(self._jobs.title(job))}" if isinstance(job, str) else ""
         return f"{_key(request)}{title}"
@@ -240,7 +246,9 @@ class Commands:
 
     def _pause_jobs(self, request: Request) -> None:
         """Start no new job; running jobs are finished."""
-        atomic.write(self._paused, b"")  # also if it is so: an earlier try may have done half
+        atomic.write(
+            self._paused, b""
+        )  # even if jobs are paused: an earlier try may have done half of it
         if not self.paused:
             self.paused = True
             self._say_paused()
@@ -267,9 +275,10 @@ class Commands:
     # -- jobs
 
     def _cancel(self, request: Request, job: JobId) -> None:
-        """Cancel the job with this id, whether it waits or runs, or a retry is to make it.
+        """Cancel the job with this id: it may wait, run, or be the new job of a retry.
 
-        Of a job that has ended a deletion is given up that waits, perhaps for a disk that is gone.
+        If the job has ended, a deletion of it that waits is given up: its disk may be gone for
+        good.
         """
         for deletion in self._waiting_before(request, "delete", job=job):
             if deletion.id not in self._busy:
@@ -286,14 +295,14 @@ class Commands:
             self._carried_out(request)
 
     def _waiting_before(self, request: Request, verb: str, **arguments: str) -> list[Request]:
-        """Return the requests of this kind that were made before another one, and still wait."""
+        """Return the requests with this `verb` that were made before `request`, and still wait."""
         earlier = (
             former for former in self._requests if former.verb == verb and former.id < request.id
         )
         return [former for former in earlier if former.asks(verb, **arguments)]
 
     def _is_retried(self, job: Job) -> bool:
-        """Return whether a retry is being made whose name is based on that of `job`."""
+        """Return whether a retry with a name made from the name of `job` is in progress."""
         self._retried_stems = {
             id_: stem for id_, stem in self._retried_stems.items() if id_ in self._busy
         }
@@ -345,7 +354,7 @@ class Commands:
         if old is None or not old.has_ended:
             retries.abandon(self._state, new)
             raise InputError(f"there is no job {shown(job)} that has ended")
-        if self._is_retried(old):  # both would get one name
+        if self._is_retried(old):  # both new jobs would get one name
             return
         self._retried_stems[request.id] = retries.stem_of(old)
         listed = ledger.files(old.id)
@@ -381,7 +390,7 @@ class Commands:
         self._move(request, root, make, partial(self._retried, request, new), old.bytes)
 
     def _retried(self, request: Request, new: str, claim: Claim | None) -> None:
-        """Post the job that a retry has created; None if it was posted before."""
+        """Post the job that a retry has created; `claim` is None if it was posted before."""
         if claim is None:
             self._carried_out(request)
         else:
@@ -412,7 +421,7 @@ class Commands:
     def _removals(
         self, job: Job, files: Iterable[OutputFile]
     ) -> list[tuple[Path, Callable[[Step], None]]]:
-        """Return what removes the files of a job, each with the folder in whose lane it is done.
+        """Return functions that remove the files of a job, each with the folder whose lane runs it.
 
         A folder that is away holds up this deletion alone, even a finals folder that the settings
         no longer name (laws 2 and 9).
@@ -465,7 +474,7 @@ class Commands:
 
 
 def _debug(request: Request, text: str) -> None:
-    """Log a line about a request for those who look for the reason why it waits."""
+    """Log why a request waits, at the level debug."""
     log = logging.getLogger(__name__)
     if log.isEnabledFor(logging.DEBUG):
         asked = {name: value for name, value in request.arguments.items() if name != "settings"}
@@ -473,10 +482,10 @@ def _debug(request: Request, text: str) -> None:
 
 
 def _obstacle(request: Request) -> Obstacle:
-    """Return what a request waits for that met an error of a disk."""
+    """Return the obstacle for which a request waits after an error of a disk."""
     return Obstacle(Kind.REQUEST, str(request.id))
 
 
 def _key(request: Request) -> str:
-    """Return the name of a request, without that of its job."""
+    """Return a key for a request that does not contain the name of its job."""
     return f"request {request.id} to {shortened(request.verb)}"

@@ -62,7 +62,7 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """Exit code of sysexits.h; what another run may finish precedes final failures."""
+        """Exit code of sysexits.h; unfinished work counts more than final failures."""
         if self.waiting or self.blocked or any(pair.changing for pair in self.incomplete):
             return Exit.LATER
         if self.ended.get(End.FAILED):
@@ -76,18 +76,18 @@ def once(
     executor: ExecutorFactory | None = None,
     wakeup: Wakeup | None = None,
 ) -> Summary:
-    """Process what is in the inboxes, and stop.
+    """Process the files in the inboxes, and stop.
 
     The run ends when a new scan shows nothing that can be claimed and nothing to wait for. Files
     that are still changing are waited for, at most PATIENCE times `quiet_s` since a job last ended;
-    the time that scans take does not count.
-    The rest of a file that lacks its end is waited for half as long, then the file is refused.
-    Raises SettingsError (for example, if another daemon uses the state folder), UnavailableError
-    (if a worker of a killed daemon does), OutputError (if the state folder cannot be written).
+    the time that scans take does not count. The rest of a file that lacks its end is waited for
+    half as long, then the file is refused. Raises SettingsError (for example, if another daemon
+    uses the state folder), UnavailableError (if a worker of a killed daemon uses it), and
+    OutputError (if the state folder cannot be written).
     """
     patience = PATIENCE * max(settings.watch.quiet_s, MIN_INTERVAL)
     truncated_s = min(patience / 2, settings.watch.truncated_s)
-    # what two scans miss is gone: there is no later one to wait for
+    # a file that two scans miss is gone: there is no later scan to wait for
     rescan_s = min(settings.watch.quiet_s, settings.watch.rescan_s)
     watch = settings.watch.model_copy(update={"truncated_s": truncated_s, "rescan_s": rescan_s})
     settings = settings.model_copy(update={"watch": watch})
@@ -115,7 +115,7 @@ def watch(
     received: Handover | None = None,
     mount_guard: MountGuard | None = None,
 ) -> Handover | None:
-    """Process what arrives in the inboxes until told to stop; raises as `once` does.
+    """Process files that arrive in the inboxes until told to stop; raises as `once` does.
 
     The daemon calls `at_work` once the inboxes are watched, and `at_end` as `Loop.watch` says.
     `systemd` gets the daemon's status. On SIGHUP, or if the `file` of the settings has changed,
@@ -142,7 +142,7 @@ def watch(
             hook = loop.hooks.left() if wakeup.intent is Intent.RESTART else None
         if wakeup.intent is not Intent.RESTART:  # a signal to stop may have come since
             return None
-        kept = os.dup(lock_handle)  # which keeps the lock when this one is closed
+        kept = os.dup(lock_handle)  # the lock lasts until both descriptors are closed
         return Handover(os.getpid(), kept, mounts=tuple(guard.roots), hook=hook)
 
 
@@ -174,7 +174,7 @@ def _running(
         try:
             yield loop
         except KeyboardInterrupt:
-            loop.attempts.leave()  # this does not count as a crash
+            loop.attempts.leave()  # an interrupt by a person does not count as a crash
             raise
         finally:
             if wakeup.intent is not Intent.RESTART:
@@ -220,7 +220,7 @@ def _lock(state: StateDir, stack: ExitStack, inherited: int | None) -> int:
 def _prepare(
     settings: ServiceSettings, lanes: Lanes, guard: MountGuard, *, makes_outboxes: bool
 ) -> None:
-    """Create the inboxes that are missing, but none below a missing mount; no disk is waited for.
+    """Create missing inboxes, but none below a missing mount, without waiting for a disk.
 
     A folder that cannot be used now is reported by whoever uses it next (law 16).
     """
@@ -230,7 +230,9 @@ def _prepare(
         atomic.make_folder(folder)
 
     inboxes = [inbox.path for inbox in settings.inboxes]
-    outboxes = settings.outboxes if makes_outboxes else ()  # later a disk may not be mounted yet
+    outboxes = (
+        settings.outboxes if makes_outboxes else ()
+    )  # at a later start an outbox may be missing because its disk is not mounted yet
     for folder in (*inboxes, *outboxes):
         lanes.do(folder, partial(work, folder), lambda result: None)
 

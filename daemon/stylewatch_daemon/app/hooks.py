@@ -1,7 +1,8 @@
 """Hooks: commands of the user that run when a job has ended, one after the other.
 
-Which are to run is recorded in the ledger with the end of the job. Nothing in the outbox is opened
-for a hook, because others may write there (law 11): paths are those of the ledger.
+The end of a job is recorded in the ledger together with the hooks that should run. Nothing in the
+outbox is opened for a hook, because others may write there (law 11): paths are read from the
+ledger.
 """
 
 import logging
@@ -29,7 +30,8 @@ OUTPUT_CHARACTERS = 300
 """Characters from the end of a failed command's output that the log gets."""
 
 TAIL = 4096
-"""Bytes from the end of a command's output that are read: it may be longer than the memory."""
+"""Number of bytes that are read from the end of a command's output, because the whole output may
+not fit into memory."""
 
 KILLED_S = 5.0
 """Timeout in seconds for a killed command to end, which a disk that hangs may prevent."""
@@ -47,11 +49,11 @@ class LeftHook(NamedTuple):
 
     id: int
     name: str
-    """Its key in the settings, and the job, as the log names them."""
+    """Key of the hook in the settings, and name of the job, as in the log."""
     job: str
     pid: int
     since: float
-    """When it began, by the monotonic clock in seconds."""
+    """Time at which the hook began, by the monotonic clock in seconds."""
     output: int
     """Descriptor of the file with its output."""
 
@@ -59,9 +61,9 @@ class LeftHook(NamedTuple):
 class HookRunner:
     """Runner of the hooks in the ledger of `jobs`; `post` makes the main loop call a function.
 
-    Only the main loop calls its methods; a thread waits for the command. One that fails or exceeds
-    `timeout_s` is logged, and nothing else: the job has ended by then. A hook that had begun when
-    the daemon ended is not repeated; the one that was `left` goes on.
+    Only the main loop calls its methods; a thread waits for the command. A hook that fails or
+    exceeds `timeout_s` is only logged, because the job has ended by then. A hook that was running
+    when the daemon ended is not repeated. The hook in `left` goes on after a restart.
     """
 
     def __init__(self, jobs: Jobs, post: Post, left: LeftHook | None = None) -> None:
@@ -98,7 +100,7 @@ class HookRunner:
             return
         job = self._jobs.ledger.get(hook.job)
         key, words = ("", ()) if job is None else self._jobs.settings.hooks.of(job.end)
-        if job is None or not words:  # it was deleted, or the hook taken out of the settings
+        if job is None or not words:  # the job was deleted, or the hook removed from the settings
             self._jobs.ledger.remove_hook(hook.id)
             return
         running = _Running(hook.id, key, shown(job.title), monotonic())
@@ -109,7 +111,7 @@ class HookRunner:
         self._start(running, partial(running.run, words, self._variables(job)))
 
     def _start(self, running: "_Running", work: Callable[[float], str]) -> None:
-        """Let a thread do the `work` of a hook, within the time that is left to it."""
+        """Let a thread do the `work` of a hook, within the rest of its time."""
         self._running = running
         timeout_s = self._jobs.settings.hooks.timeout_s - (monotonic() - running.since)
 
@@ -118,7 +120,7 @@ class HookRunner:
                 problem = work(max(0.0, timeout_s))
             except OSError as error:
                 problem = f"could not run: {shortages.in_words(error)}"
-            except Exception as error:  # otherwise no later hook would run
+            except Exception as error:  # without a result, no later hook would run
                 logging.getLogger(__name__).exception("a fault of stylewatch; please report it")
                 problem = f"could not run: {error}"
             finally:
@@ -195,10 +197,13 @@ class _Command(Protocol):
 
     @property
     def pid(self) -> int:
-        """Its id, which is that of its group."""
+        """Id of the process and of its group."""
 
     def wait(self, timeout: float) -> int:
-        """Return its exit code; raises subprocess.TimeoutExpired after `timeout` seconds."""
+        """Return the exit code of the process.
+
+        Raises subprocess.TimeoutExpired after `timeout` seconds.
+        """
 
 
 class _Adopted:
@@ -208,7 +213,7 @@ class _Adopted:
         self.pid = pid
 
     def wait(self, timeout: float) -> int:
-        """Return its exit code, as Popen does."""
+        """Return the exit code; raises subprocess.TimeoutExpired after `timeout` seconds."""
         until = monotonic() + timeout
         while True:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -220,9 +225,9 @@ class _Adopted:
 
 
 class _Running:
-    """A hook that runs since a time of the monotonic clock: its id, its key, the title of its job.
+    """A hook that is running: its id, its key and the title of its job.
 
-    It has a `command` once that has begun.
+    It began at the time `since` of the monotonic clock. It has a `command` once the process exists.
     """
 
     def __init__(self, hook_id: int, name: str, job: str, since: float) -> None:
@@ -269,7 +274,7 @@ class _Running:
         return f"ended with exit code {code}{said}"
 
     def kill(self) -> None:
-        """Kill the command, and what it started in its group."""
+        """Kill the command, and all processes that it started in its group."""
         if self.command is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self.command.pid, signal.SIGKILL)

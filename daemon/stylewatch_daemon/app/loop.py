@@ -128,7 +128,7 @@ class Loop:
         self._upkeep = Upkeep(jobs, wall_clock)
         self._status = StatusFiles(jobs, lanes, clock)
         self._opens: datetime | None = None
-        """When the hours in which jobs run begin next; None: jobs may run now."""
+        """Time at which the hours for jobs begin next; None: jobs may run now."""
         self._events_work = True
         self._seen_changes = -1
         self._deferred: list[Callable[[], object]] = []
@@ -138,7 +138,7 @@ class Loop:
 
     @contextmanager
     def _ledger_may_fail(self) -> Iterator[None]:
-        """Record that the ledger cannot be read now; a damaged ledger ends the daemon."""
+        """Record a trouble if the ledger cannot be read now; a damaged ledger ends the daemon."""
         try:
             yield
         except DamagedError:
@@ -147,7 +147,7 @@ class Loop:
             self.jobs.note_trouble(error)
 
     def _guarded(self, call: Callable[[], object]) -> None:
-        """Make a posted call; no error of one of them ends the daemon."""
+        """Make a posted call; its errors do not end the daemon, except that of a damaged ledger."""
         try:
             call()
         except DamagedError:
@@ -191,7 +191,7 @@ class Loop:
             return
 
     def _work(self, watch: Watch, systemd: SystemdNotifier) -> None:
-        """Do everything in turn until told to stop."""
+        """Run rounds, scans and updates of the status in turn until told to stop."""
         wakeup = self.wakeup
         while not wakeup.stopping:
             self._look_at_settings(systemd)
@@ -207,7 +207,7 @@ class Loop:
             wakeup.wait(self._seconds_to_wait(watch, systemd))
 
     def _stay(self, systemd: SystemdNotifier) -> None:
-        """Go on with the settings in force, as a folder has stopped answering."""
+        """Go on with the settings in force, because a folder has stopped answering."""
         self.wakeup.stay()
         if self._file is not None:
             self._file.ask()
@@ -220,16 +220,16 @@ class Loop:
 
     @property
     def _is_drained(self) -> bool:
-        """True if the daemon is to stop once all that was begun is done, and it is."""
+        """True if the daemon should stop after the work that has begun, and this work is done."""
         if not self.commands.draining or self.attempts.running or self.endings.in_work:
             return False
         return bool(self.jobs.trouble) or not self.hooks.in_work
 
     def _look_at_settings(self, systemd: SystemdNotifier) -> None:
-        """Stop in order to start anew, if there are new settings or a signal asks for that.
+        """Begin a restart if there are new settings, or a signal asks for a restart.
 
-        A folder that does not answer would hold up the new process: the kernel waits for the
-        thread that works there.
+        A folder that does not answer would hold up the new process: the kernel waits for the thread
+        that works there.
         """
         file = self._file
         wakeup = self.wakeup
@@ -253,7 +253,7 @@ class Loop:
             systemd.ready()
 
     def round(self, retry: bool = True) -> None:
-        """Act on everything that has happened, and start what can be started.
+        """Act on everything that has happened, and start jobs and hooks that can run now.
 
         Without `retry`, jobs that have been blocked continue to wait.
         """
@@ -271,7 +271,7 @@ class Loop:
                 self.hooks.go_on()
 
     def _follow(self) -> None:
-        """Act on what workers report, and on what the ledger could not serve before."""
+        """Make the calls that the ledger could not serve, and act on the reports of workers."""
         if not self.jobs.trouble:
             deferred = self._deferred
             self._deferred = []
@@ -281,7 +281,7 @@ class Loop:
         self.jobs.commit()
 
     def _may_begin(self) -> bool:
-        """Return whether jobs may begin now, also one whose outbox was prepared meanwhile."""
+        """Return whether jobs may begin now; asked again when the outbox of a job is prepared."""
         return not (self.wakeup.stopping or self.held or self.jobs.trouble)
 
     @property
@@ -294,7 +294,7 @@ class Loop:
         return "" if self._opens is None else outside_hours(self._opens)
 
     def _keep_hours(self) -> None:
-        """Outside of `executor.hours`, let running jobs write a checkpoint and wait."""
+        """Let running jobs write a checkpoint and wait, outside of `executor.hours`."""
         opens = self.jobs.settings.executor.opens(self._wall_clock.local())
         if opens != self._opens:
             self._opens = opens
@@ -416,11 +416,12 @@ class Loop:
     # -- once
 
     def run_once(self, quiet_s: float, patience: float) -> None:
-        """Process the inboxes until nothing is left, or what is left keeps changing.
+        """Process the inboxes until no files are left, or only files that keep changing.
 
         They are scanned only while nothing else happens. `patience` is the time in seconds for
         which changing files, and folders that do not answer, are waited for after the last change
-        of a job. What still gives signs of life, such as the scan of a slow share, does not count.
+        of a job. Time in which work still gives signs of life, such as the scan of a slow share,
+        does not count.
         """
         since = self._clock()
         waited = 0.0
@@ -484,7 +485,7 @@ class Loop:
 
     @property
     def summary(self) -> str:
-        """Current work of the daemon, in one line: what is painted, if nothing is in the way."""
+        """Current work of the daemon in one line: the job that is painted, or its condition."""
         titles = [worker.title for worker in self.attempts.running.values()]
         if self._status.condition.color == "amber" or not titles:
             return self._status.condition.sentence
@@ -519,7 +520,7 @@ class Loop:
             self._seen_changes = self.jobs.changes
 
     def _leave_outboxes(self) -> None:
-        """Write into the outboxes that the new settings omit that no daemon uses them any more."""
+        """Write a last status into the outboxes that the new settings no longer have."""
         new = None if self._file is None else self._file.accepted
         if new is not None:
             with self._ledger_may_fail():

@@ -173,7 +173,7 @@ class Supervisor:
             self._thread.join()
 
     def hand_over(self) -> Listening | None:
-        """Stop the page's process and the thread, but return the socket if it listens."""
+        """Stop the page's process and the thread; return the socket, which keeps listening."""
         self.leave(keeps=True)
         self.close()
         return self._kept
@@ -200,7 +200,10 @@ class Supervisor:
                 self._is_leaving([], self._retry.seconds(failures))
 
     def _keep_serving(self, page: WebPage, listening: socket.socket) -> None:
-        """Run one process after the other until `close` is called; raises ShortageError."""
+        """Run the page's process, and a new one after each failure, until `close` is called.
+
+        Raises ShortageError.
+        """
         failures = 0
         while True:
             began = time.monotonic()

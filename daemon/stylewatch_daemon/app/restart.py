@@ -1,7 +1,7 @@
-"""A restart in the place of the process, by the road of a reboot (law 15).
+"""A restart of the daemon within its process, with the same steps as after a reboot (law 15).
 
-The process becomes a new one with the same id, arguments and environment. All that the new one
-gets beside that is a `Handover`, in a variable of its environment.
+The process becomes a new one with the same id, arguments and environment. Besides, the new process
+gets a `Handover`, in a variable of its environment.
 """
 
 import json
@@ -22,8 +22,8 @@ VARIABLE = "STYLEWATCH_RESTART"
 """Name of the variable of the environment that holds the handover; it is no setting."""
 
 Version = tuple[int, ...] | None
-"""Mode, inode, size, mtime and ctime (in nanoseconds) of a file, which also tells of a new owner;
-None if the file is not there, or cannot be looked at."""
+"""Mode, inode, size, mtime and ctime of a file, both times in nanoseconds. A change of its owner
+changes the ctime. None if the file does not exist, or cannot be looked at."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Handover:
     """Data that a daemon hands to the next one in its process; a start by a person has none."""
 
     pid: int = 0
-    """Id of that process: in any other one the variable was left by mistake."""
+    """Id of the process. A process with another id ignores the handover: it was left by mistake."""
     lock: int | None = None
     """Descriptor of the lock of the state folder."""
     page: Listening | None = None

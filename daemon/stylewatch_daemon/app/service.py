@@ -46,11 +46,13 @@ class Service:
         received = self._received = restart.received(os.environ)
         self._path = received.file or (start.config_file or config.find()).absolute()
         self._environment = dict(os.environ)
-        """That of the start, with which the process starts anew."""
+        """The environment of the start, with which the process starts anew."""
         self._has_begun = False
         with self._going_back():
             copy = received.settings
-            self._version = version_of(self._path)  # an edit from now on counts
+            self._version = version_of(
+                self._path
+            )  # taken before the file is read, so that a later edit counts as new
             self._content = yaml_lines.content_of(copy or self._path)
             # without a path, messages say where the file was found
             named = start.config_file if copy is None else self._path
@@ -58,7 +60,7 @@ class Service:
             check(self.settings, ())
 
     def once(self) -> int:
-        """Process what is in the inboxes; return the exit code."""
+        """Process the files in the inboxes; return the exit code."""
         with self._reporters(self.settings.alerts.targets()) as reporters:
             summary = daemon.once(self.settings, reporters)
             if summary.waiting and summary.held:
@@ -68,9 +70,10 @@ class Service:
         return summary.exit_code
 
     def watch(self) -> None:
-        """Run the daemon until it is told to stop, or put a new one in its place.
+        """Run the daemon until it is told to stop, or replace it by a new one in this process.
 
-        If new settings do not let it begin, the process goes back to those that worked, once.
+        If the new daemon cannot begin with new settings, the process goes back once to the settings
+        that worked last.
         """
         with self._going_back():
             handover = self._watch()
@@ -78,7 +81,7 @@ class Service:
             restart.begin_anew(handover, self._environment)
 
     def _watch(self) -> Handover | None:
-        """Run the daemon; return what the next one gets if it should start anew."""
+        """Run the daemon; return the handover for the next one if it should start anew."""
         received = self._received
         looked = self._version, *secret_versions(self.settings)
         now = loaded(self._content, self.settings)
@@ -131,7 +134,7 @@ class Service:
 
     @contextmanager
     def _going_back(self) -> Iterator[None]:
-        """Start anew with the settings that worked last if the block fails with other ones."""
+        """Start anew with the settings that worked last if the block fails with newer settings."""
         try:
             yield
         except Exception as error:

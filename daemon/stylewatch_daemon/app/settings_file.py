@@ -1,4 +1,4 @@
-"""The file of the settings of a daemon that runs: has it changed, and is it right (law 15)?"""
+"""The file of the settings while the daemon runs: noticing changes and checking them (law 15)."""
 
 import logging
 import stat
@@ -28,7 +28,7 @@ from stylewatch_daemon.settings.sections import AlertSettings
 from stylewatch_daemon.settings.style_library import check_default_style
 
 COPY, EARLIER = "settings.yaml", "settings.earlier.yaml"
-"""Copies in the state folder: of the settings that a daemon starts anew with, and of those that
+"""Copies in the state folder: the settings with which a daemon starts anew, and the settings that
 worked before."""
 
 ANSWER_WITHIN = 5.0
@@ -83,7 +83,7 @@ class Rehearsal:
 
 
 def rehearse(line: Connection, start: Start, path: Path, content: bytes) -> None:
-    """In a process of its own: begin as a daemon with these settings does, and change nothing.
+    """Begin like a daemon with these settings, in a process of its own, and change nothing.
 
     It imports the daemon, reads and checks the settings, and looks at the ledger.
     """
@@ -103,8 +103,9 @@ def rehearse(line: Connection, start: Start, path: Path, content: bytes) -> None
 def rehearsed(start: Start, path: Path, content: bytes) -> str:
     """Return why a new process could not begin with the `content` of the file; empty if it could.
 
-    Since this process began, the program and its packages may have become others, which refuse
-    what this one takes, also in the settings that worked (law 15). Raises ShortageError.
+    The program and its packages may have been replaced since this process began. The new versions
+    may refuse settings that this process accepts, even the settings that worked (law 15). Raises
+    ShortageError.
     """
     child = Child(REHEARSE, start, path, content, name="settings", isolated=True)
     try:
@@ -160,10 +161,11 @@ ALL = (*PLACES, *SECRETS)
 
 
 def mistakes(settings: ServiceSettings, looks: Iterable[Look]) -> list[str]:
-    """Return a sentence for each mistake in `settings`, and for what `looks` find, with its place.
+    """Return a sentence, with its place, for each mistake in `settings` and each that `looks` find.
 
-    A folder whose disk is away or does not answer is no mistake: it is found later (law 16). Raises
-    UnavailableError if a package that is asked cannot be used, and there are no mistakes.
+    A folder whose disk is away or does not answer is no mistake: whoever uses the folder reports it
+    later (law 16). Raises UnavailableError if a package that a look asks cannot be used, and there
+    are no mistakes.
     """
     reports: list[object] = []
     unavailable: list[UnavailableError] = []
@@ -184,9 +186,9 @@ def mistakes(settings: ServiceSettings, looks: Iterable[Look]) -> list[str]:
 
 
 def check(settings: ServiceSettings, looks: Sequence[Look] = PLACES) -> None:
-    """Raise SettingsError if the daemon cannot run with `settings`, by the `looks`.
+    """Raise SettingsError if the `looks` find that the daemon cannot run with `settings`.
 
-    It has all mistakes then, also those that others find.
+    Then the error has all mistakes, also the findings of all other looks.
     """
     if not mistakes(settings, looks):
         return
@@ -247,7 +249,7 @@ class SettingsFile:
         self.trouble = trouble
         self._seen = versions
         self._since = clock()
-        """Versions at the last look, and since when they have been so."""
+        """Versions of the files at the last look, and the time since which they are unchanged."""
         self._phase = Phase.RESTING
         self._looked = clock()
         self._waits_until = clock()
@@ -365,10 +367,13 @@ class SettingsFile:
         state = self._now.settings.state.path
         for name, content in ((EARLIER, self._now.content), (COPY, new.content)):
             atomic.write(state / name, content)
-            entries.attempt_mode(state / name, 0o600)  # it may have secrets
+            entries.attempt_mode(state / name, 0o600)  # the settings may contain secrets
 
     def _refuse(self, error: DaemonError | OSError) -> None:
-        """Keep the settings in force; a file whose disk failed is read again at the next look."""
+        """Keep the settings in force, and say why.
+
+        After an error of a disk the file is read again at the next look.
+        """
         if isinstance(error.__cause__ or error, OSError):
             self.versions = ()
         if isinstance(error, DaemonError):
@@ -415,7 +420,7 @@ class SettingsFile:
         return yaml_lines.parse_bytes(content, str(self.path), yaml_lines.LONGEST).plain
 
     def _refuse_other_places(self, new: ServiceSettings) -> None:
-        """Raise SettingsError if what cannot change while stylewatch runs has changed."""
+        """Raise SettingsError if a setting differs that cannot change while stylewatch runs."""
         now = self._now.settings
         places = {
             "state.path": (now.state.path, new.state.path),
@@ -435,7 +440,7 @@ def secret_versions(settings: ServiceSettings) -> tuple[Version, Version]:
 
 
 def version_of(path: Path | None) -> Version:
-    """Return the version of a file; None if it is not there, or cannot be looked at."""
+    """Return the version of a file; None if it does not exist, or cannot be looked at."""
     status = None if path is None else entries.attempt_status(path)
     if status is None:
         return None

@@ -40,8 +40,8 @@ TEXT_EVERY = 5.0
 
 PAUSE_PER_SECOND = 50.0
 MAX_PAUSE = 10.0
-"""Maximum interval in seconds between updates; below it, PAUSE_PER_SECOND times the duration of the
-last one."""
+"""Maximum interval in seconds between updates. An interval is usually shorter: PAUSE_PER_SECOND
+times the duration of the last update."""
 
 SEVERAL_LINES = ("reason", "trouble")
 """Keys of status.json whose texts may have several lines."""
@@ -60,13 +60,13 @@ class Snapshot:
     draining: bool = False
     stopping: bool = False
     restarting: bool = False
-    """True if it stops in order to start anew by itself."""
+    """True if the daemon stops in order to start anew by itself."""
     leaving: bool = False
     opens: datetime | None = None
-    """When the hours in which jobs run begin next; None: jobs may run now."""
+    """Time at which the hours for jobs begin next; None: jobs may run now."""
     old_settings: bool = False
-    """True if the file of the settings has other ones, which cannot be taken, as one of `blocked`
-    says."""
+    """True if the file has changed to settings that cannot be used now; `blocked` has the reason.
+    """
     events: bool = True
     """True if file events work for every inbox."""
 
@@ -99,7 +99,7 @@ class StatusFiles:
 
     @property
     def due(self) -> bool:
-        """True if the last update was a while ago, which is longer if it was slow."""
+        """True if the next update is due; a slow update makes the interval longer."""
         pause = max(UPDATE_EVERY, min(MAX_PAUSE, PAUSE_PER_SECOND * self._took))
         return self._clock() - self._updated >= pause
 
@@ -117,7 +117,7 @@ class StatusFiles:
         counts = self.publish(snapshot)
         if has_news or began - self._texts_written >= TEXT_EVERY:
             self._texts_written = began
-            # the last text follows one that is being written
+            # a text is being written: the last one follows it
             busy = set[Path]() if snapshot.leaving else self._writing
             for outbox in self._texts.keys() - busy:
                 self._write_text(
@@ -135,7 +135,7 @@ class StatusFiles:
         return counts
 
     def leave(self, snapshot: Snapshot, outboxes: Collection[Path]) -> None:
-        """Write the text to outboxes that the next daemon does not have."""
+        """Write a last text into `outboxes`, which the next daemon will not use."""
         counts = self._jobs.ledger.counts()
         for outbox in self._texts.keys() & {*outboxes}:
             self._write_text(outbox, status_text.text(self._content(snapshot, [outbox], counts)))
@@ -145,8 +145,8 @@ class StatusFiles:
     ) -> dict[str, Any]:
         """Return the status of `outboxes`, with the keys of status.json.
 
-        Each text is safe to print. `counts` are those of all jobs; of the waiting ones only those
-        of the outboxes are counted.
+        Each text is safe to print. `counts` has the numbers of all jobs by state, but here only the
+        waiting jobs of `outboxes` are counted as waiting.
         """
         inboxes = [inbox for inbox in snapshot.inboxes if inbox.outbox in outboxes]
         titles, total = self._jobs.ledger.waiting(map(str, outboxes), MAX_WAITING, self._jobs.turns)
@@ -178,7 +178,7 @@ class StatusFiles:
             "refused": [{"job": job.title, "id": job.id, "reason": job.reason} for job in refused],
             "health": {
                 **self._daemon,
-                "at_work": not snapshot.leaving,  # a killed daemon leaves this True
+                "at_work": not snapshot.leaving,  # a daemon that is killed leaves this True
                 "paused": snapshot.paused,
                 "draining": snapshot.draining,
                 "opens": snapshot.opens and snapshot.opens.isoformat(),
@@ -204,14 +204,14 @@ class StatusFiles:
 
         def done(result: Exception | None) -> None:
             self._writing.discard(outbox)
-            if result is None:  # else it is written at the next update
+            if result is None:  # after an error, the next update writes it
                 self._texts[outbox] = text
 
         self._writing.add(outbox)
         self._lanes.do(outbox, work, done)
 
     def _say_start(self) -> None:
-        """Let status.json say that a daemon starts, in place of what an earlier one has left."""
+        """Replace the status.json of an earlier daemon by one that says that a daemon starts."""
         before = status_json.past(status_json.read(self._jobs.state.root))
         starting = dict.fromkeys(("since", "stopping", "restarting", "draining"))
         health = {**before["health"], **starting, "at_work": True}
@@ -219,7 +219,7 @@ class StatusFiles:
         atomic.attempt_write(self._json_path, json.dumps(status).encode("ascii"))
 
     def _write_json(self, content: dict[str, Any]) -> None:
-        """Write status.json if anything has changed; what cannot be written now is later."""
+        """Write status.json if anything has changed; after an error the next update writes it."""
         if content == self._plain:
             return
         content_now = json.dumps({**content, "at": now()}).encode("ascii")
@@ -228,7 +228,7 @@ class StatusFiles:
 
 
 def _blocked(snapshot: Snapshot, inboxes: Sequence[Inbox]) -> list[tuple[str, str]]:
-    """Return everything that is blocked, with reasons: in `inboxes`, and outside of inboxes."""
+    """Return the reasons why files in `inboxes` are blocked, and why anything else is."""
     in_inboxes = [item for inbox in inboxes for item in inbox.trouble.items()]
     return [*in_inboxes, *snapshot.blocked.items()]
 

@@ -23,7 +23,7 @@ from stylewatch_daemon.cli.output_target import Place
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.names import FINAL, safe, shortened, shown
 from stylewatch_daemon.outbox.job_files import MAX_BYTES
-from stylewatch_daemon.outbox.publish import RECEIPT
+from stylewatch_daemon.outbox.publish import INPUTS, RECEIPT
 from stylewatch_daemon.outbox.receipt import InputRecord, Receipt
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.job import (
@@ -36,7 +36,7 @@ from stylewatch_daemon.settings.job import (
     is_file,
     name_fields,
 )
-from stylewatch_daemon.worker.messages import Order
+from stylewatch_daemon.worker.messages import Order, order_for
 from stylewatch_painter import installed
 from stylewatch_painter.errors import PictureError, RecipeError, RecipesAwayError, WeightsError
 from stylewatch_painter.network import weights
@@ -115,24 +115,17 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
     if repeated:
         is_masked = bool(content and (styles or settings.job.mask.outside == "keep"))
         job = {**repeated.options(len(styles), is_masked=is_masked), **job}
-    limits = settings.limits
     recipe = settings.job.resolve(*settings.recipes)
-    order = Order(
+    order = order_for(
+        settings,
+        settings.job,
+        recipe,
         name=shown(pictures[0].stem),
-        settings=settings.job,
-        recipe=recipe.model_dump(),
-        content=content,
-        styles=styles,
+        pictures=(content, styles),
         staging=scratch,
-        init=init_picture(job),
-        masks=masks_by_role(job, len(styles)),
-        final=final,
-        backend_options=settings.backends.get(settings.job.backend, {}),
-        max_pixels=limits.max_pixels,
-        max_frames=limits.max_frames,
-        memory=limits.memory,
-        out_of_memory=limits.out_of_memory,
     )
+    masks = masks_by_role(job, len(styles))
+    order = replace(order, init=init_picture(job), masks=masks, final=final)
     debug = settings.log.level == "debug"
     return Plan(order, recipe, place, request.member, debug, remarks)
 
@@ -379,7 +372,7 @@ class Replay:
 
     def path(self, record: InputRecord) -> Path:
         """Return the file of an input, found by its digest or else its name; InputError if none."""
-        folder = self.folder / "inputs"
+        folder = self.folder / INPUTS
         by_name = folder / Path(record.name).name
         try:
             paths = (by_name, *(folder / name for name in entries.names(folder)))

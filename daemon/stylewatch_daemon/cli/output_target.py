@@ -12,11 +12,9 @@ from stylewatch_daemon.base.errors import DaemonError, OutputError, UsageError
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.names import FINAL, candidates, first_free
 from stylewatch_daemon.outbox import job_files
-from stylewatch_daemon.outbox.publish import RECEIPT, STAGES
+from stylewatch_daemon.outbox.publish import INPUTS, RECEIPT, STAGES
 from stylewatch_daemon.settings.job import FORMATS
 from stylewatch_painter.errors import PainterError
-
-_INPUTS = "inputs"
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Place:
 
     def check_free(self, *, force: bool) -> None:
         """Raise OutputError if the output would replace a file, unless `force` is set."""
-        names = (RECEIPT, STAGES, _INPUTS, self.final)
+        names = (RECEIPT, STAGES, INPUTS, self.final)
         for path in [self.path] if self.format else [self.path / name for name in names]:
             check_free(path, force=force)
 
@@ -155,9 +153,9 @@ class Target:
     def _copy_inputs(self) -> list[str]:
         """Copy the inputs as they are now: their owner may change them later."""
         copies = list[str]()
-        atomic.make_folder(self.staging / _INPUTS)
+        atomic.make_folder(self.staging / INPUTS)
         for path in self._inputs:
-            names = candidates(f"{_INPUTS}/{path.stem}", path.suffix)
+            names = candidates(f"{INPUTS}/{path.stem}", path.suffix)
             copies.append(first_free(names, lambda name: name in copies))
             atomic.copy(path.resolve(), self.staging / copies[-1])
         return copies

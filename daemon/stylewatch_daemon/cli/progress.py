@@ -9,6 +9,7 @@ from typing import TextIO
 from stylewatch_daemon.base.eta import EtaEstimator
 from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.base.words import in_pixels, progress_text
+from stylewatch_daemon.outbox.publish import STAGES
 from stylewatch_daemon.worker.messages import Event, FileStaged
 
 EVERY_S = 10.0
@@ -59,7 +60,7 @@ class JobProgress:
             self._lines.flush()
         elif isinstance(event, Progress):
             self._show(progress_text(event, self._eta.left(event)))
-        elif isinstance(event, FileStaged) and event.path.startswith("stages/"):
+        elif isinstance(event, FileStaged) and event.path.startswith(f"{STAGES}/"):
             self._lines.flush()
 
 

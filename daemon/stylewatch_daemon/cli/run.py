@@ -17,6 +17,7 @@ from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.progress import JobProgress
 from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shortened, shown
+from stylewatch_daemon.outbox.publish import STAGES
 from stylewatch_daemon.settings.config import Start
 from stylewatch_daemon.settings.sections import LogSettings
 from stylewatch_daemon.worker.messages import FileStaged
@@ -124,8 +125,8 @@ class _LogReporter(Reporter):
         self._show(job, progress)
 
     def staged(self, job: str, path: Path) -> None:
-        if path.parent.name == "stages":
-            self._show(job, FileStaged(f"stages/{path.name}", sha256=""))
+        if path.parent.name == STAGES:
+            self._show(job, FileStaged(f"{STAGES}/{path.name}", sha256=""))
         self._log.debug("%s is published", path, extra={"job": job})
 
     def input_changed(self, job: str, what: str) -> None:

@@ -97,10 +97,10 @@ def test(config_file: options.Config = None) -> None:
     if not urls:
         raise SettingsError(f"{path}: alerts has no URLs; add them as urls, or with urls_file")
     text = f"Alerts of {shown(socket.gethostname())} arrive here."
-    endings = send(urls, Message("stylewatch: test", text), ALERT_TIMEOUT_S)
-    for number, ending in enumerate(endings):
-        echo(f"{url_number(number, len(urls))}: {IN_WORDS[ending]}")
-    missed = sum(ending != "sent" for ending in endings)
+    outcomes = send(urls, Message("stylewatch: test", text), ALERT_TIMEOUT_S)
+    for number, outcome in enumerate(outcomes):
+        echo(f"{url_number(number, len(urls))}: {IN_WORDS[outcome]}")
+    missed = sum(outcome != "sent" for outcome in outcomes)
     if missed > 0:
         raise UnavailableError(f"{missed} of {len(urls)} URLs were not reached")
 

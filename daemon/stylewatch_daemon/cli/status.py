@@ -89,9 +89,8 @@ def _current(settings: config.Config, state: Path) -> Status:
         jobs = ledger.ended(PICTURES, LATEST) if ledger else ()
         finals = [_final(job, ledger.files(job.id)) for job in jobs] if ledger else []
         if not now["health"]["at_work"]:
-            counts = ledger.counts() if ledger else now["counts"]
-            counts["waiting"] += counts["running"]  # interrupted: they continue at the next start
-            now |= {"counts": {**counts, "running": 0}, "inboxes": []}
+            counts = status_json.when_interrupted(ledger.counts()) if ledger else now["counts"]
+            now |= {"counts": counts, "inboxes": []}
     return {**now, "inboxes": now["inboxes"] or inboxes_of(settings), "finished": finals}
 
 

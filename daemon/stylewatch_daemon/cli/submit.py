@@ -21,7 +21,7 @@ from stylewatch_daemon.client.condition import condition
 from stylewatch_daemon.client.submit import NewJob
 from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.style_library import default_styles
+from stylewatch_daemon.settings.style_library import default_styles, needs_style
 from stylewatch_daemon.views.job import view_of
 
 POLL_EVERY_S = 0.25
@@ -91,8 +91,10 @@ def _new_jobs(
     `own` are the settings of all of them, in the form of job.yaml.
     """
     settings.job.resolve(*settings.recipes)  # raises before anything is put into the inbox
-    is_alone = len(pictures) == 1 and settings.job.only is None
-    defaults = default_styles(settings.pairing).values() if is_alone else ()
+    only = settings.job.only
+    is_photograph = only != "style"  # else the one picture is the style itself
+    is_alone = is_photograph and len(pictures) == 1
+    defaults = default_styles(settings.pairing).values() if is_alone and needs_style(only) else ()
     groups = [[*pictures, style] for style in defaults] or [[*pictures]]
     sweep = options.parse_sweep(job.get("sweep"))
     jobs: list[NewJob] = []

@@ -5,6 +5,7 @@ each text in it is safe to print.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,9 @@ from stylewatch_daemon.base.model import SEEN
 from stylewatch_daemon.client.condition import NOT_RUNNING, condition
 from stylewatch_daemon.files import atomic, entries, lock
 from stylewatch_daemon.ledger.requests import is_paused
-from stylewatch_daemon.ledger.state_dir import reading_below
+from stylewatch_daemon.ledger.state_dir import LOCK, reading_below
 
 FILE_NAME = "status.json"
-LOCK_NAME = "lock"
 
 LONGEST = 64 << 20
 """Maximum size of the file in bytes, enough for thousands of names."""
@@ -42,20 +42,24 @@ def read(state: Path) -> dict[str, Any]:
 
 
 def current(state: Path) -> dict[str, Any]:
-    """Return the last status as it is now, if the daemon has ended since or was paused.
-
-    Jobs that ran wait for the next start then.
+    """Return the last status, corrected if the daemon has ended since, or was paused or resumed.
 
     Raises OutputError if the folder `state` cannot be read.
     """
     status = read(state)
     now = {"at_work": is_at_work(state), "paused": is_paused(state)}
     if not now["at_work"]:
-        counts = status["counts"]
-        waiting = counts["waiting"] + counts["running"]
-        status |= {"counts": {**counts, "waiting": waiting, "running": 0}}
+        status |= {"counts": when_interrupted(status["counts"])}
     status = {**status, "health": {**status["health"], **now}}
     return with_condition(status if now["at_work"] else past(status))
+
+
+def when_interrupted(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return numbers of jobs by state once the daemon has ended: running jobs wait for its start.
+
+    They were interrupted, and then continue by themselves.
+    """
+    return {**counts, "waiting": counts["waiting"] + counts["running"], "running": 0}
 
 
 def past(status: dict[str, Any]) -> dict[str, Any]:
@@ -89,4 +93,4 @@ def nothing() -> dict[str, Any]:
 def is_at_work(state: Path) -> bool:
     """Return whether a daemon has locked the folder `state`; OutputError if it is unreadable."""
     with reading_below(state):
-        return entries.exists(state / LOCK_NAME) and lock.is_held(state / LOCK_NAME)
+        return entries.exists(state / LOCK) and lock.is_held(state / LOCK)

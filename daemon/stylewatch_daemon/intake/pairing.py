@@ -37,6 +37,7 @@ from stylewatch_daemon.files.names import (
     told_apart,
 )
 from stylewatch_daemon.settings.job import Side
+from stylewatch_daemon.settings.style_library import needs_style
 
 _OTHER_SUFFIXES = frozenset(
     {"aae", "csv", "doc", "docx", "htm", "html", "ini", "json", "md", "rtf", "thm", "txt", "url",
@@ -595,7 +596,7 @@ class _Inbox:
     ) -> Iterator[Pair]:
         """Pair a picture with each of the default styles."""
         stem = picture.main.stem
-        if picture.waits_for or self.side_of(None) == "content":
+        if picture.waits_for or not needs_style(self.side_of(None)):
             yield picture
             return
         if self.default_waits_for:

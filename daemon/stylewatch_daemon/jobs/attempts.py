@@ -56,7 +56,7 @@ from stylewatch_daemon.outbox.staging import AttemptFiles, StagedFile
 from stylewatch_daemon.settings.config import recipe_of, recipes_at_hand, resolve
 from stylewatch_daemon.settings.job import JobFile, JobSettings, fill_file, fill_folder, name_fields
 from stylewatch_daemon.worker import messages
-from stylewatch_daemon.worker.messages import AttemptRequest, Order
+from stylewatch_daemon.worker.messages import AttemptRequest, Order, order_for
 from stylewatch_painter import installed
 from stylewatch_painter.recipes.recipe import Recipe
 
@@ -435,28 +435,24 @@ class Attempts:
         self._jobs.lanes.do(worker.outbox.root, work, call)
 
     def _order_of(self, job: Job, worker: Worker, checkpoint: Path, folder: Path) -> Order:
-        service = self._jobs.settings
         settings = worker.settings
         roles = {file.role for file in self._jobs.claim_of(job).files}
-        return Order(
+        order = order_for(
+            self._jobs.settings,
+            settings,
+            worker.recipe,
             name=worker.title,
-            settings=settings,
-            content=self._path(job, "content"),
-            styles=tuple(self._paths(job, "style")),
+            pictures=(self._path(job, "content"), tuple(self._paths(job, "style"))),
+            staging=folder,
+        )
+        return replace(
+            order,
             init=self._path(job, "init"),
             masks={role: self._paths(job, role)[0] for role in roles if role.endswith(MASK)},
             # by its folder, because settings may change in the meantime
             final=fill_file(settings.final, self._fields(job, settings)),
             checkpoint=checkpoint,
-            staging=folder,
             place=worker.place,
-            backend_options=service.backends.get(settings.backend, {}),
-            recipe=worker.recipe.model_dump(),
-            max_pixels=service.limits.max_pixels,
-            max_frames=service.limits.max_frames,
-            step_timeout_s=service.limits.step_timeout_s,
-            memory=service.limits.memory,
-            out_of_memory=service.limits.out_of_memory,
             attempts=tuple(map(_as_record, worker.earlier)),
             retry_of=job.retry_of or None,
         )

@@ -30,12 +30,9 @@ from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.ledger.claim import FILES, Claim, is_held, load
 
-LEDGER = "ledger.sqlite3"
-WAKE = "wake"
+LEDGER, LOCK, WAKE = "ledger.sqlite3", "lock", "wake"
 PREVIEWS, UPLOADS = "previews", "uploads"
 """Folders of previews made for the page, and of pictures that it received."""
-
-_FOLDERS = ("claims", "jobs", "trash", "thumbs", PREVIEWS, UPLOADS, "styles")
 
 
 @contextmanager
@@ -60,10 +57,14 @@ class StateDir:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        folders = [root / name for name in _FOLDERS]
-        self.claims, self.jobs, self.trash, self.thumbs, self.previews = folders[:5]
-        self.uploads, self.styles = folders[5:]
-        self.lock = root / "lock"
+        self.claims = root / "claims"
+        self.jobs = root / "jobs"
+        self.trash = root / "trash"
+        self.thumbs = root / "thumbs"
+        self.previews = root / PREVIEWS
+        self.uploads = root / UPLOADS
+        self.styles = root / "styles"
+        self.lock = root / LOCK
         self.worker_lock = root / "worker.lock"
         self.ledger = root / LEDGER
         self.wake = root / WAKE
@@ -77,12 +78,14 @@ class StateDir:
         Raises OutputError if an entry of another kind has the name of a folder, or of the pipe.
         """
         make_root(self.root)
-        for name in (*_FOLDERS, WAKE):
-            path = self.root / name
-            is_right = stat.S_ISFIFO if name == WAKE else stat.S_ISDIR
+        folders = (self.claims, self.jobs, self.trash, self.thumbs, self.previews, self.uploads,
+                   self.styles)  # fmt: skip
+        for path in (*folders, self.wake):
+            is_pipe = path == self.wake
+            is_right = stat.S_ISFIFO if is_pipe else stat.S_ISDIR
             status = entries.status(path)
             if status is not None and not is_right(status.st_mode):
-                kind = "pipe" if name == WAKE else "folder"
+                kind = "pipe" if is_pipe else "folder"
                 raise OutputError(f"{path} is not a {kind}, as stylewatch needs it: move it away")
         for folder in (self.claims, self.jobs, self.trash):
             atomic.make_folder(folder)

@@ -21,10 +21,8 @@ from stylewatch_daemon.base.model import Input, Job, OutputFile, Role
 from stylewatch_daemon.files import atomic, entries, safe_dirs, strangers
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.outbox.publish import CLIP_FOLDER, STAGES, STAGING
+from stylewatch_daemon.outbox.publish import CLIP_FOLDER, INPUTS, STAGES, STAGING
 from stylewatch_daemon.outbox.staging import latest
-
-LOSSES = "losses.csv"
 
 STAGE = re.compile(r"([0-9]{4,})\.(?:png|jpg|webp|tiff)")
 """Pattern for the file name of a stage, which contains its step."""
@@ -175,7 +173,7 @@ def input_spots(job: Job, file: Input, source: str) -> Iterator[Spot]:
         folder, _, name = file.published.rpartition("/")
         yield Spot(outbox, folder, name, job.disk)
     else:  # an earlier version may have published it, without a record
-        for place in (job.place and f"{job.place}/inputs", job.refused_as):
+        for place in (job.place and f"{job.place}/{INPUTS}", job.refused_as):
             if place is not None:
                 yield Spot(outbox, place, file.name, job.disk)
     if source:

@@ -16,9 +16,12 @@ from stylewatch_daemon.base.model import OutputFile, is_id
 from stylewatch_daemon.files import atomic, disks, entries, identity, safe_dirs, strangers
 from stylewatch_daemon.files.names import candidates, first_free
 
-RECEIPT = "receipt.json"
-STAGES = "stages"
+RECEIPT, LOSSES = "receipt.json", "losses.csv"
+STAGES, INPUTS = "stages", "inputs"
+"""Names of files and folders in the output folder of a job."""
+
 STAGING = ".staging"
+"""Folder of an outbox in which files are completed before they are published."""
 
 STAGED_CHECKPOINT = ".checkpoint.npz"
 """Name of the checkpoint of a job on a cluster, in the folder of its staged files."""
@@ -145,7 +148,7 @@ class Outbox:
 
     def tidy(self, place: str) -> None:
         """Remove halves of files that were moved across mounts from the folder of a job."""
-        for folder in (place, f"{place}/{STAGES}", f"{place}/inputs"):
+        for folder in (place, f"{place}/{STAGES}", f"{place}/{INPUTS}"):
             if entries.is_folder(self.root / folder):
                 with safe_dirs.opened(self.root, folder) as handle:
                     atomic.sweep(handle)
@@ -255,7 +258,7 @@ class Outbox:
         """
         if not inputs:
             return {}
-        folder = f"{place}/inputs" if part == "inputs" else place
+        folder = f"{place}/{INPUTS}" if part == "inputs" else place
         own = {file.path.removeprefix(f"{folder}/"): file for file in listed}
         with self._writing(), self._shared(folder, within=place) as target:
             copies = {

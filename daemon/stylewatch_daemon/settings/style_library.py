@@ -13,6 +13,7 @@ from stylewatch_daemon.base.errors import OutputError, SettingsError, UsageError
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import PICTURE_SUFFIXES, folded, safe, shown, told_apart
+from stylewatch_daemon.settings.job import Side
 from stylewatch_daemon.settings.sections import PairingSettings
 from stylewatch_painter.validation import instead
 
@@ -63,6 +64,14 @@ def _fitting(pictures: Sequence[Path], wanted: str) -> list[Path]:
             if fitting:
                 return fitting
     return []
+
+
+def needs_style(only: Side | None) -> bool:
+    """Return whether a photograph without a style gets the default styles, by the job's `only`.
+
+    A job of the content alone is complete without a style.
+    """
+    return only != "content"
 
 
 def default_styles(pairing: PairingSettings) -> dict[str, Path]:

@@ -25,10 +25,10 @@ from stylewatch_daemon.files.identity import Identity, Version, identity, versio
 from stylewatch_daemon.files.names import candidates, first_free, is_name, safe, shown
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.ledger.ledger import reading
-from stylewatch_daemon.ledger.state_dir import LEDGER
+from stylewatch_daemon.ledger.state_dir import LEDGER, StateDir
 from stylewatch_daemon.outbox import job_files
-from stylewatch_daemon.outbox.job_files import LOSSES, Spot
-from stylewatch_daemon.outbox.publish import RECEIPT
+from stylewatch_daemon.outbox.job_files import Spot
+from stylewatch_daemon.outbox.publish import INPUTS, LOSSES, RECEIPT, STAGES
 from stylewatch_daemon.settings.sections import LARGEST_PICTURE
 from stylewatch_daemon.views import readers
 
@@ -162,9 +162,9 @@ class JobFiles:
             if picture:
                 name = picture.spot.name
                 if what in inputs:
-                    name = f"inputs/{original_name(self.job, inputs[what])}"
+                    name = f"{INPUTS}/{original_name(self.job, inputs[what])}"
                 elif what.startswith("stage-"):
-                    name = f"stages/{name}"
+                    name = f"{STAGES}/{name}"
                 yield unused(name, taken), picture.file
 
     def _first(
@@ -259,7 +259,8 @@ class JobFiles:
         if file is not None and is_name(file.name):
             is_known = file.sha256 and Path(file.source).is_relative_to(job.inbox)
             # while the job has not ended
-            yield Spot(self._state, f"jobs/{job.id}/files", file.name)
+            claimed = StateDir(self._state).files(job.id).relative_to(self._state)
+            yield Spot(self._state, str(claimed), file.name)
             yield from job_files.input_spots(job, file, file.source if is_known else "")
         elif numbered:
             spots = {"stage": lambda: self.stages, "frame": self.frames}

@@ -41,7 +41,12 @@ from stylewatch_daemon.files.names import meant, safe, shown
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
 from stylewatch_daemon.ledger.state_dir import UPLOADS
-from stylewatch_daemon.settings.style_library import add_style, default_styles, find_styles
+from stylewatch_daemon.settings.style_library import (
+    add_style,
+    default_styles,
+    find_styles,
+    needs_style,
+)
 from stylewatch_daemon.views import readers
 from stylewatch_daemon.views.output_files import JobFiles, original_name, unused
 from stylewatch_daemon.web import estimate, forms, job_form, job_page, overview
@@ -293,8 +298,8 @@ def _submit(site: Context, form: Form) -> list[str]:
         raise FormError({shown(name): "should be `content` or `style`" for name in sorted(unknown)})
     if not contents:
         raise InputError("an upload needs one picture or more as `content`")
-    is_alone = not styles and site.settings.job.only != "content"
-    groups = (is_alone and _default_styles(site)) or [styles]
+    gets_default = not styles and needs_style(site.settings.job.only)
+    groups = (gets_default and _default_styles(site)) or [styles]
     _, settings = job_form.read(
         form.fields, site.settings, site.settings.job, len(groups[0]), NEW_FIELDS
     )

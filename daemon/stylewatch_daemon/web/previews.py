@@ -16,7 +16,7 @@ from stylewatch_daemon.files import entries
 from stylewatch_daemon.intake.inspection.client import Inspector
 from stylewatch_daemon.intake.inspection.messages import Answer, Question
 from stylewatch_daemon.ledger import thumbs
-from stylewatch_daemon.ledger.state_dir import PREVIEWS
+from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.settings.sections import LimitSettings
 
 ENTRY = "stylewatch_daemon.intake.inspection.inspection_main:make_thumbnails"
@@ -41,8 +41,9 @@ class Previews:
     """The previews of a state folder; pictures and clips beyond `limits` have none."""
 
     def __init__(self, state: Path, limits: LimitSettings) -> None:
-        self.folder = state / PREVIEWS
-        self._thumbs = state / "thumbs"
+        folders = StateDir(state)
+        self.folder = folders.previews
+        self._thumbs = folders.thumbs
         self._limits = limits
         self._inspector: Inspector | None = None
         self._pending: dict[str, asyncio.Future[None]] = {}

@@ -14,7 +14,9 @@ from stylewatch_daemon.files.names import FINAL
 from stylewatch_daemon.settings.job import JobSettings
 
 if TYPE_CHECKING:
+    from stylewatch_daemon.settings.config import Config
     from stylewatch_painter.images.clip import ClipLimits
+    from stylewatch_painter.recipes.recipe import Recipe
 
 
 class AttemptRequest(StrEnum):
@@ -88,6 +90,38 @@ class Order:
     def main(self) -> Path:
         """The content, or the first style if there is none."""
         return self.styles[0] if self.content is None else self.content
+
+
+def order_for(
+    service: "Config",
+    settings: JobSettings,
+    recipe: "Recipe",
+    *,
+    name: str,
+    pictures: tuple[Path | None, tuple[Path, ...]],
+    staging: Path,
+) -> Order:
+    """Return an order for a job with these settings, and the options and limits of the service.
+
+    `recipe` has the changes of the settings, `pictures` are the content and the styles. A caller
+    adds by `replace` the fields that only its orders have.
+    """
+    content, styles = pictures
+    limits = service.limits
+    return Order(
+        name=name,
+        settings=settings,
+        recipe=recipe.model_dump(),
+        content=content,
+        styles=styles,
+        staging=staging,
+        backend_options=service.backends.get(settings.backend, {}),
+        max_pixels=limits.max_pixels,
+        max_frames=limits.max_frames,
+        step_timeout_s=limits.step_timeout_s,
+        memory=limits.memory,
+        out_of_memory=limits.out_of_memory,
+    )
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from stylewatch_daemon.base.model import End
 from stylewatch_daemon.base.words import short_duration
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.outbox import publish
-from stylewatch_daemon.outbox.publish import CLIP_FOLDER
+from stylewatch_daemon.outbox.publish import CLIP_FOLDER, LOSSES, RECEIPT, STAGES
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings.job import is_file
 from stylewatch_daemon.worker.messages import FileStaged, Order, Saving
@@ -137,7 +137,7 @@ class Recorder:
         """Write a stage, and losses.csv up to it."""
         digits = max(_MIN_DIGITS, len(str(stage.steps)))
         number = stage.frame or stage.step
-        name = f"stages/{number:0{digits}}{suffix(self.order.settings.format)}"
+        name = f"{STAGES}/{number:0{digits}}{suffix(self.order.settings.format)}"
         self._picture = self.prepared.output.stage(stage.picture)
         written = self._write(name, self._picture, stage.step)
         self.stages.append(
@@ -157,7 +157,7 @@ class Recorder:
         table = csv.writer(text, lineterminator="\n")
         table.writerow([*_FIRST_COLUMNS, *self.columns])
         table.writerows(self.table())
-        return self._write("losses.csv", text.getvalue().encode(), step)
+        return self._write(LOSSES, text.getvalue().encode(), step)
 
     def table(self) -> list[list[float | None]]:
         """Return the rows of losses.csv, with None for terms that a step does not have."""
@@ -185,7 +185,7 @@ class Recorder:
         yield from self._draw_artifacts(stage, *drawn)
         receipt = self._receipt(name, stage)
         self.receipt = receipt.model_dump(mode="json", exclude_none=True)
-        yield self._write("receipt.json", receipt.as_json().encode(), stage.step)
+        yield self._write(RECEIPT, receipt.as_json().encode(), stage.step)
 
     def sync(self) -> None:
         """Make the names of staged files durable, and of a clip's painted frames."""

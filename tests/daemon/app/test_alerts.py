@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from tests.daemon.states import ended_job
 
 from stylewatch_daemon.app import alert_sender
-from stylewatch_daemon.app.alert_sender import Ending, Message, Result
+from stylewatch_daemon.app.alert_sender import Message, Outcome, Result
 from stylewatch_daemon.app.alerts import Digest, Notifier
 from stylewatch_daemon.base import child
 from stylewatch_daemon.base.model import End
@@ -53,7 +53,7 @@ def to(
 def test_events_within_the_interval_are_one_message_and_leaving_sends_them() -> None:
     bodies: list[str] = []
 
-    def send(urls: Sequence[SecretStr], message: Message | None, seconds: float) -> list[Ending]:
+    def send(urls: Sequence[SecretStr], message: Message | None, seconds: float) -> list[Outcome]:
         assert message is not None
         bodies.append(message.body)
         return ["sent"] * len(urls)
@@ -77,7 +77,7 @@ def test_events_within_the_interval_are_one_message_and_leaving_sends_them() -> 
 def test_what_nobody_got_goes_with_the_next_message(caplog: pytest.LogCaptureFixture) -> None:
     bodies, over = list[str](), threading.Event()
 
-    def send(urls: Sequence[SecretStr], message: Message | None, seconds: float) -> list[Ending]:
+    def send(urls: Sequence[SecretStr], message: Message | None, seconds: float) -> list[Outcome]:
         assert message is not None
         bodies.append(message.body)
         if len(bodies) == 1:

@@ -31,10 +31,10 @@ from tests.daemon.web.world import (
 )
 
 from stylewatch_daemon.base.errors import OutputError
-from stylewatch_daemon.client import status_json
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.ledger.requests import PAUSED
+from stylewatch_daemon.ledger.state_dir import LOCK
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.web import doctor_runner, gallery, job_page, live_updates, pictures
 from stylewatch_daemon.web import overview as first_page
@@ -48,7 +48,7 @@ OUTPUT = sha256(picture(STEPS[-1]))[:32]
 def at_work(tmp_path: Path) -> Iterator[None]:
     """Hold the state folder, as a daemon does."""
     (tmp_path / "state").mkdir()
-    with lock.held(tmp_path / "state" / status_json.LOCK_NAME):
+    with lock.held(tmp_path / "state" / LOCK):
         yield
 
 
@@ -179,7 +179,7 @@ def test_a_waiting_job_has_its_place_in_the_queue_if_that_is_known(tmp_path: Pat
         return re.findall(r"number (\d) in the queue", " ".join(texts))
 
     assert places() == [], "interrupted jobs may come first"
-    with lock.held(state / status_json.LOCK_NAME):
+    with lock.held(state / LOCK):
         publish(state)
         assert places() == ["1", "3", "2"], "as their ids are sorted"
         publish(state, health={"trouble": ["one: the disk is full"]})
@@ -201,7 +201,7 @@ def test_programs_get_the_numbers_of_a_daemon_that_is_at_work(tmp_path: Path) ->
 
     assert numbers() >= {"up 0.0", "trouble 0.0", "paused 0.0", 'jobs{state="running"} 0.0'}
     (state / PAUSED).touch()
-    with lock.held(state / status_json.LOCK_NAME):
+    with lock.held(state / LOCK):
         at_work = numbers()
     assert at_work >= {"up 1.0", "trouble 1.0", "paused 1.0", "incomplete 0.0"}
     assert at_work >= {'jobs{state="running"} 1.0', 'step{job="sea"} 3.0', 'steps{job="sea"} 50.0'}
