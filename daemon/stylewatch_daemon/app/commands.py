@@ -47,8 +47,8 @@ ROUND_S = 1.0
 meanwhile."""
 
 COMMIT_EVERY = 200
-"""Number of requests that one transaction records: if a start among thousands is cut short, the
-requests of earlier transactions are done."""
+"""Number of requests that one transaction records: a daemon that is killed among thousands of
+requests has then done a part."""
 
 
 def _checked_id(text: str) -> str:
@@ -99,9 +99,8 @@ class Commands:
             "delete": checked(self._delete),
         }
         for request in jobs.ledger.requests():
-            if (
-                request.verb == "drain" and not received.is_restart
-            ):  # an earlier daemon should have drained
+            # whoever started this daemon wants it to work, whatever an earlier one was asked
+            if request.verb == "drain" and not received.is_restart:
                 self._carried_out(request)
         jobs.commit()
         if self.paused:

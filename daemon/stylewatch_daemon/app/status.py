@@ -228,7 +228,7 @@ class StatusFiles:
 
 
 def _blocked(snapshot: Snapshot, inboxes: Sequence[Inbox]) -> list[tuple[str, str]]:
-    """Return the reasons why files in `inboxes` are blocked, and why anything else is."""
+    """Return everything that is blocked, each with its reason; files of `inboxes` come first."""
     in_inboxes = [item for inbox in inboxes for item in inbox.trouble.items()]
     return [*in_inboxes, *snapshot.blocked.items()]
 

@@ -69,7 +69,7 @@ class RenderRequest:
 
 @dataclass(frozen=True)
 class Plan:
-    """A planned job: the worker's order, its recipe, the place of the output, and its `member`.
+    """A planned job: the worker's order, its recipe, the `place` of the output, and its `member`.
 
     `remarks` are differences from the receipt of a repeated job. With `debug`, an error is shown
     with its traceback.
@@ -348,9 +348,10 @@ class Replay:
     folder: Path
 
     def pictures(self, only: Side | None) -> Sequence[InputRecord]:
-        """Return the records of the content and the styles, or of the side `only`.
+        """Return the records of the content and the styles, or of the one side that `only` names.
 
-        Without a content, there are none for both sides: no style takes its place.
+        If both sides are wanted and the receipt has no content, there are none: no style may take
+        the place of the content.
         """
         inputs = [
             record for record in self.receipt.inputs if not record.role.endswith(("init", MASK))
@@ -360,9 +361,10 @@ class Replay:
         return [record for record in inputs if record.role.startswith(only)]
 
     def options(self, styles: int, *, is_masked: bool) -> dict[str, Any]:
-        """Return options that name its masks and the picture to start from, for so many styles.
+        """Return options that name the masks and the starting picture of the receipt.
 
-        The mask of the content is left out unless the job `is_masked`.
+        `styles` is the number of styles. The mask of the content is left out unless the job
+        `is_masked`.
         """
         records = [record for record in self.receipt.inputs if record.role.endswith(("init", MASK))]
         files = {record.role: str(self.path(record)) for record in records}
@@ -371,7 +373,7 @@ class Replay:
         return {name: file for name, file in named.items() if file} | {"style_mask": masks}
 
     def path(self, record: InputRecord) -> Path:
-        """Return the file of an input, found by its digest or else its name; InputError if none."""
+        """Return the file of an input, found by its digest or its name; raises InputError."""
         folder = self.folder / INPUTS
         by_name = folder / Path(record.name).name
         try:
@@ -414,10 +416,10 @@ class Replay:
     ) -> config.Config:
         """Return `base` with the job settings, the weights and the memory options of the receipt.
 
-        The device of `base` is used if the backend is the same, otherwise none is named. Unless the
-        `overrides` name another recipe, the settings give the recipe of the receipt; see
-        `_with_recipe`.
-        Raises InputError for an invalid value, and UsageError for overrides that cannot be used.
+        The device of `base` is kept if the backend is the same; otherwise no device is named.
+        Unless the `overrides` name another recipe, the settings give the recipe of the receipt; see
+        `_with_recipe`. Raises InputError for an invalid value, and UsageError for overrides that
+        cannot be used.
         """
         job: JobSettings = _check(
             JobFile, self.receipt.settings, "the settings of this receipt cannot be used"
@@ -457,7 +459,7 @@ class Replay:
         recipe = _check(Recipe, plain, "the recipe of this receipt cannot be used")
         folders = {key: value for key, value in overrides.items() if key == "recipes"}
         recipes = config.override(base, folders).recipes
-        # a picture that was dropped is started from without a setting
+        # a dropped starting picture is used without a setting that names it
         for settings in (job, job.model_copy(update={"init": "picture"})):
             if _resolved(settings, recipes) == recipe:
                 return settings
@@ -476,7 +478,7 @@ class Replay:
 def _resolved(job: JobSettings, folders: Sequence[Path]) -> Recipe | None:
     """Return the recipe of `job`; None if there is none, or it cannot be read here."""
     if "/" in job.recipe or is_file(job.recipe):
-        return None  # a receipt names no file
+        return None  # the file of a recipe is not in a receipt, only its path
     try:
         return job.resolve(*folders)
     except (RecipeError, RecipesAwayError):
@@ -484,7 +486,7 @@ def _resolved(job: JobSettings, folders: Sequence[Path]) -> Recipe | None:
 
 
 def _is_relative(key: str, value: object) -> bool:
-    """Return whether an override means a change of the recipe as it was before all changes."""
+    """Return whether an override computes with the recipe as it was before all changes."""
     return key in _RELATIVE or (key == "job.style_size" and "%" in str(value))
 
 

@@ -35,7 +35,7 @@ def _has_acted(state: Path, request: int) -> bool:
 
 
 def _to_the_daemon(verb: str, help_: str) -> Callable[..., None]:
-    """Return a command that requests `verb` without arguments, and prints what follows from it."""
+    """Return a command that requests `verb` without arguments, and prints its consequences."""
 
     def command(config_file: options.Config = None, state: options.State = None) -> None:
         folder = state_folder(config_file, state)

@@ -17,10 +17,11 @@ from stylewatch_painter.installation import unloadable
 from stylewatch_plugins.errors import BackendError, error_kind
 
 NOT_RUNNING = 3
-"""Exit code if no daemon is running, as of `systemctl status`."""
+"""Exit code if no daemon is running, as `systemctl status` has it."""
 
 BY_SIGNAL, INTERRUPTED = 128, 130
-"""Exit codes as in shells: a base to which the number of a signal is added, and that of SIGINT."""
+"""Exit codes as in shells: the base to which the number of a signal is added, and the code of
+SIGINT."""
 
 BROKEN_PIPE = 141
 """Exit code of a program whose reader closed the pipe, as in shells."""
@@ -81,7 +82,7 @@ def exit_process(code: int) -> NoReturn:
 
     Destroying them takes longer than loading the network's weights. The shortcut is taken only if
     torch is loaded, no other thread runs, and no profiler has results to write. Ctrl-C does not
-    disturb the end, and what a stream could not take is dropped: that was reported.
+    disturb the end. Output that a stream could not take is dropped, because the error was reported.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for stream in (sys.stdout, sys.stderr):

@@ -16,7 +16,7 @@ NEARBY, LISTED = 1000, 10
 
 
 def state_folder(config_file: Path | None, state: Path | None) -> Path:
-    """Return the daemon's state folder: `state` if given, else the one in the settings.
+    """Return the daemon's state folder: `state` if given, else the state folder of the settings.
 
     Other settings may be wrong, since a running daemon keeps its earlier ones. Raises
     SettingsError.
@@ -31,21 +31,21 @@ def find(state: Path, name: str) -> Job | None:
 
 
 def is_open(job: Job) -> bool:
-    """Return whether a job has not ended: the one to cancel or finish."""
+    """Return whether a job has not ended, so that a command may mean to cancel or finish it."""
     return not job.has_ended
 
 
 def is_listed(job: Job) -> bool:
-    """Return whether the status lists a job as refused or failed: the one to retry or dismiss."""
+    """Return whether the status lists a job as refused or failed, for `retry` and `dismiss`."""
     return "dismiss" in operations.offered(job)
 
 
 def job_of(state: Path, name: str, *preferred: Callable[[Job], bool]) -> Job:
     """Return the job that a person means by a name or id, as `Ledger.the_one` does.
 
-    Raises UsageError with a similar name if there is none, or if several fit. Raises InputError
-    if an incomplete pair has this name, unless there is a job (if `is_open` is preferred: one that
-    has not ended).
+    Raises UsageError with a similar name if there is none, or if several fit. Raises InputError if
+    an incomplete pair has this name, unless there is a job of that name; if `is_open` is preferred,
+    only jobs that have not ended count.
     """
     with open_ledger(state) as ledger:
         job = ledger.the_one(name, *preferred) if ledger else None

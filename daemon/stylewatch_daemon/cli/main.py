@@ -51,7 +51,7 @@ _interrupted = Event()
 """Set once the user has pressed Ctrl-C."""
 
 _TYPE = re.compile(r" <(bool|str|path|list\[.*\])>$")
-"""Pattern of types that say nothing about the value to give, and are left out."""
+"""Pattern of types that the help leaves out, because they say nothing about the value."""
 
 
 class GroupedCommands(TyperGroup):
@@ -159,7 +159,7 @@ def _handle_signals() -> None:
 
 
 def _raise_again(lost: Any) -> None:
-    """Raise KeyboardInterrupt again soon, if it came where Python can only report it."""
+    """Raise a KeyboardInterrupt again soon if Python only reports exceptions where it came."""
     if issubclass(lost.exc_type, KeyboardInterrupt):
         signal.setitimer(signal.ITIMER_REAL, 0.001)
     else:
@@ -172,7 +172,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt; any error of a library that it causes there counts as that one."""
+    """Raise KeyboardInterrupt; an error of a library that follows from it counts as this one."""
     _interrupted.set()
     signal.default_int_handler(number, frame)
 
@@ -180,7 +180,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def call(arguments: Sequence[str], begin: Callable[[], object] = lambda: None) -> int:
     """Run one command line and return its exit code, as in sysexits; print errors on stderr.
 
-    What is imported for it is there when `begin` is called, and nothing is made before.
+    `begin` is called once everything for the command is imported, and before anything is made.
     """
     shared = {"debug": False}
     try:
@@ -223,7 +223,7 @@ def _refuse_empty_words(arguments: Sequence[str]) -> None:
 
 
 def _at_home(word: str) -> str:
-    """Return a word with a home folder in place of `~`, where no shell has put it: `-o~/x`.
+    """Return a word with a home folder in place of a `~` that no shell replaces, as in `-o~/x`.
 
     Raises UsageError for an unknown user.
     """

@@ -88,7 +88,7 @@ _OWN: Mapping[str, tuple[Any, str | None, str]] = {
         "Run a job for each of these values: strength=0.3,0.5,0.7. Repeatable, for every"
         " combination. Without the daemon, a sheet of all is drawn."),
 }  # fmt: skip
-"""The options of a job that are no settings: type, placeholder and help."""
+"""The options of a job that are not settings, each with its type, placeholder and help."""
 
 NAMES = (*(name for name in DESCRIBED if DESCRIBED[name].option is not None), *_OWN)
 """The options of a job, in the order of `--help`."""
@@ -100,9 +100,9 @@ _COMPLETIONS = {"recipe": book.names, "backend": registry.names}
 
 
 def with_job_options(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of a job in place of its parameter `job`, a JobOptions.
+    """Return a decorator that replaces the parameter `job` of a command by the options of a job.
 
-    It lacks the options `without`.
+    The command gets their values as JobOptions. The options `without` are left out.
     """
     names = [name for name in NAMES if name not in without]
 
@@ -234,7 +234,8 @@ _LONGEST_VALUE = 60
 """Maximum number of characters of a value in the name of a job."""
 
 _LONGEST_ROW = 6
-"""Maximum number of pictures in a single row if one field is swept; more are put in a square."""
+"""Maximum number of pictures in a single row if one field is swept. More pictures are arranged in a
+square."""
 
 Sweep = Mapping[str, Sequence[Any]]
 """Values of each swept field of a job, which is named as for `--set`."""

@@ -57,7 +57,7 @@ def unnamed(name: str, suffix: str) -> Place:
 
 
 def unused(name: str, ending: str = "") -> Path:
-    """Return a path in the current folder at which there is nothing, as `unnamed` does."""
+    """Return an unused path in the current folder: `name` with `ending`, and a number if needed."""
     names = candidates(name, ending)
     with reporting_write_errors(Path(name)):
         return Path(first_free(names, lambda name: entries.exists(Path(name))))
@@ -85,7 +85,8 @@ def reporting_write_errors(path: Path) -> Iterator[None]:
 def opened(place: Place, inputs: Sequence[Path], *, force: bool) -> Iterator["Target"]:
     """Open a Target with a staging folder; raises OutputError if `place` cannot be used.
 
-    An output folder gets copies of `inputs` in its subfolder `inputs`, where they may be already.
+    An output folder gets copies of `inputs` in its subfolder `inputs`; some may be in this
+    subfolder already.
     """
     is_folder = place.format is None
     place.check_free(force=force)
@@ -127,7 +128,7 @@ class Target:
     def publish(self, staged: str) -> None:
         """Move the file `staging / staged` to its place atomically; raises OutputError.
 
-        If that is no folder, all files but the final picture are deleted.
+        If the place is no folder, all files except the final picture are deleted.
         """
         with reporting_write_errors(self.path):
             if self._place.format is None:

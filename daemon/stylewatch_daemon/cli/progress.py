@@ -31,7 +31,7 @@ class PacedLines:
             self.flush()
 
     def flush(self) -> None:
-        """Write the latest text, unless it is written; the next line is due after EVERY_S."""
+        """Write the latest text, if it is not written yet; the next line is due after EVERY_S."""
         if self._latest != self._written:
             self._write(self._latest)
         self._written = self._latest

@@ -303,9 +303,10 @@ def _command(files: Mapping[str, Sequence[Path]], changed: Mapping[str, Any], *m
 
 
 def _changes(plan: Plan, receipt: Mapping[str, Any] | None, base: config.Config) -> dict[str, Any]:
-    """Return the settings of a variant that `base` lacks.
+    """Return the settings of a variant that differ from `base`.
 
-    With the `receipt` of a small picture, they are for a large one; a clip has no preview.
+    With the `receipt` of a small picture, they are settings for a large picture. A clip gets no
+    `preview`.
     """
     from stylewatch_daemon.views.job import differences
 
@@ -318,7 +319,8 @@ def _changes(plan: Plan, receipt: Mapping[str, Any] | None, base: config.Config)
 def _enlarged(plan: Plan, receipt: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return settings for a large picture with the composition of the small one of `plan`.
 
-    It is not larger than the photograph, unless that is enlarged; a box has the size that it has.
+    The large picture is not larger than the photograph, unless photographs are enlarged. If the
+    size is a box, the size stays as it is.
     """
     schedule = plan.recipe.schedule
     small = receipt["size"]

@@ -48,9 +48,9 @@ def run(
 
 
 def _overrides(sets: list[str] | None, folders: Mapping[str, Path | None]) -> dict[str, Any]:
-    """Return the settings of `--set` and `--state`; `folders` are those of options, by section.
+    """Return the settings of `--set` and `--state`; `folders` are set by options, by section.
 
-    Raises UsageError if both set one section.
+    Raises UsageError if an option and `--set` set the same section.
     """
     overrides = options.parse_sets(sets)
     for section, folder in folders.items():

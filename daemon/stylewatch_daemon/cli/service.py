@@ -87,10 +87,10 @@ def install(
 
 
 def write_files(files: Mapping[Path, str], *, force: bool = False) -> None:
-    """Write the files of the service, and report our drop-ins that the settings no longer need.
+    """Write the files of the service, and report our drop-ins that are no longer needed.
 
-    With `force`, existing files that differ are replaced and such drop-ins removed. Otherwise
-    files that differ stay unchanged, and OutputError names them.
+    With `force`, existing files that differ are replaced and such drop-ins removed. Otherwise files
+    that differ stay unchanged, and OutputError names them.
     """
     kept = []
     for path, text in files.items():
@@ -171,7 +171,10 @@ def _program() -> tuple[Path, ...]:
 
 
 def _near(config_file: Path) -> Iterator[Path]:
-    """Yield what shows a config.yaml: its folder, as editors replace files; in a home, the file."""
+    """Yield the paths that a service must see for a config.yaml.
+
+    This is its folder, because editors replace files; in a home it is the file alone.
+    """
     for path in _followed([config_file]):
         yield path if _is_home(path.parent) else path.parent
 
@@ -236,7 +239,7 @@ def for_system(
 
 
 def _is_missing(path: Path) -> bool:
-    """Return whether nothing is there for certain; not if its folder is closed to this account."""
+    """Return whether it is certain that nothing is at a path; a closed folder tells nothing."""
     try:
         return not entries.exists(path)
     except OSError:
@@ -343,17 +346,17 @@ def _hidden(
 
 
 def _paths_of(settings: config.Config) -> Iterator[Path]:
-    """Yield what is a path by its type in the settings, and the recipe if that is a file."""
+    """Yield the values of settings whose type is a path, and the recipe if it is a file."""
     yield from (leaf for leaf in _leaves(settings.model_dump()) if isinstance(leaf, Path))
     if is_file(settings.job.recipe):
         yield Path(settings.job.recipe)
 
 
 def _words_of(settings: config.Config) -> Iterator[Path]:
-    """Yield the paths of what hooks and options of backends seem to name, if it exists.
+    """Yield the existing paths that hooks and options of backends seem to name.
 
-    It may mean something else: it shows no folder of several homes, and is left out, not refused,
-    if a unit cannot hold it.
+    A word that looks like a path may mean something else. So folders with several homes are left
+    out, and paths that a unit cannot hold are left out and not refused.
     """
     for word in _leaves((settings.hooks.done, settings.hooks.failed, settings.backends)):
         if not (isinstance(word, str) and word.startswith("/") and _can_hold(word)):
@@ -375,7 +378,7 @@ def _leaves(plain: object) -> Iterator[object]:
 
 
 def _followed(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield the paths, and each place to which links on their way lead: the service needs all."""
+    """Yield the paths, and each place to which links on the way to them lead."""
     for path in paths:
         places = [path]
         while places[-1] not in places[:-1] and len(places) <= _MOST_LINKS:
@@ -384,20 +387,20 @@ def _followed(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _past_a_link(path: Path) -> Path:
-    """Return where the first link on the way to `path` leads; `path` itself if there is none."""
+    """Return `path` with the first link on the way replaced by its target, if there is one."""
     for above in reversed((path, *path.parents)):
         try:
             target = above.parent / above.readlink() / path.relative_to(above)
-        except OSError:  # it is no link, or this account may not know
+        except OSError:  # the path is no link, or this account may not see it
             continue
-        plain = os.path.normpath(target)  # as realpath would pass by the links that follow
+        plain = os.path.normpath(target)  # realpath would skip the links that follow
         final = os.path.realpath(target)
         return Path(plain if os.path.realpath(plain) == final else final)
     return path
 
 
 def _hiding() -> set[Path]:
-    """Return the folders in which the service sees only what the unit names.
+    """Return the folders in which the service sees only the paths that the unit names.
 
     /home is a link on some systems.
     """

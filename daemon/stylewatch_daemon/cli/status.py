@@ -143,7 +143,7 @@ def places(now: Status) -> str:
 
 
 def _daemon(now: Status, start: str) -> str:
-    """Return the condition of the daemon, with what helps, and its process."""
+    """Return the condition of the daemon, the command that helps, and its process."""
     health = now["health"]
     lines = [condition(now).sentence]
     if not health["at_work"]:
@@ -222,7 +222,7 @@ def _summary(view: JobView) -> Mapping[str, str]:
 def _result(view: JobView) -> str:
     """Return the path of the output, or of its folder if there is no receipt.
 
-    Say if it is gone, or why that is unknown.
+    The text says if the output is gone, or why this is unknown.
     """
     job = view.job
     receipt = view.receipt
@@ -234,7 +234,7 @@ def _result(view: JobView) -> str:
         return f"{shown(result)}; {view.files.unknown}"
     try:
         is_gone = job.has_ended and not entries.exists(result)
-    except OSError:  # this user cannot tell whether it exists
+    except OSError:  # this user cannot tell whether the output exists
         is_gone = False
     if is_gone:
         return f"{shown(result)}, which is no longer there" if job.end in PICTURES else ""

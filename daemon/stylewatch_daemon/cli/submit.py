@@ -86,7 +86,7 @@ def _new_jobs(
     own: Mapping[str, Any],
     settings: config.Config,
 ) -> list[NewJob]:
-    """Return the jobs that a command line asks for: with each default style, with each variant.
+    """Return the jobs that a command line asks for: one for each default style and each variant.
 
     `own` are the settings of all of them, in the form of job.yaml.
     """
@@ -197,7 +197,7 @@ def _sentence(state: Path) -> str:
 
 
 def _needed(name: str, status: Mapping[str, Any]) -> str:
-    """Return what a pair waits for and that does not come by itself; empty if there is nothing."""
+    """Return the parts for which a pair waits until a person adds them; empty if there are none."""
     pairs = [pair for pair in status["incomplete"] if pair["name"] == name]
     return "; ".join(pair["waits_for"] for pair in pairs if not pair.get("changing", True))
 

@@ -1,4 +1,4 @@
-"""The condition of the daemon: what it is doing, in the words of every surface.
+"""The condition of the daemon: its current work, in the same words for commands, page and API.
 
 The sentences are public, so they name no job and no folder.
 """
@@ -69,7 +69,7 @@ def outside_hours(opens: datetime) -> str:
 
 
 def condition(status: Mapping[str, Any]) -> Condition:
-    """Return what the daemon is doing, by its status with the keys of status.json."""
+    """Return the condition of the daemon that follows from its status, as in status.json."""
     health = status["health"]
     found = _found(health, status["counts"]["running"])
     also = list[str]()
@@ -82,10 +82,12 @@ def condition(status: Mapping[str, Any]) -> Condition:
 
 
 def _found(health: Mapping[str, Any], running: int) -> Condition:
-    """Return the condition that comes first; it may be paused beside that."""
+    """Return the most important condition; a daemon in it may be paused, too."""
     is_gone = not health["at_work"]
     said_so = health["stopping"] or health["since"] is None
-    of_settings = 1 if health["old_settings"] else 0  # so many problems keep no job waiting
+    of_settings = (
+        1 if health["old_settings"] else 0
+    )  # the number of problems that keep no job waiting
     rules = (
         (is_gone and not said_so, DIED),
         (is_gone, NOT_RUNNING),

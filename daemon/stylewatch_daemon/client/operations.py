@@ -41,7 +41,7 @@ def check(verb: Verb, job: Job) -> None:
 
 
 def offered(job: Job) -> frozenset[Verb]:
-    """Return the operations that the job allows, without those that it has been through."""
+    """Return the operations that the job allows and that were not requested already."""
     return frozenset(verb for verb in VERBS if not (_why_not(verb, job) or _is_done(verb, job)))
 
 
@@ -91,8 +91,8 @@ def _without_picture(job: Job) -> str:
 def ask(verb: Literal["cancel", "finish", "delete"], state: Path, job: Job) -> int:
     """Ask the daemon to cancel, finish or delete a job; return the id of the request.
 
-    A job that is finished keeps its current picture. Deleting removes the job's files, too; if that
-    waits, it is given up by canceling. Raises StateError, OutputError.
+    A job that is finished keeps its current picture. Deleting also removes the job's files;
+    canceling gives up a deletion that waits. Raises StateError, OutputError.
     """
     waiting = requests.waiting(state)
     is_deletion = any(request.asks("delete", job=job.id) for request in waiting)
@@ -114,7 +114,7 @@ def dismiss(state: Path, *jobs: Job) -> int:
 def dismiss_all(state: Path) -> int:
     """Ask the daemon to dismiss all jobs that the status lists as refused or failed now.
 
-    They are named one by one, because clocks may have been wrong.
+    The request names each job, because a time limit could be wrong if clocks were.
     """
     with reading(state / LEDGER) as ledger:
         jobs = ledger.undismissed(-1)
@@ -137,8 +137,8 @@ def open_ledger(state: Path) -> Iterator[Ledger | None]:
 def disks_of(state: Path, *used: Path) -> MountGuard:
     """Return a guard that knows on which disks the daemon used folders; none if it never ran.
 
-    `used` are folders of its settings, which it has looked at if it runs: it does not use one
-    below a missing mount then, whatever files are there.
+    `used` are folders of its settings. A daemon that runs has looked at them, and uses none below a
+    missing mount, whatever files are in it.
     """
     guard = MountGuard()
     with open_ledger(state) as ledger:
@@ -156,7 +156,7 @@ def pictures_of(
     """Return the pictures with which a job would be run again, as `retries.needed` does.
 
     Raises InputError, which lists every file that is missing or has another size, and OutputError
-    if that is unknown, as a disk is away.
+    if a disk is away, so that nothing is known.
     """
     guard = disks_of(state)
     missing = list[str]()

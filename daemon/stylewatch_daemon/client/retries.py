@@ -61,7 +61,7 @@ def _check_start(job: Job, asked: Mapping[str, Any]) -> None:
 
 
 def _continued(job: Job, wanted: JobSettings, stage: int, recipes: tuple[Path, ...]) -> JobSettings:
-    """Return settings with the job's stage of this number as start; UsageError if no step is left.
+    """Return settings that start from a stage of the job; UsageError if no step is left.
 
     A picture that is too small for some scales of the recipe has fewer steps.
     """
@@ -86,9 +86,10 @@ def previous(
 ) -> JobFile:
     """Return the settings that a job was started with.
 
-    A job that was refused or not started has those of its job.yaml as it is now, except the `asked`
-    ones, which may be its mistakes. Raises UsageError and InputError if they cannot be used, and
-    OutputError if they cannot be read now; `guard` knows which disks there were.
+    For a job that was refused or not started, they are read from its job.yaml as it is now, without
+    the keys in `asked`, whose values there may be the mistakes. Raises UsageError and InputError if
+    the settings cannot be used, and OutputError if they cannot be read now; `guard` knows which
+    disks the daemon used.
     """
     job_file = next((file for file in job_files.inputs(job) if file.role == "job"), None)
     if job.settings is not None and (job_file is None or job.end is not End.REFUSED):
@@ -101,7 +102,7 @@ def previous(
             ) from error
     if job_file is None:
         return JobFile.model_validate(settings.job.model_dump())
-    corrected = replace(job_file, sha256="", size=None)  # the file may have been
+    corrected = replace(job_file, sha256="", size=None)  # the user may have corrected the file
     spot = corrected.find(guard or MountGuard())
     with spot.open() as file:
         content = file.read(LARGEST_JOB_FILE + 1)
@@ -109,7 +110,7 @@ def previous(
         document = yaml_lines.parse_bytes(content, job_file.name, LARGEST_JOB_FILE)
         kept = {key: value for key, value in document.plain.items() if key not in asked}
         yaml_lines.check(JobFile, Document(job_file.name, kept, document.lines))
-    except SettingsError as error:  # not mistakes in config.yaml
+    except SettingsError as error:  # a SettingsError would blame config.yaml
         raise InputError(f"{error}\ncorrect {shown(spot.path)}, and retry again") from error
     defaults = settings.job.model_dump(exclude={"set"} if job.retry_of else None)
     return JobFile.model_validate(config.merge_job(defaults, kept))

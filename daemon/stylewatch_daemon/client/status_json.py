@@ -55,15 +55,15 @@ def current(state: Path) -> dict[str, Any]:
 
 
 def when_interrupted(counts: Mapping[str, int]) -> dict[str, int]:
-    """Return numbers of jobs by state once the daemon has ended: running jobs wait for its start.
+    """Return the numbers of jobs by state after the daemon has ended: running jobs wait.
 
-    They were interrupted, and then continue by themselves.
+    They were interrupted, and continue by themselves once it is started.
     """
     return {**counts, "waiting": counts["waiting"] + counts["running"], "running": 0}
 
 
 def past(status: dict[str, Any]) -> dict[str, Any]:
-    """Return a status without what only a daemon that has looked at its folders can tell."""
+    """Return a status without the parts that only a running daemon can know."""
     health = {**status["health"], "trouble": [], "notes": [], "old_settings": False}
     return {**status, "running": [], "incomplete": [], "health": health}
 

@@ -40,9 +40,9 @@ def standing(job: Job, status: Mapping[str, Any]) -> str:
 
 
 def why_waits(job: Job, status: Mapping[str, Any]) -> str:
-    """Return why a job does not go on now; empty if only others of the queue are before it.
+    """Return why a job does not go on now; empty if it only waits for its turn in the queue.
 
-    What is known of its outbox concerns it before it is tried.
+    A trouble of its outbox counts as the reason even before the job is tried.
     """
     if job.seen == "waiting" and job.reason:
         return one_line(job.reason)

@@ -1,4 +1,4 @@
-"""Adding a pair to an inbox so that the daemon sees all of it at once, or nothing."""
+"""Adding a pair to an inbox, so that the daemon sees either the whole pair or nothing."""
 
 import errno
 import re
@@ -90,9 +90,9 @@ def free(name: str, *folders: Path) -> Iterator[str]:
 
 
 def put_all(state: Path, jobs: Iterable[NewJob], inbox: Path, *others: Path) -> Iterator[str]:
-    """Put jobs into an inbox, and yield the name that each gets; raises as `put`.
+    """Put jobs into an inbox, and yield the name that each gets; raises as `put` does.
 
-    No job of the ledger has that name, and no folder in the inbox or in one of the `others`.
+    Each name is new to the ledger, and free in the inbox and in the folders `others`.
     """
     guard = disks_of(state, inbox)
     for job in jobs:
@@ -159,7 +159,7 @@ def _reporting(inbox: Path) -> Iterator[None]:
 def _prepare(
     hidden: Path, pictures: Mapping[str, BufferedReader], settings: Mapping[str, Any], mode: int
 ) -> None:
-    """Make a pair in a folder; whoever may move files out of an inbox with `mode` may move it."""
+    """Make a pair in a folder; everybody who may take files out of the inbox may move the pair."""
     entries.make_folder(hidden)
     for name, picture in pictures.items():
         with atomic.replacing(hidden / name) as copy:

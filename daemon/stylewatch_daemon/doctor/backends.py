@@ -1,6 +1,6 @@
 """Checks of the backends, the weights and the libraries, each in a separate process.
 
-A backend may be third-party code: what it does when it is loaded affects only that process.
+A backend may be third-party code: side effects of loading it stay in that process.
 """
 
 import os
@@ -41,7 +41,7 @@ LIBRARIES = {
     "numpy": True, "PIL.Image": True, "pyvips": True, "av": False, "cv2": False,
     "pillow_heif": False, "rawpy": False, "pillow_jxl": False,
 }  # fmt: skip
-"""The modules that read and write pictures and films; False for those of an extra."""
+"""The modules that read and write pictures and films; False if a module belongs to an extra."""
 
 
 def look(settings: Config) -> Iterator[Finding]:
@@ -72,7 +72,7 @@ def _as_note(finding: Finding) -> Finding:
 
 
 def run(check: str, name: str, *args: Any, timeout: float = TIMEOUT) -> Iterator[Finding]:
-    """Yield the findings of one of _CHECKS: notes, then one of another kind.
+    """Yield the findings of one of _CHECKS: notes, then a problem or a success.
 
     The check runs in a child process, which is killed with all processes that it started.
     """
@@ -149,13 +149,13 @@ def check_backend(
 
 
 def _described(what: str, backend: "Backend", devices: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield notes on what makes a backend slow, then its version, devices and capabilities."""
+    """Yield notes on reasons why a backend is slow, then its version, devices and capabilities."""
     from stylewatch_plugins.contract import capabilities
 
     names = (f"{name} ({about})" if about else name for name, about in devices.items())
     words = f"{backend.version} on {', '.join(names)}"
     torch = sys.modules.get("torch")
-    if torch is not None:  # otherwise the backend does not use it
+    if torch is not None:  # otherwise the backend does not use the device
         instructions = str(torch.backends.cpu.get_cpu_capability())
         words += f", {instructions}"
         if instructions == "DEFAULT":

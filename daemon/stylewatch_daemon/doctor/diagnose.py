@@ -51,9 +51,9 @@ _EXTRAS = (
 
 
 def diagnose(start: Start) -> Iterator[Finding]:
-    """Yield the findings on a daemon that is started so: on its settings, then on all else.
+    """Yield the findings on a daemon with this `start`: on its settings, then on everything else.
 
-    With mistakes in the settings there is nothing else to check.
+    If the settings have mistakes, nothing else is checked.
     """
     path = start.config_file or config.find()
     try:
@@ -81,7 +81,7 @@ def look(settings: Config) -> Iterator[Finding]:
             yield from check(settings) or ()
         except DaemonError as error:
             yield problem(what, str(error), error.exit_code)
-        except OSError as error:  # of a disk; `_folder` tells what this user may not do
+        except OSError as error:  # an error of a disk; `_folder` reports what this user may not do
             yield problem(what, f"{error.filename}: {error.strerror}", Exit.CANNOT_WRITE)
 
 
@@ -124,7 +124,7 @@ def _ledger_id(settings: Config) -> str:
 
 
 def _is_read_only(folder: Path) -> bool:
-    """Return whether the disk of a folder is read-only; False if it cannot be asked."""
+    """Return whether the disk of a folder is read-only; False if this is unknown."""
     try:
         return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
     except OSError:  # `_folder` reports it
@@ -228,7 +228,7 @@ def check_room(settings: Config) -> Iterator[Finding]:
 
 
 def _disks(settings: Config) -> MountGuard:
-    """Return a guard that knows the daemon's disks; none if its ledger, checked apart, is bad."""
+    """Return a guard that knows the daemon's disks, or no disks if its ledger cannot be read."""
     inboxes = (inbox.path for inbox in settings.inboxes)
     try:
         folders = (*inboxes, *settings.outboxes, *settings.finals)
@@ -296,7 +296,7 @@ def check_extras(settings: Config) -> Iterator[Finding]:
 
 
 def check_packages(settings: Config) -> Iterator[Finding]:
-    """Report what other packages add that cannot be used: losses, optimizers and recipes."""
+    """Report losses, optimizers and recipes of other packages that cannot be used."""
     book.packaged()  # loads them all
     for sentence in installed.left_out():
         yield note("packages", sentence)

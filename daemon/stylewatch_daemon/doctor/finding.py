@@ -38,5 +38,8 @@ def note(what: str, words: str) -> Finding:
 
 
 def problem(what: str, words: str, exit_code: int) -> Finding:
-    """Return a problem; `words` say what helps, and may begin with `what` is concerned."""
+    """Return a problem with `what`; `words` say what helps.
+
+    If they begin with `what:`, this beginning is cut off.
+    """
     return Finding(Verdict.PROBLEM, what, words.removeprefix(f"{what}: "), exit_code)

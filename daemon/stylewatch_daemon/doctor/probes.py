@@ -1,7 +1,7 @@
-"""What the daemon does on disks, tried with small hidden files that are removed again.
+"""Trials of the daemon's work on disks, with small hidden files that are removed again.
 
-Each function returns what does not work as usual, in words, or an empty text; all raise OSError if
-the disk cannot be written.
+Each function returns a sentence about work that fails, or an empty text; all raise OSError if the
+disk cannot be written.
 """
 
 import os
@@ -17,7 +17,7 @@ from stylewatch_daemon.outbox.publish import STAGING
 FILE, CONTENT = "probe", b"can this be moved?"
 
 CROSSING = "renames between its folders fail, so files are copied instead"
-"""What union file systems, bind mounts and quotas do (law 6)."""
+"""Sentence about union file systems, bind mounts and quotas (law 6)."""
 
 COPIED = "it takes no links to the outbox, so final pictures are copied"
 
@@ -72,7 +72,7 @@ def claim(inbox: Path, state: Path) -> str:
 
 
 def _hidden() -> str:
-    """Return a name of a temporary file, of which the daemon removes what a kill has left."""
+    """Return the name of a temporary file, which the daemon removes if a kill has left it."""
     return f".{secrets.token_hex(atomic.RANDOM)}.tmp"
 
 

@@ -44,7 +44,7 @@ VARIABLE = "STYLEWATCH_"
 """Start of the names of environment variables that hold settings."""
 
 COMMAND_LINE = "command line"
-"""The source of overrides, as messages name it."""
+"""Name of the source of overrides in messages."""
 
 _WEB_PACKAGES = ("starlette", "uvicorn", "jinja2", "prometheus_client", "python_multipart")
 
@@ -87,7 +87,7 @@ class Config(Strict):
         return (*self.recipes, *([named.parent] if is_file(self.job.recipe) else ()))
 
     def options_of(self, backend: str) -> dict[str, Any]:
-        """Return the options of a backend, with the device of the jobs if it is theirs."""
+        """Return the options of a backend, with `job.device` if it is the backend of the jobs."""
         own = self.backends.get(backend, {})
         device = self.job.device
         if backend == self.job.backend and device is not None:
@@ -147,7 +147,7 @@ class Config(Strict):
         return [*(("outbox", path) for path in self.outboxes), ("state folder", self.state.path)]
 
     def apart(self, inbox: sections.InboxSettings) -> list[tuple[str, Path]]:
-        """Return the folders that a scan of `inbox` must skip, each with what it is."""
+        """Return the folders that a scan of `inbox` must skip, each with its kind as a word."""
         return [
             *self._results(),
             *(("finals folder", path) for path in self.finals),
@@ -157,21 +157,21 @@ class Config(Strict):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where settings come from, and which are wrong. Settings are compared without it."""
+    """Sources of settings, and the settings that are wrong; comparisons of settings ignore it."""
 
     places: Mapping[Location, str] = field(default_factory=dict, compare=False)
     """The file and line, or the source, of the values by their paths."""
     wrong: frozenset[Location] = field(default=frozenset(), compare=False)
-    """Paths of values that cannot be used: the settings have others in their place."""
+    """Paths of values that cannot be used; the settings have other values in their place."""
     refusal: DaemonError | None = field(default=None, compare=False)
     """The error with a sentence for each mistake."""
 
     def spoils(self, *keys: str) -> bool:
-        """Return whether a value at one of the dotted `keys`, or in it or around it, is wrong."""
+        """Return whether a wrong value is at one of the dotted `keys`, inside it, or around it."""
         return _overlap(self.wrong, *map(_location, keys))
 
     def placed(self, sentence: object) -> str:
-        """Put the place of the key with which a sentence begins before it."""
+        """Return a sentence after the place of the key with which it begins."""
         key = re.match(r"[a-z_]+(\.[\w-]+)*(?=:? )", str(sentence))
         parts = key[0].split(".") if key else ()
         path = tuple(int(part) if part.isdecimal() else part for part in parts)
@@ -238,8 +238,8 @@ def load(
 ) -> ServiceSettings:
     """Load the settings as `read` does.
 
-    Raises SettingsError for mistakes in the file and the environment, UsageError if all are in
-    `overrides`: all at once, one line each.
+    Raises SettingsError for mistakes in the file and the environment, and UsageError if all
+    mistakes are in `overrides`. The error has a line for each mistake.
     """
     settings = read(path, overrides, **more)
     if settings.origin.refusal is not None:
@@ -255,14 +255,14 @@ def read(
     outbox: Path | None = None,
     content: bytes | None = None,
 ) -> ServiceSettings:
-    """Read what is right of the settings in the file `path` (default: see `find`).
+    """Read the settings in the file `path` (default: see `find`), without their mistakes.
 
-    `overrides` are on top. With `content`, that is taken for the content of the file.
+    `overrides` are put on top. If `content` is given, it is used in place of the file's content.
 
-    Between the two come the variables of the environment that `from_environment` describes.
+    Variables of the environment come between the file and `overrides`; see `from_environment`.
     `overrides` map dotted keys to values, as `watch.quiet_s: 1`. `inbox` replaces all inboxes,
-    `outbox` the outbox of each. Paths in the file are relative to its folder (in the shipped
-    file, to the current folder), all others to the current folder.
+    `outbox` the outbox of each. Paths in the file are relative to its folder (in the shipped file,
+    to the current folder), all others to the current folder.
 
     The `origin` of the settings has the mistakes. Raises SettingsError if the file is no YAML.
     """
@@ -290,7 +290,9 @@ def read(
 def _file_layer(path: Path | None, content: bytes | None) -> "_Layers":
     source = path or find()
     hint = f"{source} is read because it is in the current folder; --config FILE names another"
-    hints = (hint,) if path is None and source.parent == Path.cwd() else ()  # many have such a file
+    hints = (
+        (hint,) if path is None and source.parent == Path.cwd() else ()
+    )  # many programs have a file of this name
     try:
         if content is None:
             content = yaml_lines.content_of(source)
@@ -313,7 +315,7 @@ def state_path(path: Path | None = None) -> Path:
 
 @dataclass(frozen=True)
 class Unusable:
-    """Stands for the value of a setting that has none, and says why."""
+    """Stand-in for the value of a setting that cannot be used; `why` is a sentence."""
 
     why: str
 
@@ -321,8 +323,9 @@ class Unusable:
 def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings in variables such as STYLEWATCH_JOB__SIZE=640, by their dotted keys.
 
-    STYLEWATCH_RECIPES and so on hold whole keys, but hooks get STYLEWATCH_JOB and STYLEWATCH_STATE,
-    which say something else. What is not YAML, or has a wrong name, is Unusable.
+    Variables such as STYLEWATCH_RECIPES hold a whole section. STYLEWATCH_JOB and STYLEWATCH_STATE
+    are not read, because hooks get these variables with another meaning. The value is Unusable if
+    the text is not YAML or the name is wrong.
     """
     found: dict[str, Any] = {}
     for name, text in environment.items():
@@ -351,7 +354,7 @@ def key_of_variable(name: str) -> str:
 
 
 def _meant(name: str) -> str:
-    """Return the key of a variable with one underscore in the place of two; empty if it is none."""
+    """Return the key that a variable means which has one underscore in place of two; else empty."""
     key = name.removeprefix(VARIABLE).lower()
     keys = _dotted_keys() if name.startswith(VARIABLE) else ()
     for known in keys:
@@ -389,7 +392,7 @@ class _Layers:
     def with_overrides(
         self, *overrides: Mapping[str, Any], source: str = COMMAND_LINE
     ) -> "_Layers":
-        """Put settings with dotted keys on top, of which the later ones count."""
+        """Put layers of settings with dotted keys on top; a later layer beats an earlier one."""
         unusable = {
             k: v for layer in overrides for k, v in layer.items() if isinstance(v, Unusable)
         }
@@ -421,11 +424,11 @@ class _Layers:
     def _validated(
         self, document: Document, base: Path
     ) -> tuple[Config, list[Mistake], frozenset[Location]]:
-        """Return the settings with what is right in `document`, its mistakes, and what is wrong.
+        """Return the settings with the valid part of `document`, its mistakes, and the wrong paths.
 
-        What is wrong is left out, and the rest checked again, until nothing is wrong.
+        Wrong values are left out and the rest is checked again, until nothing is wrong.
         """
-        # the defaults have such paths, too
+        # the defaults contain relative paths, too
         below = self.config.model_dump(include=set(Config.model_fields))
         above = deepcopy(dict(document.plain))
         wrong = self.wrong
@@ -436,14 +439,18 @@ class _Layers:
                 return config, as_written, wrong
             except ValidationError as error:
                 mistakes = yaml_lines.in_order(error, Config, document)
-            # later checks see only what the first has left
+            # later checks see only the values that the first check has left
             as_written = as_written or mistakes
             wrong |= {mistake.loc for mistake in mistakes}
             if not remove(above, [mistake.loc for mistake in mistakes]):
-                return self.config, as_written, wrong  # it was wrong before, by an earlier version
+                return (
+                    self.config,
+                    as_written,
+                    wrong,
+                )  # a lower layer was wrong already, as with settings of an earlier version
 
     def _places_with(self, document: Document) -> Mapping[Location, str]:
-        """Return the place of each setting, those in `document` for what it sets."""
+        """Return the place of each setting; settings in `document` have their places there."""
         below = {
             path: place
             for path, place in self.places.items()
@@ -453,7 +460,7 @@ class _Layers:
 
 
 def _recipe_mistake(config: Config, origin: Origin) -> str:
-    """Return what is wrong with the recipe of the jobs, as far as that can be known, or nothing."""
+    """Return the mistake in the recipe of the jobs; empty if there is none, or it is unknown."""
     job = config.job
     folders = config.recipes
     if origin.spoils("job.recipe", "recipes"):
@@ -471,7 +478,7 @@ def _recipe_mistake(config: Config, origin: Origin) -> str:
 
 
 def override(config: Config, *layers: Mapping[str, Any]) -> Config:
-    """Put each of `layers` on top of those before, as `load` takes them; raises UsageError.
+    """Put each of `layers` on top of `config` and the earlier layers; raises UsageError.
 
     Layers have the form of the `overrides` of `load`. A later layer replaces a field of the recipe
     even if an earlier one uses another name for it, such as `schedule.steps` for `steps`.
@@ -535,7 +542,7 @@ _NOTHING = Document("the settings")
 def resolve(
     settings: ServiceSettings, job_file: Path | None, guard: MountGuard, *, is_retry: bool = False
 ) -> tuple[JobFile, Recipe]:
-    """Return the settings of the job with this job.yaml, and its recipe with its changes.
+    """Return the settings of the job with this job.yaml, and its recipe with their changes.
 
     The job.yaml of a retry has all settings, so only its own `set` applies. Raises SettingsError,
     which lists every mistake in the file with its line, and RecipesAwayError.
@@ -569,7 +576,7 @@ def recipe_of(job: JobSettings, settings: Config, file_name: str) -> Recipe:
 
 
 def check_recipes(settings: Config) -> None:
-    """Raise SettingsError if a folder of recipes cannot be listed, or the recipe not be used."""
+    """Raise SettingsError if a folder of recipes cannot be listed, or the recipe cannot be used."""
     try:
         book.names(*settings.recipes)
         settings.job.resolve(*settings.recipes)
@@ -581,8 +588,8 @@ def check_recipes(settings: Config) -> None:
 def recipes_at_hand(settings: Config, guard: MountGuard) -> Iterator[None]:
     """Check around a block that the folders of recipes are on their disks (law 2).
 
-    Raises RecipesAwayError, also in place of what the block raises: a recipe that is not found on a
-    disk that is away is not missing.
+    Raises RecipesAwayError, even if the block raises another error: a recipe whose disk is away is
+    not missing.
     """
     book.names(*settings.recipes)  # first, as it waits for no disk that hangs (law 9)
     try:
@@ -597,8 +604,8 @@ def only_side(
 ) -> Side | None:
     """Return the `only` of the job with this job.yaml; raises OSError if it cannot be read.
 
-    Mistakes are ignored here: the job is refused for them later. With a handle of its `folder` the
-    file is opened there.
+    Mistakes are ignored here: the job is refused for them later. If `folder` is given, a handle of
+    the file's folder, the file is opened in that folder.
     """
     default = settings.job.only
     try:
@@ -632,7 +639,7 @@ class Start:
     outbox: Path | None = None
 
     def read(self, path: Path | None = None, content: bytes | None = None) -> ServiceSettings:
-        """Read the settings in the file `path`, with its `content` if given; as `read` does."""
+        """Call `read` for the file `path`, with its `content` if given."""
         source = path or self.config_file
         return read(source, self.overrides, inbox=self.inbox, outbox=self.outbox, content=content)
 
@@ -644,8 +651,8 @@ class Start:
 class WebPage:
     """A page to serve at `address`, for a daemon with `settings` (without alert URLs).
 
-    With a `token`, only visitors who know it have access. `start` is that of the daemon, for
-    checks of its settings in a process of their own.
+    With a `token`, only visitors who know it have access. `start` has the options of the daemon's
+    command line, for checks in another process.
     """
 
     address: sections.Address

@@ -1,4 +1,4 @@
-"""The kinds of executors: their settings, and what the daemon asks of each kind.
+"""The kinds of executors: their settings, and the questions that the daemon asks each kind.
 
 A package adds a kind by an entry point of the group `stylewatch.executors`, whose name is the kind
 and whose value is a subclass of `ExecutorSettings`. docs/cluster.md has an example.
@@ -39,7 +39,7 @@ _DROP_INS = "systemd/stylewatch.service.d"
 
 @dataclass(frozen=True)
 class Extra:
-    """Something optional to install, of which `module` is a part; `use` says what works then.
+    """An optional package with the module `module`; `use` names the features that need it.
 
     `command` installs it; empty: it is the extra `name` of stylewatch.
     """
@@ -50,23 +50,23 @@ class Extra:
     command: str = ""
 
     def is_installed(self) -> bool:
-        """Return whether the module is there; for a dotted one, the packages above are imported."""
+        """Return whether the module is installed; the packages of a dotted name are imported."""
         try:
             return find_spec(self.module) is not None
-        except ModuleNotFoundError:  # one of those above
+        except ModuleNotFoundError:  # a package of the dotted name
             return False
 
 
 class ExecutorSettings(Section, ABC):
     """Base class of the settings of a kind of executor, which are keys of the section `executor`.
 
-    Each has a default, and a type that checks its value (`Annotated`): the section is built from
-    the fields of all kinds. What depends on anything else is checked by `mistakes`.
+    Each key has a default, and a type (`Annotated`) that checks its value alone, because the
+    section is built from the fields of all kinds. `mistakes` checks everything else.
     """
 
     is_remote: ClassVar[bool] = False
-    """True if jobs run on other machines. These see the outboxes and not the state folder: each
-    attempt leaves all its files in a folder of its own in the outbox. The daemon's service may
+    """True if jobs run on other machines. These machines see the outboxes and not the state folder:
+    each attempt leaves all its files in a folder of its own in the outbox. The daemon's service may
     then use the network."""
     extra: ClassVar[Extra | None] = None
     """The package that must be installed for this kind, if any."""
@@ -86,7 +86,7 @@ class ExecutorSettings(Section, ABC):
         return ()
 
     def probe(self) -> str:
-        """Describe the place where jobs run, for the doctor; an empty text says nothing.
+        """Describe the place where jobs run, for the doctor; an empty text is not reported.
 
         Raises UnavailableError if no job could run there now. This may take minutes.
         """
@@ -149,7 +149,7 @@ def kinds() -> dict[str, type[ExecutorSettings]]:
 
 
 def _misfit(settings: Any) -> str | None:
-    """Return why `settings` cannot be those of an executor; None if they can."""
+    """Return why the class `settings` cannot be used as a kind of executor; None if it can."""
     if not (isinstance(settings, type) and issubclass(settings, ExecutorSettings)):
         return "it is no subclass of ExecutorSettings"
     if isabstract(settings):
@@ -165,7 +165,7 @@ def _misfit(settings: Any) -> str | None:
 
 
 def _missing_part(settings: type[ExecutorSettings]) -> str | None:
-    """Return why what a kind needs beside its code cannot be found; None if it can."""
+    """Return why a part that a kind needs besides its code is missing; None if nothing is."""
     if not isinstance(settings.extra, Extra | None):
         return f"its extra is no Extra, but {quoted(settings.extra)}"
     if settings.drop_in and settings.drop_in not in entries.names(shipped(_DROP_INS)):
@@ -188,7 +188,7 @@ def _wrong_key(settings: type[ExecutorSettings]) -> str | None:
 
 @dataclass(frozen=True)
 class ChosenExecutor:
-    """The executor of a `kind` with its `settings`: what the daemon asks of it, it asks here."""
+    """The executor of a `kind` with its `settings`; the daemon asks it only through this class."""
 
     kind: str
     settings: ExecutorSettings
@@ -240,8 +240,8 @@ class ChosenExecutor:
 def asking(kind: str) -> Iterator[None]:
     """Let code of a kind of executor run; an error of its package becomes UnavailableError.
 
-    The sentence names the kind and the package (law 14). Errors that the package foresaw stay, as
-    do those of our own kinds, which are faults of ours.
+    The sentence names the kind and the package (law 14). Errors of this program stay as they are,
+    and so do all errors of `local`, which are our faults.
     """
     package = next(iter(installed.packages([kinds()[kind]])), None)
     if package is None:
@@ -253,7 +253,7 @@ def asking(kind: str) -> Iterator[None]:
             yield
         except DaemonError:
             raise
-        except (OSError, SystemExit) as error:  # it did not say what that means
+        except (OSError, SystemExit) as error:  # the package did not say what its error means
             reason = f"{type(error).__name__}: {error}"
             raise UnavailableError(f"{what} cannot be used: {reason}") from error
 

@@ -51,7 +51,7 @@ STARTS = tuple(start for start in get_args(Start) if start != "picture")
 """The values of `init` that name no picture."""
 
 RECIPES = "recipes"
-"""Key of the folders with recipes, in the validation context of a job.yaml."""
+"""Key of the recipe folders in the validation context of a job.yaml."""
 
 MOST_STYLES = 1000
 """Maximum number of styles of a job that sets a size or a weight for each."""
@@ -387,7 +387,7 @@ class JobSettings(Section):
     @field_validator("set")
     @classmethod
     def _flatten(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        """Name the fields of a recipe in one way, dotted, so that others can take their place."""
+        """Give fields of a recipe their dotted names, so that later settings can replace them."""
         return dict(book.dotted(fields))
 
     @cached_property
@@ -402,7 +402,7 @@ class JobSettings(Section):
 
     @property
     def common_style_size(self) -> str | None:
-        """Size rule shared by all styles, which is a field of the recipe; None: there is none."""
+        """Size rule that all styles share, which sets a field of the recipe; None without one."""
         size = self.style_size
         rules = {size} if isinstance(size, str) else set(size or ())
         return rules.pop() if len(rules) == 1 and "%" not in "".join(rules) else None
@@ -418,7 +418,7 @@ class JobSettings(Section):
         return self.style_weights
 
     def style_scales(self, count: int) -> tuple[StyleScale, ...]:
-        """Return the size of each of `count` styles, unless it is the recipe's.
+        """Return the size of each of `count` styles; a default `StyleScale` has the recipe's size.
 
         Raises SettingsError if the number of sizes differs from the number of styles.
         """
@@ -490,7 +490,7 @@ class JobFile(JobSettings):
     @field_validator("recipe")
     @classmethod
     def _check_recipe(cls, recipe: str, info: ValidationInfo) -> str:
-        """Refuse a recipe that is a file, or that is in none of the folders RECIPES."""
+        """Refuse a recipe that is a file, or in no recipe folder of the validation context."""
         folders = (info.context or {}).get(RECIPES)
         if folders is None:  # checked with config.yaml, which may name a file
             return recipe
@@ -638,7 +638,7 @@ def fields_with(flag: Literal["is_timeless", "spares_frames"]) -> set[str]:
 
 
 _SIZES = ("size", "preview", "style_size")
-"""Settings that take text, and numbers of pixels in every form that YAML has."""
+"""Settings that take text, or a number of pixels in any form of YAML."""
 
 
 def choices_of(name: str) -> tuple[str, ...]:
@@ -657,7 +657,7 @@ def choices_of(name: str) -> tuple[str, ...]:
 
 
 def given(name: str, text: str) -> Any:
-    """Return the value of a text for the setting `name`: as YAML, or as it is if it takes text.
+    """Return the value of a text for the setting `name`: the text itself, or parsed as YAML.
 
     Raises SettingsError for a text that is no YAML.
     """

@@ -13,7 +13,7 @@ from stylewatch_painter.installation import repair_command
 from stylewatch_painter.validation import quoted
 
 BASE = "base"
-"""Key, in a validation context, of the folder at which relative paths start."""
+"""Key of the folder at which relative paths start, in a validation context."""
 
 _LONGEST_PATH, _LONGEST_NAME = 4095, 255
 """Maximum bytes of a path, and of a name in it."""
@@ -22,7 +22,8 @@ _LONGEST_PATH, _LONGEST_NAME = 4095, 255
 def absolute(path: Path, base: Path) -> Path:
     """Resolve `path` from `base`, without `..`.
 
-    Raises UsageError if it is too long, of an unknown user, or not UTF-8, as the ledger's text is.
+    Raises UsageError if it is too long, names the home of an unknown user, or is not valid UTF-8,
+    which the ledger could not store.
     """
     path = without_dots(base / at_home(path))
     longest_name = max(path.parts, key=len)

@@ -166,8 +166,8 @@ class Hours:
     def opens(self, now: datetime) -> datetime | None:
         """Return the next minute within these hours, in local time; None if `now` is within them.
 
-        What the clock shows counts. It is asked about each minute of four days, as it may be set in
-        between, and has once left out a whole day.
+        Each minute of the next four days is tried with the local time that the clock will show
+        then: clocks are changed in summer and winter, and one time zone has left out a whole day.
         """
         if self.is_open(now):
             return None
@@ -198,7 +198,7 @@ _KIND_OF = {key: kind for kind, settings in _KINDS.items() for key in settings.m
 if TYPE_CHECKING:
 
     class _OfKinds(Section):
-        """The key `kind`, and the keys of all kinds of executors."""
+        """Base class with the key `kind` and the keys of all kinds of executors."""
 
         kind: str = "local"
 else:
@@ -220,7 +220,7 @@ class ExecutionSettings(_OfKinds):
     hours: (
         Annotated[str, AfterValidator(lambda hours: parse_hours(hours) and hours.strip())] | None
     ) = None
-    """Hours of the day outside of which no job runs."""
+    """Hours of the day in which jobs run."""
 
     @field_validator("kind", mode="before")
     @classmethod

@@ -56,7 +56,7 @@ def _is_filled(path: Path) -> bool:
 
 
 def _fitting(pictures: Sequence[Path], wanted: str) -> list[Path]:
-    """Return the pictures with that name; an exact name wins, and one with its suffix."""
+    """Return the pictures called `wanted`; exact names win, and so do names with their suffix."""
     for form in (str, folded):
         for part in ("name", "stem"):
             name = form(wanted)
@@ -75,7 +75,7 @@ def needs_style(only: Side | None) -> bool:
 
 
 def default_styles(pairing: PairingSettings) -> dict[str, Path]:
-    """Return the styles of a photograph that comes without one, by name; none by the settings.
+    """Return the default styles of a photograph without a style, by name; empty if none is set.
 
     Raises SettingsError if the style library does not have the default style, has several of that
     name, or cannot be read.
@@ -102,7 +102,7 @@ def default_styles(pairing: PairingSettings) -> dict[str, Path]:
 def check_default_style(pairing: PairingSettings, *, may_be_away: bool = False) -> None:
     """Raise SettingsError as `default_styles` does.
 
-    If the library `may_be_away`, with its disk, nothing follows from an empty or unreadable folder.
+    If the disk of the library `may_be_away`, an empty or unreadable folder is no mistake.
     """
     try:
         if may_be_away and not entries.names(pairing.styles):
@@ -154,7 +154,7 @@ def add_style(
 
 
 def _fill(target: Path, guard: MountGuard, picture: BinaryIO, text: bytes) -> None:
-    """Write a picture, and the text that belongs to it, into its empty file; all or nothing."""
+    """Write a picture into its empty file, and its text beside it; remove both after an error."""
     described = target.with_suffix(".txt")
     try:
         with guard.checked(target.parent):

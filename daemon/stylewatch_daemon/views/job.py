@@ -38,11 +38,11 @@ class JobView:
     job: Job
     name: str
     files: JobFiles
-    """Its files; `files.unknown` says why the receipt or other fields are empty, if they are not
-    known now."""
+    """Files of the job. `files.unknown` says why the receipt or other fields are empty, if they
+    cannot be read now."""
     running: Mapping[str, Any]
     standing: str
-    """Its progress, or why it waits; empty once it has ended."""
+    """Progress of the job, or why it waits; empty once it has ended."""
     receipt_json: Mapping[str, Any]
     receipt: Receipt | None
     attempts: tuple[Attempt, ...]
@@ -87,7 +87,7 @@ def job_view(
     attempts: Sequence[Attempt] = (),
     status: Mapping[str, Any] | None = None,
 ) -> JobView:
-    """Build the view of a job of the state folder; `status` is that of the daemon, if known."""
+    """Build the view of a job in the state folder; `status` has the status of the daemon."""
     status = status or status_json.nothing()
     files = JobFiles(job, state)
     plain = files.attempt(lambda: files.receipt) or {}

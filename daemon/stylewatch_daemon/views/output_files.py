@@ -35,11 +35,11 @@ from stylewatch_daemon.views import readers
 ARTIFACTS = {
     "animation": ("progress.webp", "progress.gif"),
     "sheet": ("sheet.png",),
-    "curve": ("losses.svg", "losses.png"),  # the latter by earlier versions
+    "curve": ("losses.svg", "losses.png"),  # earlier versions drew losses.png
     "losses": (LOSSES,),
     "receipt": (RECEIPT,),
 }
-"""Possible names of further files in a job's folder, by what they are."""
+"""Possible names of further files in a job's folder, by the word that requests them."""
 
 MAX_DIGESTS = 4096
 """Maximum number of files whose digests are cached."""
@@ -56,7 +56,7 @@ _Key = tuple[Identity, Version]
 _digests: dict[_Key, str] = {}
 """Cache of SHA-256 by the identity and the version of a file: a page shows dozens of pictures.
 
-A file that cannot be read in time has none, which is an empty text.
+For a file that cannot be read in time, an empty text is cached.
 """
 
 
@@ -99,20 +99,21 @@ def digest(file: BufferedReader) -> str:
 
 
 class JobFiles:
-    """The files of a job, each of which is there, or absent, or unknown now.
+    """The files of a job, each of which exists, is absent, or is unknown now.
 
-    What is absent is None or empty. What is unknown raises OutputError, with the reason: a disk is
-    away, does not answer, or fails (law 2). `state` is the state folder.
+    For an absent file methods return None or an empty value. For an unknown file they raise
+    OutputError, with the reason: a disk is away, does not answer, or fails (law 2). `state` is the
+    state folder.
     """
 
     def __init__(self, job: Job, state: Path) -> None:
         self.job = job
         self._state = state
         self.unknown = ""
-        """Why something is unknown for which `attempt` was used; empty if nothing is."""
+        """Reason of the first call of `attempt` that met an unknown file; empty if none did."""
 
     def attempt(self, read: Callable[[], _Result]) -> _Result | None:
-        """Return what `read` does; None if that is unknown, which `unknown` says then."""
+        """Return the result of `read`; None, with the reason in `unknown`, if a file is unknown."""
         try:
             return read()
         except OutputError as error:
@@ -125,7 +126,7 @@ class JobFiles:
         return self._content(RECEIPT, job_files.MAX_BYTES, job_files.parse_receipt) or {}
 
     def losses(self) -> str:
-        """Return the losses.csv as far as it is written."""
+        """Return the rows of losses.csv that are published so far."""
         content = self._content(LOSSES, MAX_LOSSES, BufferedReader.read) or b""
         return content.decode("ascii", errors="replace")
 
@@ -135,7 +136,7 @@ class JobFiles:
         return self._listed(job_files.stages)
 
     def frames(self) -> Mapping[int, Spot]:
-        """Return the painted frames of a clip, as `job_files.frames` does."""
+        """Return the painted frames of a running clip, by their numbers."""
         return self._listed(job_files.frames)
 
     def find(self, what: str) -> PictureFile | None:
@@ -172,7 +173,8 @@ class JobFiles:
     ) -> _Result | None:
         """Return what `use` makes of the first spot that has something; None if none has.
 
-        None has only if their disks are there, before and after that.
+        It is certain that no spot has anything only if their disks are there before and after the
+        look.
         """
 
         def sure() -> _Result | None:

@@ -1,7 +1,8 @@
 """Threads that read the files of jobs, for which the page waits only a moment.
 
-A file may be slow to read, and a disk may not answer. A job, and an outbox, have only a few threads
-for that, so that the page goes on without the files that are not read in time (law 11).
+A file may be slow to read, and a disk may not answer. Only a few threads at a time may read for a
+job, and for an outbox, so that the page goes on without the files that are not read in time (law
+11).
 """
 
 import threading
@@ -26,10 +27,10 @@ _Result = TypeVar("_Result")
 
 _changed = threading.Condition()
 _reading: defaultdict[str, list[float]] = defaultdict(list)
-"""By id of a job, and by path of an outbox: the times at which their threads have begun."""
+"""Times at which the running threads began, by the id of a job and by the path of an outbox."""
 
 _thread = threading.local()
-"""Has the attribute `reads` in such a thread."""
+"""Data of each thread: `reads` is set in the threads of this module."""
 
 
 def read(
@@ -88,12 +89,12 @@ def _answer(
 
 
 def _full(places: Mapping[str, int]) -> list[str]:
-    """Return those of the places that have no thread free, by their numbers of threads."""
+    """Return the jobs and outboxes in `places` whose number of threads is used up."""
     return [place for place, most in places.items() if len(_reading.get(place, ())) >= most]
 
 
 def _patience(places: Mapping[str, int]) -> float:
-    """Return for how many seconds to wait for a thread: not at all where all are stuck."""
+    """Return the seconds to wait for a free thread; 0 if all threads of a place are stuck."""
     latest = [max(_reading[place]) for place in _full(places)]
     return max(0.0, min(latest, default=0.0) + WAIT_S - time.monotonic())
 

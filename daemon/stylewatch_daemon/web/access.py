@@ -1,7 +1,8 @@
 """Access control: login and logout, checks of every request, and headers of every answer.
 
 The checks concern the host name, the origin of a form, and the token or the session. The headers
-tell browsers what to forbid. Unexpected exceptions are logged and answered with status 500.
+forbid browsers to do certain things with a page. Unexpected exceptions are logged and answered with
+status 500.
 """
 
 import asyncio
@@ -67,7 +68,7 @@ async def show_login(request: Request) -> Response:
 
 
 def _login_page(request: Request, status: int, to: str, reason: str = "") -> Response:
-    """Answer with the form that asks for the token, and leads to the path `to`; or as `failed`."""
+    """Answer with a form that asks for the token and then leads to `to`; programs get an error."""
     if reason and not wants_html(request):
         return failed(request, status, reason)
     values = {"next": to, "reason": reason}
@@ -83,7 +84,7 @@ async def log_in(request: Request) -> Response:
     root = root_path(request)
     if not sessions.are_needed:
         return await show_login(request)
-    if sessions.logins.locked():  # all places are in use
+    if sessions.logins.locked():  # LOGINS_AT_ONCE logins are being handled
         raise HTTPException(503, "too many logins at the same time: try again in a moment")
     async with sessions.logins:
         fields = await form(request, LOGIN_WITHIN_S)
@@ -161,7 +162,7 @@ class AccessMiddleware:
         return {**scope, "root_path": root, "path": below or "/"}
 
     def _refusal(self, request: Request, has_token: bool) -> Response | None:
-        """Return the answer to a request that is not allowed; None for all others."""
+        """Return the answer to a request that is not allowed; None if it is allowed."""
         hosts = request.headers.getlist("host")
         if len(hosts) != 1 or not self._is_our_name(hosts[0].lower()):
             return failed(
@@ -191,7 +192,7 @@ class AccessMiddleware:
         return answer
 
     def _page_of(self, request: Request) -> str:
-        """Return the path of the page on which a form was sent; empty if that is not known."""
+        """Return the path of the page from which a form was sent; empty if it is unknown."""
         try:
             page = urlsplit(request.headers.get("referer", ""))
             return page._replace(scheme="", netloc="", fragment="").geturl()[len(self._web.path) :]
@@ -199,7 +200,7 @@ class AccessMiddleware:
             return ""
 
     def _is_our_name(self, host: str) -> bool:
-        """Return whether `host` is a name of ours or an IP address; others may be DNS rebinding."""
+        """Return whether `host` is our name or an IP address; another name may be DNS rebinding."""
         match = _HOST.fullmatch(host)
         if match is None or match[1] in ("localhost", *self._web.hosts):
             return match is not None
@@ -260,8 +261,8 @@ def _is_from_here(headers: Headers, has_token: bool) -> bool:
 def _addresses(headers: Headers) -> set[str]:
     """Return the hosts, with their ports, by which a browser may know the page (law 11).
 
-    The scheme is not among them, as a proxy may use another. No page of another site can make a
-    browser send the headers of proxies, unless the page here allows it first.
+    The scheme is left out, because a proxy may use another scheme than this server. No page of
+    another site can make a browser send the headers of proxies, unless this page allows it first.
     """
     hosts = {_first(headers, "host"), _first(headers, "x-forwarded-host")} - {""}
     port = _first(headers, "x-forwarded-port")
@@ -269,7 +270,7 @@ def _addresses(headers: Headers) -> set[str]:
 
 
 def _first(headers: Headers, name: str) -> str:
-    """Return the value of a header, in lower case: that of the first proxy, if it has several."""
+    """Return the value of a header in lower case; of several values, that of the first proxy."""
     return headers.get(name, "").partition(",")[0].strip().lower()
 
 

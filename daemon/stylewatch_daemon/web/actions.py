@@ -70,7 +70,7 @@ WAIT_S = 2.0
 """Seconds that the answer waits for the daemon to act."""
 
 UNNAMED = "upload"
-"""Name of a job if the inbox ignores the name made from those of its files, such as `~$sea`."""
+"""Name of a job if the inbox ignores the name made from the names of its files, such as `~$sea`."""
 
 NEW_FIELDS = ("content", "style", "library", "name")
 AGAIN_FIELDS = ("style", "library", "keep", "blend")
@@ -81,10 +81,11 @@ MAX_REQUESTS = 200
 
 
 async def ask(site: Context, *leave: Callable[[], int]) -> bool:
-    """Call each function to leave a request; return whether the daemon acts on all within WAIT_S.
+    """Leave requests by calling each function; return whether the daemon acts on all in WAIT_S.
 
-    Raises as the functions do, and HTTPException if too many requests wait; nothing once they are
-    left, as their uploads are needed then.
+    Raises as the functions do, and HTTPException if too many requests wait. Once the requests are
+    left, nothing is raised, because callers remove the uploads after an error, and the daemon needs
+    them.
     """
     if len(await run_in_threadpool(requests.waiting, site.state)) >= MAX_REQUESTS:
         raise HTTPException(503, "too many requests wait for the daemon: try again later")
@@ -167,7 +168,7 @@ async def retry(request: Request) -> Response:
 
 
 def _check_names(fields: Fields, *known: str) -> None:
-    """Raise FormError if the form has fields other than the `known` ones."""
+    """Raise FormError if the form has fields that are not `known`."""
     unknown = fields.keys() - {*known}
     if unknown:
         raise FormError({name: nearest(name, known, "field") for name in sorted(unknown)})
@@ -216,9 +217,9 @@ def _keep_style(site: Context, job: Job, fields: Fields) -> str:
 
 
 def estimate_time(request: Request) -> Response:
-    """Answer with how long a job with the settings of the query takes, as the forms say it.
+    """Answer with the time that a job with the settings of the query takes, in the forms' words.
 
-    `job` names a job that is painted again. Nothing is said of settings with a mistake.
+    `job` names a job that is painted again. For settings with a mistake the answer is empty.
     """
     site = context(request)
     fields = request.query_params
@@ -261,7 +262,7 @@ def _mistaken(
 
 
 def _of_library(site: Context, form: Form) -> list[File]:
-    """Return the styles that were chosen from the library; raises InputError if one is gone."""
+    """Return the styles chosen from the library; raises InputError if one no longer exists."""
     styles = find_styles(site.settings.pairing.styles, "all")
     names = [*filter(str.strip, form.values.get("library", ()))]
     matches = [meant(name, styles, "styles of the library") for name in names]
@@ -361,8 +362,8 @@ def ask_again(
 ) -> Response:
     """Answer with the form to paint a job again.
 
-    `form` and `mistakes` are those of an attempt that was refused. With `print` in the query, the
-    form suggests settings for a larger print.
+    If an earlier form was refused, `form` has its values, and `mistakes` the reasons. With `print`
+    in the query, the form suggests settings for a larger print.
     """
     site = context(request)
     job = job_of(request)

@@ -14,8 +14,8 @@ from stylewatch_daemon.doctor.finding import Finding, Verdict, problem
 from stylewatch_daemon.settings.config import Start
 
 RECENT_S, AT_MOST_EVERY_S = 300.0, 10.0
-"""Minimum age in seconds of a report before a visit starts new checks; the second one if it may be
-wrong now, or on request."""
+"""Minimum age in seconds of a report before a visit starts new checks. AT_MOST_EVERY_S counts if
+the report may be wrong now, or if a person asks for new checks."""
 
 TIMEOUT_S = 120.0
 """Timeout in seconds for all checks."""
@@ -40,7 +40,7 @@ class Report:
 
 
 class DoctorRunner:
-    """Runner of the checks for a daemon that is started so."""
+    """Runner of the checks for a daemon with the options `start`."""
 
     def __init__(self, start: Start) -> None:
         self._start = start
@@ -55,8 +55,8 @@ class DoctorRunner:
         """Return the latest report; None if the checks do not finish within VISITOR_TIMEOUT_S.
 
         The checks are started unless they are running, or ended less than RECENT_S seconds ago
-        (AT_MOST_EVERY_S with `anew`, if they found a problem, or if the daemon's `trouble` is
-        another one now). With `patiently`, wait for them for TIMEOUT_S at most.
+        (AT_MOST_EVERY_S with `anew`, if they found a problem, or if the daemon's `trouble` has
+        changed). With `patiently`, wait for them for TIMEOUT_S at most.
         """
         age = monotonic() - self._ended_at
         latest = self._checks
@@ -88,7 +88,7 @@ async def _found(start: Start) -> Report:
 
 
 def check(pipe: Connection, start: Start) -> None:
-    """In the child: send a Report; only this process reads secrets of the settings."""
+    """Send a Report, in the child: only this process reads secrets of the settings."""
     from stylewatch_daemon.doctor.diagnose import diagnose
 
     _, most = resource.getrlimit(resource.RLIMIT_DATA)

@@ -1,4 +1,4 @@
-"""How long a job will take, from earlier jobs: the forms say it beside their button.
+"""An estimate of the time of a job from earlier jobs, which forms show beside their button.
 
 The page loads no torch, so it cannot forecast; jobs with the same settings take about as long.
 """
@@ -15,18 +15,18 @@ from stylewatch_daemon.settings.job import JobSettings, fields_with
 from stylewatch_daemon.web.http import Context
 
 LOOKED_AT, COUNTED = 100, 5
-"""Numbers of the latest jobs with the recipe that are compared, and of those that count."""
+"""Number of the latest jobs with the recipe that are compared, and of similar ones that count."""
 
 ALIKE, EXACT_S = 1.5, 90
-"""Factor between two times up to which they are one, and seconds from which minutes are enough."""
+"""Factor up to which two times are shown as one, and seconds from which minutes are shown."""
 
 _DEFAULTS = JobSettings().model_dump(mode="json", exclude=fields_with("is_timeless"))
 
 
 def in_words(site: Context, wanted: JobSettings) -> str:
-    """Return how long a picture with these settings takes; empty if no job had them.
+    """Return the time that a picture with these settings takes; empty if no job had them.
 
-    The ledger may not be readable; then the time is unknown, too.
+    It is also empty if the ledger cannot be read.
     """
     plain = wanted.model_dump(mode="json", include={*_DEFAULTS})
     seconds: list[float] = []

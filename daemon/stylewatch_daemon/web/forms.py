@@ -26,7 +26,8 @@ from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.web.http import Context, context
 
 AT_ONCE = 4
-"""Maximum number of uploads at the same time; others are refused, unless one of these stalls."""
+"""Maximum number of uploads at the same time; a further upload is refused, unless one of them
+stalls."""
 
 STALLED_S, SILENT_S = 2.0, 20.0
 """Seconds that an upload may be late before another may replace it, and before it is aborted."""
@@ -138,7 +139,7 @@ class _Upload(MultiPartParser):
         return form
 
     def _take_place(self) -> None:
-        """Add this upload to the others, and replace a stalled one if there are AT_ONCE already.
+        """Add this upload to `_uploads`; with AT_ONCE uploads already, replace a stalled one.
 
         Raises HTTPException if none is stalled.
         """

@@ -1,4 +1,4 @@
-"""Code that all routes share: the application's parts, the daemon's files, forms and answers."""
+"""Functions that all routes share, for the application's parts, the ledger, forms and answers."""
 
 import asyncio
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ class Context:
         return reading(self.state / FILE_NAME)
 
     def job(self, name: str) -> Job | None:
-        """Return the job that is meant by an id or a name; raises as `ledger` and `the_one` do."""
+        """Return the job that an id or a name means; raises as `ledger` and `Ledger.the_one` do."""
         with self.ledger() as ledger:
             return ledger.the_one(name)
 
@@ -88,7 +88,7 @@ def root_path(request: Request) -> str:
 
 
 def wants_html(request: Request) -> bool:
-    """Return whether the answer should be a page, as for browsers, or JSON, as for programs."""
+    """Return whether the client wants a page, like a browser, and not JSON, like a program."""
     path: str = request.scope["path"]
     is_api = path.startswith(f"{root_path(request)}{API}/")
     return not is_api and "text/html" in request.headers.get("accept", "")
@@ -97,7 +97,8 @@ def wants_html(request: Request) -> bool:
 def done(request: Request, to: str, **result: Any) -> Response:
     """Answer an action: redirect browsers to `to`, below the root; send programs the `result`.
 
-    If that has `acted` as False, browsers get a page that says so, with a link.
+    If `acted` is False in the result, the daemon has not acted yet: browsers get a page with this
+    message and a link.
     """
     if not wants_html(request):
         return JSONResponse(result)
@@ -126,7 +127,7 @@ def job_of(request: Request) -> Job:
 
 
 def jobs_of(site: Context, names: Sequence[str]) -> list[Job]:
-    """Return the jobs with these ids or names that exist; HTTPException if none or too many."""
+    """Return the existing jobs with these ids or names; HTTPException if none or too many."""
     jobs = [site.job(name) for name in names[:MAX_SELECTED]]
     existing = [job for job in jobs if job is not None]
     if not existing or len(jobs) < len(names):

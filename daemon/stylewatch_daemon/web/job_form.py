@@ -122,7 +122,7 @@ def view(
 
 
 def _recipes(settings: Config) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Yield the known recipes, the common ones first, each with its defaults for some settings.
+    """Yield the recipes by name, the common recipes first, with their values of some settings.
 
     A recipe with mistakes has no defaults. While a folder of recipes is away, those of packages are
     listed: a form is checked when it is sent.
@@ -143,7 +143,7 @@ def _recipes(settings: Config) -> Iterator[tuple[str, Mapping[str, str]]]:
 
 def _library(folder: Path) -> Iterator[Style]:
     styles = find_styles(folder, "all")
-    named = [name for name in styles if name == shown(name)]  # others fit no address
+    named = [name for name in styles if name == shown(name)]  # other names fit no address
     for name in named[:MAX_LIBRARY]:
         try:
             with atomic.open_regular(folder / f"{name}.txt") as file:
@@ -152,7 +152,7 @@ def _library(folder: Path) -> Iterator[Style]:
             source = b""
         try:
             version = styles[name].stat().st_mtime_ns
-        except OSError:  # it has just been removed
+        except OSError:  # the style has just been removed
             continue
         text = " ".join(source.decode(errors="replace").split())[:MAX_SOURCE]
         yield name, Image(f"/library/small/{quote(name)}?v={version}", ""), shown(text)
@@ -200,7 +200,7 @@ def read(
     styles: int,
     others: Collection[str],
 ) -> tuple[JobSettings, Mapping[str, Any]]:
-    """Return the settings of a job, and those of them that the form changes in `base`.
+    """Return the settings of a job, and the settings that the form changes in `base`.
 
     `styles` is the number of styles of the job. Missing fields change nothing; an empty field
     resets its setting if the default is None. Raises FormError, also for a field that is neither a

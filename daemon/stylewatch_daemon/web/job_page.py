@@ -72,7 +72,7 @@ def view(site: Context, job: Job) -> dict[str, Any]:
 
 
 def _deletion(site: Context, job: Job, status: Mapping[str, Any]) -> str:
-    """Return words for a deletion that waits, with the reason if it has one; empty if none does."""
+    """Return a sentence about a deletion that waits, with its reason; empty if none waits."""
     for request in requests.waiting(site.state):
         if request.asks("delete", job=job.id):
             for reason in status["health"]["trouble"]:
@@ -143,7 +143,7 @@ def _stages(view: JobView) -> Iterator[Stage]:
 
 
 def _same_content(ledger: Ledger, job: Job, sha256: str) -> list[Job]:
-    """Return the latest jobs with this content image, and `job`; none if only `job` has it."""
+    """Return `job` and the latest jobs with this content image; none if there is no other job."""
     jobs = ledger.with_content(sha256, MAX_VARIANTS) if sha256 else []
     others = [each for each in jobs if each.id != job.id]
     if not others:

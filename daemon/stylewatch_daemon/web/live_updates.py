@@ -27,7 +27,8 @@ from stylewatch_daemon.web import job_page, overview
 from stylewatch_daemon.web.http import NO_JOB, Context, context
 
 POLL_EVERY_S, BEAT_EVERY_S = 0.25, 15.0
-"""Seconds between two checks of the files, and of silence before a comment keeps a stream open."""
+"""Seconds between two checks of the files, and seconds of silence after which a comment keeps a
+stream open."""
 
 MAX_VIEWERS = 400
 """Maximum number of viewers of all pages together."""
@@ -42,7 +43,8 @@ PAGES: Mapping[str, tuple[tuple[str, ...], Callable[[Context], dict[str, Any]]]]
     overview.TOPIC: (overview.PARTS, overview.view),
     overview.HEALTH_TOPIC: (overview.HEALTH_PARTS, overview.health),
 }
-"""For each page that is not about one job: names of its parts, and the function of its values."""
+"""For each page that is not about one job: the names of its parts, and the function that returns
+its values."""
 
 Parts = Mapping[str, str]
 """The HTML of each part of a page, by its name."""
@@ -51,7 +53,8 @@ Parts = Mapping[str, str]
 class Hub:
     """Source of updates: checks the files while there are viewers, and sends them changed parts.
 
-    `look` returns what the pages depend on, `render` the parts of a page; both run in a thread.
+    `look` returns values that change whenever a page may have changed, and `render` returns the
+    parts of a page; both run in a thread.
     """
 
     def __init__(self, look: Callable[[], Hashable], render: Callable[[str], Parts]) -> None:
@@ -145,7 +148,7 @@ async def events(request: Request) -> Response:
 
 
 def look(site: Context) -> Hashable:
-    """Return all that the pages depend on: versions of files, and the state of the daemon."""
+    """Return values that change whenever a page may: versions of files, state of the daemon."""
     status = site.status()
     times = [_mtime(site.state / name) for name in WATCHED]
     for job in status["running"]:

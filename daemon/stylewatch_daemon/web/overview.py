@@ -72,7 +72,7 @@ def health(site: Context) -> dict[str, Any]:
 def show(
     request: Request, form: Form = NOTHING, mistakes: Mapping[str, str] = job_form.NO_MISTAKES
 ) -> Response:
-    """Answer with the first page; `form` and `mistakes` are those of a job that did not start."""
+    """Answer with the first page; `form` and `mistakes` belong to a job that was refused."""
     site = context(request)
     values = {
         **view(site),
@@ -102,7 +102,7 @@ async def healthz(request: Request) -> Response:
 
 
 def readyz(request: Request) -> Response:
-    """Answer with status 200 if the daemon starts new jobs, by itself at its hours; else with 503.
+    """Answer with status 200 if the daemon starts new jobs, now or at its hours; else with 503.
 
     The text says why.
     """

@@ -150,7 +150,7 @@ def content(job: Job, side: int = CARD_SIDE) -> Image | None:
 
 
 def cover(state: Path, job: Job) -> Image | str:
-    """Return the output of a job for its card, its content image if it has none, or words."""
+    """Return the picture for the card of a job: output, else content image, else a text."""
     files = JobFiles(job, state)
     output = None
     if job.seen in PICTURES:
@@ -170,7 +170,7 @@ def latest_stage(view: JobView) -> Image | None:
 
 
 def _find(files: JobFiles, what: str) -> PictureFile | None:
-    """Look for a picture; None if there is none, or that is unknown."""
+    """Look for a picture; None if there is none, or its disk does not answer."""
     return files.attempt(partial(files.look, what))
 
 
@@ -187,7 +187,7 @@ MEDIA_TYPES = {
     ".tif": "image/tiff",
 }
 DOWNLOAD = "application/octet-stream"
-"""The media type of all other files, which browsers save instead of showing them."""
+"""The media type of files that browsers save instead of showing them."""
 
 IMMUTABLE, REVALIDATE = "private, max-age=31536000, immutable", "private, no-cache"
 """Cache-Control for an address that has the digest of the picture, and for other addresses."""

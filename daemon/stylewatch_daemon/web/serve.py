@@ -147,14 +147,14 @@ def application(page: WebPage) -> Starlette:
 
 
 class _Part(Route):
-    """A route to a part of a job, unless a job is called like all of the path (law 8)."""
+    """A route to a part of a job, unless the whole path is the name of a job (law 8)."""
 
     def __init__(self, part: Route, whole: Route) -> None:
         super().__init__(part.path, part.endpoint, methods=part.methods)
         self._whole = whole
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let the route to the whole job do that."""
+        """Answer a request, or let the route to the whole job answer."""
         _, whole = self._whole.matches(scope)
         names = whole["path_params"]["job"], scope["path_params"]["job"]
         if await run_in_threadpool(_is_whole, scope["app"].state.context, *names):
@@ -165,7 +165,7 @@ class _Part(Route):
 
 
 def _is_whole(site: Context, name: str, before: str) -> bool:
-    """Return whether a job has this name; one that is like it counts if none is called `before`."""
+    """Return whether a job has this name; a similar name counts if no job is called `before`."""
     with site.ledger() as ledger:
         if ledger.find(name) is not None:
             return True
@@ -197,7 +197,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _daemon_error(request: Request, error: Exception) -> Response:
-    """Answer with a DaemonError, or that a disk is full; raise any other error again."""
+    """Answer with the reason of a DaemonError or of a full disk; raise any other error again."""
     assert isinstance(error, OSError | errors.DaemonError)
     if getattr(error.__cause__ or error, "errno", None) in shortages.FULL:
         status = 507
@@ -290,7 +290,7 @@ async def _serve(
 
 
 class LimitedProtocol(H11Protocol):
-    """A connection that records since when it waits for a request, by the event loop's clock.
+    """A connection that records when it began to wait for a request, by the event loop's clock.
 
     If there are too many connections, the one that has waited longest is closed, so that new
     clients are answered even if many others are connected and send nothing.

@@ -24,7 +24,8 @@ LOGGED_EVERY_S = 60.0
 """Minimum number of seconds between two lines in the log about wrong tokens."""
 
 LOGINS_AT_ONCE = 8
-"""Maximum number of logins handled at a time; others are refused, as anybody can send them."""
+"""Maximum number of logins handled at a time; further ones are refused, because anybody can send
+them."""
 
 MAX_SESSIONS = 1_000
 """Maximum number of sessions; one more ends the oldest session."""
@@ -100,7 +101,7 @@ class Sessions:
         return hmac.new(key, cookie.encode(errors="replace"), hashlib.sha256).hexdigest()
 
     def _read(self) -> None:
-        """Take the sessions of the file; those of another token must not return with it."""
+        """Take the sessions in the file; sessions of an earlier token have ended."""
         try:
             content = self._path.read_bytes()
         except OSError:
