@@ -22,15 +22,16 @@ _Sums = list[Tensor]
 
 _LEAF = torch.zeros(1, requires_grad=True)
 _OLDEST = _LEAF * 1
-"""A result of autograd that is older than every evaluation; see `_release_graph`."""
+"""A result of autograd that is older than every evaluation, for `_release_graph`."""
 
 
 def _release_graph() -> None:
     """Free the maps of an evaluation whose backward pass failed, for example by lack of memory.
 
-    On the CPU torch leaves the rest of the failed pass in the queue of the thread, which keeps its
-    maps. Newer nodes come first in the queue: a backward pass over the oldest node of all ends
-    after it has dropped all others. Another result would leave those that are older than itself.
+    On the CPU torch leaves the nodes that the failed pass did not reach in the queue of the thread,
+    which keeps their maps. The next backward pass takes these nodes from the queue and drops them
+    before its own. With the oldest result this holds even if the queue is ordered by age alone,
+    newest first.
     """
     torch.autograd.grad(_OLDEST, _LEAF, retain_graph=True)
 
@@ -49,7 +50,7 @@ def losses_of(scene: Scene) -> list[Loss]:
 
 
 def _rereads(reader: Loss, loss: Loss) -> bool:
-    """Return whether `reader` is another loss whose backward pass reads maps of `loss`."""
+    """Return whether `reader` is a second loss whose backward pass reads maps of `loss`."""
     return reader is not loss and reader.rereads_maps and bool(reader.layers & loss.layers)
 
 
@@ -57,8 +58,8 @@ class Objective:
     """The objective of a scene, by default with all losses of its recipe.
 
     Calling it evaluates a picture u (1, 3, height, width) in network units. If the scene has tiles,
-    u is evaluated in two passes over them; the results are equal except for rounding. `step` is the
-    number of previous steps: losses that sample positions draw new ones in each step.
+    u is evaluated in two passes over the tiles. The results are equal except for rounding. `step`
+    is the number of previous steps: losses that sample positions draw new ones in each step.
     """
 
     def __init__(self, scene: Scene, losses: Sequence[Loss] | None = None) -> None:
@@ -68,7 +69,7 @@ class Objective:
         self.weights: dict[Label, Weight] = {}
         for loss in self.losses:
             self.weights |= loss.weights
-            # the rule of `Loss.overwrites_maps`
+            # part 2 of the rule of `Loss.overwrites_maps`
             if any(_rereads(reader, loss) for reader in self.losses):
                 loss.overwrites_maps = False
         terms = Counter(label.term for loss in self.losses for label in loss.weights)
@@ -108,7 +109,7 @@ class Objective:
             _release_graph()
             raise
         evaluation = replace(evaluation, varies=any(loss.varies for loss in self.losses))
-        if self.scene.task.is_photograph:  # rounding errors are no gradient
+        if self.scene.task.is_photograph:  # the gradient consists of rounding errors
             evaluation.gradient.zero_()
         if self._high_pass is None:
             return evaluation
@@ -163,15 +164,16 @@ class Objective:
     def _evaluate_tiles(self, u: Tensor) -> Evaluation:
         """Evaluate in two passes, because the maps of one tile at a time fit into memory.
 
-        The first sums over all tiles, and finds how the objective depends on the sums. This is the
-        same for every tile; the second goes on from there to the pixels of each tile.
+        The first pass sums over all tiles, and ends with the gradient of the objective with respect
+        to the sums, which is the same for every tile. The second pass continues the gradient to the
+        pixels of each tile.
         """
         with torch.no_grad():
             sums = self._total(u, self._additive)
         leaves = [tensor.requires_grad_() for total in sums.values() for tensor in total]
         terms = self._stacked(self._values_of(u.requires_grad_(), sums))
         objective = (terms * self._factors).sum()
-        # a loss may not depend on one of its sums, nor any loss on the pixels themselves
+        # the objective may be independent of a sum, and of the pixels themselves
         *slopes, by_pixels = torch.autograd.grad(objective, [*leaves, u], materialize_grads=True)
         gradient = by_pixels.contiguous()
         for tile in self._tiles:
@@ -215,7 +217,7 @@ class Objective:
         return {loss: sums[loss] for loss in losses}
 
     def _values_of(self, u: Tensor, sums: Mapping[AdditiveLoss, _Sums]) -> dict[Label, Tensor]:
-        """Return all terms: from the sums for additive losses, from the pixels u for others."""
+        """Return all terms, from the sums for additive losses and from the pixels u otherwise."""
         values: dict[Label, Tensor] = {}
         for loss in self.losses:
             if isinstance(loss, AdditiveLoss):
