@@ -22,15 +22,16 @@ _Sums = list[Tensor]
 
 _LEAF = torch.zeros(1, requires_grad=True)
 _OLDEST = _LEAF * 1
-"""A result of autograd that is older than every evaluation; see `_release_graph`."""
+"""A result of autograd that is older than every evaluation, for `_release_graph`."""
 
 
 def _release_graph() -> None:
     """Free the maps of an evaluation whose backward pass failed, for example by lack of memory.
 
-    On the CPU torch leaves the rest of the failed pass in the queue of the thread, which keeps its
-    maps. Newer nodes come first in the queue: a backward pass over the oldest node of all ends
-    after it has dropped all others. Another result would leave those that are older than itself.
+    On the CPU torch leaves the nodes that the failed pass did not reach in the queue of the thread,
+    which keeps their maps. The next backward pass takes these nodes from the queue and drops them
+    before its own. With the oldest result this holds even if the queue is ordered by age alone,
+    newest first.
     """
     torch.autograd.grad(_OLDEST, _LEAF, retain_graph=True)
 

@@ -1,5 +1,6 @@
 """The objective: recipes against reference values, scales, caches, tiles and regions."""
 
+import gc
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,12 +10,14 @@ import pytest
 import torch
 from tests.painter import small
 from tests.painter.host_traffic import HostTraffic
+from tests.painter.tensor_bytes import peak
 from torch import Tensor
 
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.losses.gram import GramStyle
 from stylewatch_painter.losses.loss import AdditiveLoss, Label, Loss, Weight
 from stylewatch_painter.network.vgg19 import Vgg19
+from stylewatch_painter.paint import objective as objective_module
 from stylewatch_painter.paint.memory_plan import MemoryPlan
 from stylewatch_painter.paint.objective import Objective
 from stylewatch_painter.recipes.book import change, names
@@ -299,6 +302,59 @@ def test_a_sum_in_tiles_may_be_constant() -> None:
     one, other = (made(small.content(made).clone()) for made in (whole, tiled))
     torch.testing.assert_close(other.terms, one.terms, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(other.gradient, one.gradient, rtol=1e-3, atol=1e-7)
+
+
+class FailingBackward(torch.autograd.Function):
+    """The identity, whose backward pass fails like an operation that lacks memory."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        raise RuntimeError("not enough memory")
+
+
+class Failing(Loss):
+    """Mean of the pixels, whose backward pass fails before those of the network run."""
+
+    def __init__(self) -> None:
+        self.layers = frozenset[LayerName]()
+        self.label = Label("style", "failing", "style-1")
+        self.weights = {self.label: Weight(1.0)}
+
+    def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
+        fail: Any = FailingBackward.apply
+        return {self.label: fail(u).mean()}
+
+
+def bytes_left_by_a_failed_evaluation() -> int:
+    """Fail in a backward pass, and return the bytes of the tensors that outlive it."""
+    made = small.objective(small.task("gram"))
+    failing = Objective(made.scene, [*made.losses, Failing()])
+    u = small.content(made).clone()
+    made(u)  # what libraries keep for good
+    with peak() as count, pytest.raises(RuntimeError, match="not enough memory"):
+        failing(u)
+    # a traceback keeps the frames of the evaluation, and these form cycles
+    gc.collect()
+    return count.now
+
+
+def test_a_failed_backward_pass_leaves_no_maps() -> None:
+    assert bytes_left_by_a_failed_evaluation() == 0
+
+
+def test_torch_keeps_the_maps_of_a_failed_backward_pass_until_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """If torch frees them at once some day, `_release_graph` has no purpose any more."""
+    with monkeypatch.context() as patch:
+        patch.setattr(objective_module, "_release_graph", lambda: None)
+        left = bytes_left_by_a_failed_evaluation()
+    objective_module._release_graph()
+    assert left > 0
 
 
 @pytest.mark.parametrize("name", names())
