@@ -1,8 +1,8 @@
 """The losses, one in each module: settings, formula with its source, targets and value.
 
-`kinds` lists the settings of those that recipes can name. A new loss is a module with a subclass of
-`LossSettings` and one of `Loss`, and an entry of `_OWN`, or an entry point of the group
-`stylewatch.losses`, whose name is that of the loss. A loss imports the network's layers, torch only
+`kinds` lists the settings of the losses that recipes can name. A new loss is a module with a
+subclass of `LossSettings` and one of `Loss`. It has an entry in `_OWN`, or an entry point of the
+group `stylewatch.losses` with the name of the loss. A loss imports the network's layers, torch only
 where it is used, and the scene for its types alone. Begin with `loss`, then `gram`.
 """
 
@@ -28,10 +28,10 @@ _OWN: tuple[type[LossSettings], ...] = (
 OTHER_FIELDS = frozenset(
     {"network", "coarse", "largest", "temporal", "strength", "strength_by", "protect_detail"}
 )
-"""The other fields of an objective, whose names no loss can have."""
+"""Fields of an objective that are no losses. No loss can have one of these names."""
 
 METHODS = frozenset({"fine", "scales", "at", "layers", "weighed"})
-"""Names of the methods of an objective, which no loss can have either."""
+"""Names of the methods of an objective. No loss can have one of these names."""
 
 
 def kinds() -> dict[str, type[LossSettings]]:

@@ -71,17 +71,18 @@ class NeighborsSettings(LayerSettings):
     """Share of the content in the picture that is matched, blended with the start of the scale.
     With `start: content` the coarsest scale matches the content alone."""
     hub_penalty: fields.Weight = 0.0
-    """Penalty for hubs, positions of the style that are near to many of the picture. It is the
-    factor of `nearest.hubness`."""
+    """Factor of `nearest.hubness`, the penalty for hubs: positions of the style that are near to
+    many positions of the picture."""
     brightness: fields.Weight = 0.0
-    """Factor of the squared difference of brightness, in standard deviations. It makes light places
-    follow light ones of the style and dark places dark ones."""
+    """Factor of the squared difference of brightness, in standard deviations. Light places then
+    follow light places of the style, and dark places follow dark places."""
     dimensions: fields.Whole | None = Field(None, ge=1)
     """Number of dimensions to which hypercolumns are projected for the search; null: all, an exact
     search."""
     by_length: bool = False
     """Let positions whose targets are shorter than the root mean square length count less, in
-    proportion. They are in plain areas, and the directions of their features are mostly noise."""
+    proportion. These positions lie in plain areas, and the directions of their features are mostly
+    noise."""
     rotations: bool = False
     """Also search the style turned by 90, 180 and 270 degrees."""
     largest: fields.SideLength = fields.ANY_SIDE
@@ -92,7 +93,7 @@ class NeighborsSettings(LayerSettings):
         return side <= self.largest
 
     def weighed(self, content: float, style: float) -> Self:
-        """Multiply the weight by the factor for style losses."""
+        """Return settings whose weight is multiplied by `style`, the factor for style losses."""
         return self.model_copy(update={"weight": self.weight * style})
 
     @property
@@ -101,7 +102,7 @@ class NeighborsSettings(LayerSettings):
         return Columns
 
     def memory(self, extent: Extent) -> LossBytes:
-        """Return the memory of the loss, at most."""
+        """Return an upper bound of the memory of the loss."""
         column = sum(map(channels, self.layers)) * FLOAT
         painted = extent.pixels / _COARSER**2 * column
         turned = 4 if self.rotations else 1
@@ -109,11 +110,11 @@ class NeighborsSettings(LayerSettings):
         is_mixed = self.content_share < 1
         copies = 1 if self.dimensions is None else 0
         kept = painted * (extent.regions * len(extent.styles) + extent.has_mask)
-        search = (painted + searched) * (1 + copies)  # centered rows, and those with penalties
+        search = (painted + searched) * (1 + copies)  # centered rows, and rows with penalties
         targets = (1 + is_mixed) * painted + searched + max(search, searched, 3 * painted)
         largest = largest_bytes(self.layers, extent.pixels)
         maps = maps_bytes(self.layers, extent.pixels)
-        # gradients of hypercolumns, which are freed as those of the maps are computed
+        # gradients of hypercolumns, which are freed while the gradients of maps are computed
         gradients = max(2 * painted, maps + 2 * largest)
         return LossBytes(kept, targets + _SEARCH, painted + largest, gradients)
 
@@ -141,9 +142,9 @@ class Target:
 class Columns(Loss):
     """Mean cosine distance of hypercolumns to their targets, summed over regions.
 
-    Targets are found once for each size: for each position of the picture that is matched, the
-    nearest hypercolumn of the style. Outside of the regions, where no style acts, they are the
-    content's.
+    The constructor finds the targets, once for each size: the hypercolumn of the style that is
+    nearest to each position of the picture that is matched. Outside of the regions no style acts,
+    and the targets are the hypercolumns of the content.
     """
 
     rereads_maps = False
@@ -175,7 +176,7 @@ class Columns(Loss):
             self.weights[label] = Weight(settings.weight * task.style_weight(style))
 
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
-        """Return the distance of each style."""
+        """Return the distance () of the painting from its targets, for each style."""
         shaped = {
             layer: maps[layer].unflatten(-1, self._scene.map_shape(layer))
             for layer in self._settings.layers
@@ -194,14 +195,14 @@ class Columns(Loss):
     def _rows(self, pictures: Sequence[Tensor]) -> _Rows:
         """Return the hypercolumns and the brightness of pictures (1, 3, height, width).
 
-        Those of all pictures are concatenated.
+        The rows of all pictures are concatenated.
         """
         columns = [self._columns(picture) for picture in pictures]
         brightness = [self._brightness(picture) for picture in pictures]
         return _Rows(torch.cat(columns), torch.cat(brightness).to(self._scene.device))
 
     def _columns(self, picture: Tensor) -> Tensor:
-        """Return the hypercolumns (positions, sum of N) of one picture; its maps are freed."""
+        """Return the hypercolumns (positions, sum of N) of one picture, and free its maps."""
         features = self._scene.features(picture, self.layers)
         return self._joined(features, grid(width_height(picture)))
 
@@ -219,7 +220,7 @@ class Columns(Loss):
     def _matches(self, content: _Rows, queries: _Rows, style: Style, number: int) -> list[Target]:
         """Return the targets of a style in each region of the painting.
 
-        They are blended with the hypercolumns of the content.
+        The targets are blended with the hypercolumns of the content.
         """
         pictures = turned(self._scene.style(style), rotations=self._settings.rotations)
         candidates = self._rows(pictures)
@@ -264,7 +265,8 @@ class Columns(Loss):
     ) -> Tensor:
         """Return the index (positions,) of the candidate that each query follows.
 
-        `selected` and `usable` flag the queries and the candidates in a region; None: all.
+        `selected` flags the queries in a region, and `usable` flags the candidates. None selects
+        all.
         """
         settings = self._settings
         factor = math.sqrt(settings.brightness)
@@ -276,17 +278,23 @@ class Columns(Loss):
         )
 
     def _outside(self, content: _Rows) -> tuple[Target, ...]:
-        """Return the target outside of the regions: the content's own columns."""
+        """Return the target for the area outside of the regions: the hypercolumns of the content.
+
+        The tuple is empty if the regions cover the picture.
+        """
         if self._regions is None:
             return ()
         share = (1 - self._regions.sum(0)).clamp(min=0)
-        if share.sum() < 1:  # less than a position: rounding
+        if share.sum() < 1:  # less than one position is an error of rounding
             return ()
         return (Target(directions(content.columns), share / len(share)),)
 
 
 def _shares_by_length(rows: Tensor) -> Tensor:
-    """Return 1 for rows (R, N) of at least the root mean square length, less for shorter ones."""
+    """Return the shares (R,) of rows (R, N).
+
+    Rows of at least the root mean square length have the share 1, and shorter rows have less.
+    """
     lengths = torch.linalg.vector_norm(rows, dim=1)
     shares: Tensor = lengths / lengths.square().mean().clamp(min=TINY).sqrt()
     return shares.clamp(max=1)
@@ -308,10 +316,10 @@ def _standardized(values: Tensor, counted: Tensor | None) -> Tensor:
 
 
 def _mixed(content: Tensor, start: Tensor, share: float) -> Tensor:
-    """Return the picture to match: the content and the start, blended by `share`.
+    """Return the picture to match: the content and the start, blended by the content's `share`.
 
-    The start gets the content's finest detail first. It was enlarged and has no detail of its own
-    that could match edges of the style.
+    The start gets the content's finest detail first, because the start was enlarged and has no fine
+    detail that could match edges of the style.
     """
     sharp = start - finest_detail(start) + finest_detail(content)
     return torch.lerp(sharp, content, share)

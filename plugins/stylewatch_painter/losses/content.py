@@ -42,21 +42,23 @@ class ContentSettings(LayerSettings):
         return Content
 
     def memory(self, extent: Extent) -> LossBytes:
-        """Return the memory of the loss, at most."""
+        """Return an upper bound of the memory of the loss."""
         maps = maps_bytes(self.layers, extent.pixels)
         largest = largest_bytes(self.layers, extent.pixels)
         return LossBytes(kept=maps, targets=largest, saved=maps, gradients=maps + 2 * largest)
 
     def weighed(self, content: float, style: float) -> Self:
-        """Multiply the weights by the factor for content losses."""
+        """Return settings with the weights multiplied by the factor for content losses."""
         return self.times(content)
 
 
 @dataclass(eq=False)
 class _ContentFeatures:
-    """P of each tile, the number N M of its entries, and its energy sum P^2 ().
+    """Feature maps P of the content, for one layer.
 
-    `weights` (M,) are those of the positions of each tile; the mapping is empty if all count alike.
+    `parts` has the maps (N, M) of each tile. `entries` is the number of values in all tiles, and
+    `energy` () is the sum of their squares. `weights` has the weights (M,) of the positions of each
+    tile; it is empty if all positions have the same weight.
     """
 
     parts: dict[Tile, Tensor]
@@ -98,7 +100,7 @@ class Content(AdditiveLoss):
 
     @staticmethod
     def _shares(layer: LayerName, scene: Scene) -> Tensor | None:
-        """Return the weight (1, rows, columns) of each position, with a mean of 1; None: all 1."""
+        """Return the weights (1, rows, columns), with a mean of 1; None if all are 1."""
         shape = scene.map_shape(layer)
         factors = protection(scene, shape)
         return None if factors is None else (factors / factors.mean()).view(1, *shape)
@@ -127,7 +129,7 @@ class Content(AdditiveLoss):
                 return square / 2
             case "mean":
                 return square / target.entries
-            case "relative":  # finite for a black picture
+            case "relative":  # the result is finite for a black picture
                 return square / torch.where(target.energy > 0, target.energy, 1.0)
             case _:
                 return square

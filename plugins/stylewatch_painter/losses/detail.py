@@ -15,8 +15,8 @@ _SOBEL = ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1))
 """Filter for eight times the change per pixel to the right."""
 
 _PIXELS = 4
-"""Minimum number of pixels along a side of a position. The picture is reduced until there are fewer
-than twice as many, so that grain counts less and large pictures take less memory."""
+"""Minimum number of pixels along a side of a position. A picture with at least twice as many pixels
+is reduced, so that grain counts less and large pictures take less memory."""
 
 _WINDOW = 5
 """Side, in positions, of the window whose detail counts for the position in its center."""
@@ -25,7 +25,8 @@ _WINDOW = 5
 def protection(scene: Scene, shape: tuple[int, int]) -> Tensor | None:
     """Return the factor (positions,) by which each position of a grid keeps the content.
 
-    It is exp(a (2 r - 1)), with `protect_detail` a and the rank r of `detail`; None: 1 everywhere.
+    The factor is exp(a (2 r - 1)), with `protect_detail` a and the rank r of `detail`. The result
+    is None if the factor is 1 everywhere.
     """
     amount = scene.task.recipe.objective.protect_detail
     content = scene.content
@@ -38,8 +39,9 @@ def protection(scene: Scene, shape: tuple[int, int]) -> Tensor | None:
 def detail(brightness: Tensor, shape: tuple[int, int]) -> Tensor:
     """Return the rank (positions,), 0..1, of each position of a grid by the detail around it.
 
-    `brightness` is (height, width). Detail is the mean squared change of brightness. Ranks, and not
-    the detail itself, make each content have detailed and even places; equal ones share a rank.
+    `brightness` is (height, width). Detail is the mean squared change of brightness. Measured by
+    ranks, each content has detailed places and even places. Positions with equal detail have the
+    same rank.
     """
     by = [max(1, side // (_PIXELS * of)) for side, of in zip(brightness.shape, shape, strict=True)]
     reduced = functional.avg_pool2d(brightness[None, None], by)

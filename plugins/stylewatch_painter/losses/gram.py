@@ -40,7 +40,7 @@ else:
     operations = late("stylewatch_painter.losses.operations")
 
 _PRODUCTS = 3  # Gram matrices of the output, their difference from the target, and its square
-_ROOTS = 5  # matrices for the root of one and its gradient, of float32's size
+_ROOTS = 5  # float32 matrices that the root of a matrix and its gradient take
 _MIN_REGION_WEIGHT = 1e-12  # divisor for an empty region
 
 _VARIANCE_FLOOR = 1e-4
@@ -50,7 +50,7 @@ _MIN_VARIANCE = 1e-8
 """Minimum variance for a target without any variance."""
 
 Grams = Mapping[LayerName, "Tensor"]
-"""A of each layer and region, (R, N, N) float32; R is 1 without regions."""
+"""Gram matrices A (R, N, N), float32, by layer; R is the number of regions, 1 without a mask."""
 
 
 class StyleSettings(LayerSettings):
@@ -84,7 +84,7 @@ class StyleSettings(LayerSettings):
         return matrices * FLOAT * (_ROOTS if self.loss == "wasserstein" else 1)
 
     def memory(self, extent: Extent) -> LossBytes:
-        """Return the memory of the loss, at most."""
+        """Return an upper bound of the memory of the loss."""
         matrices = self.sums_bytes * extent.regions
         numbers = sum(channels(layer) ** 2 for layer in self.layers) * extent.regions
         is_exact = self.loss == "wasserstein"  # roots of covariances, in float64
@@ -103,7 +103,7 @@ class StyleSettings(LayerSettings):
         return LossBytes(kept, while_kept, saved=0, gradients=gradients, features=maps)
 
     def weighed(self, content: float, style: float) -> Self:
-        """Multiply the weights by the factor for style losses."""
+        """Return settings with the weights multiplied by the factor for style losses."""
         return self.times(style)
 
 
@@ -150,7 +150,10 @@ MapsOf = Callable[[Collection[LayerName], "Tile"], dict[LayerName, "Tensor"]]
 
 @dataclass(frozen=True, eq=False)
 class _StyleGrams:
-    """A of a style, or of all styles blended; `weight` is its share among the styles."""
+    """Gram matrices A of one style, or of a blend of all styles.
+
+    `weight` is the share of this target in the style loss.
+    """
 
     name: str
     weight: float
@@ -172,10 +175,10 @@ class GramStyle(AdditiveLoss):
         self._scene = scene
         self.layers = frozenset(settings.layers)
         self.is_capturable = settings.loss != "wasserstein"  # eigenvalues need the CPU
-        self.overwrites_maps = not scene.network.rereads_maps  # part 1 of the rule
+        self.overwrites_maps = not scene.network.rereads_maps  # part 1 of the rule of `Loss`
         self._with_values = settings.gram == "moments"
         self._region_weights = scene.region_weights(task.content_mask, scene.size, settings.layers)
-        # once, because an evaluation that reads numbers from a GPU cannot be captured
+        # computed once, because an evaluation that reads numbers from a GPU cannot be captured
         self._region_counts = region_counts(self._region_weights)
         self._targets = self._style_targets()
         self._region_factors = scene.region_factors(blended=self._blends)
@@ -217,9 +220,9 @@ class GramStyle(AdditiveLoss):
         return values
 
     def _painted_grams(self, tensors: Sequence[Tensor]) -> dict[LayerName, list[Tensor]]:
-        """Return the Gram matrix of each layer and region of the painting, from what `sums` gave.
+        """Return the Gram matrix of each layer and region of the painting.
 
-        `tensors` are those of the whole painting: of all tiles, added.
+        `tensors` is the result of `sums`, added up over all tiles.
         """
         per_region = 2 if self._with_values else 1
         start = 0
@@ -234,7 +237,7 @@ class GramStyle(AdditiveLoss):
         return grams
 
     def _gram(self, sums: Sums, count: float, positions: float) -> Tensor:
-        """Return G of sums over `count` positions, as if these filled a map of `positions`."""
+        """Return G of sums over `count` positions, scaled to a map of `positions`."""
         if count != positions:
             sums = sums.scaled(positions / max(count, _MIN_REGION_WEIGHT))
         return gram(sums, positions, self._settings)
@@ -289,7 +292,7 @@ class GramStyle(AdditiveLoss):
 
     @property
     def _blends(self) -> bool:
-        """True if the painting's styles are blended, of which some may be left out at this size."""
+        """True if the styles are blended into one target, even if only one is large enough here."""
         several = len(self._scene.canvas.task.styles) > 1
         return self._settings.several == "grams" and several
 
@@ -347,9 +350,10 @@ class GramStyle(AdditiveLoss):
     def _grams(
         self, maps_of: MapsOf, size: Size, mask: Regions | None, layers: Collection[LayerName]
     ) -> dict[LayerName, Tensor]:
-        """Return the Gram matrices (R, N, N) of a picture of `size`, as if each region filled it.
+        """Return the Gram matrices (R, N, N) of a picture of `size` by layer.
 
-        The picture is seen in tiles, of each of which `maps_of` returns the maps.
+        Each matrix is scaled as if its region filled the picture. `maps_of` returns the maps of one
+        tile of the picture.
         """
         total: LayerSums = {}
         positions: Counter[LayerName] = Counter()
@@ -391,7 +395,7 @@ def feature_sums(
 
 def region_counts(weights: Maps) -> dict[LayerName, list[float]]:
     """Return the number of positions of each region by layer, from the weights of positions."""
-    # in float64, which not every device has
+    # on the CPU, because not every device has float64
     return {
         layer: regions.cpu().double().sum((1, 2)).tolist() for layer, regions in weights.items()
     }

@@ -57,15 +57,15 @@ class LossBytes:
     """The memory of a loss in bytes, in addition to the features that it reads."""
 
     kept: float
-    """Its targets."""
+    """Bytes of the targets."""
     targets: float
-    """Everything else that exists while targets are computed."""
+    """Bytes of everything else that exists while targets are computed."""
     saved: float
     """Bytes that the forward pass of a step keeps for the backward pass."""
     gradients: float
     """Bytes that the backward pass allocates, including the gradients of features."""
     features: float = 0
-    """The features that the backward pass reads."""
+    """Bytes of the features that the backward pass reads."""
 
 
 def maps_bytes(layers: Collection[LayerName], pixels: float, value: int = FLOAT) -> float:
@@ -83,22 +83,22 @@ class _Sum(Protocol):
 
 
 Summand = TypeVar("Summand", bound=_Sum)
-"""A tensor, or a record of several, of which those of two tiles can be added."""
+"""Type of a sum over one tile: a tensor, or a record of several tensors, that can be added."""
 
 Side = Literal["content", "style"]
 """Role of a picture that losses compare the output with."""
 
 
 class LossSettings(Strict, ABC):
-    """Base class of the settings of a loss, which are the field of an objective with its name."""
+    """Base class of the settings of a loss, which an objective has in the field of its name."""
 
     name: ClassVar[str]
     """Name of the loss in a recipe."""
     compared: ClassVar[frozenset[Side]] = frozenset()
     """Pictures that the loss compares the output with."""
     finds_strokes: ClassVar[bool] = False
-    """True if the loss only places strokes: a frame of a clip that follows another one has its
-    strokes already."""
+    """True if the loss only places strokes. A frame of a clip that follows another frame already
+    has its strokes."""
 
     @property
     @abstractmethod
@@ -107,7 +107,7 @@ class LossSettings(Strict, ABC):
 
     @property
     def can_blend(self) -> bool:
-        """True if targets are mixed from style and content where `strength_by` is `blend`."""
+        """True if the loss can mix its targets from style and content, for `strength_by: blend`."""
         return True
 
     @property
@@ -117,12 +117,12 @@ class LossSettings(Strict, ABC):
 
     @property
     def sums_bytes(self) -> int:
-        """Bytes of the sums over the positions of one region, if they take more than a few."""
+        """Bytes of the sums over the positions of one region; 0 if they are negligible."""
         return 0
 
     @property
     def is_used(self) -> bool:
-        """True if the loss has something to compare: a layer, unless it reads the picture alone."""
+        """True if the loss reads a layer, or compares the output with no picture and needs none."""
         return bool(self.layer_names) or not self.compared
 
     def is_possible(self, pictures: Collection[Side]) -> bool:
@@ -134,14 +134,15 @@ class LossSettings(Strict, ABC):
         return True
 
     def weighed(self, content: float, style: float) -> Self:
-        """Multiply each weight by the factor for content losses or for style losses."""
+        """Return settings with each weight multiplied by the factor for its side."""
         return self
 
     def memory(self, extent: Extent) -> LossBytes:
-        """Return the memory of the loss, at most.
+        """Return an upper bound of the memory of the loss.
 
-        By default it is enough for a loss that keeps a map of each layer and picture, and whose
-        formula makes four more, such as one that sorts a map: indices take as much as two.
+        The default is enough for a loss that keeps a map of each layer and picture, and whose
+        formula makes four further maps. Sorting a map is an example: the indices take as much as
+        two maps.
         """
         largest = max(extent.pixels, *extent.styles, 0.0)
         kept = maps_bytes(self.layer_names, largest) * max(1, len(extent.styles)) * extent.regions
@@ -160,7 +161,7 @@ class LayerSettings(LossSettings):
         return tuple(self.layers)
 
     def times(self, factor: float) -> Self:
-        """Multiply the weight of each layer."""
+        """Return settings with the weight of each layer multiplied by `factor`."""
         layers = {layer: weight * factor for layer, weight in self.layers.items()}
         return self.model_copy(update={"layers": layers})
 
@@ -172,7 +173,7 @@ def _not_empty(layers: Weights) -> Weights:
 
 
 SomeWeights = Annotated[Weights, AfterValidator(_not_empty)]
-"""Weight of each layer, of which there is at least one."""
+"""Weights of one or more layers."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ class Label:
 
     @property
     def term(self) -> str:
-        """Its place in receipts: only losses of styles have one for each, and of layers."""
+        """Place of the term in receipts, with the style and the layer that the term has."""
         match self.side:
             case "style":
                 return f"style.{self.style}.{self.layer}"
@@ -196,7 +197,10 @@ class Label:
 
 @dataclass(frozen=True)
 class Weight:
-    """Weight of a term in the total and in the gradient; the same if `in_gradient` is None."""
+    """Weight of a term in the total and in the gradient.
+
+    `in_gradient` is None if both weights are equal.
+    """
 
     total: float
     in_gradient: float | None = None
@@ -225,9 +229,10 @@ class Loss(ABC):
     """True if a CUDA graph can capture an evaluation. This requires that the evaluation computes
     nothing on the CPU and does not depend on the step."""
     varies: ClassVar[bool] = False
-    """True if each step evaluates other positions."""
+    """True if the positions that are evaluated differ from step to step."""
     rereads_maps: ClassVar[bool] = True
-    """False if its backward pass reads no maps, which another loss may have overwritten then."""
+    """False if the backward pass of the loss reads no maps. Another loss may then overwrite
+    them."""
     overwrites_maps: bool = False
     """True if the backward pass may overwrite maps, in place of making gradients of their size.
 
@@ -235,10 +240,12 @@ class Loss(ABC):
     1. A loss asks for it if the network does not reread the maps that it returned
        (`FeatureMaps.rereads_maps`).
     2. The objective allows it if no other loss rereads maps of the same layers.
-    3. The objective evaluates such losses last: the backward pass goes the other way, so theirs is
-       first, and gradients of other losses are added to what they leave.
-    4. What overwrites a tensor increments its version, so that torch raises an error if anything
-       reads it after all (`kernels.multiply_in_place`, `FusedChain.backward`)."""
+    3. The objective evaluates the losses that overwrite maps last. The backward pass runs in
+       reverse order: it begins with these losses, and adds the gradients of all other losses to
+       the gradients that these have written.
+    4. A function that overwrites a tensor increments the tensor's version, so that torch raises
+       an error if another function reads the lost values (`kernels.multiply_in_place`,
+       `FusedChain.backward`)."""
 
     def __init__(self, settings: Any, scene: Scene) -> None:
         """Keep the settings and the scene; a subclass also computes its targets."""
@@ -259,7 +266,7 @@ class AdditiveLoss(Loss):
 
     @abstractmethod
     def sums(self, maps: Maps, tile: Tile | None = None) -> Sequence[Tensor]:
-        """Sum over the positions of a tile, or of the whole picture; sums of tiles can be added."""
+        """Return sums over the positions of a tile or of the whole picture, to be added up."""
 
     @abstractmethod
     def values_of(self, sums: Sequence[Tensor]) -> dict[Label, Tensor]:
@@ -271,7 +278,7 @@ class AdditiveLoss(Loss):
 
 
 def added(total: Sequence[Summand] | None, sums: Sequence[Summand]) -> list[Summand]:
-    """Add the sums over a tile to the `total` of the tiles before it, which the first one lacks."""
+    """Add the sums over a tile to the `total` of earlier tiles; None for the first tile."""
     if total is None:
         return list(sums)
     return [so_far + summand for so_far, summand in zip(total, sums, strict=True)]

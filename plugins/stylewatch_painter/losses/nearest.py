@@ -15,20 +15,21 @@ BLOCK_ROWS = 4096
 """Maximum number of rows of each side that are compared at a time, except on a CPU."""
 
 CPU_BLOCK_ROWS = 1024
-"""The same on a CPU, where the similarities of a block then fit into the cache."""
+"""Maximum number of rows of each side that are compared at a time on a CPU. The similarities of a
+block then fit into the CPU's cache."""
 
 _MAX_HUB_QUERIES = 1021
-"""Number of queries that determine hubs. It is prime, so that they do not form columns of the
-grid."""
+"""Number of queries that determine hubs. The number is prime, so that the queries do not form
+columns of the grid."""
 
 _NEAR_HUB = 0.05
-"""Share of these queries, the nearest ones, that enter the hubness of a candidate."""
+"""Share of the sampled queries, nearest first, that enters the hubness of a candidate."""
 
 _SAMPLES_FOR_DIMENSION = 2
 """Number of rows that are drawn for each dimension of a projection."""
 
 _NEVER = -1e4
-"""Similarity of a candidate that does not count; the others have more than -100."""
+"""Penalty that excludes a candidate: the scores of all candidates that count are above -100."""
 
 _LEAST_SHARE = 1e-6
 """Minimum square of a principal component, as a share of the largest one's."""
@@ -49,7 +50,7 @@ def _lengths(rows: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One side of a search: rows (R, N), flags (R,) of those that count, and brightness (R,).
+    """One side of a search: rows (R, N), flags (R,) of the rows that count, and brightness (R,).
 
     Without flags, all rows count. Both sides have a brightness, or neither.
     """
@@ -122,7 +123,7 @@ def _with_columns(rows: Tensor, *columns: Tensor) -> Tensor:
 
 
 def _centered(side: Side) -> Tensor:
-    """Return directions (R, N) of rows from the mean of those that count."""
+    """Return the directions (R, N) of rows, seen from the mean of the rows that count."""
     rows = side.rows
     counted = side.counted
     mean = rows.mean(0) if counted is None else rows[counted].mean(0).nan_to_num()  # none: NaN
@@ -134,15 +135,15 @@ def _centered(side: Side) -> Tensor:
 def projection(queries: Tensor, candidates: Tensor, dimensions: int) -> Tensor:
     """Return an orthonormal basis (N, dimensions) that keeps most of the rows' lengths.
 
-    It spans the principal components, not centered, of rows drawn evenly from both sides. If these
-    have fewer, the other columns are 0.
+    It spans the principal components, not centered, of rows drawn evenly from both sides. If the
+    rows have fewer components, the remaining columns are 0.
     """
     count = _SAMPLES_FOR_DIMENSION * dimensions // 2
     rows = torch.cat([side[_evenly(count, Side(side))] for side in (queries, candidates)])
     squares, vectors = torch.linalg.eigh(rows @ rows.T)
     squares = squares[-dimensions:]
     vectors = vectors[:, -dimensions:]
-    # what is left of a direction in which no row points is noise of rounding
+    # a direction in which no row points holds only noise of rounding
     is_known = squares > _LEAST_SHARE * squares[-1].clamp(min=TINY)
     lengths = torch.where(is_known, squares.clamp(min=TINY).sqrt(), torch.inf)
     basis: Tensor = rows.T @ (vectors / lengths)
@@ -165,8 +166,8 @@ def hubness(similarities: Tensor) -> Tensor:
 
     `similarities` is (C, Q). A hub is nearest to many queries: without a penalty, all positions in
     a plain area of the painting would follow the same few positions of the style. Conneau et al.
-    2018, "Word Translation Without Parallel Data" (arXiv 1710.04087), equation (3), use half of it
-    as a penalty.
+    2018, "Word Translation Without Parallel Data" (arXiv 1710.04087), equation (3), use half of
+    this mean as a penalty.
     """
     candidates, asked = similarities.shape
     if not asked:

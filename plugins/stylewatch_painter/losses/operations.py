@@ -80,7 +80,7 @@ class OnGrid(torch.autograd.Function):
             sampled = down @ maps.float() @ right.mT
         else:
             last = maps.float().permute(1, 2, 0)
-            # torch infers the memory format from the strides, and flat maps have lost the batch's
+            # torch infers the memory format from the strides of a batch, which flat maps lack
             maps = last.flatten().view(1, *last.shape).permute(0, 3, 1, 2)
             sampled = functional.interpolate(maps, shape, mode="bilinear", align_corners=True)[0]
         return sampled.permute(1, 2, 0).flatten(0, 1).contiguous()
@@ -89,9 +89,9 @@ class OnGrid(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """Return the gradient of the maps, which is zero at positions between the samples."""
         shape, dtype = ctx.maps
-        # with a batch of 1 before contiguous rows, from which torch infers the memory format
+        # torch infers the memory format from the strides of a batch with contiguous rows
         gradient = gradients[0].unflatten(0, ctx.grid).unsqueeze(0).permute(0, 3, 1, 2)
-        if gradient.is_cuda:  # torch's own backward pass is not deterministic there
+        if gradient.is_cuda:  # torch's own backward pass is not deterministic on CUDA
             down, right = interpolation(shape, ctx.grid, gradient.device, corners=True)
             back = down.mT @ gradient @ right
         else:

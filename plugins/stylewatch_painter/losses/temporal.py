@@ -1,4 +1,4 @@
-"""Temporal loss: a frame of a clip stays near the frames before it."""
+"""Temporal loss: a frame of a clip stays near the previous frame."""
 
 from __future__ import annotations
 

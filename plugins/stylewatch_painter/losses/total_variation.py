@@ -51,7 +51,7 @@ class TotalVariationSettings(LossSettings):
         return TotalVariation
 
     def memory(self, extent: Extent) -> LossBytes:
-        """Return the memory of the loss, at most: differences of pixels, and their gradients."""
+        """Return an upper bound of the memory: differences of pixels, and their gradients."""
         return LossBytes(0, 0, 0, gradients=_VECTORS * 3 * FLOAT * extent.pixels)
 
 
@@ -95,7 +95,7 @@ def total_variation(x: Tensor, form: str) -> Tensor:
     if form == "power":
         return squares.pow(1.25).sum()
     if form == "isotropic":
-        # the square root has no derivative at 0; use 0 there
+        # the square root has no derivative at 0, where the gradient is taken to be 0
         rough = squares > 0
         return _mean(torch.where(rough, squares, 1.0).sqrt() * rough)
     return squares.sum() / 2
