@@ -43,7 +43,11 @@ class RmspropSettings(OptimizerSettings):
         return 7 if self.pyramid else 4
 
     def at(self, *, is_coarse: bool, is_final: bool) -> Self:
-        """Return the settings for a size with coarse terms, or for the first size or above."""
+        """Return the settings for one size.
+
+        `is_coarse` is True at a size with the terms of `objective.coarse`, `is_final` at the first
+        size and all larger ones.
+        """
         if not is_final or self.final_rate is None:
             return self
         return self.model_copy(update={"rate": self.final_rate})

@@ -1,9 +1,9 @@
 """The optimizers, one in each module: settings, step, state and memory.
 
 Each module has a subclass of `OptimizerSettings`, whose `kind` names it in recipes. A new optimizer
-is a new module, which nothing else lists, or an entry point of the group `stylewatch.optimizers`,
-whose name is the kind. An optimizer imports no loss, and torch only where it is used. Begin with
-`optimizer`, then `adam`.
+is a new module, which needs no entry in a list, or an entry point of the group
+`stylewatch.optimizers` with the name of the kind. An optimizer imports no loss, and torch only
+where it is used. Begin with `optimizer`, then `adam`.
 """
 
 from importlib import import_module

@@ -76,6 +76,6 @@ def _frequencies(shape: Sequence[int], device: torch.device) -> Tensor:
 
 
 def _axes(shape: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return vertical (height, 1) and horizontal (width // 2 + 1,) frequencies, as cycles/pixel."""
+    """Return vertical (height, 1) and horizontal (width // 2 + 1,) frequencies in cycles/pixel."""
     down = torch.fft.fftfreq(shape[0], device=device).unsqueeze(1)
     return down, torch.fft.rfftfreq(shape[1], device=device)

@@ -44,7 +44,7 @@ _FIRST_SEARCH = 20  # additional evaluations at each size without a `first_step`
 _LEAST_CURVATURE = 1e-10  # pairs below it count as having no or negative curvature
 _LEAST_GRADIENT = 1e-7
 _LEAST_SLOPE = 1e-9
-_SHORTER = 0.25  # share of an undone step that is tried instead
+_SHORTER = 0.25  # length of the step that replaces an undone step, as a share of the undone one
 _SHORT = 16  # maximum pairs for shifting the history in place, which then takes almost no time
 
 
@@ -111,7 +111,11 @@ class LbfgsSettings(OptimizerSettings):
         return 2 * min(self.history, steps) + 5 + to_go_back
 
     def at(self, *, is_coarse: bool, is_final: bool) -> Self:
-        """Return the settings for a size with coarse terms, or for the first size or above."""
+        """Return the settings for one size.
+
+        `is_coarse` is True at a size with the terms of `objective.coarse`, `is_final` at the first
+        size and all larger ones.
+        """
         if is_coarse:  # longer diagonal steps would make colored specks there
             return self.model_copy(update={"fourier_diagonals": False})
         return self
@@ -125,8 +129,8 @@ class LbfgsSettings(OptimizerSettings):
     def within(self, history: int, larger: float = 1.0) -> OptimizerSettings:
         """Return settings that keep `history` pairs of vectors at the final size.
 
-        At a size with 1 / `larger` of the final area there is room for more. With fewer than
-        LEAST_PAIRS Adam takes the place of L-BFGS.
+        A size with 1 / `larger` of the final area has room for more pairs. Adam takes the place of
+        L-BFGS if there is room for fewer than LEAST_PAIRS.
         """
         pairs = int(((2 * history + _WORKING) * larger - _WORKING) // 2)
         if pairs >= self.history:
@@ -134,7 +138,7 @@ class LbfgsSettings(OptimizerSettings):
         return self.model_copy(update={"history": pairs}) if pairs >= LEAST_PAIRS else _ADAM
 
     def compared_with(self, used: OptimizerSettings) -> str:
-        """Describe how `used`, which saves memory, differs."""
+        """Describe how the settings `used`, which save memory, differ from these settings."""
         if isinstance(used, LbfgsSettings):
             return f"L-BFGS keeps {used.history} pairs of vectors instead of {self.history}"
         return "Adam replaces L-BFGS"
@@ -231,7 +235,7 @@ class _Preconditioner:
         self._filter: FourierFilter | None = None  # made for the first picture
 
     def __call__(self, q: Tensor) -> Tensor:
-        """Apply it to q (1, 3, height, width); the identity returns q itself."""
+        """Apply the preconditioner to q (1, 3, height, width); the identity returns q itself."""
         if not (self._power or self._diagonals):
             return q
         if self._filter is None:
@@ -244,8 +248,9 @@ class _Preconditioner:
 class _History:
     """The pairs of the last steps, and the direction that follows from them.
 
-    A step is complete when the gradient after it is known, at the next step. `in_place` overwrites
-    the tensors of the first step, as a CUDA graph needs it; otherwise pairs are appended.
+    A step is complete when the next step evaluates the gradient after it. With `in_place` the
+    tensors of the first step are overwritten, because a CUDA graph replays kernels on the same
+    tensors. Otherwise pairs are appended.
     """
 
     def __init__(self, settings: LbfgsSettings) -> None:
@@ -347,7 +352,8 @@ class Lbfgs(Optimizer):
         self._undo = None if limit is None else _Undo(limit)
         self._history = _History(settings)
         self._begun = False
-        self._ahead: Evaluation | None = None  # the end of a line search, where the next begins
+        # the evaluation at the end of a line search, where the next step begins
+        self._ahead: Evaluation | None = None
 
     def stays_in_place(self, device: torch.device) -> bool:
         """Return whether every step runs the same kernels on the same tensors."""

@@ -37,9 +37,9 @@ def strong_wolfe(
 ) -> tuple[float, Evaluation]:
     """Find a step length with the strong Wolfe conditions; return it and its evaluation.
 
-    The search starts at x along `direction` with `length`; `evaluation` is that at x. If no point
-    satisfies the conditions, the best point that was tried is returned, which may be x itself
-    (length 0).
+    The search starts at x along `direction` with `length`; `evaluation` is the evaluation at x. If
+    no point satisfies the conditions, the result is the best point that was tried, which may be x
+    itself (length 0).
     """
     start = _Point(
         0.0,
@@ -74,7 +74,7 @@ def strong_wolfe(
 def _narrow(
     at: Callable[[float], _Point], start: _Point, low: _Point, high: _Point
 ) -> tuple[float, Evaluation]:
-    """Run algorithm 3.6: `low` is the best point so far; the result is between it and `high`."""
+    """Run algorithm 3.6 between `low`, which is the best point so far, and `high`."""
     for _ in range(_MOST):
         if abs(high.length - low.length) * abs(low.slope) < 1e-9 * max(1.0, abs(low.value)):
             break

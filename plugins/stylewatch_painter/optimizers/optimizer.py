@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 class Evaluation:
     """Evaluation of a picture.
 
-    `terms` (K,) float32 are the loss terms, `objective` () is their weighted sum, `gradient` (1, 3,
-    height, width) the gradient of the objective. `varies` if another step evaluates something else
-    at the same picture, such as other random positions. `project` removes from a step what must not
-    change. The gradient is already projected, but the steps of some optimizers are not linear in
-    it.
+    `terms` (K,) float32 are the loss terms, `objective` () is their weighted sum, and `gradient`
+    (1, 3, height, width) is the gradient of the objective. `varies` is True if the next step
+    evaluates the same picture differently, for example at new random positions. `project` removes
+    from a step the frequencies that must not change. The gradient is already projected, but the
+    steps of some optimizers are not linear in the gradient.
     """
 
     terms: Tensor
@@ -76,7 +76,11 @@ class OptimizerSettings(Strict, ABC):
         """Return the number of float32 vectors of the picture's size in memory after `steps`."""
 
     def at(self, *, is_coarse: bool, is_final: bool) -> Self:
-        """Return the settings for a size with coarse terms, or for the first size or above."""
+        """Return the settings for one size.
+
+        `is_coarse` is True at a size with the terms of `objective.coarse`, `is_final` at the first
+        size and all larger ones.
+        """
         return self
 
     def evaluations(self, steps: int) -> float:
@@ -86,12 +90,12 @@ class OptimizerSettings(Strict, ABC):
     def within(self, history: int, larger: float = 1.0) -> OptimizerSettings:
         """Return settings that keep `history` pairs of vectors at the final size.
 
-        At a size with 1 / `larger` of the final area there is room for more.
+        A size with 1 / `larger` of the final area has room for more pairs.
         """
         return self
 
     def compared_with(self, used: OptimizerSettings) -> str:
-        """Describe how `used`, which saves memory, differs."""
+        """Describe how the settings `used`, which save memory, differ from these settings."""
         return ""
 
     def why_not_carried(self) -> str | None:
@@ -117,14 +121,14 @@ class Optimizer(ABC):
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
-        """Return the data needed to continue byte-identically; later steps do not change it."""
+        """Return the data needed to continue byte-identically, which later steps do not change."""
 
     @abstractmethod
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Restore the result of `state`."""
 
     def stays_in_place(self, device: torch.device) -> bool:
-        """Return whether every step runs the same kernels with the same numbers in place."""
+        """Return whether every step runs the same kernels on the same tensors."""
         return False
 
     def taken_back(self) -> Tensor | None:
@@ -136,5 +140,5 @@ class Optimizer(ABC):
             x.clamp_(*self._bounds)
 
     def enlarged(self, state: Mapping[str, Tensor], size: Size) -> dict[str, Tensor]:
-        """Resize the moments in a `state` to `size`; by default none."""
+        """Return the moments in a `state`, resized to `size`; by default there are none."""
         return {}

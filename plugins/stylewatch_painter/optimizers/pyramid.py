@@ -39,8 +39,9 @@ class LaplacianPyramid:
     """Pictures of `shape` (height, width) as the levels of a Laplacian pyramid, concatenated.
 
     Burt and Adelson 1983, "The Laplacian Pyramid as a Compact Image Code", with bilinear
-    interpolation. Each level has half the rows and columns of the one before, until one of them
-    would be 0 or both would be 1; the last level holds the remainder. Coefficients are (1, 3, K).
+    interpolation. Each level has half the rows and columns of the previous level. The division ends
+    before a side would be 0 or both sides would be 1, and the last level holds the remainder.
+    Coefficients are (1, 3, K).
     """
 
     def __init__(self, shape: Sequence[int], levels: int, device: torch.device) -> None:
@@ -92,7 +93,7 @@ def _applied(matrices: tuple[Tensor, Tensor], x: Tensor) -> Tensor:
 
 
 class OnPyramid(Optimizer):
-    """Optimizer that applies another one to the coefficients of a Laplacian pyramid."""
+    """Optimizer that applies an inner optimizer to the coefficients of a Laplacian pyramid."""
 
     def __init__(self, inner: Optimizer, levels: int, bounds: Bounds | None = None) -> None:
         super().__init__(bounds)
