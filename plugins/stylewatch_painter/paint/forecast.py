@@ -42,7 +42,7 @@ def forecast(
 
 
 def _pixels_evaluated(level: Level, task: Task, plan: MemoryPlan) -> float:
-    """Return the pixels that one evaluation processes, including halos and both passes."""
+    """Return the number of pixels that one evaluation processes, with halos and both passes."""
     terms = task.terms(level)
     pieces = tiles(level.size, None if terms.needs_whole_picture else plan.tile, terms.layers)
     if len(pieces) == 1:

@@ -24,9 +24,9 @@ from stylewatch_painter.vgg import LayerName, layers_up_to, values_per_pixel
 _FLOAT = 4  # bytes of a float32
 _VECTOR = 3 * _FLOAT  # bytes per pixel of a float32 vector of the picture's size
 _SHOWN = 4  # vectors needed to convert a picture for a stage
-_TEMPORAL = 6  # vectors of the temporal loss: the frame before, its trust, differences
+_TEMPORAL = 6  # vectors of the temporal loss: previous frame, trust, differences
 _IN_TILES = 6  # vectors for the gradient, its sum, differences for smoothness
-_SUMS = 3  # sets of sums over tiles: those of all, of one, and the gradient with respect to them
+_SUMS = 3  # sets of sums: over all tiles, over one tile, and the gradient with respect to sums
 
 SIDES = (2048, 1536, 1024, 768, 512, 384, 256)
 """Sides of tiles to try, in pixels, largest first: the larger the tile, the smaller the overhead of
@@ -53,9 +53,9 @@ def choose(
 ) -> MemoryPlan:
     """Choose the memory plan for `task` on `device`.
 
-    Tile and history that are both set, as those that an earlier attempt decided, are not examined.
-    The network is loaded only if it is not certain that the first choice fits. If none fits, raise
-    PictureError if there is a limit, or else return the plan that takes least.
+    If tile and history are both set, for example by an earlier attempt, the plan is not examined.
+    The network is loaded unless the first plan certainly fits. If no plan fits, raise PictureError
+    if there is a limit, or else return the plan that takes the least memory.
     """
     plans = list(_plans(task, settings))
     if "auto" not in (settings.tile, settings.history):
@@ -84,7 +84,7 @@ def choose(
 
 
 def warnings(task: Task, chosen: MemoryPlan) -> Iterator[str]:
-    """Describe how limits of memory, or a history that is set, change a recipe's optimizer."""
+    """Describe how memory limits, or a history in the settings, change a recipe's optimizer."""
     settings = task.recipe.schedule.optimizer
     used = chosen.optimizer(settings)
     if used is not settings:
@@ -94,7 +94,7 @@ def warnings(task: Task, chosen: MemoryPlan) -> Iterator[str]:
 
 
 def _plans(task: Task, memory: MemorySettings) -> Iterator[MemoryPlan]:
-    """Yield all choices, best first: in one piece, in tiles, then with shorter histories.
+    """Yield all plans, best first: in one piece, in tiles, then with shorter histories.
 
     For a recipe that cannot be divided into tiles only the length of its history varies.
     """
@@ -128,12 +128,12 @@ def _free(settings: MemorySettings, device: torch.device) -> float:
 
 
 class _AnyNetwork:
-    """A network that takes as much as any of ours."""
+    """Stand-in for a network, which takes at least as much memory as each real network."""
 
     rereads_maps: bool = True
 
     def bytes_per_pixel(self, layers: Collection[LayerName]) -> NetworkBytes:
-        """Return the memory that an evaluation takes for each pixel, at most."""
+        """Return an upper bound of the memory that an evaluation takes for each pixel."""
         values = [values_per_pixel(layer) for layer in layers_up_to(layers)]
         largest = max(values) * _FLOAT
         return NetworkBytes(_FLOAT, passing=3 * largest, held=3 * sum(values), back=5 * largest)
@@ -147,7 +147,8 @@ def at_most(task: Task) -> int:
 def needed(task: Task, network: PlannedMaps, plan: MemoryPlan) -> int:
     """Return the peak memory of a painting in bytes, without input pictures and network.
 
-    It is the sum of what losses, network and optimizer declare, at the size that takes most.
+    The peak is the sum of the bytes that losses, network and optimizer declare, at the size where
+    this sum is largest.
     """
     return round(max(_needed(task, network, plan, level) for level in task.levels()))
 
@@ -176,8 +177,8 @@ def _needed(task: Task, network: PlannedMaps, plan: MemoryPlan, level: Level) ->
 class Declared:
     """The bytes of evaluations at one size.
 
-    `kept` is what targets take, `targets` the peak while they are computed, `step` that of a step
-    in addition to what is kept.
+    `kept` are the bytes of the targets, `targets` is the peak while targets are computed, and
+    `step` is the peak of a step in addition to `kept`.
     """
 
     kept: float
@@ -186,7 +187,7 @@ class Declared:
 
 
 def declared(task: Task, network: PlannedMaps, level: Level, tile: float | None = None) -> Declared:
-    """Return the sum of what network and losses declare at `level`, or for `tile` pixels of it."""
+    """Return the bytes that network and losses declare at `level`, or for `tile` pixels of it."""
     terms = task.terms(level)
     network_bytes = network.bytes_per_pixel(terms.layers)
     extent = _extent(task, network, level, tile)
@@ -196,10 +197,10 @@ def declared(task: Task, network: PlannedMaps, level: Level, tile: float | None 
     losses = [loss.memory(extent) for loss in terms]
     maps = maps_bytes(terms.layers, extent.pixels, network_bytes.value)
     forward = maps + extent.pixels * network_bytes.passing
-    if has_border or tile is not None:  # cut off by copies, map by map
+    if has_border or tile is not None:  # halo or border is cut off by copying one map at a time
         forward += largest_bytes(terms.layers, extent.pixels, network_bytes.value)
     maps_of_losses = sum(loss.features for loss in losses)
-    if network.rereads_maps:  # its own maps, beside those whose border was cut off
+    if network.rereads_maps:  # the network's maps, besides the maps whose border was cut off
         maps_of_losses = maps + has_border * maps_of_losses
     gradients = sum(loss.gradients for loss in losses)
     backward = maps_of_losses + gradients + extent.pixels * network_bytes.back
@@ -210,10 +211,10 @@ def declared(task: Task, network: PlannedMaps, level: Level, tile: float | None 
 def _target_bytes(
     terms: Terms, network_bytes: NetworkBytes, extent: Extent, undivided: Extent
 ) -> tuple[float, float]:
-    """Return what targets take, and the peak while they are computed one after another.
+    """Return the bytes of all targets, and the peak while losses compute them one after another.
 
-    Meanwhile there are the features of the content, which all losses share, and those of one more
-    picture.
+    The peak includes the features of the content, which all losses share, and the features of one
+    other picture.
     """
     kept = 0.0
     peak = 0.0
@@ -240,7 +241,7 @@ def _target_bytes(
 
 
 def _extent(task: Task, network: PlannedMaps, level: Level, tile: float | None) -> Extent:
-    """Return what the losses compare at `level`, in one piece or in tiles of so many pixels."""
+    """Return the extent of the pictures at `level`, in one piece or in a tile of `tile` pixels."""
     settings = task.recipe.objective.network
     terms = task.terms(level)
     sizes = (task.style_size(style, level.scale) for style in task.at(level).styles)

@@ -50,7 +50,7 @@ def losses_of(scene: Scene) -> list[Loss]:
 
 
 def _rereads(reader: Loss, loss: Loss) -> bool:
-    """Return whether `reader` is another loss whose backward pass reads maps of `loss`."""
+    """Return whether `reader` is a second loss whose backward pass reads maps of `loss`."""
     return reader is not loss and reader.rereads_maps and bool(reader.layers & loss.layers)
 
 
@@ -58,8 +58,8 @@ class Objective:
     """The objective of a scene, by default with all losses of its recipe.
 
     Calling it evaluates a picture u (1, 3, height, width) in network units. If the scene has tiles,
-    u is evaluated in two passes over them; the results are equal except for rounding. `step` is the
-    number of previous steps: losses that sample positions draw new ones in each step.
+    u is evaluated in two passes over the tiles. The results are equal except for rounding. `step`
+    is the number of previous steps: losses that sample positions draw new ones in each step.
     """
 
     def __init__(self, scene: Scene, losses: Sequence[Loss] | None = None) -> None:
@@ -69,7 +69,7 @@ class Objective:
         self.weights: dict[Label, Weight] = {}
         for loss in self.losses:
             self.weights |= loss.weights
-            # the rule of `Loss.overwrites_maps`
+            # part 2 of the rule of `Loss.overwrites_maps`
             if any(_rereads(reader, loss) for reader in self.losses):
                 loss.overwrites_maps = False
         terms = Counter(label.term for loss in self.losses for label in loss.weights)
@@ -109,7 +109,7 @@ class Objective:
             _release_graph()
             raise
         evaluation = replace(evaluation, varies=any(loss.varies for loss in self.losses))
-        if self.scene.task.is_photograph:  # rounding errors are no gradient
+        if self.scene.task.is_photograph:  # the gradient consists of rounding errors
             evaluation.gradient.zero_()
         if self._high_pass is None:
             return evaluation
@@ -164,15 +164,16 @@ class Objective:
     def _evaluate_tiles(self, u: Tensor) -> Evaluation:
         """Evaluate in two passes, because the maps of one tile at a time fit into memory.
 
-        The first sums over all tiles, and finds how the objective depends on the sums. This is the
-        same for every tile; the second goes on from there to the pixels of each tile.
+        The first pass sums over all tiles, and ends with the gradient of the objective with respect
+        to the sums, which is the same for every tile. The second pass continues the gradient to the
+        pixels of each tile.
         """
         with torch.no_grad():
             sums = self._total(u, self._additive)
         leaves = [tensor.requires_grad_() for total in sums.values() for tensor in total]
         terms = self._stacked(self._values_of(u.requires_grad_(), sums))
         objective = (terms * self._factors).sum()
-        # a loss may not depend on one of its sums, nor any loss on the pixels themselves
+        # the objective may be independent of a sum, and of the pixels themselves
         *slopes, by_pixels = torch.autograd.grad(objective, [*leaves, u], materialize_grads=True)
         gradient = by_pixels.contiguous()
         for tile in self._tiles:
@@ -216,7 +217,7 @@ class Objective:
         return {loss: sums[loss] for loss in losses}
 
     def _values_of(self, u: Tensor, sums: Mapping[AdditiveLoss, _Sums]) -> dict[Label, Tensor]:
-        """Return all terms: from the sums for additive losses, from the pixels u for others."""
+        """Return all terms, from the sums for additive losses and from the pixels u otherwise."""
         values: dict[Label, Tensor] = {}
         for loss in self.losses:
             if isinstance(loss, AdditiveLoss):

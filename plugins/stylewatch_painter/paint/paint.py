@@ -41,12 +41,13 @@ def paint(
     wish: Ask = go_on,
     memory_plan: MemoryPlan = UNLIMITED,
 ) -> Iterator[Step]:
-    """Paint `task`: yield a Step after every step, a Stage after every `save_every` and the last.
+    """Paint `task`, and yield a Step after every step, or a Stage if one is due.
 
-    With `save_start` the first Stage, with step 0, is the initial picture. After every step, `wish`
-    is called to find out how to continue. With `task.resume` the painting continues from there,
-    byte for byte if the device is deterministic. `memory_plan` limits the memory. Raises
-    PictureError, RecipeError and CheckpointError before the first step, and DivergedError.
+    A Stage is due after every `save_every` steps and after the last step. With `save_start` the
+    first Stage, with step 0, is the initial picture. After every step, `wish` is called and tells
+    how to continue. With `task.resume` the painting continues from there, byte for byte if the
+    device is deterministic. `memory_plan` limits the memory. Raises PictureError, RecipeError and
+    CheckpointError before the first step, and DivergedError.
     """
     check_pictures(task)
     canvas = Canvas(task, network.mean, network.device)
@@ -64,7 +65,7 @@ def paint(
 
 
 def measure(task: Task, network: FeatureMaps, memory_plan: MemoryPlan = UNLIMITED) -> Losses:
-    """Compute the losses, in float32, of the picture that `task` starts from at its final size.
+    """Compute the losses, in float32, of the initial picture of `task` at its final size.
 
     Raises PictureError as `check_pictures` does, and RecipeError as `Canvas.start` does.
     """
@@ -85,7 +86,7 @@ def scene(
 ) -> Scene:
     """Return the scene of a painting at `level`.
 
-    It has tiles if the plan has them and the losses allow it.
+    The scene has tiles if the plan has tiles and the losses allow tiles.
     """
     terms = canvas.task.terms(level)
     tile = None if terms.needs_whole_picture else memory_plan.tile
@@ -120,9 +121,10 @@ def _paint_level(
 
 
 class _Reporter:
-    """Turns the terms of steps into Steps and Stages.
+    """Reporter that turns the terms of steps into Steps and Stages.
 
-    On a GPU it copies them to the host in groups, because each copy synchronizes.
+    On a GPU it copies the terms of several steps to the host at once, because each copy
+    synchronizes.
     """
 
     def __init__(self, state: PaintState) -> None:

@@ -30,7 +30,7 @@ def new_optimizer(canvas: Canvas, level: Level, memory_plan: MemoryPlan = UNLIMI
 
 
 def _packages(task: Task) -> bytes:
-    """Return the versions of other packages whose formulas a painting has; empty without any."""
+    """Return the versions of the packages that a task needs, as JSON; empty if it needs none."""
     packages = task.recipe.packages
     return json.dumps(packages).encode() if packages else b""
 
@@ -73,10 +73,10 @@ class MovingAverage:
 class PaintState:
     """State of the painting on `canvas`.
 
-    `u` is the picture (1, 3, height, width) in network units; `level` is the index of the current
-    one of `levels`; `step` counts over all sizes; `seconds` is the time spent. `taken_back` is the
-    number of undone steps at earlier sizes. `average` is None unless the schedule has an
-    `ema_decay`.
+    `u` is the picture (1, 3, height, width) in network units. `level` is the index of the current
+    size in `levels`. `step` is the number of steps so far at all sizes, and `seconds` is the time
+    that they took. `taken_back` is the number of undone steps at earlier sizes. `average` is None
+    unless the schedule has an `ema_decay`.
     """
 
     canvas: Canvas
@@ -143,7 +143,8 @@ class PaintState:
         level = self.levels[self.level]
         self.optimizer = new_optimizer(self.canvas, level, self.memory_plan)
         decay = task.recipe.schedule.ema_decay
-        if decay and task.recipe.schedule.keep_range:  # the average takes in what filters overshoot
+        # the filter that enlarged u may leave colors out of range, which the average would keep
+        if decay and task.recipe.schedule.keep_range:
             self.u = self.u.clamp(*self.canvas.range)
         self.average = MovingAverage.of(self.u, decay) if decay else None
         self.begun = self.u.clone() if task.terms(level).needs_start else None
@@ -173,7 +174,10 @@ class PaintState:
 
     @classmethod
     def load(cls, canvas: Canvas, memory_plan: MemoryPlan = UNLIMITED) -> "PaintState":
-        """Restore `task.resume`; raises CheckpointError if it is of another task or damaged."""
+        """Restore the checkpoint `task.resume`.
+
+        Raises CheckpointError if the checkpoint is of another task or damaged.
+        """
         saved = dict(canvas.task.resume or {})
         if "task" not in saved or not np.array_equal(saved["task"], fingerprint(canvas.task)):
             raise CheckpointError.of_another_painting()
@@ -226,7 +230,7 @@ class PaintState:
 
 
 _PARTS = "parts"
-"""Name of the list of the other arrays in a checkpoint, in UTF-8."""
+"""Name of the array that lists all further arrays of a checkpoint, as JSON in UTF-8."""
 
 
 def _parts(arrays: Mapping[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
@@ -238,7 +242,7 @@ def _parts(arrays: Mapping[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
 def _check_parts(parts: np.ndarray[Any, Any], saved: Mapping[str, np.ndarray[Any, Any]]) -> None:
     """Raise CheckpointError if an array in the list `parts` is missing or has another form.
 
-    Further arrays are a backend's own.
+    Arrays that are not in the list belong to the backend.
     """
     names = _names(parts)
     missing = [name for name in names if name not in saved]
@@ -249,7 +253,7 @@ def _check_parts(parts: np.ndarray[Any, Any], saved: Mapping[str, np.ndarray[Any
 
 
 def _names(parts: np.ndarray[Any, Any]) -> list[str]:
-    """Return the names that `_parts` lists; none if the list itself is damaged."""
+    """Return the names in the list `parts`; no names if the list is damaged."""
     try:
         return list(json.loads(parts.tobytes()))
     except (ValueError, TypeError):

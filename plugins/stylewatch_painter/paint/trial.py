@@ -27,11 +27,11 @@ from stylewatch_painter.scene.task import Style, Task, region_count
 from stylewatch_painter.size import Size
 
 _SIDES, _SIDES_ON_GPU = (64, 128, 256), (384, 1024)
-"""Long sides of trials in pixels. The last two that were tried count. A GPU is no faster at sizes
-smaller than these."""
+"""Long sides of trials in pixels. The two largest that were tried count. A GPU is no faster at
+smaller sizes than its two."""
 _LONG_S = 0.3
 """Seconds of the trials of a level after which no larger one is tried."""
-_STEPS = 2  # only the faster counts, because other processes may slow down the other
+_STEPS = 2  # the faster step counts, because other processes may slow down a step
 _ALONE = 0.8
 """Minimum share of processor time that shows that no other program disturbed a trial; alone, 0.96
 was measured."""
@@ -61,7 +61,8 @@ class Line:
 class Cost:
     """The seconds of a size as a function of its pixels.
 
-    They are those of computing the targets, and of an evaluation with a step of the optimizer.
+    `targets` is the time of computing the targets, `step` the time of one evaluation and one step
+    of the optimizer.
     """
 
     targets: Line
@@ -71,10 +72,10 @@ class Cost:
 _Result = TypeVar("_Result")
 
 _ENTRY = TypeAdapter(tuple[str, Cost])
-"""A file of the cache: its key, for people who read it, and the cost."""
+"""Content of a file in the cache: its key, for people who read the file, and the cost."""
 
 _unreliable: dict[str, Cost] = {}
-"""Costs that were measured beside other programs."""
+"""Costs that were measured while other programs used the processors."""
 
 
 class _TrialCanvas(Canvas):
@@ -113,8 +114,8 @@ def _kept(key: str, measure: Callable[[], tuple[Cost, bool]]) -> Cost:
     """Return the cost in the cache, or a new measurement.
 
     A reliable measurement is added to the cache, in a file of its own, so that processes that
-    measure at the same time need not know of each other. Another one is kept for the life of the
-    process.
+    measure at the same time do not interfere. An unreliable measurement is kept until the process
+    ends.
     """
     name = hashlib.sha256(key.encode()).hexdigest()[:32]
     file = user_cache_path("stylewatch") / "costs" / f"{name}.json"
@@ -167,7 +168,7 @@ def _key(task: Task, network: FeatureMaps, level: Level) -> str:
 def _measured(task: Task, network: FeatureMaps, level: Level) -> tuple[Cost, bool]:
     """Return the cost from trials at two small sizes, and whether it is reliable.
 
-    It is not if another program used the processors.
+    The cost is unreliable if another program used the processors.
     """
     clock = _Clock(network.device)
     tried: list[tuple[int, float, float]] = []
