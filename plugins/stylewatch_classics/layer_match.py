@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from stylewatch_painter.size import Size
 
 _COPIES = 2
-"""Copies of sampled rows that a backward pass needs: centered, and of length 1."""
+"""Number of copies of sampled rows that a backward pass needs: centered, and of length 1."""
 
 MOST_SAMPLED = 64
 """Divisor of a map's long side that gives the stride of the sampled positions."""
@@ -68,7 +68,7 @@ class LayerMatchSettings(LayerSettings):
 
     @property
     def can_blend(self) -> bool:
-        """True if targets are mixed from style and content where `strength_by` is `blend`."""
+        """True if the loss can mix its targets from style and content, for `strength_by: blend`."""
         return False
 
     def holds_at(self, side: int) -> bool:
@@ -76,11 +76,11 @@ class LayerMatchSettings(LayerSettings):
         return side <= self.largest
 
     def weighed(self, content: float, style: float) -> Self:
-        """Multiply the weight by the factor for style losses."""
+        """Return settings with the weight multiplied by the factor for style losses."""
         return self.model_copy(update={"weight": self.weight * style})
 
     def memory(self, extent: Extent) -> LossBytes:
-        """Return the memory of the loss, at most."""
+        """Return an upper bound of the memory of the loss."""
         turned = 4 if self.rotations else 1
         layers = self.layers
         kept = sum(maps_bytes(layers, style, extent.value) for style in extent.styles) * turned
@@ -115,7 +115,7 @@ class _StyleFeatures:
 
 
 def _sampled(pixels: float, layer: LayerName) -> float:
-    """Return the number of sampled positions of a map, at most: those of a square picture."""
+    """Return an upper bound of the sampled positions of a map: the number in a square picture."""
     side = math.sqrt(pixels) / 2 ** pools_before(layer)
     return float((side / max(1, side // MOST_SAMPLED)) ** 2)
 
@@ -123,8 +123,8 @@ def _sampled(pixels: float, layer: LayerName) -> float:
 class LayerMatch(Loss):
     """Mean centered cosine distance to the nearest features of a style, summed over layers.
 
-    From maps whose side has 128 positions or more, one position in every square is drawn in each
-    step, the same in the painting and the style.
+    In maps whose side has 128 positions or more, a step draws one position in every square, the
+    same one in the painting and in the style.
     """
 
     rereads_maps = False
@@ -170,7 +170,7 @@ class LayerMatch(Loss):
         return {layer: region_flags(regions, shapes[layer]).to(device) for layer in shapes}
 
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
-        """Return the distance of each style."""
+        """Return the distance () between the painting and each style."""
         seed = [self._scene.task.seed, *self._scene.size, step]
         painted = {
             layer: maps[layer].unflatten(-1, self._scene.map_shape(layer)) for layer in self.layers
@@ -185,7 +185,7 @@ class LayerMatch(Loss):
     ) -> Tensor:
         """Return the weighted sum () of mean cosine distances to the nearest features of a style.
 
-        It is over layers and regions of the painted `maps` (N, rows, columns), at sampled
+        The sum is over layers and over regions of the painted `maps` (N, rows, columns), at sampled
         positions.
         """
         distance = torch.zeros((), device=self._scene.device)
@@ -215,7 +215,7 @@ class LayerMatch(Loss):
 def _nearest_distance(queries: Tensor, candidates: Tensor) -> Tensor:
     """Return the mean distance () of rows (Q, N) to their nearest candidates (C, N).
 
-    It is the cosine distance of centered rows.
+    Distances are cosine distances of centered rows.
     """
     with torch.no_grad():
         nearest = nearest_neighbors(Side(queries), Side(candidates))

@@ -76,8 +76,8 @@ _DECORRELATED = (
 """Rotation of RGB whose first axis is the brightness."""
 
 _OF_DRAWN, _OF_PAIRS, _COVARIANCES = 8, 3, 5
-"""Matrices of distances among drawn positions, of distances to those of a style, and of covariances
-that exist at once in a step."""
+"""Numbers of matrices that exist at once in a step: of distances among drawn positions, of
+distances from drawn positions to positions of a style, and of covariances."""
 
 _SELF_SIMILARITY = Label("content", "self-similarity")
 
@@ -110,7 +110,7 @@ class TransportSettings(LayerSettings):
         return not self.compared.isdisjoint(pictures)
 
     def memory(self, extent: Extent) -> LossBytes:
-        """Return the memory of the loss, at most."""
+        """Return an upper bound of the memory of the loss."""
         drawn = self.samples
         of_style = self.style_samples
         length = 3 + sum(map(channels, self.layers))
@@ -118,7 +118,7 @@ class TransportSettings(LayerSettings):
         columns = drawn * length * FLOAT
         style_columns = of_style * length * FLOAT
         covariance = length**2 * FLOAT
-        around = 8 * widest * FLOAT  # at four corners, with weights
+        around = 8 * widest * FLOAT  # features at four corners, and their products with weights
         maps = maps_bytes(self.layers, extent.pixels)
         style_maps = maps_bytes(self.layers, max(extent.styles, default=0.0))
         largest = largest_bytes(self.layers, extent.pixels)
@@ -134,7 +134,10 @@ class TransportSettings(LayerSettings):
         return LossBytes(kept, targets, saved, gradients=maps + 3 * largest)
 
     def weighed(self, content: float, style: float) -> Self:
-        """Multiply the weight of the content by `content / style`, as all weights add up to 1."""
+        """Return settings with the content's weight multiplied by `content / style`.
+
+        The weights add up to 1, so that their ratio is all that can change.
+        """
         return self.model_copy(update={"content_weight": self.content_weight * content / style})
 
     @property
@@ -144,7 +147,7 @@ class TransportSettings(LayerSettings):
 
     @property
     def can_blend(self) -> bool:
-        """True if targets are mixed from style and content where `strength_by` is `blend`."""
+        """True if the loss can mix its targets from style and content, for `strength_by: blend`."""
         return False
 
 
@@ -174,9 +177,9 @@ class _Sample:
 class Transport(Loss):
     """Self-similarity with the content; transport, moments and palette of each style.
 
-    Self-similarity is compared in the whole picture, the others region by region. With the content
-    weight a, the weights are a / (a + 2) for self-similarity, 1 / (a + 2) for transport and for
-    moments, and 1 / (a + 2) / max(a, 1) for the palette.
+    Self-similarity is compared in the whole picture, and the other terms region by region. With the
+    content weight a, the weights are a / (a + 2) for self-similarity, 1 / (a + 2) for transport and
+    for moments, and 1 / (a + 2) / max(a, 1) for the palette.
     """
 
     rereads_maps = False
@@ -277,9 +280,9 @@ class Transport(Loss):
 
 
 def _exact(maps: dict[LayerName, Tensor]) -> dict[LayerName, Tensor]:
-    """Return maps in float32; they are taken out of the mapping, so that only one exists twice.
+    """Return contiguous maps in float32, taken out of `maps` so that only one exists twice.
 
-    They are always contiguous, because the memory format affects the last bits of sums.
+    The maps are contiguous because the memory format affects the last bits of sums.
     """
     return {layer: maps.pop(layer).float().contiguous() for layer in list(maps)}
 
@@ -290,7 +293,7 @@ def _exact(maps: dict[LayerName, Tensor]) -> dict[LayerName, Tensor]:
 def generator(seed: int, *key: int) -> np.random.Generator:
     """Return a CPU generator for `seed` and the `key` of a step or style.
 
-    It gives the same positions on every device.
+    The generator gives the same positions on every device.
     """
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
@@ -409,7 +412,8 @@ def _root(squares: Tensor) -> Tensor:
 def _nearest(costs: Tensor, rows: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
     """Return the pairs that define the relaxed earth mover's distance, by `costs` (P, Q).
 
-    They are each row of the side whose mean minimum cost is larger, and its cheapest partner.
+    A pair is a row of the side whose mean minimum cost is larger, and the cheapest partner of that
+    row.
     """
     forward = costs.min(1)
     backward = costs.min(0)
@@ -432,10 +436,10 @@ def moment_loss(columns: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
 
 
 def self_similarity_loss(columns: Tensor, content: Tensor) -> Tensor:
-    """Return how much self-similarities of hypercolumns (P, D) differ from the content's, ().
+    """Return the difference () of the self-similarities of hypercolumns (P, D) from the content's.
 
-    It is the mean over positions of the summed absolute differences of their `_distances` to all
-    others.
+    At each position the absolute differences of its `_distances` to all positions are added up. The
+    result is the mean of these sums over positions.
     """
     return (_distances(columns) - _distances(content)).abs().sum(0).mean()
 

@@ -1,5 +1,5 @@
 """The recipes, a YAML file each.
 
-The folder has no code, and is found by the entry point `classics`. Begin with `gatys.yaml`; all
-numbers have their source in docs/recipe-reference.md.
+The folder has no code. The painter finds it by the entry point `classics`. Begin with `gatys.yaml`;
+all numbers have their source in docs/recipe-reference.md.
 """
