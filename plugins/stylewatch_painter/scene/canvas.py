@@ -41,7 +41,7 @@ class Canvas:
     _contents: dict[Size, Tensor] = field(init=False, default_factory=dict)
 
     def content(self, size: Size) -> Tensor | None:
-        """Return the content (1, 3, height, width) at `size`. It is cached: do not modify it."""
+        """Return the content (1, 3, height, width) at `size`, cached: do not modify it."""
         if self.task.content is None:
             return None
         if size not in self._contents:
@@ -59,7 +59,7 @@ class Canvas:
         return self.resized(style.picture, size)
 
     def seen_at(self, level: Level) -> Task:
-        """Return the task with those styles that are large enough for `level`."""
+        """Return the task with only the styles that are large enough for `level`."""
         return self.task.at(level)
 
     def resized(self, pixels: Pixels, size: Size) -> Tensor:
@@ -102,14 +102,14 @@ class Canvas:
         """Enlarge u to `size`.
 
         With a `share` of 1, the difference from the content is enlarged and added to the content at
-        `size`, so that all of the content's fine detail is kept; with a smaller share, part of the
-        detail. By default the share is the task's. If the task has a prior, the difference from the
-        initial picture is enlarged instead.
+        `size`, so that all of the content's fine detail is kept. A smaller share keeps a part of
+        the detail. The default is `Task.detail_share`. If the task has a prior, the difference from
+        the initial picture is enlarged instead.
         """
         small = width_height(u)
         if small == size:
             return u
-        if self.task.is_photograph:  # of which u is a smaller copy
+        if self.task.is_photograph:  # u is a smaller copy of the content
             return self._content_to_start_from(size)
         if self.task.prior is not None:
             return self.start(size) + self._scaled_up(u - self.start(small), size)
@@ -192,11 +192,11 @@ class Canvas:
         return resize(pixels, size, schedule.resample, eight_bit=schedule.eight_bit)
 
     def _scaled_up(self, u: Tensor, size: Size) -> Tensor:
-        """Enlarge u as floats, keeping differences and values out of range.
+        """Enlarge u in floats, so that differences and values out of range remain.
 
         A bicubic filter leaves aliases of fine detail above the highest frequency of the small
         picture. The few steps of a print would amplify them to a weave of lines, so prints use
-        Lanczos's filter. At the scales before, many steps remove the aliases, but Lanczos's filter,
+        Lanczos's filter. At the coarser scales many steps remove the aliases, but Lanczos's filter,
         which overshoots more, would leave colored specks.
         """
         planes = np.ascontiguousarray(u.squeeze(0).cpu().numpy().transpose(1, 2, 0))
@@ -219,7 +219,7 @@ def check_pictures(task: Task) -> None:
     """Raise PictureError if pictures are missing or too small, or styles or masks do not fit."""
     check_masks(task)
     for name, count in Counter(style.name for style in task.styles).items():
-        if count > 1:  # terms are kept by name
+        if count > 1:  # the terms of a style are kept by its name
             raise PictureError(f"{count} styles have the name {name}: give each its own")
     last = task.levels()[-1]
     for style in task.styles:
@@ -238,7 +238,7 @@ def check_pictures(task: Task) -> None:
 
 
 def _check_styles_act(task: Task) -> None:
-    """Raise PictureError if the losses that compare with styles end below the final size."""
+    """Raise PictureError if losses compare with styles only below the final size."""
     fine = task.recipe.objective.fine
     if "style" in task.sides & fine.compared and "style" not in task.final_terms.compared:
         ends = [name for name, loss in fine.losses.items()

@@ -1,7 +1,7 @@
 """The network's padding, and feature maps of a padded picture.
 
 VGG19 pads every convolution with zeros, which cause a colored border in the painting. With any
-other padding, the picture is extended before the network and the features are cropped after it.
+other padding, `features` extends the picture, and crops the features that the network returns.
 """
 
 from collections.abc import Collection

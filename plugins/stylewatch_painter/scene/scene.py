@@ -39,7 +39,7 @@ class Scene:
     start: Tensor | None = None
     tile: int | None = None
     task: Task = field(init=False)
-    """The task of the painting, with those styles that are large enough for this size."""
+    """The task of the painting, with only the styles that are large enough for this size."""
     _content_features: dict[LayerName, Tensor] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -61,7 +61,7 @@ class Scene:
         return self.canvas.content(self.size)
 
     def style(self, style: Style) -> Tensor:
-        """Return a style (1, 3, height, width) at this size; PictureError if it is too small."""
+        """Return a style (1, 3, height, width) at this size, or raise PictureError if too small."""
         return self.canvas.style(style, self.task.style_size(style, self.level.scale))
 
     def features(self, picture: Tensor, layers: Collection[LayerName]) -> dict[LayerName, Tensor]:
@@ -69,15 +69,15 @@ class Scene:
         return features(self.network, picture, layers, self.task.recipe.objective.network)
 
     def content_features(self, layers: Collection[LayerName]) -> dict[LayerName, Tensor]:
-        """Return the features of the content, which there must be.
+        """Return the features of the content; the task must have a content.
 
-        Most losses read them: those of the layers of all losses are computed at once, and kept
-        until `free_content_features`.
+        Most losses read features of the content. Therefore the features at the layers of all losses
+        are computed at once, and kept until `free_content_features` is called.
         """
         content = self.content
         assert content is not None
         layers_of_losses = self.terms.layers
-        if layers_of_losses == set(layers):  # no other loss needs more
+        if layers_of_losses == set(layers):  # no other loss needs another layer
             return self.features(content, layers)
         if not self._content_features:
             self._content_features.update(self.features(content, layers_of_losses))
@@ -96,7 +96,7 @@ class Scene:
     def content_maps(
         self, layers: Collection[LayerName], tile: Tile | None = None
     ) -> dict[LayerName, Tensor]:
-        """Return the maps (N, M) of the content, which there must be, or of a tile of it."""
+        """Return the maps (N, M) of the content, which the task must have, or of a tile of it."""
         if tile is None or tile.is_whole:
             return _flattened(self.content_features(layers), tile)
         content = self.content
@@ -116,13 +116,14 @@ class Scene:
     ) -> Maps:
         """Return the weight of each position in each region, (R, rows, columns) by layer.
 
-        The mapping is empty without a mask. A weight is an average over the position in a picture
-        of `size`, which keeps every region and its share of the area, however small the map is.
+        The mapping is empty without a mask. A weight is the mean of the mask over the area of the
+        position in a picture of `size`. Such means keep every region and its share of the area,
+        however small the map is.
         """
         if mask is None:
             return {}
         regions = planes(mask)
-        # on the CPU because not every device supports windows of unequal size
+        # averaged on the CPU, because not every device supports windows of unequal size
         return {
             layer: adaptive_avg_pool2d(regions, self.map_shape(layer, size)).to(self.device)
             for layer in layers
@@ -131,16 +132,16 @@ class Scene:
     def region_factors(self, *, blended: bool = False) -> Tensor | None:
         """Return the factor (S, R), float32, of S styles in each region; None without regions.
 
-        The factor multiplies the style's own weight, its largest share of a region. It includes
-        the region's share of the picture, so that every pixel gets the same gradient as without
-        regions. S is 1 if the styles are `blended` into one.
+        The factor multiplies the weight of the style, which is the style's largest share of a
+        region. It includes the region's share of the picture, so that every pixel gets the same
+        gradient as without regions. S is 1 if the styles are `blended` into one.
         """
         task = self.task
         if task.content_mask is None:
             return None
         area = planes(task.content_mask).mean((1, 2))
         of_regions = torch.from_numpy(task.region_style_weights())
-        if blended:  # styles that are left out at this size may have been those of a region
+        if blended:  # a region may have lost all its styles, which are left out at this size
             return (area * (of_regions.sum(0) > 0))[None].to(self.device)
         largest = of_regions.amax(1, keepdim=True)
         of_largest = torch.where(largest > 0, of_regions / largest, 0.0)
@@ -150,7 +151,7 @@ class Scene:
 def _flattened(maps: dict[LayerName, Tensor], tile: Tile | None) -> dict[LayerName, Tensor]:
     """Cut the halo off features (1, N, rows, columns), and return them as maps (N, M).
 
-    They are replaced in the mapping one at a time, so that only one map exists twice.
+    The features are replaced in the mapping layer by layer, so that only one map exists twice.
     """
     for layer, features_of_layer in maps.items():
         inside = features_of_layer if tile is None else tile.cut(features_of_layer, layer)

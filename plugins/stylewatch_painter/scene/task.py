@@ -20,7 +20,8 @@ from stylewatch_painter.stage import Checkpoint, Pixels, Plane, Regions
 from stylewatch_painter.vgg import LayerName, pools_before
 
 _ALL_STYLE = 0.8
-"""Strength from which targets are the style's alone; above, content weights still decrease."""
+"""Strength from which targets hold nothing of the content. Above it, content weights still
+decrease."""
 
 _SHALLOW = 3
 """Minimum number of pools before a layer that sees a whole brush stroke."""
@@ -88,7 +89,8 @@ class Task:
     mask serves every region, and a painting without a mask is a single region. No style acts
     outside of the regions: the content loss remains, and hypercolumns follow those of the content.
     In a frame of a clip, some or all regions may be empty. With `prior` the temporal loss is added.
-    `is_frame` marks also a frame without one: a plan of memory holds for all frames of the clip.
+    `is_frame` is True for every frame of a clip, also for a frame without a prior, because all
+    frames of a clip have the same memory plan.
     """
 
     recipe: Recipe
@@ -112,9 +114,9 @@ class Task:
     def final(self) -> Size:
         """The size of the output.
 
-        Without a content the next available picture determines the shape. A style determines it
-        only if the recipe's size leaves it open, and does not limit the size. Raises PictureError
-        if there are no pictures.
+        Without a content the initial picture determines the shape, or else the first style, if the
+        recipe's size leaves the shape open. A style does not limit the size. Raises PictureError if
+        there are no pictures.
         """
         return scales.final_size(*self._shape)
 
@@ -122,8 +124,8 @@ class Task:
     def first(self) -> Size:
         """The size that styles and sums over positions refer to.
 
-        It is the final size, or the size that an upscaled painting begins with. Raises
-        PictureError.
+        It is the final size, or the size that an upscaled painting begins with. Raises PictureError
+        as `final` does.
         """
         return scales.first_size(*self._shape)
 
@@ -138,7 +140,7 @@ class Task:
     def style_weight(self, style: Style) -> float:
         """Return the weight of `style` among all styles, as a share.
 
-        If the painting has regions, it is the style's largest share of one.
+        If the painting has regions, the weight is the style's largest share of a region.
         """
         if self.content_mask is not None:
             return float(self.region_style_weights()[self.styles.index(style)].max())
@@ -147,8 +149,8 @@ class Task:
     def terms(self, level: Level) -> Terms:
         """Return the terms of the objective at `level` for which the pictures are given.
 
-        A frame that follows another one already has its strokes: it is not matched with neighbors
-        if other losses compare it with the styles.
+        A frame with a prior already has its strokes. Losses that only place strokes are left out if
+        other losses compare the frame with the styles.
         """
         at_level = self.recipe.objective.at(coarse=level.is_coarse)
         terms = at_level.where(
@@ -176,8 +178,8 @@ class Task:
     ) -> list[StyleView]:
         """Return the sizes, at scales up to `level_scale`, at which Gram matrices see `style`.
 
-        An enlarged style has no fine texture, and the strokes of a style at its own size are too
-        small. Therefore shallow layers see the style at its own size, and deep layers see it
+        An enlarged style has no fine texture, but in its file's size its strokes are too small.
+        Therefore shallow layers see the style in the size of its file, and deep layers see it
         enlarged.
         """
         file_scale = style.file_size.relative_to(self.style_size(style))
@@ -194,8 +196,8 @@ class Task:
     def region_style_weights(self) -> NDArray[np.float64]:
         """Return the weight of each style in each region of the painting, (styles, R).
 
-        In each region the weights of the styles that show something for it add up to 1; the others
-        are 0.
+        In each region the weights of the styles whose masks show something for it add up to 1. The
+        weights of all other styles are 0.
         """
         count = region_count(self.content_mask)
         weights = [style.weight * _is_used(style.mask, count) for style in self.styles]
@@ -204,18 +206,18 @@ class Task:
         return np.asarray(by_region / np.where(totals > 0, totals, 1))
 
     def style_scale(self, style: Style) -> float:
-        """Return the scale at which `style` is seen, relative to the painting: a ratio of sides."""
+        """Return the ratio of sides between `style`, as losses see it, and the painting."""
         return self.style_size(style).relative_to(self.first)
 
     def scales(self) -> tuple[PlannedScale, ...]:
-        """Return each scale of the recipe, whether it is painted or not, and why not."""
+        """Return each scale of the recipe, with the reason if it is not painted."""
         least = min((self._least_scale(style) for style in self.styles), default=0.0)
         return scales.planned(self.recipe, self.first, least)
 
     def levels(self) -> tuple[Level, ...]:
         """Return all sizes, coarse to fine, the final one last."""
         coarse = scales.levels(self.recipe, self.first, self.scales())
-        if self.content is None or not self.styles:  # a picture of the match is missing
+        if self.content is None or not self.styles:  # coarse terms need both pictures
             coarse = tuple(replace(level, is_coarse=False) for level in coarse)
         return scales.remaining((*coarse, *scales.upward(*self._shape)), self.recipe.schedule.done)
 
@@ -226,9 +228,10 @@ class Task:
         return (shortest - 0.5) / self.style_size(style).short  # sides are rounded
 
     def at(self, level: Level) -> "Task":
-        """Return the task with those styles that are large enough for `level`; all if none is.
+        """Return the task with only the styles that are large enough for `level`; all if none is.
 
-        Without content and initial picture the first style determines the shape, so it stays.
+        Without content and initial picture the first style determines the shape, and is not left
+        out.
         """
         large = [style for style in self.styles if level.scale >= self._least_scale(style)]
         if len(large) in (0, len(self.styles)):
@@ -238,7 +241,7 @@ class Task:
         return replace(self, styles=tuple(large))
 
     def left_out(self) -> dict[str, list[Level]]:
-        """Return the levels at which some styles are too small, by the names of the styles."""
+        """Return the levels at which a style is left out as too small, by the name of the style."""
         left: dict[str, list[Level]] = {}
         for level in self.levels():
             names = {style.name for style in self.at(level).styles}
@@ -249,13 +252,13 @@ class Task:
 
     @property
     def is_photograph(self) -> bool:
-        """True if the painting is the photograph as it is: by blend, with strength 0."""
+        """True if the painting equals the content: by `blend` with strength 0."""
         starts = self.recipe.schedule.start == "content" and self.prior is None
         return starts and bool(self.styles) and self.style_mix == 0
 
     @property
     def style_mix(self) -> float:
-        """Share of the style in targets that are mixed with the content's own features."""
+        """Share of the style in targets that are mixed from style and content."""
         objective = self.recipe.objective
         if objective.strength_by == "weight" or self.content is None or not self.styles:
             return 1.0
@@ -300,7 +303,8 @@ class Task:
 def mean_color(styles: Sequence[Style]) -> Pixels:
     """Return the weighted mean color of `styles` as a picture (1, 1, 3).
 
-    A style counts with the part that its mask shows; if that is nothing, with the whole picture.
+    The mean of a style is over the part that its mask shows, or over the whole picture if the mask
+    is empty.
     """
     means = map(_mean_color, styles)
     weights = [style.weight for style in styles]

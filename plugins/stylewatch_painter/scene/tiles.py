@@ -1,8 +1,8 @@
 """Tiles of a picture.
 
 A position of a layer depends only on pixels within a limited distance, the halo. The network sees a
-tile with its halo, and the maps are cropped to the tile, so that they are equal to the same part of
-the maps of the whole picture.
+tile with its halo, and the maps are cropped to the tile. The cropped maps are equal to the same
+part of the maps of the whole picture.
 """
 
 import math
@@ -92,7 +92,7 @@ def tiles(size: Size, side: int | None, layers: Collection[LayerName]) -> tuple[
 def halo(layers: Collection[LayerName]) -> int:
     """Return the width in pixels of the halo that the deepest of `layers` needs.
 
-    It is a multiple of `alignment`. A 3x3 convolution reaches one position to each side, and
+    The width is a multiple of `alignment`. A 3x3 convolution reaches one position to each side, and
     positions are twice as far apart after each pool. A pool reaches no further, because tiles are
     aligned to its stride. The width is computed for VGG19; VGG16 has fewer convolutions and needs
     less.
