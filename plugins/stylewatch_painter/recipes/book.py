@@ -35,7 +35,7 @@ _readers: dict[Path, Patience] = {}
 _NO_FILE = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
 )
-"""Errors that say of a path that there is no file: no retry would help."""
+"""Error numbers of a path at which there is no file, so that a retry would not help."""
 
 
 def names(*folders: Path) -> list[str]:
@@ -50,8 +50,9 @@ def names(*folders: Path) -> list[str]:
 def _listed(folder: Path) -> Mapping[str, Path]:
     """Return the recipes in a user's folder, by name; raises RecipesAwayError.
 
-    An empty folder may be the mount point of a disk that is away: then nothing is known of it, and
-    a recipe of an installed package must not take the place of one there (law 2).
+    An empty folder may be the mount point of a disk that is away. The recipes on that disk are then
+    unknown, and a recipe of an installed package must not take the place of a recipe of the same
+    name on the disk (law 2).
     """
     try:
         found = _answered(folder, partial(regular_file.listed, folder))
@@ -65,9 +66,10 @@ def _listed(folder: Path) -> Mapping[str, Path]:
 
 
 def _answered(folder: Path, read: Callable[[], _Result]) -> _Result:
-    """Return the result of `read` in a user's folder; RecipesAwayError if its disk is silent.
+    """Return the result of `read` in a user's folder.
 
-    While one call hangs, others fail at once: nothing else begins in that folder (law 9).
+    Raises RecipesAwayError if the disk of the folder is silent. While one call hangs, every further
+    call for the same folder fails at once, so that at most one thread hangs (law 9).
     """
     if folder in {path.parent for path in packaged().values()}:
         return read()
@@ -89,7 +91,7 @@ def _away(folder: Path, reason: str) -> RecipesAwayError:
 def packaged() -> Mapping[str, Path]:
     """Return the files of the recipes of the painter and of installed packages, by name.
 
-    Raises RecipesAwayError if those of the painter cannot be listed.
+    Raises RecipesAwayError if the recipes of the painter cannot be listed.
     """
     try:
         found = {path.stem: path for path in _files(_OWN)}
@@ -124,9 +126,9 @@ def _misfit(name: str, package: Any) -> str | None:
 def find(name: str, *folders: Path) -> Recipe:
     """Load the recipe called `name`, or the YAML file with that path; `folders` are searched first.
 
-    Raises RecipeError if there is no such recipe, or if it has mistakes, all of which are listed,
-    and RecipesAwayError if a folder or a file that it may be in cannot be read, or a package that
-    may bring it or a part of it not be imported.
+    Raises RecipeError if there is no such recipe, or with a list of all its mistakes. Raises
+    RecipesAwayError if the recipe, or a part of it, may be in a folder or file that cannot be read,
+    or in a package that cannot be imported.
     """
     with _sure(), refusing(RecipeError, f"recipe {quoted(name)}"):
         path = _locate(name, folders)
@@ -138,10 +140,10 @@ def find(name: str, *folders: Path) -> Recipe:
 
 @contextmanager
 def _sure() -> Iterator[None]:
-    """Turn a RecipeError into a RecipesAwayError while an installation is not whole (law 2).
+    """Turn a RecipeError into a RecipesAwayError while the installation is incomplete (law 2).
 
-    The recipes, losses and optimizers of a package that cannot be imported are unknown then, not
-    missing; and so are ours while files of ours are missing.
+    The recipes, losses and optimizers of a package that cannot be imported are unknown, not
+    missing. The painter's own are unknown while files of the painter are missing.
     """
     try:
         yield
@@ -158,7 +160,8 @@ def _locate(
 ) -> Path:
     """Return the file of the recipe `name`, which may be a path that is relative to `start`.
 
-    Files in `above` are passed over: one that extends its own name means the next of that name.
+    Files in `above` are passed over: a recipe that extends its own name extends the next file of
+    that name.
     """
     for folder in folders:
         if "/" not in name and (path := _listed(folder).get(name)) and path not in above:
@@ -176,14 +179,15 @@ def _locate(
 
 
 def unknown(name: str, known: Collection[str]) -> str:
-    """Return the sentence about a recipe that is none of those `known`."""
+    """Return the message that no recipe has this `name`, with the nearest of the `known` names."""
     return nearest(name, known).replace("unknown key", "there is no recipe")
 
 
 def _check_there(path: Path, *, is_listed: bool = False) -> None:
-    """Raise OSError if there is nothing at `path`; RecipesAwayError if its disk may be away.
+    """Raise OSError if there is nothing at `path`, or RecipesAwayError if its disk may be away.
 
-    A name that `is_listed`, or is a link, leads to something that is away (law 2).
+    If the folder lists the name (`is_listed`), or if the path is a link, its target is away, not
+    missing (law 2).
     """
     try:
         _answered(path.parent, path.stat)
@@ -226,9 +230,9 @@ class _Merged:
 
 
 def _read(path: Path, folders: tuple[Path, ...], above: tuple[Path, ...] = ()) -> _Merged:
-    """Read the recipe in `path`, merged over that which it extends.
+    """Read the recipe in `path`, merged over the recipe that it extends.
 
-    `above` are the files that extend it.
+    `above` are the files that extend `path`.
     """
     with _reading(path):
         content = _answered(path.parent, partial(_content, path))
@@ -250,7 +254,7 @@ def _read(path: Path, folders: tuple[Path, ...], above: tuple[Path, ...] = ()) -
 
 @contextmanager
 def _placed(document: Document, key: str) -> Iterator[None]:
-    """Let a RecipeError begin with the file and the line of a key."""
+    """Put the file and the line of `key` in front of the message of a RecipeError."""
     try:
         yield
     except RecipeError as error:
@@ -258,7 +262,7 @@ def _placed(document: Document, key: str) -> Iterator[None]:
 
 
 def _extended(base: str, path: Path, folders: tuple[Path, ...], above: tuple[Path, ...]) -> Path:
-    """Return the file that `path` extends; `above` are those that extend `path`."""
+    """Return the file that `path` extends; `above` are the files that extend `path`."""
     chain = (*above, path)
     below = _locate(base, folders, path.parent, chain if base == path.stem else ())
     if below in chain:
@@ -269,7 +273,7 @@ def _extended(base: str, path: Path, folders: tuple[Path, ...], above: tuple[Pat
 
 
 def _content(path: Path) -> bytes:
-    """Return the bytes of a file, one more than _LONGEST at most."""
+    """Return the first bytes of a file, at most _LONGEST + 1."""
     with regular_file.opened(path) as file:
         return file.read(_LONGEST + 1)
 
@@ -304,7 +308,7 @@ def check(plain: Mapping[str, Any]) -> Recipe:
 
 
 def _checked(merged: _Merged, path: Path) -> Recipe:
-    """Validate a recipe that was read; the RecipeError lists every mistake with its place."""
+    """Validate a merged recipe; the RecipeError lists every mistake with its place."""
     with refusing(RecipeError, str(path)):
         try:
             return _validated(merged.plain)
@@ -328,7 +332,7 @@ def fast(recipe: Recipe, *folders: Path) -> Recipe:
 
 
 def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """Change single fields, with names such as `schedule.steps` or `objective.tv.weight`.
+    """Return `recipe` with changed fields, named like `schedule.steps` or `objective.tv.weight`.
 
     The prefix `schedule.` may be left out. None removes a layer, or a side of the objective. Raises
     RecipeError for unknown keys and invalid values.
@@ -345,7 +349,8 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
             start = plain["schedule"]["start"]
             if start == "content" and "schedule.start" not in named:
                 plain["schedule"]["start"] = "mixed"
-            elif start not in ("mixed", "picture"):  # the picture may be a stage of such a job
+            # the picture may be a stage of a job that was mixed
+            elif start not in ("mixed", "picture"):
                 raise RecipeError(
                     f"noise_ratio mixes noise into the content, but this starts from {start}: "
                     "set start=mixed"
@@ -354,10 +359,10 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 
 def weigh(recipe: Recipe, content: float | None, style: float | None) -> Recipe:
-    """Multiply the weights of the content's terms and of the style's terms, at all scales.
+    """Return `recipe` with the weights of content and style terms multiplied, at all scales.
 
-    None keeps the weights of that side. Raises RecipeError if no scale weighs one side against the
-    other.
+    The factor None keeps the weights of its side. Raises RecipeError if no scale has weights for
+    both sides.
     """
     if content is None and style is None:
         return recipe
@@ -391,10 +396,10 @@ def _path(key: str) -> list[str]:
 
 
 def bare_name(key: str) -> str:
-    """Return the one name of the field that `key` names: `size` for `schedule.size`.
+    """Return the name, without a prefix, of the field `key`: `size` for `schedule.size`.
 
-    People name a field of a recipe with its part, `schedule.` or `objective.`, or without it. The
-    setting `init` of a job is the field `start`.
+    Users may put the part of the recipe, `schedule.` or `objective.`, in front of the name. The
+    setting `init` of a job sets the field `start`.
     """
     name = key.removeprefix("schedule.").removeprefix("objective.")
     return "start" if name == "init" else name

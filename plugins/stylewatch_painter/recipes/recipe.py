@@ -47,11 +47,11 @@ _OF_PACKAGES = _LOSSES.keys() - losses.own().keys()
 
 
 class _LossFields(Strict):
-    """Base class of models with a field for each loss, which installations exchange."""
+    """Base class of models that have a field for each installed loss."""
 
     @model_serializer(mode="wrap")
     def _without_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out losses of packages that are not set: others may not have the package."""
+        """Leave out unset losses of packages, because another installation may lack the package."""
         plain = dump(self)
         unset = {name for name in _OF_PACKAGES if plain.get(name) is None}
         return {name: value for name, value in plain.items() if name not in unset}
@@ -80,7 +80,7 @@ class Terms:
 
     @classmethod
     def of(cls, fields: _Losses) -> Self:
-        """Return the losses that are set in some fields."""
+        """Return the losses that are set in `fields`."""
         found = ((name, getattr(fields, name)) for name in _LOSSES)
         return cls({name: loss for name, loss in found if loss is not None})
 
@@ -117,7 +117,7 @@ class Terms:
         return sum(loss.sums_bytes for loss in self)
 
     def weighed(self, content: float, style: float) -> "Terms":
-        """Multiply the weights of all content losses, and of all style losses."""
+        """Return the terms with content losses and style losses multiplied by these factors."""
         return Terms({name: loss.weighed(content, style) for name, loss in self.losses.items()})
 
 
@@ -149,7 +149,8 @@ class ObjectiveSettings(_Losses):
 
     network: NetworkSettings = NetworkSettings()
     coarse: CoarseLosses | None = None
-    """Other losses for scales before the final size; they need a content and a style."""
+    """Losses that replace the fine losses at scales before the final size. They need a content and
+    a style."""
     temporal: Weight = 60.0
     """Weight of the temporal loss in the frames of a clip, relative to the total loss of the
     scene's first frame; see `losses.temporal`."""
@@ -162,8 +163,8 @@ class ObjectiveSettings(_Losses):
     2 (1 - strength). 0 is the content, 1 the style alone."""
     protect_detail: Annotated[Real, Field(ge=0, le=10)] = 0.0
     """How much more detailed places keep of the content than even ones: factors from exp(-a) in the
-    most even place to exp(a) in the most detailed one. A factor is the exponent of s for neighbors
-    with `blend`, and the relative weight of its place in the content loss."""
+    most even place to exp(a) in the most detailed one. The factor of a place is the exponent of s
+    for neighbors with `blend`, and the place's relative weight in the content loss."""
 
     @model_validator(mode="after")
     def _has_a_layer(self) -> Self:
@@ -203,16 +204,16 @@ class ObjectiveSettings(_Losses):
 
     @property
     def fine(self) -> Terms:
-        """The losses of the final size, and of every scale that has no others."""
+        """The losses of the final size, and of every scale that is not coarse."""
         return Terms.of(self)
 
     @property
     def scales(self) -> tuple[Terms, ...]:
-        """The losses that some scale has: the fine ones, and the coarse ones if there are any."""
+        """The sets of losses: the fine losses, and the coarse losses if there are any."""
         return (self.fine,) if self.coarse is None else (self.fine, Terms.of(self.coarse))
 
     def at(self, *, coarse: bool) -> Terms:
-        """Return the losses of coarse scales, or those of the other scales."""
+        """Return the losses of coarse scales if `coarse` is True, or else the fine losses."""
         return self.scales[-1] if coarse else self.fine
 
     @property
@@ -221,7 +222,7 @@ class ObjectiveSettings(_Losses):
         return frozenset(layer for terms in self.scales for layer in terms.layers)
 
     def weighed(self, content: float, style: float) -> Self:
-        """Multiply the weights of all content losses, and of all style losses, at all scales."""
+        """Return settings with the losses of all scales multiplied by these factors."""
         weighed = dict(self.fine.weighed(content, style).losses)
         if self.coarse is None:
             return self.model_copy(update=weighed)
@@ -272,10 +273,10 @@ class Schedule(Strict):
     smallest: SideLength = 1
     """Minimum long side of a scale, in pixels."""
     below_smallest: Literal["join", "skip"] = "join"
-    """Smaller scales: `join` raises them to `smallest` and adds up their steps, `skip` drops
-    them."""
+    """Treatment of scales below `smallest`: `join` raises these scales to `smallest` and adds up
+    their steps, `skip` drops them."""
     initial_steps: SomeSteps | None = None
-    """Number of steps at the coarsest scale in use; null: those of the scale."""
+    """Number of steps at the coarsest scale in use; null: the steps of the scale."""
     fine_steps: SomeSteps | None = None
     """Maximum number of steps at scales that have the terms of the final size; null: no limit."""
     carry_moments: bool = False
@@ -348,6 +349,6 @@ class Recipe(Strict):
 
     @property
     def packages(self) -> dict[str, str]:
-        """The versions, by name, of the other packages that its losses and optimizer come from."""
+        """Versions, by name, of the other packages that its losses and optimizer are from."""
         used = [loss for terms in self.objective.scales for loss in terms]
         return installed.packages(map(type, (*used, self.schedule.optimizer)))
