@@ -1,8 +1,12 @@
 """Recipes of earlier versions: how their files and receipts are read, and checkpoints recognized.
 
-What has changed in the fields of recipes is told here alone. `neighbors` had a field `each`, whose
-`layer` is the loss `layer_match` now; `enlarge` enlarged styles, too, and is `enlarge_styles` for
-them now.
+Two things have changed in the fields of recipes:
+- `neighbors` had a field `each`. With `each: column` it is `neighbors` now, with `each: layer` it
+  is the loss `layer_match`.
+- `enlarge` also enlarged styles, for which there is `enlarge_styles` now.
+
+This module alone knows that. Checkpoints of earlier versions have further rules, which are not
+about fields of recipes: see `scene.task.fingerprint` and `PaintState.load`.
 """
 
 from collections.abc import Mapping
@@ -16,9 +20,9 @@ from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.validation import Location
 
 _OF_COLUMNS = ("hub_penalty", "brightness", "dimensions", "by_length")
-"""Fields that only `each: column` used, and that `each: layer` refused."""
+"""Fields of `neighbors` that `each: column` used and `each: layer` refused."""
 _LOSSES = ("content", "style", "neighbors", "transport", "tv")
-"""The losses, in the order of their fields."""
+"""The losses of the first version, in the order of their fields."""
 _NEIGHBORS = ("layers", "weight", "rotations", "each", "largest")
 """Fields of `neighbors` with `each: layer`, in their order."""
 
@@ -38,55 +42,71 @@ def of_receipt(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the mapping `above` as it is to be merged over the recipe `below`.
+    """Return the mapping `above` with the fields of today, to be merged over the recipe `below`.
 
-    Changes of `neighbors` with `each` are of the time when it was one loss with two kinds: they are
-    merged as they were then. Raises RecipeError for changes that can be meant in both ways.
+    Changes of `neighbors` with `each` were written when it was one loss with two kinds, and are
+    merged as they were then. Raises RecipeError for changes that have two possible meanings.
     """
-    objective = below.get("objective")
     changes = above.get("objective")
     if not isinstance(changes, Mapping):
         return dict(above)
-    losses = objective if isinstance(objective, Mapping) else {}
+    losses = _mapping(below.get("objective"))
     changed = _over(losses, changes, "objective")
-    coarse = losses.get("coarse")
-    more = changes.get("coarse")
-    if isinstance(more, Mapping):
-        coarse = coarse if isinstance(coarse, Mapping) else {}
-        changed["coarse"] = _over(coarse, more, "objective.coarse")
+    coarse_changes = changes.get("coarse")
+    if isinstance(coarse_changes, Mapping):
+        coarse_losses = _mapping(losses.get("coarse"))
+        changed["coarse"] = _over(coarse_losses, coarse_changes, "objective.coarse")
     return {**above, "objective": changed}
 
 
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Return a value if it is a mapping, or else an empty mapping."""
+    return value if isinstance(value, Mapping) else {}
+
+
 def _over(below: Mapping[str, Any], above: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return changes of the losses `below`, which are those at `where`."""
+    """Return the changes `above` of the losses `below`, with the fields of today.
+
+    `where` is the field that holds the losses. The cases:
+
+      above                                below               result
+      neighbors with each: column          not both losses     neighbors replaces the loss
+      neighbors with each: layer           not both losses     layer_match replaces the loss
+      neighbors with each                  both losses         refused: which one is meant?
+      neighbors with each, layer_match     any                 refused: fields of two versions
+      neighbors without each               layer_match alone   refused: neighbors of which version?
+      all other changes                    any                 the changes as they are
+    """
+    names_layer_match = "layer_match" in above
     columns = below.get("neighbors")
     layers = below.get("layer_match")
-    changes = above.get("neighbors")
-    if not isinstance(changes, Mapping) or changes.get("each") not in ("column", "layer"):
-        if (
-            {"neighbors", "layer_match"} & above.keys() == {"neighbors"}
-            and columns is None
-            and layers
-        ):
+    if not _is_of_earlier(above.get("neighbors")):
+        names_neighbors_alone = "neighbors" in above and not names_layer_match
+        if names_neighbors_alone and columns is None and layers:
             raise RecipeError(
                 f"{where}.neighbors: this recipe has {where}.layer_match, which was neighbors with "
                 "each: layer in an earlier version: name layer_match to change it (null leaves it "
                 "out, {} keeps it beside neighbors), or give neighbors each: layer or each: column"
             )
         return dict(above)
-    if "layer_match" in above or (columns and layers):
+    if names_layer_match or (columns and layers):
         raise RecipeError(
             f"{where}.neighbors: each is of an earlier version, which had no layer_match: leave "
             "each out, and change neighbors and layer_match"
         )
-    merged = merge(columns or layers or {}, changes)
-    if merged.pop("each") == "column":
-        return {**above, "neighbors": merged, "layer_match": None}
-    return {**above, "neighbors": None, "layer_match": _of_layers(merged, where)}
+    neighbors = merge(columns or layers or {}, above["neighbors"])
+    if neighbors.pop("each") == "column":
+        return {**above, "neighbors": neighbors, "layer_match": None}
+    return {**above, "neighbors": None, "layer_match": _of_layers(neighbors, where)}
+
+
+def _is_of_earlier(neighbors: Any) -> bool:
+    """Return whether changes of `neighbors` were written for an earlier version."""
+    return _mapping(neighbors).get("each") in ("column", "layer")
 
 
 def _of_layers(neighbors: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return fields of `each: layer` as those of `layer_match`."""
+    """Return fields of `neighbors` with `each: layer` as fields of `layer_match`."""
     for name in _OF_COLUMNS:
         if neighbors.get(name):
             raise RecipeError(
@@ -98,43 +118,44 @@ def _of_layers(neighbors: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def lines_over(lines: Mapping[Location, int]) -> dict[Location, int]:
-    """Return the lines of a file with those of fields that `over` may name otherwise."""
-    moved: dict[Location, int] = {}
-    for level in (("objective",), ("objective", "coarse")):
-        neighbors = (*level, "neighbors")
-        end = len(level) + 1
-        if (*neighbors, "each") in lines:
-            lines_of_neighbors = {
-                where: line for where, line in lines.items() if where[:end] == neighbors
-            }
-            moved |= {
-                (*level, "layer_match", *where[end:]): line
-                for where, line in lines_of_neighbors.items()
-            }
-    return {**moved, **lines}
+    """Return the lines of a file's fields, also by the names that `over` gives to the fields."""
+    renamed: dict[Location, int] = {}
+    for losses in (("objective",), ("objective", "coarse")):
+        neighbors = (*losses, "neighbors")
+        if (*neighbors, "each") not in lines:
+            continue
+        for where, line in lines.items():
+            if where[: len(neighbors)] == neighbors:
+                renamed[(*losses, "layer_match", *where[len(neighbors) :])] = line
+    return {**renamed, **lines}
 
 
 def identity(recipe: Recipe) -> str:
-    """Return a recipe as text, by which checkpoints recognize it, also those of earlier versions.
+    """Return the text by which a checkpoint of this or an earlier version recognizes its recipe.
 
-    Defaults are left out, so that it stays the same when a later version adds a field.
+    The text has the fields of the first version. Fields with default values are left out, so that
+    the text stays the same when a later version adds a field.
     """
-    schedule = recipe.schedule.model_copy(update={"enlarge_styles": False})
-    without = recipe.model_copy(update={"schedule": schedule})
-    plain = without.model_dump(mode="json", exclude_defaults=True)
-    plain["objective"] = _as_before(plain["objective"])
-    if "coarse" in plain["objective"]:
-        plain["objective"]["coarse"] = _as_before(plain["objective"]["coarse"])
-    text = to_json(plain).decode()
-    is_as_before = recipe.schedule.enlarge_styles == recipe.schedule.enlarge
-    return text if is_as_before else f"{text} {recipe.schedule.enlarge_styles}"
+    schedule = recipe.schedule
+    comparable = recipe.model_copy(
+        update={"schedule": schedule.model_copy(update={"enlarge_styles": False})}
+    )
+    plain = comparable.model_dump(mode="json", exclude_defaults=True)
+    objective = _of_first_version(plain["objective"])
+    if "coarse" in objective:
+        objective["coarse"] = _of_first_version(objective["coarse"])
+    text = to_json({**plain, "objective": objective}).decode()
+    # the first version enlarged styles if it enlarged the content
+    if schedule.enlarge_styles == schedule.enlarge:
+        return text
+    return f"{text} {schedule.enlarge_styles}"
 
 
-def _as_before(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _of_first_version(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return fields of an objective with the names and in the order of the first version."""
     named = dict(fields)
     if "layer_match" in named and "neighbors" not in named:
         settings = {**named.pop("layer_match"), "each": "layer"}
         named["neighbors"] = {name: settings[name] for name in _NEIGHBORS if name in settings}
-    first = {name: named.pop(name) for name in _LOSSES if name in named}
-    return {**first, **named}
+    losses = {name: named.pop(name) for name in _LOSSES if name in named}
+    return {**losses, **named}

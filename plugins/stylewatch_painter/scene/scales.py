@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import Literal
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network.settings import NetworkSettings
-from stylewatch_painter.recipes.recipe import Recipe, Schedule
+from stylewatch_painter.recipes.recipe import Recipe, Scale, Schedule
 from stylewatch_painter.size import Fit, Size, by_area, by_long_side, size_rule
 from stylewatch_painter.vgg import LayerName, pooled_side, pools_before
 
@@ -35,15 +35,17 @@ class Level:
 
 
 WhyNot = Literal["rule", "painting", "styles"]
-"""Why a scale is not painted: the recipe has it only for larger pictures, or the painting, or each
-of the styles, is too small."""
+"""Reason why a scale is not painted: the recipe has the scale only for larger pictures (`rule`),
+the painting is too small, or each of the styles is too small."""
 
 
 @dataclass(frozen=True)
 class PlannedScale:
-    """A scale of a recipe at its size, and why it is not painted, or None if it is.
+    """A scale of a recipe for one painting.
 
-    Where scales are joined, `scale` and `size` are those at which it is painted.
+    `why_not` is the reason why the scale is not painted, or None if it is painted. Smaller scales
+    are raised to the schedule's `smallest`: `scale` and `size` are values after that. But if the
+    painting is too small, `size` is the size that the recipe asks for.
     """
 
     size: Size
@@ -68,7 +70,8 @@ def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.
     """Return the size of a style picture for a painting of size `painted`.
 
     `scale` multiplies the schedule's `style_scale` and `stroke`. The aspect ratio is kept, except
-    for the rule `stretch`. That the content is enlarged enlarges no style.
+    for the rule `stretch`. The schedule's `enlarge` is for the content alone, and enlarges no
+    style.
     """
     factor = schedule.style_scale * schedule.stroke
     if schedule.style_size == "stretch":
@@ -84,9 +87,11 @@ def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.
 def _size_like_painted(
     schedule: Schedule, style: Size, painted: Size, scale: float, factor: float
 ) -> Size:
-    """Return the size of a style for the rules `area` and `side`: that of the painting, times both.
+    """Return the size of a style for the rules `area` and `side`.
 
-    Where a style is not enlarged and is smaller than that, a reduction applies to its own size.
+    The area or the long side of the style becomes that of the painting, times `scale` and `factor`.
+    If the style is smaller and the schedule does not enlarge styles, a reduction applies to the
+    style's own size.
     """
     fit = _style_fit(schedule)
 
@@ -109,33 +114,39 @@ def _style_fit(schedule: Schedule) -> Fit:
 def planned(recipe: Recipe, final: Size, least: float = 0.0) -> tuple[PlannedScale, ...]:
     """Return each scale of the recipe for a painting of size `final`, coarse to fine.
 
-    At scales below `least` no style shows anything.
+    At scales below `least` every style is too small.
     """
-    objective = recipe.objective
+    return tuple(_planned(recipe, final, least, each) for each in recipe.schedule.scales)
+
+
+def _planned(recipe: Recipe, final: Size, least: float, asked: Scale) -> PlannedScale:
+    """Return one scale that the recipe asks for, raised to the schedule's `smallest` if smaller."""
+    raised = max(asked.scale, min(1.0, recipe.schedule.smallest / final.long))
+    why_not = _why_not(recipe, final, least, asked.scale, raised)
+    # a message that the painting is too small names the size that the recipe asks for
+    named = asked.scale if why_not == "painting" else raised
+    return PlannedScale(final.times(named), raised, asked.steps, why_not)
+
+
+def _why_not(
+    recipe: Recipe, final: Size, least: float, asked: float, raised: float
+) -> WhyNot | None:
+    """Return why the scale `asked` of a recipe is not painted at the scale `raised`, or None."""
     schedule = recipe.schedule
-    joins = schedule.below_smallest == "join"
-    smallest = schedule.smallest / final.long
-    has_other_terms = objective.coarse is not None and final.long <= objective.coarse.largest
+    objective = recipe.objective
+    is_below_smallest = round(asked * final.long) < schedule.smallest
+    is_skipped = is_below_smallest and schedule.below_smallest == "skip"
+    # the final size itself comes last; scale 1 paints it before that with coarse terms
+    has_coarse_terms = objective.coarse is not None and final.long <= objective.coarse.largest
+    repeats_final = asked == 1 and not has_coarse_terms
+    if is_skipped or repeats_final:
+        return "rule"
+    is_raised_to_final = asked < 1 and schedule.smallest >= final.long
     # the deepest layer has no position in a smaller picture
-    shortest = least_side(objective.network, objective.layers)
-
-    def why_not(recipe_scale: float, scale: float) -> WhyNot | None:
-        if not joins and round(recipe_scale * final.long) < schedule.smallest:
-            return "rule"
-        # the final size comes last; before that it is painted only with other terms
-        if recipe_scale == 1 and not has_other_terms:
-            return "rule"
-        if (recipe_scale < 1 and smallest >= 1) or round(final.short * scale) < shortest:
-            return "painting"
-        return "styles" if scale < least else None
-
-    found = []
-    for each in schedule.scales:
-        scale = max(each.scale, min(1.0, smallest))
-        reason = why_not(each.scale, scale)
-        named = each.scale if reason == "painting" else scale  # not what it would be enlarged to
-        found.append(PlannedScale(final.times(named), scale, each.steps, reason))
-    return tuple(found)
+    has_empty_map = round(final.short * raised) < least_side(objective.network, objective.layers)
+    if is_raised_to_final or has_empty_map:
+        return "painting"
+    return "styles" if raised < least else None
 
 
 def levels(recipe: Recipe, final: Size, path: Iterable[PlannedScale]) -> tuple[Level, ...]:
@@ -143,22 +154,28 @@ def levels(recipe: Recipe, final: Size, path: Iterable[PlannedScale]) -> tuple[L
 
     Scales of the `path` that are joined at one size add up their steps.
     """
-    schedule = recipe.schedule
+    painted = (scale for scale in path if scale.why_not is None)
+    coarser: list[Level] = []
+    # scales rise, so that joined scales are neighbors
+    for _, group in groupby(painted, key=lambda scale: scale.scale):
+        joined = list(group)
+        steps = sum(scale.steps for scale in joined)
+        # the first steps find the strokes, whichever scale is the coarsest
+        if not coarser and recipe.schedule.initial_steps is not None:
+            steps = recipe.schedule.initial_steps
+        coarser.append(_level(recipe, joined[0], steps))
+    return (*coarser, Level(final, 1.0, recipe.schedule.steps))
+
+
+def _level(recipe: Recipe, planned: PlannedScale, steps: int) -> Level:
+    """Return the level of a scale before the final size, with `steps` or fewer."""
     coarse = recipe.objective.coarse
-    used = [planned for planned in path if planned.why_not is None]
-    sizes = {planned.scale: planned.size for planned in used}
-    steps = {scale: sum(each.steps for each in used if each.scale == scale) for scale in sizes}
-    # the first steps find the strokes, whichever scale is the coarsest
-    if steps and schedule.initial_steps is not None:
-        coarsest = min(steps)
-        steps[coarsest] = schedule.initial_steps
-    found = []
-    for scale, count in steps.items():
-        is_coarse = coarse is not None and sizes[scale].long <= coarse.largest
-        # steps with the terms of the final size take long, and more of these follow
-        most = count if is_coarse else schedule.fine_steps or count
-        found.append(Level(sizes[scale], scale, min(count, most), is_coarse=is_coarse))
-    return (*found, Level(final, 1.0, schedule.steps))
+    is_coarse = coarse is not None and planned.size.long <= coarse.largest
+    most = recipe.schedule.fine_steps
+    # steps with the terms of the final size take long, and more of these follow
+    if not is_coarse and most is not None:
+        steps = min(steps, most)
+    return Level(planned.size, planned.scale, steps, is_coarse=is_coarse)
 
 
 def remaining(path: Sequence[Level], step: int) -> tuple[Level, ...]:
@@ -203,8 +220,8 @@ def check_side(recipe: Recipe, size: Size, what: str) -> None:
 def preview_size(schedule: Schedule, content: Size) -> Size:
     """Return the size of the preview, for a content of size `content`.
 
-    It is the final size if there is no preview or if the preview would not be smaller. Raises
-    PictureError if the preview has another aspect ratio.
+    The result is the final size if there is no preview or if the preview would not be smaller.
+    Raises PictureError if the preview has another aspect ratio.
     """
     final = final_size(schedule, content)
     if schedule.preview is None:
@@ -231,10 +248,10 @@ def first_size(schedule: Schedule, content: Size) -> Size:
 
 
 def most_steps(recipe: Recipe, content: Size | None = None) -> int:
-    """Return an upper bound of the steps over all sizes, for this or any size of the `content`.
+    """Return an upper bound of the steps over all sizes; None is a content of any size.
 
-    It is exact for a content if no style is too small for a scale. Raises PictureError as
-    `preview_size` does.
+    The bound is exact for a size of the content if no style is too small for a scale. Raises
+    PictureError as `preview_size` does.
     """
     schedule = recipe.schedule
     if content is not None:
@@ -248,9 +265,9 @@ def most_steps(recipe: Recipe, content: Size | None = None) -> int:
 def upward(schedule: Schedule, content: Size) -> Iterator[Level]:
     """Yield the sizes above the first one, each about twice as large as the one before.
 
-    They include the size of the preview, so that all paintings with the same preview are equal up
-    to that size. Frequencies that the first size or the preview shows are kept: at larger sizes the
-    network sees less of the picture and would move them. Raises PictureError as `preview_size`
+    The sizes include the size of the preview, so that all paintings with the same preview are equal
+    up to that size. Frequencies that the first size or the preview shows are kept: at larger sizes
+    the network sees less of the picture and would move them. Raises PictureError as `preview_size`
     does.
     """
     first = first_size(schedule, content)
