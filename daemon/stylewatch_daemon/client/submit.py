@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
 from io import BufferedReader
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import yaml
@@ -19,7 +20,7 @@ from stylewatch_daemon.client.operations import disks_of, open_ledger
 from stylewatch_daemon.files import account, atomic, entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.leftovers import leftover
-from stylewatch_daemon.files.names import CONTENT_SUFFIXES, candidates, folded, safe
+from stylewatch_daemon.files.names import CONTENT_SUFFIXES, candidates, folded, safe, shown
 
 Files = Mapping[str, Path]
 """The pictures, by their names in the job's folder."""
@@ -36,11 +37,24 @@ _EXISTS = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 
 
 class NewJob(NamedTuple):
-    """A job to submit: its wanted name, its job.yaml, and its files."""
+    """A job to submit: its wanted name, its settings, and its files.
+
+    `originals` has the names that people know the files by, for paths that end otherwise.
+    """
 
     name: str
-    job_yaml: Mapping[str, Any]
+    settings: Mapping[str, Any]
     files: Files
+    originals: Mapping[Path, str] = MappingProxyType({})
+
+    @property
+    def job_yaml(self) -> Mapping[str, Any]:
+        """The content of job.yaml: the settings, and the original names of the files."""
+        originals = {
+            name: shown(self.originals.get(path, path.name)) for name, path in self.files.items()
+        }
+        renamed = {name: original for name, original in originals.items() if name != original}
+        return {**self.settings, "file_names": renamed} if renamed else self.settings
 
 
 def files_of(

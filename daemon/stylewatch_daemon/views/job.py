@@ -4,7 +4,7 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import ValidationError
@@ -142,9 +142,11 @@ def name_of(job: Job) -> str:
 
 
 def made_from(job: Job) -> str:
-    """Return the names of a job's pictures, such as `sea.jpg in the style of wave.jpg`."""
+    """Return the names of a job's pictures, such as `sea in the style of wave`."""
     sides = (
-        " and ".join(original_name(job, file) for file in job.inputs if file.role == role)
+        " and ".join(
+            PurePosixPath(original_name(job, file)).stem for file in job.inputs if file.role == role
+        )
         for role in ("content", "style")
     )
     return " in the style of ".join(filter(None, sides))

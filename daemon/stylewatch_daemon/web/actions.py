@@ -350,8 +350,7 @@ def _new_job(
     """Return a job whose job.yaml has the names of the uploaded files."""
     files = submit.files_of(content.path, tuple(style.path for style in styles))
     originals = {file.path: file.name for file in (content, *styles)}
-    file_names = {name: originals[path] for name, path in files.items()}
-    return NewJob(name, {**settings, "file_names": file_names}, files)
+    return NewJob(name, settings, files, originals)
 
 
 # Jobs that are painted again

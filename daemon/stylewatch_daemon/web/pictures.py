@@ -149,6 +149,11 @@ def content(job: Job, side: int = CARD_SIDE) -> Image | None:
     return images[0] if images else None
 
 
+def first_style(job: Job) -> Image | None:
+    """Return a preview of the first style image of a job."""
+    return next(inputs(job, "style"), None)
+
+
 def cover(state: Path, job: Job) -> Image | str:
     """Return the picture for the card of a job: output, else content image, else a text."""
     files = JobFiles(job, state)

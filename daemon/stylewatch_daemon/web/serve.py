@@ -116,6 +116,7 @@ def application(page: WebPage) -> Starlette:
         "made_from": made_from,
         "content": pictures.content,
         "cover": partial(pictures.cover, state),
+        "first_style": pictures.first_style,
         "latest_stage": pictures.latest_stage,
     }
     actions.clear(state)

@@ -44,7 +44,13 @@ def test_a_pair_is_put_into_the_inbox_and_its_name_printed(inbox: Path, run: Run
     assert files(inbox / "lake") == {
         "content.jpg", "style.jpg", "content.mask.jpg", "style.mask.jpg", "init.jpg", "job.yaml",
     }  # fmt: skip
-    assert (inbox / "lake/job.yaml").read_text() == "init: picture\n"
+    assert yaml.safe_load((inbox / "lake/job.yaml").read_text()) == {
+        "init": "picture",
+        "file_names": {
+            "content.mask.jpg": "content.jpg", "style.mask.jpg": "style.jpg",
+            "init.jpg": "style.jpg",
+        },
+    }  # fmt: skip
 
 
 def test_a_photograph_alone_gets_the_default_styles(inbox: Path, here: Path, run: Run) -> None:
@@ -59,7 +65,9 @@ def test_a_photograph_alone_gets_the_default_styles(inbox: Path, here: Path, run
     (here / "config.yaml").write_text("pairing: {default_style: all}\n")
     ended = run("submit", "content.jpg", "--seed", "3")
     assert (ended.code, ended.out) == (0, "content-night\ncontent-wave\n")
-    assert (inbox / "content-wave/job.yaml").read_text() == "seed: 3\n"
+    assert yaml.safe_load((inbox / "content-wave/job.yaml").read_text()) == {
+        "seed": 3, "file_names": {"style.jpg": "wave.jpg"},
+    }  # fmt: skip
     assert "content-wave/style.jpg" in files(inbox)
     ended = run("submit", "content.jpg", "--name", "hol", "--sweep", "seed=1,2")
     assert ended.out.split() == ["hol-night-seed=1", "hol-night-seed=2", "hol-wave-seed=1",

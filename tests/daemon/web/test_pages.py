@@ -247,7 +247,7 @@ def test_the_first_page_has_the_queue_and_the_latest_jobs(tmp_path: Path) -> Non
     assert "waits for a style" in text
     last = 20 - first_page.RECENT
     assert re.findall(CARD, text) == ["sea", *(f"{n:02}" for n in range(19, last, -1))]
-    assert "harbour.jpg in the style of wave.jpg" in text and 'alt="sea, output"' in text
+    assert "harbour in the style of wave" in text and 'alt="sea, output"' in text
 
 
 # Live parts

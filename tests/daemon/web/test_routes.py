@@ -353,7 +353,7 @@ def test_several_jobs_are_deleted_or_their_pictures_downloaded_together(
     assert archive.read("pictures/sea.png") == (tmp_path / "out/sea/final.png").read_bytes()
     question = page.get("/delete", params=chosen, headers=BROWSER).text
     assert "Delete 2 jobs?" in question and question.count('name="job"') == 2
-    assert 'alt="sea, output"' in question and "harbour.jpg in the style of wave" in question
+    assert 'alt="sea, output"' in question and "harbour in the style of wave" in question
     answer = page.post("/delete", data=chosen, headers=BROWSER)
     assert answer.headers["Location"] == "/gallery"
     assert [request["job"] for request in requested(tmp_path)] == ["id-sea", "id-sky"]
