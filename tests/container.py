@@ -122,8 +122,8 @@ def drop(folder: Path, job: str, steps: int) -> None:
     """Put the sample pair into the inbox, all at once."""
     made = folder / "inbox" / f".{job}"
     made.mkdir()
-    for picture in (sample.CONTENT, sample.STYLE):
-        shutil.copy(picture, made)
+    shutil.copy(sample.CONTENT, made / "content.jpg")
+    shutil.copy(sample.STYLE, made / "style.jpg")
     (made / "job.yaml").write_text(f"steps: {steps}\n", encoding="utf-8")
     for path in (made, *made.iterdir()):
         os.chown(path, OWNER, OWNER)

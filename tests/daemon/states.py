@@ -30,7 +30,8 @@ def running(name: str, **more: Any) -> dict[str, Any]:
 
 def incomplete(name: str, waits_for: str = "a style", *files: str | Path) -> dict[str, Any]:
     """An incomplete pair as status.json has it."""
-    return {"name": name, "waits_for": waits_for, "files": [str(file) for file in files]}
+    plain = {"name": name, "waits_for": waits_for, "files": [str(file) for file in files]}
+    return {**plain, "may_be_style": []}
 
 
 def ended_job(name: str, end: End, reason: str = "") -> Job:

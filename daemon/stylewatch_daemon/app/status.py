@@ -171,7 +171,8 @@ class StatusFiles:
             "waiting": waiting,
             "incomplete": [
                 {"name": pair.name, "waits_for": pair.waits_for, "changing": pair.changing,
-                 "files": [*map(str, pair.files)]}
+                 "files": [*map(str, pair.files)],
+                 "may_be_style": [*map(str, pair.may_be_style)]}
                 for inbox in inboxes
                 for pair in inbox.incomplete
             ],

@@ -151,6 +151,8 @@ class Pair:
     """All files of a pair in which a part is missing or ambiguous."""
     waits_for: str = ""
     """Reason why the pair is incomplete; empty if it is complete."""
+    may_be_style: tuple[Path, ...] = ()
+    """The files of an incomplete pair of which one is probably meant as the style."""
     changing: bool = False
     """True if the pair is incomplete only because a file is still being written."""
 

@@ -36,6 +36,7 @@ from stylewatch_daemon.settings.job import (
     is_file,
     name_fields,
 )
+from stylewatch_daemon.settings.style_library import named_styles
 from stylewatch_daemon.worker.messages import Order, order_for
 from stylewatch_painter import installed
 from stylewatch_painter.errors import PictureError, RecipeError, RecipesAwayError, WeightsError
@@ -106,6 +107,7 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
         base = repeated.configured(base, scratch, named)
     place = output_target.named(request.output) if request.output is not None else None
     settings = _override(base, request, place)
+    pictures = with_named_styles(pictures, job, settings)
     if repeated:
         records = repeated.pictures(settings.job.only)
         pictures = pictures or tuple(map(repeated.path, records))
@@ -247,6 +249,14 @@ def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
     if wrong:
         raise UsageError("\n".join(wrong))
     return config.job_overrides(overrides)
+
+
+def with_named_styles(
+    pictures: Sequence[Path], job: options.JobOptions, settings: config.Config
+) -> tuple[Path, ...]:
+    """Return the pictures of a command line, and the styles that the option names; UsageError."""
+    names = job.get("style", ())
+    return (*pictures, *(named_styles(settings.pairing.styles, names) if names else ()))
 
 
 def sides(

@@ -16,6 +16,7 @@ from stylewatch_daemon.files import account, atomic, entries
 from stylewatch_daemon.files.names import abbreviated, shown
 from stylewatch_daemon.ledger import state_dir
 from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.style_library import add_shipped
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.sample import CONTENT, STYLE
 
@@ -84,6 +85,8 @@ def _write(path: Path, settings: config.Config, *, with_service: bool) -> None:
             make(folder)
             if not entries.is_writable(folder):
                 raise OutputError(f"{folder} cannot be written: change its permissions")
+            if folder == settings.pairing.styles:
+                add_shipped(folder)
     if with_service:
         files = service.files_of(user=True)
         service.write_files({name: text for name, text in files.items() if name != path})
@@ -123,8 +126,8 @@ def sample(
 
     Both are in the public domain. Another file of the same name is never replaced.
     """
-    for picture in (CONTENT, STYLE):
-        path = folder / picture.name
+    for name, picture in (("content.jpg", CONTENT), ("style.jpg", STYLE)):
+        path = folder / name
         content = picture.read_bytes()
         with reporting_write_errors(path), account.owning(folder.absolute()):
             if entries.exists(path) and path.read_bytes() != content:

@@ -79,6 +79,9 @@ JobOptions = Mapping[str, Any]
 _OWN: Mapping[str, tuple[Any, str | None, str]] = {
     "mask": (Path, "FILE",
         "Where the photograph is stylized: white, or colors that styles' masks have too."),
+    "style": (list[str], "NAME",
+        "A painting by its name in the style library, or of those that come with stylewatch."
+        " Repeatable."),
     "sets": (list[str], "KEY=VALUE", SETS_HELP),
     "style_mask": (list[str], "FILE",
         "The part of a style to use: once for each style, in their order, or `none`."),
@@ -130,7 +133,7 @@ def with_job_options(*without: str) -> Callable[[Callable[..., None]], Callable[
 def _parameter(name: str) -> inspect.Parameter:
     type_, metavar, text = _OWN.get(name, (str, None, ""))
     words: Sequence[str] = ()
-    is_common = name in ("mask", "sets")
+    is_common = name in ("mask", "style", "sets")
     if name in DESCRIBED:  # a text, which is checked where all settings are
         described = DESCRIBED[name]
         words = choices_of(name)

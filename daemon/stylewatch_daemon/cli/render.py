@@ -259,6 +259,8 @@ def try_(
     overrides = build_order.overrides_of(job)
     base = config.load(config_file)
     settings = config.override(base, overrides)
+    pictures = [*build_order.with_named_styles(pictures, job, settings)]
+    job = {name: value for name, value in job.items() if name != "style"}
     content, styles = build_order.sides("try", pictures, settings.job.only)
     sheet = (
         output_target.named(output)

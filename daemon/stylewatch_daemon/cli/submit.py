@@ -58,6 +58,7 @@ def submit(
     overrides = build_order.overrides_of(job)
     own = build_order.job_part(overrides)
     settings = config.load(config_file, overrides)
+    pictures = [*build_order.with_named_styles(pictures, job, settings)]
     jobs = _new_jobs(pictures, name, job, own, settings)
     folder = state.absolute() if state else settings.state.path
     place = inbox.absolute() if inbox else settings.inboxes[0].path

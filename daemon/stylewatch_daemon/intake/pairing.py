@@ -498,7 +498,9 @@ class _Inbox:
     def _without_style(self, folder: _Folder) -> Iterator[Pair]:
         """Return what waits in a folder without a content or a style."""
         if folder.pictures:
-            yield self._waiting(folder, _style_for(folder.pictures))
+            pair = self._waiting(folder, _style_for(folder.pictures))
+            is_pair = len(folder.pictures) == TWO
+            yield replace(pair, may_be_style=tuple(folder.pictures) if is_pair else ())
         elif folder.own.found:
             yield self._waiting(folder, f"{CONTENT} and {STYLE}".format(""))
 

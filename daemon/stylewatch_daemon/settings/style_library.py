@@ -5,17 +5,25 @@ import os
 import shutil
 import stat
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from stylewatch_daemon.base.errors import OutputError, SettingsError, UsageError
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.disks import MountGuard
-from stylewatch_daemon.files.names import PICTURE_SUFFIXES, folded, safe, shown, told_apart
+from stylewatch_daemon.files.names import (
+    PICTURE_SUFFIXES,
+    folded,
+    meant,
+    safe,
+    shown,
+    told_apart,
+)
 from stylewatch_daemon.settings.job import Side
 from stylewatch_daemon.settings.sections import PairingSettings
-from stylewatch_painter.validation import instead
+from stylewatch_painter.sample import shipped_styles
+from stylewatch_painter.validation import instead, quoted
 
 MAX_NAMED = 12
 """Maximum number of pictures of the style library that a message names."""
@@ -64,6 +72,55 @@ def _fitting(pictures: Sequence[Path], wanted: str) -> list[Path]:
             if fitting:
                 return fitting
     return []
+
+
+def named_styles(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Return the pictures that people name: of the library `folder`, else of those shipped.
+
+    A name that is no whole name may be a part of only one. Raises UsageError for a name that fits
+    none or several, and if the library cannot be read.
+    """
+    try:
+        library = find_styles(folder, "all")
+    except FileNotFoundError:
+        library = {}
+    except OSError as error:
+        raise UsageError(f"the style library {folder} cannot be read: {error.strerror}") from error
+    offered = dict(library)
+    taken = {*map(folded, library)}
+    for title, style in shipped_styles().items():
+        if folded(title) not in taken:
+            offered[title] = style.path
+    return [offered[_whole_name(name, offered)] for name in names]
+
+
+def _whole_name(wanted: str, offered: Collection[str]) -> str:
+    """Return the name that a person means by `wanted`; raises UsageError if it is not one."""
+    what = "styles"
+    whole = meant(wanted, offered, what)
+    if whole is not None:
+        return whole
+    containing = [name for name in offered if wanted and folded(wanted) in folded(name)]
+    if len(containing) > 1:
+        raise UsageError(f"{shown(wanted)} fits several {what}: {told_apart(sorted(containing))}")
+    if not containing:
+        raise UsageError(
+            f"there is no style called {quoted(shown(wanted))}: "
+            f"{instead(wanted, map(shown, offered), MAX_NAMED)} (a file is named without --style)"
+        )
+    return containing[0]
+
+
+def add_shipped(folder: Path) -> None:
+    """Copy the shipped styles into the library `folder`, each with a text about its origin.
+
+    Names that the library has are left alone. Raises OSError.
+    """
+    taken = {folded(Path(name).stem) for name in entries.names(folder)}
+    for title, style in shipped_styles().items():
+        if folded(title) not in taken:
+            atomic.write(folder / f"{title}.txt", f"{style.caption}\n".encode())
+            atomic.write(folder / f"{title}{style.path.suffix}", style.path.read_bytes())
 
 
 def needs_style(only: Side | None) -> bool:

@@ -36,7 +36,7 @@ from stylewatch_daemon.base.errors import (
 from stylewatch_daemon.base.model import Job, new_id
 from stylewatch_daemon.client import operations, submit
 from stylewatch_daemon.client.submit import NewJob
-from stylewatch_daemon.files import atomic, disks
+from stylewatch_daemon.files import atomic, disks, entries
 from stylewatch_daemon.files.names import meant, safe, shown
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
@@ -214,6 +214,38 @@ def _keep_style(site: Context, job: Job, fields: Fields) -> str:
     guard = operations.disks_of(site.state, folder)
     with picture.file:
         return add_style(folder, guard, name, named.suffix.lower(), picture.file, source)
+
+
+async def choose_style(request: Request) -> Response:
+    """Rename a picture of an incomplete pair, the field `file`, to what a style is called."""
+    site = context(request)
+    fields = await form(request)
+    _check_names(fields, "file")
+    await run_in_threadpool(_choose_style, site, fields.get("file", ""))
+    return done(request, "/")
+
+
+def _choose_style(site: Context, wanted: str) -> None:
+    """Rename the picture with this path; raises InputError, and OutputError for its disk.
+
+    The daemon offers the path in its status: no other file can be renamed.
+    """
+    gone = "this picture no longer waits for a style image"
+    offered = [path for pair in site.status()["incomplete"] for path in pair["may_be_style"]]
+    if wanted not in offered:
+        raise InputError(gone)
+    picture = Path(wanted)
+    style = picture.with_name(f"style{picture.suffix}")
+    guard = operations.disks_of(site.state, picture.parent)
+    try:
+        with guard.checked(picture.parent):
+            if not entries.exists(picture):
+                raise InputError(gone)
+            is_renamed = atomic.move_unless_taken(picture, style)
+    except OSError as error:
+        raise OutputError(f"{shown(picture)} cannot be renamed: {error.strerror}") from error
+    if not is_renamed:
+        raise InputError(f"there is a {shown(style.name)} in its folder already")
 
 
 def estimate_time(request: Request) -> Response:
@@ -451,6 +483,7 @@ def _left_out(job: Job, form: Form, *, has_others: bool) -> Iterator[int]:
 ROUTES = [
     Route("/delete", delete, methods=["POST"]),
     Route("/estimate", estimate_time),
+    Route("/incomplete/style", choose_style, methods=["POST"]),
     Route(f"/jobs/{JOB}/again", ask_again),
 ]
 """The routes that the API does not have."""

@@ -132,7 +132,7 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
         ],
         "waiting": ["far", "next"],
         "incomplete": [{"name": "half", "waits_for": "a style picture", "changing": False,
-                        "files": ["in/half.jpg"]}],
+                        "files": ["in/half.jpg"], "may_be_style": []}],
         "refused": [
             {"job": job, "id": f"id-{job}", "reason": "a fault"} for job in ("bad", "worse")
         ],
@@ -236,7 +236,7 @@ def test_no_name_or_reason_forges_a_line_or_reaches_a_terminal(world: World) -> 
     assert ours.count(safe) == 3 and "\x1b" not in ours
     assert world.plain["running"][0]["job"] == safe
     assert world.plain["incomplete"] == [
-        {"name": safe, "waits_for": "?", "changing": False, "files": []}
+        {"name": safe, "waits_for": "?", "changing": False, "files": [], "may_be_style": []}
     ]
     assert world.plain["refused"][0]["job"] == safe
     assert world.plain["refused"][0]["reason"] == "first?\nsecond"

@@ -10,6 +10,7 @@ from tests.daemon.cli.conftest import Ended, Run, Terminal, files
 from stylewatch_daemon.cli import init, service
 from stylewatch_daemon.settings import config
 from stylewatch_painter.images.read import read
+from stylewatch_painter.sample import shipped_styles
 
 Ask = Callable[..., tuple[Ended, str]]
 Patch = pytest.MonkeyPatch
@@ -152,6 +153,20 @@ def test_without_an_answer_or_packages_nothing_is_made(
         assert ended.code == 69 and "stylewatch[web]" in ended.err
     assert ask("")[0].code == 130
     assert sorted(home.rglob("*")) == before
+
+
+def test_the_style_library_is_filled_and_what_is_there_stays(home: Path, run: Run) -> None:
+    library = home / "Bilder/stylewatch/styles"
+    library.mkdir(parents=True)
+    (library / "mosaic.png").write_bytes(b"mine")
+    assert run("init").code == 0
+    titles = {*shipped_styles()} - {"Mosaic"}
+    assert {path.stem for path in library.iterdir()} == titles | {"mosaic"}
+    assert (library / "mosaic.png").read_bytes() == b"mine"
+    wave = shipped_styles()["The Great Wave"]
+    assert (library / "The Great Wave.jpg").read_bytes() == wave.path.read_bytes()
+    text = (library / "The Great Wave.txt").read_text()
+    assert text == "Katsushika Hokusai (1760-1849), about 1831\n"
 
 
 def test_sample_writes_a_pair_and_replaces_no_other_picture(tmp_path: Path, run: Run) -> None:

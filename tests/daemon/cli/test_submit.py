@@ -23,6 +23,7 @@ from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.state_dir import LEDGER
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.views.job import job_view
+from stylewatch_painter.sample import shipped_styles
 
 PAIR = ("submit", "content.jpg", "style.jpg")
 
@@ -78,6 +79,32 @@ def test_a_photograph_alone_gets_the_default_styles(inbox: Path, here: Path, run
     ended = run("submit", "content.jpg")
     assert ended.code == 78
     assert "wave" in ended.err
+
+
+def test_a_style_is_named_that_the_library_has_or_that_is_shipped(
+    inbox: Path, here: Path, run: Run
+) -> None:
+    ended = run("submit", "content.jpg", "--style", "great wave", "--style", "Mosaic")
+    assert (ended.code, ended.out) == (0, "content-The Great Wave\n")
+    made = inbox / "content-The Great Wave"
+    assert (made / "style-1.jpg").read_bytes() == shipped_styles()[
+        "The Great Wave"
+    ].path.read_bytes()
+    names = {"style-1.jpg": "The Great Wave.jpg", "style-2.jpg": "Mosaic.jpg"}
+    assert yaml.safe_load((made / "job.yaml").read_text()) == {"file_names": names}
+    (here / "styles").mkdir()
+    shutil.copy(here / "style.jpg", here / "styles/mosaic.jpg")
+    assert run("submit", "content.jpg", "--style", "MOSAIC").out == "content-mosaic\n"
+    mine = (here / "style.jpg").read_bytes()
+    assert (inbox / "content-mosaic/style.jpg").read_bytes() == mine, "the library comes first"
+    for wrong, words in (
+        ("The", "The fits several styles: "),
+        ("mosaik", "there is no style called 'mosaik': did you mean 'mosaic'?"),
+        ("style.jpg", "a file is named without --style"),
+    ):
+        ended = run("submit", "content.jpg", "--style", wrong)
+        assert ended.code == 64 and words in ended.err
+    assert run("submit", "--style", "mosaic").code == 64, "there is no photograph"
 
 
 def test_nothing_is_submitted_while_the_disk_of_the_inbox_is_missing(

@@ -103,6 +103,8 @@ def test_an_incomplete_pair_has_all_its_files_and_says_what_it_waits_for(
     assert (folded(waiting.name), waiting.waits_for, pairing.complete) == ("a", waits_for, ())
     assert {f"{path.relative_to(INBOX)}" for path in waiting.files} == {*files.split()}
     assert waiting.main.suffix in (".jpg", ".png", ".yaml") and not waiting.shared
+    two = {"kelp.png", "sea.jpg"} if "rename kelp.png" in waits_for else set()
+    assert {path.name for path in waiting.may_be_style} == two
 
 
 def test_pairs_that_wait_for_each_other_in_folders_of_the_same_name_say_so() -> None:

@@ -235,6 +235,32 @@ def test_health_has_the_checks_and_the_problems(
 
 
 @pytest.mark.usefixtures("at_work")
+def test_of_two_pictures_in_a_folder_a_person_says_which_is_the_style(tmp_path: Path) -> None:
+    sea, kelp, other = (tmp_path / f"in/dusk/{name}" for name in ("a.jpg", "b.png", "c.jpg"))
+    for path in (sea, kelp, other):
+        write(path, b"picture")
+    waiting = incomplete("dusk", "a style picture", sea, kelp)
+    page = client(tmp_path)
+
+    def choose(path: Path) -> tuple[int, str]:
+        answer = page.post("/incomplete/style", data={"file": str(path)})
+        return answer.status_code, answer.json().get("error", "")
+
+    publish(tmp_path / "state", incomplete=[{**waiting, "may_be_style": [str(sea), str(kelp)]}])
+    text = html(page, "/")
+    assert "Which one is the style image?" in text
+    assert re.findall(r'name="file" value="([^"]+)"', text) == [str(sea), str(kelp)]
+    gone = (422, "this picture no longer waits for a style image")
+    assert choose(other) == gone and other.exists(), "it was not offered"
+    write(tmp_path / "in/dusk/style.png", b"another")
+    assert choose(kelp) == (422, "there is a style.png in its folder already") and kelp.exists()
+    (tmp_path / "in/dusk/style.png").unlink()
+    assert choose(kelp) == (200, "")
+    assert (tmp_path / "in/dusk/style.png").exists() and not kelp.exists()
+    assert choose(kelp) == gone
+
+
+@pytest.mark.usefixtures("at_work")
 def test_the_first_page_has_the_queue_and_the_latest_jobs(tmp_path: Path) -> None:
     old = [a_job(f"{n:02}", finished=f"2026-01-01T12:00:{n:02}+00:00") for n in range(20)]
     queue = [f"waits-{n}" for n in range(14)]
@@ -248,6 +274,7 @@ def test_the_first_page_has_the_queue_and_the_latest_jobs(tmp_path: Path) -> Non
     last = 20 - first_page.RECENT
     assert re.findall(CARD, text) == ["sea", *(f"{n:02}" for n in range(19, last, -1))]
     assert "harbour in the style of wave" in text and 'alt="sea, output"' in text
+    assert 'alt="style image wave.jpg"' in text, "a card shows its style"
 
 
 # Live parts
