@@ -37,7 +37,7 @@ def noise(generator: Generator, cell: int, octaves: int = 4, height: int = HEIGH
 def colors_of(words: str) -> Floats:
     """Return colors that are given as hexadecimal digits, such as `f7d794 f4a65a`."""
     values = [[int(word[place : place + 2], 16) for place in (0, 2, 4)] for word in words.split()]
-    return np.array(values, np.float32) / 255
+    return (np.array(values, np.float32) / 255).astype(np.float32)
 
 
 def ramp(values: Any, words: str) -> Floats:
@@ -46,7 +46,8 @@ def ramp(values: Any, words: str) -> Floats:
     place = np.clip(values, 0, 1) * (len(colors) - 1)
     low = np.minimum(place.astype(int), len(colors) - 2)
     share = (place - low)[..., None]
-    return (colors[low] * (1 - share) + colors[low + 1] * share).astype(np.float32)
+    blended: Floats = (colors[low] * (1 - share) + colors[low + 1] * share).astype(np.float32)
+    return blended
 
 
 def saturated(colors: Any, factor: float) -> Any:
@@ -152,8 +153,8 @@ def cells(
     rows, columns = np.mgrid[side / 2 : HEIGHT : side, side / 2 : WIDTH : side]
     seeds: Any = np.stack([rows.ravel(), columns.ravel()], 1)
     seeds = seeds + generator.uniform(-side / 2, side / 2, seeds.shape)
-    place = np.stack(np.mgrid[0:HEIGHT, 0:WIDTH], 2).astype(np.float32)
-    place = np.concatenate([place, place[..., :1]], 2)
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
+    place = np.stack([y, x, x], 2)
     for _ in range(rounds):
         made = divided(direction, seeds, side, is_square=is_square)
         is_used = np.bincount(made.owner.ravel(), minlength=len(seeds)) > 0

@@ -270,14 +270,7 @@ def try_(
     if sheet.format is None or sheet.format in CLIP_FORMATS:
         raise UsageError(f"try draws a sheet: name a picture, as sheet.png, not {output}")
     output_target.check_free(sheet.path, force=force)
-    # without a photograph, there are no colors to keep
-    variants = VARIANTS if content else VARIANTS[:-1]
-    if "sweep" in job:
-        variants = tuple(member.values for member in members(parse_sweep(job["sweep"])))
-    numbered = [
-        Member(str(number), values, f"{number}: {', '.join(in_words(values)) or 'as it is'}")
-        for number, values in enumerate(variants, start=1)
-    ]
+    numbered = _variants(job, has_content=content is not None)
     with TemporaryDirectory(dir=shortages.temporary_folder(), prefix="stylewatch-") as scratch:
         frame = _first_frame(content, settings.limits.max_pixels, settings.limits.max_frames)
         still = pictures[0] if frame is None else Path(scratch, f"{pictures[0].stem}.png")
@@ -295,6 +288,18 @@ def try_(
         echo(f"{plan.member.label}\n   {_command(files, changed, *own_config)}")
     if not quiet:
         echo(str(sheet.path))
+
+
+def _variants(job: options.JobOptions, *, has_content: bool) -> list[Member]:
+    """Return the variants to paint, numbered: those of `--sweep`, else VARIANTS."""
+    # without a photograph, there are no colors to keep
+    variants = VARIANTS if has_content else VARIANTS[:-1]
+    if "sweep" in job:
+        variants = tuple(member.values for member in members(parse_sweep(job["sweep"])))
+    return [
+        Member(str(number), values, f"{number}: {', '.join(in_words(values)) or 'as it is'}")
+        for number, values in enumerate(variants, start=1)
+    ]
 
 
 def _command(files: Mapping[str, Sequence[Path]], changed: Mapping[str, Any], *more: str) -> str:
