@@ -622,7 +622,7 @@ DESCRIBED: Mapping[str, Described] = {
         is_timeless=True, spares_frames=True),
     "file_names": Described(
         "in a `job.yaml` only: the original names of the pictures, such as `{content.jpg:"
-        " sea.jpg}`, which the [page](web.md) shows and uses for downloads"),
+        " sea.jpg}`, which `submit` and the [page](web.md) write, and the page shows"),
     "priority": Described(
         "-1000 to 1000; within an inbox the highest runs first, and equal priorities run in the"
         " order of arrival", is_timeless=True, spares_frames=True),
