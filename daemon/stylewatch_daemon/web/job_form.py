@@ -45,7 +45,7 @@ COMMON_RECIPES = ("best", "gram", "devos")
 """The recipes that the form shows first."""
 
 NAMES = tuple(name for name, described in DESCRIBED.items() if described.label)
-"""Settings that the form has."""
+"""Names of the settings that have a control in the form."""
 
 MAX_LIBRARY, MAX_SOURCE = 1_000, 300
 """Maximum numbers of library styles in a form, and of characters of a style's source."""
@@ -170,7 +170,10 @@ def base_of(site: Context, job: Job) -> tuple[JobFile, str]:
 
 
 def print_fields(base: JobSettings, receipt: Receipt) -> dict[str, str]:
-    """Return fields that make a larger print of a picture."""
+    """Return the fields of a form that makes a print, PRINT_FACTOR times as large as a picture.
+
+    `receipt` is that of the picture.
+    """
     schedule = receipt.recipe.get("schedule")
     is_box = isinstance(schedule, Mapping) and schedule.get("fit") == "stretch"
 
@@ -186,7 +189,7 @@ def print_fields(base: JobSettings, receipt: Receipt) -> dict[str, str]:
 
 
 def _as_text(value: Any) -> str:
-    """Return a setting as it is typed into a control."""
+    """Return the value of a setting as a person types it into a control; empty for None."""
     return "" if value is None else as_text(value)
 
 
