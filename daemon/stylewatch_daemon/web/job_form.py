@@ -59,19 +59,25 @@ Style = tuple[str, Image, str]
 
 @dataclass(frozen=True)
 class Control:
-    """The control of the setting `name`, with its `choices`, each a value and its word."""
+    """The control of the setting `name`, with its `choices`, each a value and its word.
+
+    `empty` says what the control means while it is empty.
+    """
 
     name: str
     described: Described
     choices: tuple[tuple[str, str], ...]
+    empty: str
 
 
 def _control(name: str) -> Control:
     described = DESCRIBED[name]
+    default = JobSettings.model_fields[name].default
+    empty = described.empty if default is None else f"{as_text(default)} by default"
     choices = [(value, described.words.get(value, value)) for value in choices_of(name)]
-    if choices and JobSettings.model_fields[name].default is None:
-        choices.insert(0, ("", "by the recipe"))
-    return Control(name, described, tuple(choices))
+    if choices and default is None:
+        choices.insert(0, ("", empty))
+    return Control(name, described, tuple(choices), empty)
 
 
 CONTROLS = tuple(map(_control, NAMES))
@@ -205,9 +211,9 @@ def read(
 ) -> tuple[JobSettings, Mapping[str, Any]]:
     """Return the settings of a job, and the settings that the form changes in `base`.
 
-    `styles` is the number of styles of the job. Missing fields change nothing; an empty field
-    resets its setting if the default is None. Raises FormError, also for a field that is neither a
-    setting nor one of `others`.
+    `styles` is the number of styles of the job. Missing fields change nothing; an empty field gives
+    its setting the default. Raises FormError, also for a field that is neither a setting nor one of
+    `others`.
     """
     changes = dict(_changes(fields, base))
     names = (*NAMES, *others)
@@ -240,7 +246,11 @@ def read(
 
 
 def _changes(fields: Mapping[str, str], base: JobSettings) -> Iterator[tuple[str, Any]]:
-    """Yield the settings of the form that differ from `base`, without checking them."""
+    """Yield the settings of the form that differ from `base`, without checking them.
+
+    The recipe alone has no default in the form, where an empty choice stands for the recipe of
+    `base` that the form cannot name.
+    """
     for name in (name for name in NAMES if name in fields):
         text = fields[name]
         if text == _as_text(getattr(base, name)):
@@ -250,8 +260,8 @@ def _changes(fields: Mapping[str, str], base: JobSettings) -> Iterator[tuple[str
                 yield name, given(name, text)
             except SettingsError:  # no YAML, and so no number either, as its check says
                 yield name, text
-        elif JobSettings.model_fields[name].default is None:
-            yield name, None
+        elif name != "recipe":
+            yield name, JobSettings.model_fields[name].default
 
 
 def _conflicts(job: JobSettings, settings: Config, styles: int) -> Iterator[tuple[str, str]]:
