@@ -658,6 +658,12 @@ def choices_of(name: str) -> tuple[str, ...]:
     return tuple(words)
 
 
+def is_share(name: str) -> bool:
+    """Return whether the setting `name` takes a share, a number from 0 to 1."""
+    annotation = JobSettings.model_fields[name].annotation
+    return Share in (annotation, *get_args(annotation))
+
+
 def given(name: str, text: str) -> Any:
     """Return the value of a text for the setting `name`: the text itself, or parsed as YAML.
 

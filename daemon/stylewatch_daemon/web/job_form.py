@@ -27,6 +27,7 @@ from stylewatch_daemon.settings.job import (
     JobSettings,
     choices_of,
     given,
+    is_share,
 )
 from stylewatch_daemon.settings.style_library import default_styles, find_styles
 from stylewatch_daemon.views.formatting import as_text
@@ -61,13 +62,14 @@ Style = tuple[str, Image, str]
 class Control:
     """The control of the setting `name`, with its `choices`, each a value and its word.
 
-    `empty` says what the control means while it is empty.
+    `empty` says what the control means while it is empty. A slider helps to choose a share.
     """
 
     name: str
     described: Described
     choices: tuple[tuple[str, str], ...]
     empty: str
+    is_share: bool
 
 
 def _control(name: str) -> Control:
@@ -77,7 +79,7 @@ def _control(name: str) -> Control:
     choices = [(value, described.words.get(value, value)) for value in choices_of(name)]
     if choices and default is None:
         choices.insert(0, ("", empty))
-    return Control(name, described, tuple(choices), empty)
+    return Control(name, described, tuple(choices), empty, is_share(name))
 
 
 CONTROLS = tuple(map(_control, NAMES))

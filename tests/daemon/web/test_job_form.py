@@ -1,11 +1,12 @@
 """The form of a job: what its controls show, and what is read from them."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
-from tests.daemon.web.world import BROWSER, HERE, OURS, enter, page_of, settings
+from tests.daemon.web.world import BROWSER, HERE, OURS, client, enter, page_of, settings
 
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings
@@ -77,3 +78,20 @@ def test_an_empty_control_says_what_it_means(tmp_path: Path) -> None:
     assert set(said.values()) == {"by the recipe"}
     (seed,) = [each for each in inputs if each.get("name") == "seed"]
     assert seed["value"] == "7"
+
+
+def sliders(page: TestClient) -> list[str]:
+    """The names of the controls that have a slider."""
+    return re.findall(r'data-slider="(\w*)"', page.get("/", headers=BROWSER).text)
+
+
+def test_a_share_and_no_other_setting_has_a_slider(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = client(tmp_path)
+    assert sliders(page) == ["strength"]
+    controls = [replace(each, is_share=each.name in ("style_size", "steps"))
+                for each in job_form.CONTROLS]  # fmt: skip
+    monkeypatch.setattr(job_form, "CONTROLS", controls)
+    assert sliders(page) == ["style_size", "steps"]
+    assert 'aria-label="Slider of the style size"' in page.get("/", headers=BROWSER).text
