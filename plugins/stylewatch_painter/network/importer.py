@@ -262,7 +262,11 @@ def _response(url: str) -> HTTPResponse:
 
 
 def _read(response: HTTPResponse, entry: CatalogueEntry) -> bytes:
-    """Read a block. An error of the connection raises WeightsError: OSError means the disk."""
+    """Read a block of a download.
+
+    An error of the connection raises WeightsError, because the caller takes OSError for an error of
+    the disk.
+    """
     try:
         return response.read(_BLOCK)
     except (HTTPException, OSError) as error:
