@@ -39,17 +39,17 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 class KernelsHook(BuildHookInterface[Any]):
-    """Build hook of hatchling: compiles the libraries for the wheel.
+    """Build hook of hatchling that compiles the libraries for the wheel.
 
-    An editable installation, which runs from the sources, gets them beside theirs. Otherwise
-    nothing is written there: the sources may belong to somebody else, and a library that lies there
-    may be of another machine.
+    For an editable installation, which runs from the sources, libraries are written beside the
+    sources. For a wheel nothing is written there: the sources may belong to somebody else, and a
+    library beside them may be for another machine.
     """
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile, and mark the wheel as one for this platform if that worked."""
+        """Compile the libraries; if that succeeds, mark the wheel as one for this platform."""
         self._folder = TemporaryDirectory()
         is_editable = version == "editable"
         folder = SOURCE.parent if is_editable else Path(self._folder.name)
@@ -62,12 +62,12 @@ class KernelsHook(BuildHookInterface[Any]):
         build_data["tag"] = f"py3-none-{system().replace('-', '_').replace('.', '_')}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        """Remove what the wheel now has."""
+        """Remove the temporary folder of the compiled libraries, which the wheel now contains."""
         self._folder.cleanup()
 
 
 def system() -> str:
-    """Return the platform of the wheel, as linux-x86_64; on a Mac, of one machine alone."""
+    """Return the platform of the wheel, such as linux-x86_64; on a Mac, that of one machine."""
     name = sysconfig.get_platform()
     if not name.endswith("universal2"):
         return name
@@ -84,8 +84,8 @@ def target() -> str:
 def compile_all(folder: Path, warn: Callable[[str], None]) -> list[Path]:
     """Return the libraries for `target`, compiled into `folder` by CXX, if that is set.
 
-    They are compiled each time: whether one that is there is whole and of this source would be a
-    second judgement beside that of `kernels.variants`.
+    Existing libraries are always compiled again: only `kernels.variants` decides whether a library
+    is complete and made from this source.
     """
     machine = {"aarch64": "arm64"}.get(target(), target())
     variants = VARIANTS.get(machine, {})

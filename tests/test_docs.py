@@ -26,8 +26,10 @@ import yaml
 from PIL import Image
 
 from stylewatch_daemon.cli.main import call, make_app
+from stylewatch_daemon.cli.options import NAMES, flag
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.job import DESCRIBED, JobFile, JobSettings
+from stylewatch_daemon.web import job_form
 from stylewatch_export.cli import app as export
 from stylewatch_painter.recipes import book
 
@@ -43,7 +45,7 @@ OTHER_PROGRAMS = {
     "cd", "chromium", "cp", "echo", "git", "ls", "mkdir", "pip", "pipx", "python", "python3",
     "sha256sum", "sleep", "sudo", "systemctl", "trap", "until", "uv",
 }  # fmt: skip
-COMMAND = typer.main.get_command(make_app())
+COMMAND: Any = typer.main.get_command(make_app())
 EXPORT = typer.main.get_command(export)
 
 
@@ -349,6 +351,31 @@ def test_the_table_of_job_settings_says_what_the_program_says_of_them() -> None:
     table = re.search(r"^\| key .*?(?=\n\n)", f"{job}\n\n", re.MULTILINE | re.DOTALL)
     assert table is not None
     assert table[0].rstrip() == rows_of_job_settings()
+
+
+def code_in(page: str, begin: str, end: str) -> list[str]:
+    """Return the words of code on a page of docs/ from the text `begin` to the text `end`."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    _, found, rest = text.partition(begin)
+    assert found, f"{page} has no {begin!r}"
+    listed, found, _ = rest.partition(end)
+    assert found, f"{page} has no {end!r} after {begin!r}"
+    return re.findall("`([^`]+)`", listed)
+
+
+def test_the_page_on_the_api_lists_every_setting_of_its_forms() -> None:
+    assert sorted(code_in("api.md", "\nA new job takes ", ", with")) == sorted(job_form.NAMES)
+
+
+@pytest.mark.parametrize("name", ["render", "try", "submit", "retry"])
+def test_the_page_on_commands_lists_every_option_of_a_job(name: str) -> None:
+    *of_all, option, exception = code_in("cli.md", "of the same name:\n\n", "\n\n")
+    listed = {*of_all} if name == exception else {*of_all, option}
+    if name != "retry":
+        listed |= {word.split()[0] for word in code_in("cli.md", "not for `retry`: ", "\n")}
+    of_jobs = {*map(flag, NAMES)}
+    options = [{*param.opts, *param.secondary_opts} for param in COMMAND.commands[name].params]
+    assert listed == {word for words in options if words & of_jobs for word in words}
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)

@@ -80,37 +80,37 @@ class Nodes:
     _outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
 
     def add(self, op: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        """Add a node with one output, which is also its name."""
+        """Add a node that is named like its only output, and return that name."""
         return self.add_many(op, inputs, [output], **attributes)[0]
 
     def add_many(
         self, op: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any
     ) -> Sequence[str]:
-        """Add a node with several outputs; the first is also its name."""
+        """Add a node that is named like the first of its `outputs`, and return `outputs`."""
         self._nodes.append(helper.make_node(op, inputs, outputs, outputs[0], **attributes))
         return outputs
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
-        """Add a constant, unless there is already one of that name."""
+        """Add a constant, unless there is already one called `name`, and return `name`."""
         if name not in self._constants:
             self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
         return name
 
     def integers(self, name: str, *values: int) -> str:
-        """Add a constant of integers, for shapes and axes."""
+        """Add a constant of int64 `values`, for shapes and axes, and return its name."""
         return self.constant(name, np.array(values, dtype=np.int64))
 
     def number(self, name: str, value: float) -> str:
-        """Add a constant of one number."""
+        """Add a float32 constant of one number, and return its name."""
         return self.constant(name, np.array(value, dtype=np.float32))
 
     def takes(self, name: str, shape: Sequence[int | str], kind: int = TensorProto.FLOAT) -> str:
-        """Declare an input."""
+        """Declare an input of the graph, and return its name."""
         self._inputs.append(helper.make_tensor_value_info(name, kind, shape))
         return name
 
     def gives(self, name: str, shape: Sequence[int | str], kind: int = TensorProto.FLOAT) -> None:
-        """Declare an output."""
+        """Declare an output of the graph."""
         self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
     def model(self, plan: Plan, part: Part) -> onnx.ModelProto:

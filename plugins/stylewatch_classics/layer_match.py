@@ -115,7 +115,7 @@ class _StyleFeatures:
 
 
 def _sampled(pixels: float, layer: LayerName) -> float:
-    """Return an upper bound of the sampled positions of a map: the number in a square picture."""
+    """Return the maximum number of sampled positions of a map: that of a square picture."""
     side = math.sqrt(pixels) / 2 ** pools_before(layer)
     return float((side / max(1, side // MOST_SAMPLED)) ** 2)
 

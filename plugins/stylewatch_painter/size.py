@@ -74,7 +74,7 @@ class Fit(NamedTuple):
 
 
 def by_long_side(side: int, picture: Size, fit: Fit) -> Size:
-    """`640`: scale the long side; the short side is rounded, or truncated."""
+    """Scale the long side, as in `640`; the short side is rounded, or truncated."""
     short = picture.short
     long = picture.long
     if side >= long and not fit.enlarge:
@@ -84,12 +84,12 @@ def by_long_side(side: int, picture: Size, fit: Fit) -> Size:
 
 
 def by_short_side(side: int, picture: Size, fit: Fit) -> Size:
-    """`512-short`: scale the short side; the long side is truncated, as in torchvision."""
+    """Scale the short side, as in `512-short`; the long side is truncated, as in torchvision."""
     return (by_rows if picture.width >= picture.height else by_columns)(side, picture, fit)
 
 
 def by_box(columns: int, rows: int, picture: Size, fit: Fit) -> Size:
-    """`640x480`: scale to fit into the box, or stretch to its shape."""
+    """Scale to fit into a box, as in `640x480`, or stretch to the shape of the box."""
     factors = columns / picture.width, rows / picture.height
     if fit.stretch:
         box = Size(columns, rows)
@@ -98,18 +98,21 @@ def by_box(columns: int, rows: int, picture: Size, fit: Fit) -> Size:
 
 
 def by_rows(rows: int, picture: Size, fit: Fit) -> Size:
-    """`x400`: scale the rows; columns are truncated, as in keras."""
+    """Scale the rows, as in `x400`; columns are truncated, as in keras."""
     rows = rows if fit.enlarge else min(rows, picture.height)
     return Size(max(1, picture.width * rows // picture.height), rows)
 
 
 def by_columns(columns: int, picture: Size, fit: Fit) -> Size:
-    """`400x`: scale the columns; rows are truncated."""
+    """Scale the columns, as in `400x`; rows are truncated."""
     return by_rows(columns, picture.turned, fit).turned
 
 
 def by_area(pixels: float, picture: Size, fit: Fit) -> Size:
-    """`0.25mp`: scale to an area, computing first the height and then the width, as in pastiche."""
+    """Scale to an area, as in `0.25mp`.
+
+    The height is computed first, and the width from the height, as in pastiche.
+    """
     if pixels >= picture.area and not fit.enlarge:
         return picture
     rows = max(1, round(math.sqrt(pixels * picture.height / picture.width)))

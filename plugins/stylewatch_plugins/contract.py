@@ -53,14 +53,14 @@ class Capabilities:
     """The abilities of a backend; the defaults are those of most backends."""
 
     masks: bool = False
-    """The backend uses the masks of content and styles. Without it, masks change nothing."""
+    """True if the backend uses the masks of content and styles; otherwise masks change nothing."""
     resume: bool = True
-    """The backend yields checkpoints and resumes from them. Without it, an interrupted job starts
-    again."""
+    """True if the backend yields checkpoints and resumes from them; otherwise an interrupted job
+    starts again."""
     deterministic: bool = True
-    """On the CPU the same task gives the same picture, byte for byte."""
+    """True if on the CPU the same task gives the same picture, byte for byte."""
     memory: bool = False
-    """The backend has an option `memory`, in bytes, and stays below it."""
+    """True if the backend has an option `memory`, a limit in bytes, and stays below it."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -137,7 +137,7 @@ class Backend(Protocol):
         ...
 
     def problem(self) -> str | None:
-        """Explain in a sentence why it cannot run here with its options; None if it can."""
+        """Explain in a sentence why the backend cannot run with its options; None if it can."""
         ...
 
     def provenance(self, task: Task) -> Provenance:
@@ -158,12 +158,12 @@ class Backend(Protocol):
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Run `task`: yield a Step after every step, and a Stage (also a Step) when one is due.
 
-        This is a generator. It calls `wish` exactly once after every step, before it yields that
-        step, and the answer applies to that step. With `save_start` the first item is a Stage of
-        step 0, the picture before the first step, for which `wish` is not called. With
-        `task.resume` it continues from there; on the CPU the following stages are the same, byte
-        for byte. The last item is a Stage, unless the painting was stopped. A schedule without
-        steps yields nothing. The caller may modify what is yielded.
+        This generator calls `wish` exactly once after every step, before it yields that step, and
+        the answer applies to that step. With `save_start` the first item is a Stage of step 0, the
+        picture before the first step, for which `wish` is not called. With `task.resume` the
+        painting continues from that checkpoint; on the CPU the following stages are the same as
+        without the interruption, byte for byte. The last item is a Stage, unless the painting was
+        stopped. A schedule without steps yields nothing. The caller may modify what is yielded.
         """
         ...
 

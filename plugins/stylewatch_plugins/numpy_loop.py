@@ -87,7 +87,7 @@ def start(task: Task, size: Size) -> Pixels:
 
 @dataclass
 class _State:
-    """The variable part of a painting."""
+    """The state of a painting between steps; `seconds` is the time that the steps so far took."""
 
     picture: Pixels
     step: int = 0

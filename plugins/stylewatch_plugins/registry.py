@@ -60,9 +60,10 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
 
 
 def author(error: BaseException) -> str | None:
-    """Return the third party whose code raised or passed on `error`, as words; None if it is ours.
+    """Describe the other package's plugin whose code raised or passed on `error`.
 
-    It is a backend, a loss or an optimizer, with its package.
+    The plugin is a backend, a loss or an optimizer, and its package is named. None if `error`
+    passed through no code of another package.
     """
     frames = (frame for frame, _ in walk_tb(error.__traceback__))
     modules = {str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames}
@@ -93,7 +94,10 @@ def described(name: str) -> str:
 
 
 def _find(name: str) -> EntryPoint:
-    """Return the one entry point called `name`."""
+    """Return the only entry point called `name`.
+
+    Raises BackendMissingError if there is none, or if several packages have one.
+    """
     if name not in _installed().names:  # it may have been installed after the last call
         installed.look_again()
     entries = list(_installed().select(name=name))

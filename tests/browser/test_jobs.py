@@ -64,6 +64,22 @@ def test_a_mistake_is_reported_at_the_form_which_keeps_the_pictures(
     see(finished(page, "by-hand").get_by_role("img"))
 
 
+def test_a_slider_and_its_field_show_the_same_value(page: Page) -> None:
+    slider = page.get_by_label("Slider of the strength")
+    field = page.locator("#strength")
+    page.get_by_label("Recipe").select_option("gatys")
+    placeholder = field.get_attribute("placeholder") or ""
+    strength = placeholder.removesuffix(" in gatys")
+    expect(slider).to_have_value(strength)
+    field.fill("0.35")
+    expect(slider).to_have_value("0.35")
+    field.fill("")
+    expect(slider).to_have_value(strength)
+    with page.expect_request(re.compile(r"/estimate\?.*strength=0(&|$)")):
+        slider.press("Home")
+    expect(field).to_have_value("0")
+
+
 def test_the_time_is_said_of_the_settings_that_are_in_the_form_now(page: Page) -> None:
     questions: list[Route] = []
 

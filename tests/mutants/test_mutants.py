@@ -19,7 +19,8 @@ def test_a_seed_draws_the_same_faults_from_all_packages_and_each_changes_its_lin
         ast.parse(changed)
         lines = zip(source.splitlines(), changed.splitlines(), strict=False)
         first = next(number for number, (old, new) in enumerate(lines, 1) if old != new)
-        assert mutant.line - 1 <= first <= mutant.line, "a decorator is above its line"
+        blank = 2  # a decorator goes with the blank lines above it
+        assert mutant.line - blank <= first <= mutant.line
 
 
 @pytest.mark.parametrize(

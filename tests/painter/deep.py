@@ -15,7 +15,7 @@ def values(channels: int = 3, shape: tuple[int, int] = (9, 14)) -> Deep:
 
 
 def chunked(*chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG of these chunks."""
+    """Return a PNG of these `chunks`, each of kind and data, and of IEND."""
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         for kind, data in (*chunks, (b"IEND", b""))
@@ -23,7 +23,7 @@ def chunked(*chunks: tuple[bytes, bytes]) -> bytes:
 
 
 def png(picture: Deep, *chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG without filters, of gray with alpha (2 channels), RGB (3) or RGBA (4).
+    """Return a 16-bit PNG without filters, of gray with alpha (2 channels), RGB (3) or RGBA (4).
 
     `chunks` come before the pixels.
     """

@@ -1,4 +1,4 @@
-"""The shipped styles that code draws: a mosaic, dots of pure color, stained glass and a tapestry.
+"""The shipped styles that code draws: a mosaic, dots of pure color, stained glass, thick paint.
 
 Each shows the same landscape, `landscape`. `python -m tests.painter.draw_styles FOLDER` writes
 them as JPEG files below MAX_BYTES. Pictures are float32 of shape (height, width, 3), sRGB from 0
@@ -228,35 +228,66 @@ def stained_glass() -> Any:
     return lead * (1 - share) + np.clip(colors, 0, 1)[panes.owner] * light[..., None] * share
 
 
-WOOL = "1f2f4a 2f5a6a 4f8a7a 8fa86a d8c48a c88a4a a8482f 6a2f3a e8e0c8 3a3a2f 7a6a9a"
-"""Colors of the threads of the tapestry."""
+class Stroke(NamedTuple):
+    """A stroke of a brush: its middle, direction in radians, sizes in pixels, bend, and color."""
+
+    row: float
+    column: float
+    angle: float
+    length: float
+    width: float
+    bend: float
+    color: Any
 
 
-def tapestry() -> Any:
-    """Draw threads of wool in few colors, woven in ribs."""
-    generator = np.random.default_rng(4)
-    picture, _ = landscape(generator)
-    rib, thread = 7, 3  # their heights and widths in pixels
-    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
-    row, column = y // rib, x // thread
-    middle = picture[
-        np.minimum(row * rib + 3, HEIGHT - 1), np.minimum(column * thread + 1, WIDTH - 1)
-    ]
-    fleck = generator.normal(0, 1, (HEIGHT // rib + 1, WIDTH // thread + 1))[row, column]
-    wool = colors_of(WOOL)
-    wanted = middle + 0.10 * noise(generator, 48, 3)[..., None]
-    nearest = ((wanted[..., None, :] - wool) ** 2).sum(-1).argmin(-1)
-    ribs = 0.5 + 0.5 * np.cos(2 * np.pi * ((y + 1.5 * np.sin(x / 9)) / rib + 0.5))
-    threads = 0.5 + 0.5 * np.cos(2 * np.pi * (x / (2 * thread) + (row % 2) / 2))
-    light = (1 + 0.10 * fleck) * (0.62 + 0.34 * ribs + 0.14 * threads)
-    return wool[nearest] * light[..., None]
+def paint(canvas: Any, height: Any, stroke: Stroke, number: int) -> None:
+    """Paint a stroke over the canvas; `height` is that of the paint."""
+    reach = int(stroke.length + stroke.width) + 1
+    top, left = max(0, int(stroke.row) - reach), max(0, int(stroke.column) - reach)
+    window = slice(top, int(stroke.row) + reach), slice(left, int(stroke.column) + reach)
+    rows, columns = height[window].shape
+    y, x = np.mgrid[top : top + rows, left : left + columns].astype(np.float32)
+    y, x = y - stroke.row, x - stroke.column
+    cosine, sine = np.cos(stroke.angle), np.sin(stroke.angle)
+    along = x * cosine + y * sine
+    across = y * cosine - x * sine + stroke.bend * along**2
+    outside = np.hypot(np.maximum(abs(along) - stroke.length, 0) * 0.7, across)
+    inside = np.clip((stroke.width / 2 - outside) / 1.5, 0, 1)
+    bristles = 0.5 + 0.5 * np.sin(across * 2.4 + 3 * np.sin(along / 23 + number))
+    color = stroke.color * (1 + 0.12 * (bristles - 0.5))[..., None]
+    canvas[window] += 0.95 * inside[..., None] * (color - canvas[window])
+    ridge = 0.35 * bristles + np.clip(outside / (stroke.width / 2), 0, 1) ** 2
+    height[window] += inside * (ridge - height[window])
+
+
+def impasto() -> Any:
+    """Draw thick strokes of a brush that follow the landscape, with light from above on them."""
+    generator = np.random.default_rng(5)
+    picture, direction = landscape(generator)
+    canvas = np.broadcast_to(colors_of("b08a5a"), picture.shape).copy()
+    height = np.zeros((HEIGHT, WIDTH), np.float32)
+    for width, cover in ((13.0, 2.2), (9.0, 2.6), (6.0, 2.0)):
+        count = int(cover * HEIGHT * WIDTH / (width * 6 * width))
+        rows, columns = generator.uniform(0, HEIGHT, count), generator.uniform(0, WIDTH, count)
+        places = rows.astype(int), columns.astype(int)
+        angles = direction[places] + generator.normal(0, 0.18, count)
+        colors = saturated(picture[places], 1.2) * generator.uniform(0.8, 1.22, (count, 1))
+        colors = np.clip(colors + generator.normal(0, 0.035, (count, 3)), 0, 1)
+        lengths = width * generator.uniform(2.2, 4.0, count)
+        bends = generator.normal(0, 0.006, count)
+        values = zip(rows, columns, angles, lengths, [width] * count, bends, colors, strict=True)
+        for number, each in enumerate(values):
+            paint(canvas, height, Stroke(*each), number)
+    slope_y, slope_x = np.gradient(height)
+    light = 1 + 0.55 * np.clip(slope_y + 0.5 * slope_x, -0.45, 0.45)
+    return canvas * light[..., None]
 
 
 STYLES: Mapping[str, Callable[[], Any]] = {
     "Mosaic": mosaic,
     "Pointillism": pointillism,
     "Stained Glass": stained_glass,
-    "Tapestry": tapestry,
+    "Impasto": impasto,
 }
 """The functions that draw the styles, by their titles."""
 

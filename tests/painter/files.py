@@ -14,7 +14,7 @@ from stylewatch_painter.stage import Pixels
 
 
 def saved(image: Image.Image, format: str, **options: Any) -> bytes:
-    """A file written by Pillow."""
+    """Return the bytes of a picture file that Pillow writes."""
     content = io.BytesIO()
     image.save(content, format, **options)
     return content.getvalue()

@@ -15,7 +15,7 @@ RATE = 25
 
 
 def pattern(number: int, size: tuple[int, int] = SIZE) -> Bytes:
-    """Four areas of color, with a bar that moves; no two frames are alike."""
+    """Return frame `number` of a film: four areas of color, and a bar that moves."""
     width, height = size
     pixels = np.empty((height, width, 3), np.uint8)
     pixels[: height // 2, : width // 2] = (200, 40, 40)
@@ -103,7 +103,7 @@ def sound(path: Path) -> Path:
 
 
 def _tone(track: Any, seconds: float) -> list[Any]:
-    """A tone that rises, in the packets of a new track."""
+    """Encode a rising tone of `seconds` for a new track; return all of its packets."""
     times = np.arange(round(seconds * track.rate)) / track.rate
     wave = np.sin((300 + 500 * times) * times * 2 * np.pi).astype(np.float32) / 2
     samples = av.AudioFrame.from_ndarray(np.stack([wave, wave]), format="fltp", layout="stereo")

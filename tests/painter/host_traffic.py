@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class HostTraffic(TorchDispatchMode):
-    """Record of the operations that wait for the CPU, or copy from it: `float(x)`, `tensor(3)`."""
+    """Mode that records the operations that a CUDA graph forbids: `float(x)`, `tensor(3)`."""
 
     FORBIDDEN = ("aten._local_scalar_dense.default", "aten.lift_fresh.default")
 
@@ -22,7 +22,7 @@ class HostTraffic(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> object:
-        """Run an operation, and keep its name if it is forbidden."""
+        """Run an operation, and record its name if a CUDA graph forbids it."""
         if str(func) in self.FORBIDDEN:
             self.seen.append(str(func))
         return func(*args, **(kwargs or {}))

@@ -11,16 +11,16 @@ XYZ_OF_SRGB = np.array([
     [0.2126390, 0.7151687, 0.0721923],
     [0.0193308, 0.1191948, 0.9505322],
 ])  # fmt: skip
-"""IEC 61966-2-1, with the white D65."""
+"""Matrix from linear sRGB to XYZ (IEC 61966-2-1), with the white D65."""
 
 
 def linear(color: Any) -> Any:
-    """Light of sRGB in 0..1."""
+    """Return the linear light of sRGB values in 0..1."""
     return np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
 
 
 def matrix(encoding: Encoding) -> Any:
-    """Linear RGB with these primaries and white to XYZ, by the white's components."""
+    """Return the matrix from linear RGB of `encoding` to XYZ, in which white has luminance 1."""
     x, y = np.array(encoding.primaries[0::2]), np.array(encoding.primaries[1::2])
     columns = np.stack([x, y, 1 - x - y])
     white = columns[:, 3] / y[3]
@@ -28,7 +28,7 @@ def matrix(encoding: Encoding) -> Any:
 
 
 def coded_in(encoding: Encoding, color: Any) -> Any:
-    """Code sRGB colors in 0..1 (..., 3) in another encoding with the white D65."""
+    """Convert sRGB colors (..., 3) in 0..1 to values of `encoding`, whose white is D65."""
     light = np.clip(linear(color) @ (np.linalg.inv(matrix(encoding)) @ XYZ_OF_SRGB).T, 0, 1)
     if encoding.curve is Curve.PQ:  # SMPTE ST 2084, with white at 203 candela per square meter
         power = (light * 203 / 10_000) ** 0.1593017578125

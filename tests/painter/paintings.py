@@ -1,4 +1,4 @@
-"""Small paintings of two sizes, and what painting them yields."""
+"""Small paintings of two sizes, and the steps that painting them yields."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +12,7 @@ from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Step, Wish
 
 AT_ONCE: Mapping[str, Any] = {"scales": ()}
-"""Without a smaller size first."""
+"""Changes of a recipe that leave the final size as the only one."""
 
 NOISE: Mapping[str, Any] = {"start": "noise", "noise_scale": 30}
 
@@ -26,12 +26,15 @@ _SHORT: Mapping[str, Any] = {
 
 
 def painting(changes: Mapping[str, Any] | None = None, several: int = 1, **task: Any) -> Task:
-    """Three steps at half size and four at the full size, with so many styles."""
+    """Return a task of three steps at half size and four at full size, with `several` styles."""
     return replace(small.task("gram", {**_SHORT, **(changes or {})}, several), **task)
 
 
 def painted(task: Task, *wishes: Wish, memory_plan: MemoryPlan = UNLIMITED) -> list[Step]:
-    """Every step; `wishes` are those after step 1, 2 ..., then GO_ON."""
+    """Paint `task` and return all steps.
+
+    `wishes` are the wishes after step 1, 2 and so on; all later ones are GO_ON.
+    """
     left = iter(wishes)
     return list(
         paint(task, small.network(), lambda: next(left, Wish.GO_ON), memory_plan=memory_plan)

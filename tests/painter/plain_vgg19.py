@@ -1,7 +1,7 @@
-"""VGG19 once more, in plain torch and float64, with random filters.
+"""A second implementation of VGG19, in plain torch and float64, with random filters.
 
-Nothing here is taken from the painter, so that tests can compare the two. Arrays are (channels,
-height, width).
+It shares no code with the painter, so that tests can compare the two. Arrays are (channels, height,
+width).
 """
 
 from collections.abc import Collection, Mapping
@@ -19,9 +19,9 @@ AFTER_POOLS = [f"conv{block}_1" for block in range(2, 6)]
 
 
 def filters(seed: int, channels: tuple[int, ...] = (4, 5, 6, 7, 8)) -> dict[str, Array]:
-    """Random filters in place of VGG19's: `channels` maps in each of the five blocks.
+    """Draw filters in place of VGG19's, with `channels` maps in each of the five blocks.
 
-    Scaled so that the features of a picture stay within 0 .. some 100.
+    They are scaled so that the features of a picture are between 0 and about 100.
     """
     draw = np.random.Generator(np.random.PCG64(seed))
     weights: dict[str, Array] = {}
@@ -43,9 +43,10 @@ def features_and_slope(
     pool: str,
     edge: str,
 ) -> tuple[dict[str, Array], Array]:
-    """All features of x after ReLU, and the slope at x of half the squares of those of `layers`.
+    """Return all features of x after ReLU, and a gradient at x, (3, height, width).
 
-    A convolution that `weights` lack is left out, as those of VGG19 that VGG16 has not.
+    The gradient is that of half the sum of squares of the features of `layers`. Convolutions that
+    `weights` lack are left out, like those of VGG19 that VGG16 lacks.
     """
     u = torch.from_numpy(x).double().requires_grad_()
     pooled: Any = functional.max_pool2d if pool == "max" else functional.avg_pool2d

@@ -1,4 +1,4 @@
-"""Small ICC profiles, made by hand: of RGB with wide primaries, of gray, and of inks."""
+"""Small ICC profiles for tests: of RGB with wide primaries, of gray, and of CMYK."""
 
 import struct
 
@@ -11,20 +11,23 @@ _PRIMARIES = {
     b"gXYZ": (0.20528, 0.62567, 0.06087),
     b"bXYZ": (0.14919, 0.06322, 0.74457),
 }
-"""Those of Adobe RGB, adapted to D50."""
+"""XYZ of the primaries of Adobe RGB, adapted to D50, by tag."""
 
 _GAMMA = 1.8
 
 
 def rgb(curve: bytes | None = None) -> bytes:
-    """A matrix profile with Adobe RGB's primaries (adapted to D50), by default of gamma 1.8."""
+    """Return a matrix profile with the primaries of Adobe RGB; its default `curve` is gamma 1.8."""
     tags = {name: _xyz(*value) for name, value in _PRIMARIES.items()}
     tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve or _curve(_GAMMA))
     return _profile(b"RGB ", b"XYZ ", tags)
 
 
 def scanner(nodes: int = 17) -> bytes:
-    """The colors of `rgb` in a table for one intent, and a head that names another one."""
+    """Return a profile with the colors of `rgb` in a table for one intent.
+
+    The head of the profile names another intent.
+    """
     axis = np.linspace(0, 1, nodes)
     values = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     xyz = values**_GAMMA @ np.array([*_PRIMARIES.values()]) / _D50
@@ -41,12 +44,12 @@ def scanner(nodes: int = 17) -> bytes:
 
 
 def gray(gamma: float) -> bytes:
-    """A profile of gray with the given gamma."""
+    """Return a profile of gray with the given gamma."""
     return _profile(b"GRAY", b"XYZ ", {b"kTRC": _curve(gamma)})
 
 
 def cmyk(darkest: int = 0) -> bytes:
-    """Strange inks: colored ones give a neutral L* 50; bare paper is white.
+    """Return a CMYK profile of unusual inks: colored inks give a neutral L* 50, and paper is white.
 
     Black gives `darkest`, 0..255 for an L* of 0..100.
     """

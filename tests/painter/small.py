@@ -28,20 +28,20 @@ WIDE = Size(32, 28)
 
 
 def picture(seed: int, width: int = WIDTH, height: int = HEIGHT) -> Pixels:
-    """Colors by chance in whole levels, float32 (height, width, 3)."""
+    """Draw a picture, float32 (height, width, 3), of whole levels 0..255."""
     draw = np.random.Generator(np.random.PCG64(seed))
     return draw.integers(0, 256, (height, width, 3)).astype(np.float32)
 
 
 def network(precision: Precision = "fp32") -> Vgg19:
-    """VGG19 in torch, with a few channels of random filters."""
+    """Return VGG19 in torch with few channels and random filters."""
     weights = {name: torch.from_numpy(w.astype(np.float32)) for name, w in filters(0).items()}
     red, green, blue = MEAN.ravel().tolist()
     return Vgg19(weights, (red, green, blue), precision)
 
 
 def task(name: str, changes: Mapping[str, Any] | None = None, styles: int = 1) -> Task:
-    """A task by the recipe `name`, nothing of it resized: every picture keeps its own size."""
+    """Return a task of the recipe `name` with `changes`; without any, no picture is resized."""
     own_size = {"size": f"{WIDTH}x{HEIGHT}", "style_size": "stretch", "scales": ()}
     recipe = change(find(name), {**own_size, **(changes or {})})
     shares = (1.0, 3.0)[:styles]
@@ -50,25 +50,25 @@ def task(name: str, changes: Mapping[str, Any] | None = None, styles: int = 1) -
 
 
 def plain(pixels: Pixels) -> Array:
-    """A picture (height, width, 3) as the plain modules take it, (3, height, width)."""
+    """Convert a picture (height, width, 3) to the form of the plain modules, (3, height, width)."""
     return pixels.transpose(2, 0, 1).astype(np.float64)
 
 
 def in_network_units(pixels: Pixels, name: str) -> Array:
-    """A picture as the program that recipe `name` follows hands it to the network."""
+    """Return a picture in network units, as the program that recipe `name` follows makes them."""
     white = 256 if name == "neural-style" else 255
     return np.asarray(plain(pixels) / 255 * white - MEAN)
 
 
 def wide_task(name: str, changes: Mapping[str, Any], styles: int = 1, **fields: Any) -> Task:
-    """A task by the recipe `name` whose pictures have WIDE pixels."""
+    """Return a task of the recipe `name` whose pictures have the size WIDE."""
     made = task(name, {"size": "{}x{}".format(*WIDE), **changes}, styles)
     wide = (replace(style, picture=picture(n, *WIDE)) for n, style in enumerate(made.styles, 1))
     return replace(replace(made, content=picture(0, *WIDE), styles=tuple(wide)), **fields)
 
 
 def split(column: int) -> Regions:
-    """A mask of WIDE pixels, of two regions that meet at a column."""
+    """Return a mask of size WIDE with two regions, left and right of the edge of a `column`."""
     mask = np.zeros((WIDE[1], WIDE[0], 2), np.float32)
     mask[:, :column, 0] = mask[:, column:, 1] = 1
     return mask
@@ -81,7 +81,7 @@ def objective(
     level: Level | int = -1,
     start: torch.Tensor | None = None,
 ) -> Objective:
-    """The objective of a task at a level or the number of one, by default at its final size."""
+    """Return the objective of a task at a level, or the index of one, by default the final size."""
     vgg = network()
     canvas = Canvas(made, vgg.mean, vgg.device)
     at = made.levels()[level] if isinstance(level, int) else level
@@ -89,22 +89,22 @@ def objective(
 
 
 def content(made: Objective) -> torch.Tensor:
-    """The content of a painting, as the painter takes it."""
+    """Return the content picture (1, 3, height, width) of an objective's scene."""
     picture = made.scene.content
     assert picture is not None
     return picture
 
 
 def tensor(x: Array) -> torch.Tensor:
-    """X (3, height, width) as the painter takes it, float32 (1, 3, height, width)."""
+    """Convert an array (3, height, width) to the painter's form, float32 (1, 3, height, width)."""
     return torch.from_numpy(x.astype(np.float32)).unsqueeze(0)
 
 
 def array(x: torch.Tensor) -> Array:
-    """A tensor (1, 3, height, width) as the plain modules take it."""
+    """Convert a tensor (1, 3, height, width) to float64 (3, height, width), as in plain modules."""
     return x.detach().squeeze(0).numpy().astype(np.float64)
 
 
 def pools(kind: str, edge: str) -> NetworkSettings:
-    """How the picture goes through the network."""
+    """Return network settings with a `kind` of pool and a rule for its `edge`."""
     return NetworkSettings.model_validate({"pool": kind, "pool_edge": edge})

@@ -32,7 +32,7 @@ def peak() -> Iterator[TensorBytes]:
 
 
 def measured(scene: Scene) -> tuple[int, int, int]:
-    """Measure the bytes that targets keep, and the peaks of computing targets and a step."""
+    """Return the bytes that targets keep, and the peaks while targets and a step are computed."""
     u = scene.canvas.start(scene.size)
     scene.canvas.content(scene.size)
     Objective(scene)(u)  # what libraries keep for good

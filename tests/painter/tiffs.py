@@ -11,7 +11,7 @@ COLORS = np.array([
     [[220, 40, 40], [40, 180, 60]],
     [[40, 60, 210], [230, 200, 50]],
 ])  # fmt: skip
-"""The four squares."""
+"""Colors of the four squares, (2, 2, 3)."""
 
 
 def large(values: NDArray[Any], side: int = 20) -> NDArray[Any]:
@@ -27,7 +27,7 @@ Entry = tuple[int, int, tuple[int, ...]]
 
 
 def directory(at: int, entries: list[Entry], following: int = 0) -> bytes:
-    """A directory of a TIFF at a place in the file; long values come after it."""
+    """Return a directory for the place `at` in a TIFF; long values follow the directory."""
     body, long = struct.pack("<H", len(entries)), b""
     beyond = at + 2 + 12 * len(entries) + 4
     for tag, kind, values in sorted(entries):
@@ -51,7 +51,7 @@ Page = tuple[NDArray[Any], int, list[Entry]]
 
 
 def tiff(*pages: Page, order: bytes = b"II*\0") -> bytes:
-    """A TIFF of these pages."""
+    """Return a TIFF of these pages."""
     pixels, places = b"", []
     for values, _, _ in pages:
         places.append(8 + len(pixels))

@@ -1,6 +1,6 @@
 """The `stylewatch` command, with a module for each group of commands.
 
-It may import everything except the modules that change jobs (`jobs`, `intake.claim`,
-`ledger.writer`): a command asks the daemon through `client`, and decides nothing. Begin with
+The package may import everything except the modules that change jobs (`jobs`, `intake.claim`,
+`ledger.writer`): a command decides nothing, but asks the daemon through `client`. Begin with
 `main`, then `options`.
 """

@@ -1,4 +1,4 @@
-"""Build the Order for a worker from the options of a command line, or from a receipt."""
+"""Orders for a worker, built from the options of a command line or from a receipt."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -70,10 +70,10 @@ class RenderRequest:
 
 @dataclass(frozen=True)
 class Plan:
-    """A planned job: the worker's order, its recipe, the `place` of the output, and its `member`.
+    """A planned job: the worker's order, the recipe, and the `place` of the output.
 
-    `remarks` are differences from the receipt of a repeated job. With `debug`, an error is shown
-    with its traceback.
+    `member` says which job of a series it is. `remarks` are the differences of a repeated job from
+    its receipt. With `debug`, an error is shown with its traceback.
     """
 
     order: Order
@@ -316,7 +316,10 @@ def note_size(job: JobSettings, recipe: Recipe, content: Path | None, most: int)
 
 
 def init_picture(job: options.JobOptions) -> Path | None:
-    """Return the picture that `--init` names, if any; raises UsageError or InputError."""
+    """Return the picture that `--init` names; None if it names none, or is not given.
+
+    Raises UsageError for an unknown word, and InputError if the picture is not a regular file.
+    """
     if job.get("init", "content") in STARTS:
         return None
     path = Path(job["init"])
@@ -352,7 +355,7 @@ def masks_by_role(job: options.JobOptions, styles: int) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class Replay:
-    """A receipt and its folder."""
+    """A receipt, from which a job is repeated, and its folder."""
 
     receipt: Receipt
     folder: Path
@@ -454,10 +457,11 @@ class Replay:
     ) -> JobSettings:
         """Return the settings of `job`, changed if necessary to give the recipe of the receipt.
 
-        They stay if they give this recipe here, or do so with a start from a picture that no
-        setting names. Otherwise the recipe is written into the folder `scratch`, and the settings
-        take it from there. Raises UsageError for overrides that compute with the recipe as it was
-        before its changes, which is not known then.
+        The settings stay as they are if they give this recipe here, and start from a picture if
+        they give it with such a start. Otherwise the recipe is written into the folder `scratch`,
+        and the settings name its file. The recipe before its changes is not known then, so
+        overrides that compute with it raise UsageError. Raises UnavailableError if a package of the
+        recipe is not installed.
         """
         lacking = installed.lacking(self.receipt.packages)
         if lacking:
@@ -486,7 +490,7 @@ class Replay:
 
 
 def _resolved(job: JobSettings, folders: Sequence[Path]) -> Recipe | None:
-    """Return the recipe of `job`; None if there is none, or it cannot be read here."""
+    """Return the recipe that the settings of a job give; None if it cannot be read here."""
     if "/" in job.recipe or is_file(job.recipe):
         return None  # the file of a recipe is not in a receipt, only its path
     try:
@@ -496,7 +500,7 @@ def _resolved(job: JobSettings, folders: Sequence[Path]) -> Recipe | None:
 
 
 def _is_relative(key: str, value: object) -> bool:
-    """Return whether an override computes with the recipe as it was before all changes."""
+    """Return whether an override computes with the recipe as it is before all changes of a job."""
     return key in _RELATIVE or (key == "job.style_size" and "%" in str(value))
 
 
@@ -521,7 +525,7 @@ def _digest(path: Path) -> str:
 
 
 def _check(model: type[_Model], plain: Any, problem: str) -> _Model:
-    """Validate a part of a receipt; raises an InputError with the `problem` and all mistakes."""
+    """Return a part of a receipt as a `model`; InputError with `problem` and all its mistakes."""
     try:
         return yaml_lines.check(model, Document(problem, plain))
     except SettingsError as error:

@@ -19,11 +19,11 @@ from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.job import STARTS
 
 ANSWER_WITHIN_S = 5.0
-"""Seconds to wait for the daemon to act on a request."""
+"""How long a command waits for the daemon to act on its request, in seconds."""
 
 
 def _has_acted(state: Path, request: int) -> bool:
-    """Wait for the daemon to act on a request; if it does not, print why and return False."""
+    """Wait until the daemon has acted on a request; if it does not, print why and return False."""
     if not status_json.is_at_work(state):
         sentence = status_json.current(state)["health"]["sentence"]
         echo(f"recorded for the next start: {sentence} Its state folder is {state}")
@@ -35,7 +35,10 @@ def _has_acted(state: Path, request: int) -> bool:
 
 
 def _to_the_daemon(verb: str, help_: str) -> Callable[..., None]:
-    """Return a command that requests `verb` without arguments, and prints its consequences."""
+    """Return a command that requests `verb`, and then prints the condition of the daemon.
+
+    `help_` is the help of the command.
+    """
 
     def command(config_file: options.Config = None, state: options.State = None) -> None:
         folder = state_folder(config_file, state)

@@ -1,4 +1,4 @@
-"""Output of the commands, and the exit code (as in sysexits) and message of each error."""
+"""Output of the commands, and the exit code (as in sysexits.h) and message of each error."""
 
 import atexit
 import errno
@@ -28,7 +28,7 @@ BROKEN_PIPE = 141
 
 
 def explain(error: Exception) -> tuple[int, str]:
-    """Return the exit code and the message for `error`; unexpected errors count as our fault."""
+    """Return the exit code and the message for `error`; an unexpected error is a fault of ours."""
     if isinstance(error, ImportError):
         error = unloadable(error)
     if isinstance(error, DaemonError | PainterError | BackendError):
@@ -80,9 +80,9 @@ def note(text: str) -> None:
 def exit_process(code: int) -> NoReturn:
     """Exit with `code`, if possible without destroying torch's modules.
 
-    Destroying them takes longer than loading the network's weights. The shortcut is taken only if
-    torch is loaded, no other thread runs, and no profiler has results to write. Ctrl-C does not
-    disturb the end. Output that a stream could not take is dropped, because the error was reported.
+    Destroying them takes longer than loading the network's weights. They are left only if torch is
+    loaded, no other thread runs, and no profiler has results to write. Ctrl-C is ignored during the
+    exit. Output that a stream did not take is dropped, because its error was reported.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for stream in (sys.stdout, sys.stderr):

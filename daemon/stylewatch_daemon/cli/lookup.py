@@ -16,36 +16,42 @@ NEARBY, LISTED = 1000, 10
 
 
 def state_folder(config_file: Path | None, state: Path | None) -> Path:
-    """Return the daemon's state folder: `state` if given, else the state folder of the settings.
+    """Return the daemon's state folder: `state`, or else the state folder of the settings.
 
-    Other settings may be wrong, since a running daemon keeps its earlier ones. Raises
-    SettingsError.
+    Mistakes in other settings are no error, because a running daemon keeps its earlier settings.
+    Raises SettingsError if the state folder is unknown.
     """
     return state.absolute() if state else config.state_path(config_file)
 
 
 def find(state: Path, name: str) -> Job | None:
-    """Return the job with this id, or the latest with this name; raises OutputError."""
+    """Return the job with the id `name`, or the latest with this name; None if there is none.
+
+    Raises OutputError if the ledger cannot be read.
+    """
     with open_ledger(state) as ledger:
         return ledger.find(name) if ledger else None
 
 
 def is_open(job: Job) -> bool:
-    """Return whether a job has not ended, so that a command may mean to cancel or finish it."""
+    """Return whether a job has not ended; the commands `cancel` and `finish` prefer such jobs."""
     return not job.has_ended
 
 
 def is_listed(job: Job) -> bool:
-    """Return whether the status lists a job as refused or failed, for `retry` and `dismiss`."""
+    """Return whether the status lists a job as refused or failed.
+
+    The commands `retry` and `dismiss` prefer such jobs.
+    """
     return "dismiss" in operations.offered(job)
 
 
 def job_of(state: Path, name: str, *preferred: Callable[[Job], bool]) -> Job:
     """Return the job that a person means by a name or id, as `Ledger.the_one` does.
 
-    Raises UsageError with a similar name if there is none, or if several fit. Raises InputError if
-    an incomplete pair has this name, unless there is a job of that name; if `is_open` is preferred,
-    only jobs that have not ended count.
+    Raises UsageError if there is no such job, with similar names, or if several jobs fit. Raises
+    InputError if an incomplete pair has this name and no job has it; if `is_open` is preferred, a
+    job that has ended does not count for this.
     """
     with open_ledger(state) as ledger:
         job = ledger.the_one(name, *preferred) if ledger else None

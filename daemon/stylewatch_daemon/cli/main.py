@@ -55,7 +55,7 @@ _TYPE = re.compile(r" <(bool|str|path|list\[.*\])>$")
 
 
 class GroupedCommands(TyperGroup):
-    """Group whose commands are listed one per line, under their `rich_help_panel` as headings."""
+    """Group of commands whose help lists them one per line, below their `rich_help_panel`."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write a section for each group of commands."""
@@ -69,7 +69,7 @@ class GroupedCommands(TyperGroup):
 
 
 class GroupedOptions(TyperCommand):
-    """Command whose options are listed under their `rich_help_panel` as headings."""
+    """Command whose help lists the options below their `rich_help_panel`."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write a section for the arguments, and one for each group of options."""
@@ -149,7 +149,10 @@ def main() -> None:
 
 
 def _handle_signals() -> None:
-    """Let signals that are not ignored, as under nohup, end the command by an exception."""
+    """Let SIGTERM, SIGHUP and SIGINT end the command by an exception.
+
+    A signal that is ignored, as under nohup, stays ignored.
+    """
     handlers = {signal.SIGTERM: _terminate, signal.SIGHUP: _terminate, signal.SIGINT: _interrupt}
     for number, handler in handlers.items():
         if signal.getsignal(number) != signal.SIG_IGN:
@@ -159,7 +162,10 @@ def _handle_signals() -> None:
 
 
 def _raise_again(lost: Any) -> None:
-    """Raise a KeyboardInterrupt again soon if Python only reports exceptions where it came."""
+    """Raise a lost KeyboardInterrupt again after a millisecond; report other lost exceptions.
+
+    Python only reports an exception in some places, such as a finalizer.
+    """
     if issubclass(lost.exc_type, KeyboardInterrupt):
         signal.setitimer(signal.ITIMER_REAL, 0.001)
     else:
@@ -167,20 +173,20 @@ def _raise_again(lost: Any) -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """Exit by raising an exception, so that unfinished files are removed."""
+    """Raise SystemExit with the exit code of the signal, so that unfinished files are removed."""
     raise SystemExit(exit_codes.BY_SIGNAL + number)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt; an error of a library that follows from it counts as this one."""
+    """Raise KeyboardInterrupt, and record it: a library may replace it by an error of its own."""
     _interrupted.set()
     signal.default_int_handler(number, frame)
 
 
 def call(arguments: Sequence[str], begin: Callable[[], object] = lambda: None) -> int:
-    """Run one command line and return its exit code, as in sysexits; print errors on stderr.
+    """Run a command line, and return its exit code (as in sysexits.h); print errors on stderr.
 
-    `begin` is called once everything for the command is imported, and before anything is made.
+    `begin` is called after the modules of the command are imported, and before the command runs.
     """
     shared = {"debug": False}
     try:
@@ -205,7 +211,7 @@ def call(arguments: Sequence[str], begin: Callable[[], object] = lambda: None) -
 
 
 def _refuse_no_folder() -> None:
-    """Raise UsageError if the current folder was removed: libraries fail there in other ways."""
+    """Raise UsageError if the current folder was removed; libraries would fail in odd ways."""
     try:
         Path.cwd()
     except FileNotFoundError:
@@ -213,7 +219,7 @@ def _refuse_no_folder() -> None:
 
 
 def _refuse_empty_words(arguments: Sequence[str]) -> None:
-    """Raise UsageError for an empty word: as a path it would be the current folder (law 24)."""
+    """Raise UsageError if a word is empty; as a path it would name the current folder (law 24)."""
     for before, word in pairwise(["", *arguments]):
         option = re.fullmatch(r"(--[a-z-]+)=", word)
         if word and option is None:
@@ -223,7 +229,7 @@ def _refuse_empty_words(arguments: Sequence[str]) -> None:
 
 
 def _at_home(word: str) -> str:
-    """Return a word with a home folder in place of a `~` that no shell replaces, as in `-o~/x`.
+    """Return a word with the home folder in place of a `~` that shells keep, as in `-o~/x`.
 
     Raises UsageError for an unknown user.
     """

@@ -105,7 +105,8 @@ _COMPLETIONS = {"recipe": book.names, "backend": registry.names}
 def with_job_options(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator that replaces the parameter `job` of a command by the options of a job.
 
-    The command gets their values as JobOptions. The options `without` are left out.
+    The command gets the values of these options as JobOptions. The options that `without` names are
+    left out.
     """
     names = [name for name in NAMES if name not in without]
 
@@ -162,7 +163,10 @@ def _parameter(name: str) -> inspect.Parameter:
 
 
 def value_of(name: str, value: Any) -> Any:
-    """Return the value of a job option as `--set` would read it; raises UsageError."""
+    """Return the value of the job option `name`, with text read as by `--set`.
+
+    Raises UsageError for text that is not valid YAML where YAML is expected.
+    """
     try:
         return given(name, value) if isinstance(value, str) else value
     except SettingsError as error:
@@ -177,7 +181,8 @@ def flag(name: str) -> str:
 def parse_sets(sets: Sequence[str] | None) -> dict[str, Any]:
     """Return the settings of `--set KEY=VALUE ...`, by the dotted keys of config.yaml.
 
-    A missing `=`, a value that is not YAML, and an unknown key are Unusable.
+    The value is Unusable if a text has no `=` or an unknown key, or if its value is not YAML. It
+    carries the reason, so that all mistakes are reported at once (law 25).
     """
     found: dict[str, Any] = {}
     for number, text in enumerate(sets or ()):
@@ -196,9 +201,10 @@ def parse_sets(sets: Sequence[str] | None) -> dict[str, Any]:
 
 
 def parse_pair(text: str, option: str, example: str, form: str = "{}") -> tuple[str, Any]:
-    """Parse the KEY=VALUE of an option, a value in YAML that is put into `form`.
+    """Parse KEY=VALUE, the value of `option`; return the dotted key of config.yaml and the value.
 
-    Return the dotted key of config.yaml and the value. Raises UsageError.
+    VALUE is put in place of the braces in `form`, and then read as YAML. Raises UsageError, which
+    shows `example` if there is no `=`.
     """
     key, equals, value = text.partition("=")
     if not equals:
@@ -262,12 +268,12 @@ class Member:
 
 
 def in_words(values: Mapping[str, Any]) -> list[str]:
-    """Return the values of a job in a series as texts, such as `strength 0.5`."""
+    """Return a text for each value of a job in a series, such as `strength 0.5`."""
     return [f"{key.split('.')[-1]} {as_text(value)}" for key, value in values.items()]
 
 
 def parse_sweep(sweeps: Sequence[str] | None) -> Sweep:
-    """Parse `--sweep KEY=V1,V2 ...`; raises UsageError."""
+    """Return the values of `--sweep KEY=V1,V2 ...` by their fields; raises UsageError."""
     sweep: dict[str, Sequence[Any]] = {}
     for text in sweeps or ():
         key, values = parse_pair(text, "--sweep", "KEY=V1,V2, as strength=0.3,0.5", "[{}]")
@@ -295,7 +301,10 @@ def parse_sweep(sweeps: Sequence[str] | None) -> Sweep:
 
 
 def members(sweep: Sweep) -> Sequence[Member]:
-    """Return a member for each combination, with unique names; the last field varies fastest."""
+    """Return a member for each combination of values; the last field varies fastest.
+
+    The names of the members are unique, also without regard to case.
+    """
     by_name: dict[str, Member] = {}
     for combination in product(*sweep.values()):
         values = dict(zip(sweep, combination, strict=True))
@@ -309,7 +318,8 @@ def members(sweep: Sweep) -> Sequence[Member]:
 def columns(sweep: Sweep) -> int:
     """Return the number of pictures in a row of the sheet.
 
-    This is the number of values of the last field; many values of a single field make a square.
+    This is the number of values of the last field. If there is only one field with many values, the
+    sheet becomes about square.
     """
     *before, last = (len(values) for values in sweep.values())
     return last if before or last <= _LONGEST_ROW else math.ceil(math.sqrt(last))

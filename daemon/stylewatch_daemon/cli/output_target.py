@@ -52,7 +52,7 @@ def named(out: str) -> Place:
 
 
 def unnamed(name: str, suffix: str) -> Place:
-    """Return an unused file in the current folder: `name`, or `name` with a number."""
+    """Return the place of an unused file in the current folder: `name`, with a number if needed."""
     return Place(unused(name, f".{suffix}"), suffix, default_name=name)
 
 

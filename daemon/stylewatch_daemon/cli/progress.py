@@ -13,11 +13,11 @@ from stylewatch_daemon.outbox.publish import STAGES
 from stylewatch_daemon.worker.messages import Event, FileStaged
 
 EVERY_S = 10.0
-"""Seconds between two plain lines."""
+"""Minimum time between two plain lines, in seconds."""
 
 
 class PacedLines:
-    """Writer of a changing text as lines, at most one every EVERY_S seconds."""
+    """Writer that prints a changing text as lines, at most one every EVERY_S seconds."""
 
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
@@ -25,13 +25,13 @@ class PacedLines:
         self._written_at = -float("inf")
 
     def __call__(self, text: str) -> None:
-        """Write `text` if a line is due."""
+        """Write `text` if the last line was written EVERY_S seconds ago; otherwise keep it."""
         self._latest = text
         if time.monotonic() - self._written_at >= EVERY_S:
             self.flush()
 
     def flush(self) -> None:
-        """Write the latest text, if it is not written yet; the next line is due after EVERY_S."""
+        """Write the latest text now, unless it was the last line."""
         if self._latest != self._written:
             self._write(self._latest)
         self._written = self._latest
@@ -39,7 +39,10 @@ class PacedLines:
 
 
 class JobProgress:
-    """Display of a job: lines at its start, then the progress by `show`, or in paced lines."""
+    """Display of a running job: it writes lines at the start, and then shows the progress.
+
+    The progress is shown by `show`, or else in paced lines by `write`.
+    """
 
     def __init__(
         self, write: Callable[[str], object], show: Callable[[str], None] | None = None
@@ -50,7 +53,7 @@ class JobProgress:
         self._eta: EtaEstimator
 
     def __call__(self, event: Event) -> None:
-        """Show what `event` changes; a stage is shown with the progress at that step."""
+        """Show an event; at a stage, write the progress that is not written yet."""
         if isinstance(event, Started):
             self._eta = EtaEstimator(event)
             *before, final = map(in_pixels, event.sizes)
@@ -68,8 +71,8 @@ class JobProgress:
 def in_place(stream: TextIO, *, wanted: bool = True) -> Iterator[Callable[[str], None] | None]:
     """Yield a function that shows a text in place of the previous text.
 
-    Yield None if `stream` is not a terminal, or this is not `wanted`. The last text stays on
-    stdout, and is removed from stderr.
+    Yield None if `stream` is not a terminal, or if `wanted` is False. At the end the last text is
+    removed from stderr, but stays on stdout.
     """
     if not (wanted and stream.isatty()):
         yield None

@@ -103,7 +103,7 @@ def render(
 
 @contextmanager
 def _blaming_command_line() -> Iterator[None]:
-    """Convert a SettingsError in the context to UsageError: config.yaml was checked before."""
+    """Convert a SettingsError in the context to a UsageError, because config.yaml is valid."""
     try:
         yield
     except SettingsError as error:
@@ -180,7 +180,10 @@ def _in_words(need: "Estimate", unit: str) -> Iterator[str]:
 def _paint_series(
     plans: Sequence[Plan], sheet: Path, width: int, *, force: bool, quiet: bool
 ) -> list[Mapping[str, Any]]:
-    """Run the jobs of a series; draw their pictures on a sheet, `width` in a row."""
+    """Run the jobs of a series, and draw their pictures on a `sheet`, with `width` in a row.
+
+    Return the receipts of the jobs. Raises OutputError if a file exists, unless `force` is set.
+    """
     for path in (sheet, *(plan.place.path for plan in plans)):
         output_target.check_free(path, force=force)
     _check_members(plans)
@@ -196,7 +199,10 @@ def _paint_series(
 
 @_blaming_command_line()
 def _check_members(plans: Sequence[Plan]) -> None:
-    """Find the mistakes of all jobs before the first one is painted; raises as `prepare` does."""
+    """Prepare all jobs of a series but the first, so that mistakes are found before any is painted.
+
+    Raises UsageError if a job has no steps, and raises as `prepare` does.
+    """
     from stylewatch_daemon.worker.prepare import prepare
 
     if any(plan.recipe.schedule.steps == 0 for plan in plans):
@@ -208,7 +214,10 @@ def _check_members(plans: Sequence[Plan]) -> None:
 
 
 def _sheet(plans: Sequence[Plan], width: int, format_: str) -> bytes:
-    """Draw the final pictures of a series, or the first frames of clips, `width` in a row."""
+    """Return an encoded sheet of the final pictures, or of the first frames of clips.
+
+    The sheet has `width` pictures in a row.
+    """
     from stylewatch_painter.images import sheet
     from stylewatch_painter.images.decode import NeededSize, long_side
     from stylewatch_painter.images.encode import encode
@@ -312,8 +321,7 @@ def _command(files: Mapping[str, Sequence[Path]], changed: Mapping[str, Any], *m
 def _changes(plan: Plan, receipt: Mapping[str, Any] | None, base: config.Config) -> dict[str, Any]:
     """Return the settings of a variant that differ from `base`.
 
-    With the `receipt` of a small picture, they are settings for a large picture. A clip gets no
-    `preview`.
+    If the `receipt` of a small picture is given, they are the settings for a large picture.
     """
     from stylewatch_daemon.views.job import differences
 

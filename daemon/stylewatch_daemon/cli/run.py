@@ -48,9 +48,10 @@ def run(
 
 
 def _overrides(sets: list[str] | None, folders: Mapping[str, Path | None]) -> dict[str, Any]:
-    """Return the settings of `--set` and `--state`; `folders` are set by options, by section.
+    """Return the settings of `--set` and `--state`, by the dotted keys of config.yaml.
 
-    Raises UsageError if an option and `--set` set the same section.
+    `folders` are the values of options, by the section that each sets. Raises UsageError if an
+    option and `--set` set the same section.
     """
     overrides = options.parse_sets(sets)
     for section, folder in folders.items():
@@ -67,7 +68,7 @@ _OF_ENDS = {
     End.FAILED: (logging.ERROR, "failed permanently: {reason}; it is in {folder}"),
     End.CANCELED: (logging.INFO, "canceled; the inputs are in {folder}"),
 }
-"""Level and text for each end of a job."""
+"""Level of the log and text for each end of a job."""
 
 
 @contextmanager
@@ -92,7 +93,7 @@ class _LogReporter(Reporter):
             display(event)
 
     def _of_job(self, job: str, level: int, text: str) -> None:
-        """Log an event that ends the progress display of a job."""
+        """Log `text`, and end the display of the progress of a job."""
         self._displays.pop(job, None)
         self._log.log(level, "%s", text, extra={"job": job})
 

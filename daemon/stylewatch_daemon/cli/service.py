@@ -1,4 +1,4 @@
-"""`stylewatch service install`: write the files of a systemd service for this machine."""
+"""`stylewatch service install`, which writes the files of a systemd service for this machine."""
 
 import json
 import os
@@ -89,8 +89,8 @@ def install(
 def write_files(files: Mapping[Path, str], *, force: bool = False) -> None:
     """Write the files of the service, and report our drop-ins that are no longer needed.
 
-    With `force`, existing files that differ are replaced and such drop-ins removed. Otherwise files
-    that differ stay unchanged, and OutputError names them.
+    With `force`, files that differ are replaced, and such drop-ins are removed. Without `force`,
+    files that differ stay unchanged, and OutputError names them.
     """
     kept = []
     for path, text in files.items():
@@ -171,9 +171,10 @@ def _program() -> tuple[Path, ...]:
 
 
 def _near(config_file: Path) -> Iterator[Path]:
-    """Yield the paths that a service must see for a config.yaml.
+    """Yield the paths that a service must see to read a config.yaml.
 
-    This is its folder, because editors replace files; in a home it is the file alone.
+    A path is the folder of the file, because editors replace files; in a home folder it is the file
+    alone.
     """
     for path in _followed([config_file]):
         yield path if _is_home(path.parent) else path.parent
@@ -239,7 +240,7 @@ def for_system(
 
 
 def _is_missing(path: Path) -> bool:
-    """Return whether it is certain that nothing is at a path; a closed folder tells nothing."""
+    """Return whether it is certain that nothing is at a path; False if an error hides that."""
     try:
         return not entries.exists(path)
     except OSError:
@@ -252,7 +253,11 @@ def for_user(start: str) -> dict[str, str]:
 
 
 def user_settings(pictures: Path | None = None, listen: str | None = None) -> config.Config:
-    """Return initial settings for a user; `pictures` is by default in the pictures folder."""
+    """Return initial settings for a user.
+
+    The folder `pictures` has inbox, outbox and styles; by default it is `stylewatch` in the user's
+    pictures folder. `listen` is the address of the page.
+    """
     state = user_state_path("stylewatch")
     if state == config.user_file().parent:  # as on macOS
         state /= "state"
@@ -261,7 +266,7 @@ def user_settings(pictures: Path | None = None, listen: str | None = None) -> co
 
 
 def settings_below(pictures: Path, state: Path, listen: str | None = None) -> config.Config:
-    """Return initial settings with inbox, outbox and styles in `pictures`."""
+    """Return initial settings with inbox, outbox and styles in the folder `pictures`."""
     inbox = sections.InboxSettings(path=pictures / "inbox", outbox=pictures / "outbox")
     pairing = sections.PairingSettings(styles=pictures / "styles")
     web = sections.WebSettings(listen=listen)
@@ -270,7 +275,7 @@ def settings_below(pictures: Path, state: Path, listen: str | None = None) -> co
 
 
 def as_yaml(settings: config.Config) -> str:
-    """Return a commented config.yaml with the folders in `settings`."""
+    """Return a config.yaml with comments, and with the folders and the address in `settings`."""
     (inbox,) = settings.inboxes
     values = {
         "inbox": inbox.path,
@@ -285,7 +290,7 @@ def as_yaml(settings: config.Config) -> str:
 
 
 def _shipped(name: str, values: Mapping[str, str] | None = None) -> str:
-    """Return the text of a shipped file, in which the lines of the keys have these `values`."""
+    """Return the text of a shipped systemd file, with `values` in the lines of their keys."""
     text = (shipped("systemd") / name).read_text(encoding="utf-8")
     for key, value in (values or {}).items():
         lines = f"{key}={value}".replace("\\", "\\\\")
@@ -308,8 +313,8 @@ def _written(settings: config.Config) -> list[Path]:
 def _writable(settings: config.Config) -> list[Path]:
     """Return the folders that the service may write to: their common parent, if not too general.
 
-    Folders elsewhere to which links lead are among them. Raises SettingsError for folders that are
-    private to each service, such as those in /tmp.
+    The folders to which links lead are included. Raises SettingsError for a folder in /tmp or
+    another place of which each service has its own private version.
     """
     paths = _written(settings)
     for path in _followed(paths):
@@ -329,10 +334,10 @@ def _hidden(
     writable: Iterable[Path],
     library: Iterable[Path],
 ) -> Iterator[str]:
-    """Yield the value of ProtectHome, then settings for paths that are hidden and stay visible.
+    """Yield the value of ProtectHome, then the settings that keep some hidden paths visible.
 
-    The page writes into the `library`. A folder that is named in both settings would be read-only,
-    so each is named in only one.
+    The service may write in the folders `writable`, and the page in the `library`. A folder that
+    both settings name would be read-only, so each folder is named in only one.
     """
     written = {*_followed(_written(settings)), *writable, *library}
     words = (path for path in _words_of(settings) if not _lies_in(path, written))
@@ -356,7 +361,7 @@ def _words_of(settings: config.Config) -> Iterator[Path]:
     """Yield the existing paths that hooks and options of backends seem to name.
 
     A word that looks like a path may mean something else. So folders with several homes are left
-    out, and paths that a unit cannot hold are left out and not refused.
+    out, and so are paths that a unit cannot contain, instead of raising an error.
     """
     for word in _leaves((settings.hooks.done, settings.hooks.failed, settings.backends)):
         if not (isinstance(word, str) and word.startswith("/") and _can_hold(word)):
@@ -378,7 +383,7 @@ def _leaves(plain: object) -> Iterator[object]:
 
 
 def _followed(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield the paths, and each place to which links on the way to them lead."""
+    """Yield each path, and then the paths to which links on the way to it lead."""
     for path in paths:
         places = [path]
         while places[-1] not in places[:-1] and len(places) <= _MOST_LINKS:
@@ -402,13 +407,13 @@ def _past_a_link(path: Path) -> Path:
 def _hiding() -> set[Path]:
     """Return the folders in which the service sees only the paths that the unit names.
 
-    /home is a link on some systems.
+    Folders to which links lead are included, because /home is a link on some systems.
     """
     return {*_followed((*HOMES, *_PRIVATE))}
 
 
 def _is_home(folder: Path) -> bool:
-    """Return whether a folder is a home, or one in which many people have files."""
+    """Return whether a folder is a home folder, or contains the files of many people."""
     return folder in _hiding() or folder.parent in _followed(_OF_HOMES)
 
 
@@ -422,7 +427,7 @@ def _below_hidden(paths: Iterable[Path]) -> list[Path]:
 
 
 def _outermost(paths: Iterable[Path]) -> list[Path]:
-    """Return the paths that lie in none of the others."""
+    """Return those of the paths that lie in no other of them."""
     outermost: list[Path] = []
     for path in sorted(set(paths)):
         if not _lies_in(path, outermost):
@@ -447,5 +452,5 @@ def _quoted(word: object) -> str:
 
 
 def _can_hold(path: str) -> bool:
-    """Return whether a unit can have a path with these characters."""
+    """Return whether a unit can contain a path with these characters."""
     return path.isprintable() and ":" not in path

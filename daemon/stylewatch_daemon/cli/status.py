@@ -128,7 +128,7 @@ def _text(now: Status, start: str) -> str:
 
 
 def places(now: Status) -> str:
-    """Return lines with the config.yaml, the inboxes, the outboxes and the state folder."""
+    """Return a table with the paths of config.yaml, inboxes, outboxes and state folder."""
     is_shipped = Path(now["config"]) == shipped("config.yaml")
     settings = "the defaults; `stylewatch init` makes a config.yaml of your own"
     outboxes = dict.fromkeys(inbox["outbox"] for inbox in now["inboxes"])
@@ -143,7 +143,7 @@ def places(now: Status) -> str:
 
 
 def _daemon(now: Status, start: str) -> str:
-    """Return the condition of the daemon, the command that helps, and its process."""
+    """Return lines with the condition of the daemon, its process, and the command that helps."""
     health = now["health"]
     lines = [condition(now).sentence]
     if not health["at_work"]:
@@ -196,7 +196,7 @@ def _job_text(view: JobView) -> str:
 
 
 def _summary(view: JobView) -> Mapping[str, str]:
-    """Return the main facts about a job, by label; unknown ones are empty."""
+    """Return the main facts about a job, by label; an unknown fact is an empty text."""
     job = view.job
     receipt = view.receipt
     changes = ", ".join(f"{key}={value}" for key, value in view.changes) or "all as by default"

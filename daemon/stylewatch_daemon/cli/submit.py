@@ -1,4 +1,4 @@
-"""`stylewatch submit`: put jobs into the inbox and, with `--wait`, follow them until they end."""
+"""`stylewatch submit`, which puts jobs into the inbox and, with `--wait`, waits for their ends."""
 
 import sys
 import time
@@ -89,7 +89,7 @@ def _new_jobs(
 ) -> list[NewJob]:
     """Return the jobs that a command line asks for: one for each default style and each variant.
 
-    `own` are the settings of all of them, in the form of job.yaml.
+    `own` are the settings that all these jobs have, in the form of job.yaml.
     """
     settings.job.resolve(*settings.recipes)  # raises before anything is put into the inbox
     only = settings.job.only
@@ -120,7 +120,7 @@ def _new_jobs(
 def _report(
     jobs: Sequence[str], state: Path, inbox: Path, *, wait: bool, quiet: bool, json: bool
 ) -> int:
-    """Say where the jobs wait, or with `wait` how they ended; return the exit code."""
+    """Print where the jobs wait or, with `wait`, how they ended; return the exit code."""
     submitted = {name: {"name": name, "inbox": str(inbox)} for name in jobs}
     inboxes = status_json.read(state)["inboxes"] if status_json.is_at_work(state) else ()
     watched = [record["path"] for record in inboxes]
@@ -146,7 +146,7 @@ def _follow_all(
 ) -> int:
     """Wait until the jobs end, and print their output folders or reasons; return the exit code.
 
-    `submitted` has the jobs in their JSON form, by name.
+    `submitted` has a mapping with name and inbox for each job, by the name.
     """
     ended = {}
     for name, pair in submitted.items():
@@ -168,9 +168,9 @@ def _follow_all(
 
 
 def follow(state: Path, job: str, inbox: Path, *, quiet: bool) -> Job | None:
-    """Wait until the job with the name `job`, of this inbox, ends, and return it.
+    """Wait until the job with the name `job`, from this inbox, has ended, and return it.
 
-    Return None, and say why, if no daemon is running, or it needs a person to begin.
+    Return None, and print why, if no daemon is running, or if the pair of the job is incomplete.
     """
     with in_place(sys.stderr, wanted=not quiet) as on_terminal:
         show = on_terminal or PacedLines((lambda line: None) if quiet else note)

@@ -1,4 +1,4 @@
-"""`stylewatch weights`: list, fetch, verify and import the trained VGG16 and VGG19 files."""
+"""`stylewatch weights`, which lists, fetches, verifies and imports files of VGG16 and VGG19."""
 
 from dataclasses import asdict
 from pathlib import Path

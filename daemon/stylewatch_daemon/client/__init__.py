@@ -1,6 +1,6 @@
-"""What another process may do: submit pictures, ask for changes, read the status.
+"""What processes other than the daemon may do: submit pictures, ask for changes, read the status.
 
-Commands and the page use it; it leaves requests in the ledger, which it may import as well as
-`outbox` and all below, and never changes a job itself. Begin with `operations`, then `condition`,
-the daemon's state in words.
+Commands and the page use this package. It may import the ledger, `outbox` and the packages below
+them. It leaves requests in the ledger, and never changes a job itself. Begin with `operations`,
+then `condition`, the daemon's state in words.
 """

@@ -18,7 +18,7 @@ class Condition:
     is_ready: bool = False
     """True if new jobs start."""
     color: Literal["green", "amber", "red"] = "amber"
-    """Green if all is well, red if nothing goes on."""
+    """Green if all is well, amber if something needs attention, red if no job can run."""
 
 
 NOT_RUNNING = Condition(
@@ -82,12 +82,11 @@ def condition(status: Mapping[str, Any]) -> Condition:
 
 
 def _found(health: Mapping[str, Any], running: int) -> Condition:
-    """Return the most important condition; a daemon in it may be paused, too."""
+    """Return the first condition that holds, by importance; the daemon may be paused as well."""
     is_gone = not health["at_work"]
     said_so = health["stopping"] or health["since"] is None
-    of_settings = (
-        1 if health["old_settings"] else 0
-    )  # the number of problems that keep no job waiting
+    # settings that cannot be taken are a problem that keeps no job waiting
+    of_settings = 1 if health["old_settings"] else 0
     rules = (
         (is_gone and not said_so, DIED),
         (is_gone, NOT_RUNNING),

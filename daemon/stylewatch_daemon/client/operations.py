@@ -1,7 +1,7 @@
 """Operations on jobs that commands and the page request from the daemon.
 
-Each checks that the state of the job allows it, and adds a request to the ledger. None changes a
-job itself.
+Each operation checks that the state of the job allows it, and adds a request to the ledger. Only
+the daemon changes the job.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ def offered(job: Job) -> frozenset[Verb]:
 
 
 def _is_done(verb: Verb, job: Job) -> bool:
-    """Return whether an operation was asked for before, and would change nothing."""
+    """Return whether an operation was requested before, so that a new request changes nothing."""
     if verb == "dismiss":
         return job.dismissed
     if verb == "cancel":
@@ -91,8 +91,9 @@ def _without_picture(job: Job) -> str:
 def ask(verb: Literal["cancel", "finish", "delete"], state: Path, job: Job) -> int:
     """Ask the daemon to cancel, finish or delete a job; return the id of the request.
 
-    A job that is finished keeps its current picture. Deleting also removes the job's files;
-    canceling gives up a deletion that waits. Raises StateError, OutputError.
+    A request that waits already is not repeated. To finish a job keeps its current picture, to
+    delete a job removes its files, and to cancel an ended job gives up its deletion if that waits.
+    Raises StateError if the job's state does not allow it, and OutputError.
     """
     waiting = requests.waiting(state)
     is_deletion = any(request.asks("delete", job=job.id) for request in waiting)
@@ -105,16 +106,16 @@ def ask(verb: Literal["cancel", "finish", "delete"], state: Path, job: Job) -> i
 
 
 def dismiss(state: Path, *jobs: Job) -> int:
-    """Ask the daemon to remove jobs from the status; returns and raises as `ask` does."""
+    """Ask the daemon to list refused or failed jobs no longer; returns and raises as `ask` does."""
     for job in jobs:
         check("dismiss", job)
     return requests.leave(state, "dismiss", jobs=[job.id for job in jobs])
 
 
 def dismiss_all(state: Path) -> int:
-    """Ask the daemon to dismiss all jobs that the status lists as refused or failed now.
+    """Ask the daemon to dismiss all refused and failed jobs; return the id of the request.
 
-    The request names each job, because a time limit could be wrong if clocks were.
+    The request names each job, because a time could be wrong if a clock is. Raises OutputError.
     """
     with reading(state / LEDGER) as ledger:
         jobs = ledger.undismissed(-1)
@@ -123,9 +124,10 @@ def dismiss_all(state: Path) -> int:
 
 @contextmanager
 def open_ledger(state: Path) -> Iterator[Ledger | None]:
-    """Open the ledger for reading; yield None if there is none yet.
+    """Open the ledger in the folder `state` for reading; yield None if there is no ledger yet.
 
-    Raises OutputError, also if this account may not see whether a daemon works there.
+    Raises OutputError if the ledger cannot be read, or if this account may not see whether a daemon
+    is at work.
     """
     status_json.is_at_work(state)  # raises if this account may not open the lock
     with reading_below(state):
@@ -137,8 +139,8 @@ def open_ledger(state: Path) -> Iterator[Ledger | None]:
 def disks_of(state: Path, *used: Path) -> MountGuard:
     """Return a guard that knows on which disks the daemon used folders; none if it never ran.
 
-    `used` are folders of its settings. A daemon that runs has looked at them, and uses none below a
-    missing mount, whatever files are in it.
+    `used` are folders of its settings. While the daemon runs, the guard refuses those whose disk is
+    missing, as the daemon does, even if there are files in their place. Raises OutputError.
     """
     guard = MountGuard()
     with open_ledger(state) as ledger:
@@ -155,8 +157,8 @@ def pictures_of(
 ) -> Sequence[SourceFile]:
     """Return the pictures with which a job would be run again, as `retries.needed` does.
 
-    Raises InputError, which lists every file that is missing or has another size, and OutputError
-    if a disk is away, so that nothing is known.
+    Raises InputError, which names every file that is missing or has another size, and OutputError
+    if a disk is away, so that it is unknown whether the files exist.
     """
     guard = disks_of(state)
     missing = list[str]()
@@ -175,7 +177,10 @@ def pictures_of(
 def settings_of_retry(
     state: Path, job: Job, settings: Config, overrides: Mapping[str, Any], from_stage: int | None
 ) -> JobFile:
-    """Return the job.yaml of a new run; raises as `check` and `retries.settings_for` do."""
+    """Return the job.yaml with which a job would be run again, with the settings `overrides`.
+
+    Raises as `check` and `retries.settings_for` do.
+    """
     check("retry", job)
     return retries.settings_for(job, settings, overrides, from_stage, disks_of(state))
 
@@ -190,11 +195,12 @@ def retry(
     without: Collection[int] = (),
     added: Sequence[str] = (),
 ) -> int:
-    """Ask the daemon to run a job again, as the job `new`, with `settings` alone.
+    """Ask the daemon to run `job` again as the job with the id `new`; return the id of the request.
 
-    It continues from a stage if one is given. The styles with the numbers `without`, from 1, are
-    left out; the files `added`, in the folder `new` of the uploads, are additional styles. Returns
-    and raises as `ask` and `pictures_of` do. The daemon compares the bytes of the pictures.
+    `settings` are all settings of the new job, which continues from the stage at step `from_stage`,
+    or starts anew. The styles with the numbers `without`, from 1, are left out. The files `added`,
+    in the folder `new` of the uploads, are additional styles. Raises as `check` and `pictures_of`
+    do; later the daemon also compares the bytes of the pictures.
     """
     check("retry", job)
     names = {file.name for file in pictures_of(state, job, from_stage, without)}

@@ -34,7 +34,11 @@ def settings_for(
     from_stage: int | None,
     guard: MountGuard | None = None,
 ) -> JobFile:
-    """Return the new job's job.yaml, with all settings; UsageError lists every mistake."""
+    """Return the job.yaml of a new run of `job`, with all settings.
+
+    The settings are those of the job, changed by `overrides`, and by `from_stage` to continue from
+    that step. Raises UsageError, which lists every mistake, and raises as `previous` does.
+    """
     asked = config.job_overrides(overrides)
     before = previous(job, settings, asked, guard)
     recipe = asked.get("recipe", before.recipe)
@@ -52,7 +56,7 @@ def settings_for(
 
 
 def _check_start(job: Job, asked: Mapping[str, Any]) -> None:
-    """Raise UsageError if a retry cannot start from a stage."""
+    """Raise UsageError if a retry of `job` with the settings `asked` cannot start from a stage."""
     if job.frames > 1:
         raise UsageError(f"{shown(job.title)} is a clip, which cannot continue from a stage")
     for key in (*asked, *dict(book.dotted(asked.get("set", {})))):
@@ -61,9 +65,10 @@ def _check_start(job: Job, asked: Mapping[str, Any]) -> None:
 
 
 def _continued(job: Job, wanted: JobSettings, stage: int, recipes: tuple[Path, ...]) -> JobSettings:
-    """Return settings that start from a stage of the job; UsageError if no step is left.
+    """Return the settings `wanted`, changed to start from the stage of the job at step `stage`.
 
-    A picture that is too small for some scales of the recipe has fewer steps.
+    Raises UsageError if no step is left after the stage: a picture that is too small for some
+    scales of the recipe has fewer steps. Raises OutputError if recipes cannot be read.
     """
     try:
         recipe = wanted.resolve(*recipes)

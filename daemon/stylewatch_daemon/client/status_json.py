@@ -1,7 +1,7 @@
 """`status.json` in the state folder: the status of the daemon, for programs.
 
-It has the same content as `_status.txt`; `app.status` writes it. It may be read at any moment, and
-each text in it is safe to print.
+The file has the same content as `_status.txt`, and `app.status` writes it. It is replaced as a
+whole, so that it may be read at any moment. Each text in it is safe to print.
 """
 
 import json
@@ -22,9 +22,9 @@ LONGEST = 64 << 20
 
 
 def read(state: Path) -> dict[str, Any]:
-    """Return the last status of the daemon of the folder `state`, with all keys.
+    """Return the last status that the daemon of the folder `state` wrote, with all keys.
 
-    If there is no valid one, the status is empty.
+    Without a valid file the status is empty.
     """
     empty = nothing()
     try:
@@ -42,7 +42,7 @@ def read(state: Path) -> dict[str, Any]:
 
 
 def current(state: Path) -> dict[str, Any]:
-    """Return the last status, corrected if the daemon has ended since, or was paused or resumed.
+    """Return the last status, corrected if since then the daemon has ended, paused or resumed.
 
     Raises OutputError if the folder `state` cannot be read.
     """
@@ -55,15 +55,18 @@ def current(state: Path) -> dict[str, Any]:
 
 
 def when_interrupted(counts: Mapping[str, int]) -> dict[str, int]:
-    """Return the numbers of jobs by state after the daemon has ended: running jobs wait.
+    """Return the numbers of jobs by state once the daemon has ended: running jobs count as waiting.
 
-    They were interrupted, and continue by themselves once it is started.
+    They continue by themselves when the daemon is started again.
     """
     return {**counts, "waiting": counts["waiting"] + counts["running"], "running": 0}
 
 
 def past(status: dict[str, Any]) -> dict[str, Any]:
-    """Return a status without the parts that only a running daemon can know."""
+    """Return a status without its running and incomplete jobs, problems and notes.
+
+    Only a running daemon knows them.
+    """
     health = {**status["health"], "trouble": [], "notes": [], "old_settings": False}
     return {**status, "running": [], "incomplete": [], "health": health}
 
@@ -91,6 +94,9 @@ def nothing() -> dict[str, Any]:
 
 
 def is_at_work(state: Path) -> bool:
-    """Return whether a daemon has locked the folder `state`; OutputError if it is unreadable."""
+    """Return whether a daemon has locked the folder `state`.
+
+    Raises OutputError if the folder cannot be read.
+    """
     with reading_below(state):
         return entries.exists(state / LOCK) and lock.is_held(state / LOCK)

@@ -1,4 +1,4 @@
-"""The status as text for people: in `_status.txt`, of `stylewatch status`, and of one job."""
+"""The status as text for people: for `_status.txt`, `stylewatch status` and the view of a job."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import indent
@@ -42,7 +42,7 @@ def standing(job: Job, status: Mapping[str, Any]) -> str:
 def why_waits(job: Job, status: Mapping[str, Any]) -> str:
     """Return why a job does not go on now; empty if it only waits for its turn in the queue.
 
-    A trouble of its outbox counts as the reason even before the job is tried.
+    A problem of its outbox counts as the reason even before the daemon tries to start the job.
     """
     if job.seen == "waiting" and job.reason:
         return one_line(job.reason)
@@ -62,7 +62,7 @@ def obstacle(status: Mapping[str, Any], *names: object) -> str:
 
 
 def sections(status: Mapping[str, Any]) -> dict[str, Rows]:
-    """Return the parts of the status by title: what needs attention before the queue."""
+    """Return the tables of the status by title, those that need attention before the queue."""
     waiting = [[name] for name in status["waiting"]]
     health = status["health"]
     more = status["counts"]["waiting"] - len(waiting)
@@ -84,16 +84,16 @@ def sections(status: Mapping[str, Any]) -> dict[str, Rows]:
 
 
 def titled(parts: Mapping[str, Rows]) -> list[str]:
-    """Return each part that has rows, indented below its title."""
+    """Return the text of each table that has rows, indented below its title."""
     tables = {title: indent(columns(rows), "  ") for title, rows in parts.items() if rows}
     return [f"{title}:\n{table}" for title, table in tables.items()]
 
 
 def text(status: Mapping[str, Any]) -> str:
-    """Return the status as text."""
+    """Return the content of `_status.txt`: the condition of the daemon, and the tables."""
     return "\n\n".join([condition(status).sentence, *titled(sections(status))])
 
 
 def one_line(text: str) -> str:
-    """Return a text of several lines on one."""
+    """Return a text on one line, with semicolons in place of line breaks."""
     return "; ".join(text.split("\n"))

@@ -1,4 +1,4 @@
-"""Adding a pair to an inbox, so that the daemon sees either the whole pair or nothing."""
+"""Submission of pairs to an inbox: the daemon sees either a whole pair or nothing."""
 
 import errno
 import re
@@ -37,7 +37,7 @@ _EXISTS = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 
 
 class NewJob(NamedTuple):
-    """A job to submit: its wanted name, its settings, and its files.
+    """A job to submit: its preferred name, its settings, and its pictures.
 
     `originals` has the names that people know the files by, for paths that end otherwise.
     """
@@ -95,8 +95,8 @@ def check_name(name: str, ignored: tuple[str, ...]) -> None:
 def free(name: str, *folders: Path) -> Iterator[str]:
     """Yield `name`, `name-2` and so on, leaving out those that exist in one of `folders`.
 
-    Names in an outbox whose disk is away are not known: the daemon tells them apart when it
-    publishes.
+    The names in an outbox whose disk is away are unknown. So two jobs may get the same name, until
+    the daemon publishes them and adds a number.
     """
     for candidate in candidates(name):
         if not any(entries.is_taken(folder / candidate) for folder in folders):
@@ -127,7 +127,7 @@ def put(
     files: Files,
     settings: Mapping[str, Any],
 ) -> str:
-    """Put `files`, and `settings` as job.yaml, into a folder of the `inbox`; return its name.
+    """Put `files`, and `settings` as job.yaml, into a new folder of `inbox`; return its name.
 
     The folder gets the first of `names` that is free. Raises OutputError if the inbox cannot be
     written or its disk is missing, and InputError for an input that is not a regular file.
@@ -173,7 +173,10 @@ def _reporting(inbox: Path) -> Iterator[None]:
 def _prepare(
     hidden: Path, pictures: Mapping[str, BufferedReader], settings: Mapping[str, Any], mode: int
 ) -> None:
-    """Make a pair in a folder; everybody who may take files out of the inbox may move the pair."""
+    """Make the folder `hidden` with the files of a pair, and with the permissions of the inbox.
+
+    `mode` has these permissions: whoever may take files out of the inbox may also move the pair.
+    """
     entries.make_folder(hidden)
     for name, picture in pictures.items():
         with atomic.replacing(hidden / name) as copy:
@@ -187,7 +190,7 @@ def _prepare(
 
 
 def _rename(hidden: Path, inbox: Path, names: Iterator[str]) -> str:
-    """Rename a folder to the first of `names` that is free; return the name."""
+    """Rename the folder `hidden` to the first free name of `names` in `inbox`; return the name."""
     for name in names:
         try:
             with account.owning(inbox):
@@ -201,7 +204,7 @@ def _rename(hidden: Path, inbox: Path, names: Iterator[str]) -> str:
 
 
 def clear(inbox: Path) -> None:
-    """Remove abandoned pairs, which are only copies, from `inbox`."""
+    """Remove from `inbox` prepared pairs that have been abandoned; they contain only copies."""
     for name in entries.names(inbox):
         if _HIDDEN.fullmatch(name):
             entries.attempt_removal_if_old(inbox / name, STALE_S)

@@ -1,6 +1,6 @@
 """Checks of the backends, the weights and the libraries, each in a separate process.
 
-A backend may be third-party code: side effects of loading it stay in that process.
+A backend may be third-party code: the side effects of loading it end with the process.
 """
 
 import os
@@ -41,11 +41,12 @@ LIBRARIES = {
     "numpy": True, "PIL.Image": True, "pyvips": True, "av": False, "cv2": False,
     "pillow_heif": False, "rawpy": False, "pillow_jxl": False,
 }  # fmt: skip
-"""The modules that read and write pictures and films; False if a module belongs to an extra."""
+"""The modules that read and write pictures and films: True if they are always installed, False if
+they belong to an extra."""
 
 
 def look(settings: Config) -> Iterator[Finding]:
-    """Yield findings on each backend, the backend of the settings first, and on the weights."""
+    """Yield the findings on each backend, the one of the settings first, and on the weights."""
     wanted = settings.job.backend
     for name in sorted({wanted, *registry.names()}, key=lambda name: (name != wanted, name)):
         devices = settings.executor.own.named_devices if name == wanted else ()
@@ -56,7 +57,10 @@ def look(settings: Config) -> Iterator[Finding]:
 
 
 def look_at_libraries(settings: Config) -> Iterator[Finding]:
-    """Yield a problem for each library that is installed, or must be, and cannot be loaded."""
+    """Yield a problem for each library that cannot be loaded; without problems, one success.
+
+    An optional library is checked only if it is installed.
+    """
     used = [name for name, is_needed in LIBRARIES.items() if is_needed or find_spec(name)]
     found = dict.fromkeys(finding for name in used for finding in run("library", name))
     problems = [finding for finding in found if finding.verdict is Verdict.PROBLEM]
@@ -65,16 +69,17 @@ def look_at_libraries(settings: Config) -> Iterator[Finding]:
 
 
 def _as_note(finding: Finding) -> Finding:
-    """Convert a problem that does not affect the backend of the settings to a note."""
+    """Return a finding on a backend that the settings do not name: a problem becomes a note."""
     if finding.verdict is not Verdict.PROBLEM:
         return finding
     return note(finding.what, f"{finding.words} (this does not affect jobs with another backend)")
 
 
 def run(check: str, name: str, *args: Any, timeout: float = TIMEOUT) -> Iterator[Finding]:
-    """Yield the findings of one of _CHECKS: notes, then a problem or a success.
+    """Yield the findings of `check`, one of _CHECKS: notes, then a problem or a success.
 
-    The check runs in a child process, which is killed with all processes that it started.
+    `name` is what is checked. The check runs in a child process, which is killed at the end, with
+    all processes that it started. A check that takes longer than `timeout` seconds is a problem.
     """
     what = f"{check} {name}".strip()
     with TemporaryFile(dir=shortages.temporary_folder()) as output:
@@ -107,7 +112,7 @@ def run(check: str, name: str, *args: Any, timeout: float = TIMEOUT) -> Iterator
 
 
 def serve(pipe: Connection, check: str, name: str, *args: Any) -> None:
-    """Send the findings of a check, and exit at once, even if it has left threads."""
+    """Send the findings of a check through `pipe`, and exit even if threads are still running."""
     for finding in _CHECKS[check](name, *args):
         send(pipe, finding)
     os._exit(0)
@@ -116,9 +121,9 @@ def serve(pipe: Connection, check: str, name: str, *args: Any) -> None:
 def check_backend(
     name: str, options: Mapping[str, Any], wanted: Sequence[str] | None = None
 ) -> Iterator[Finding]:
-    """Check that a backend accepts the `options` and can run, on the devices `wanted`.
+    """Check that a backend accepts `options`, and that it can run and has the devices `wanted`.
 
-    Without `wanted` only the options are checked.
+    If `wanted` is None, only the options are checked.
     """
     what = f"backend {name}"
     try:

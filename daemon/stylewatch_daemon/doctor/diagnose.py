@@ -1,4 +1,7 @@
-"""All checks: folders and disks, the daemon and its user, backends, packages, cluster, alerts."""
+"""All checks of `stylewatch doctor`, in the order in which their findings are shown.
+
+They concern folders and disks, the daemon and its user, backends, packages, the cluster and alerts.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -51,7 +54,7 @@ _EXTRAS = (
 
 
 def diagnose(start: Start) -> Iterator[Finding]:
-    """Yield the findings on a daemon with this `start`: on its settings, then on everything else.
+    """Yield the findings on a daemon with the options `start`: first those on its settings.
 
     If the settings have mistakes, nothing else is checked.
     """
@@ -89,7 +92,7 @@ def look(settings: Config) -> Iterator[Finding]:
 
 
 def check_daemon(settings: Config) -> Iterator[Finding]:
-    """Report what the daemon of the state folder is doing; OutputError if that is unreadable."""
+    """Report what the daemon is doing; raises OutputError if its state folder cannot be read."""
     status = status_json.current(settings.state.path)
     now = condition(status)
     health = status["health"]
@@ -101,7 +104,7 @@ def check_daemon(settings: Config) -> Iterator[Finding]:
 
 
 def check_user(settings: Config) -> Iterator[Finding]:
-    """Report if the state folder belongs to another user, whose permissions may differ."""
+    """Note if the state folder belongs to another user, whose permissions may be different."""
     try:
         owner = settings.state.path.stat().st_uid
     except OSError:  # it is missing, or in a folder of another user, as other checks report
@@ -221,14 +224,17 @@ def check_ledger(settings: Config) -> Iterator[Finding]:
 
 
 def check_room(settings: Config) -> Iterator[Finding]:
-    """Check that the disks have the free space needed to start jobs; FullError if not."""
+    """Check that the disks have the free space that a job needs to start; FullError if not."""
     folders = (settings.state.path, *settings.outboxes)
     disks.check([(folder, 0) for folder in folders], settings.limits.free_bytes)
     yield ok("room on the disks", "enough for a job to begin")
 
 
 def _disks(settings: Config) -> MountGuard:
-    """Return a guard that knows the daemon's disks, or no disks if its ledger cannot be read."""
+    """Return a guard that knows on which disks the daemon used folders.
+
+    If the ledger of the daemon cannot be read, the guard knows no disk.
+    """
     inboxes = (inbox.path for inbox in settings.inboxes)
     try:
         folders = (*inboxes, *settings.outboxes, *settings.finals)
@@ -245,9 +251,10 @@ def _folder(
     usable: str = "writable, on",
     probe: Callable[[], str | None] | None = None,
 ) -> Finding:
-    """Check that `folder` grants the `rights` or can be created; `usable` words success.
+    """Check that `folder` grants the `rights` (as for `os.access`), or that it can be created.
 
     `probe` writes into an existing folder, raises OSError if that fails, and may return a remark.
+    The words of a success begin with `usable`, and end with the kind of file system.
     """
     try:
         guard.check(folder)
@@ -278,7 +285,7 @@ def _folder(
 
 
 def check_extras(settings: Config) -> Iterator[Finding]:
-    """List the installed optional packages, and the purpose of each missing one."""
+    """Report the installed extras, and note for what each missing extra would be used."""
     there = {extra: extra.is_installed() for extra in _EXTRAS}
     for kind, executor in executors.kinds().items():
         if executor.extra is None:
@@ -303,14 +310,14 @@ def check_packages(settings: Config) -> Iterator[Finding]:
 
 
 def _wrong_executor(settings: Config) -> list[str]:
-    """Return the mistakes in the settings of the executor, unless its package cannot be used."""
+    """Return the mistakes in the settings of the executor; none if its package cannot be used."""
     with suppress(UnavailableError):  # `check_cluster` says so
         return settings.executor.own.mistakes()
     return []
 
 
 def check_cluster(settings: Config) -> Iterator[Finding]:
-    """Check the cluster that runs the jobs, if any."""
+    """Check that the executor's cluster answers; SettingsError for mistakes in its settings."""
     executor = settings.executor.own
     found = executor.mistakes()
     if found:
@@ -321,7 +328,7 @@ def check_cluster(settings: Config) -> Iterator[Finding]:
 
 
 def check_alerts(settings: Config) -> Iterator[Finding]:
-    """Check that apprise knows the URLs, and that others cannot read them; send nothing."""
+    """Check that apprise knows the URLs, and that other users cannot read them; send no alert."""
     alerts = settings.alerts
     if not alerts.wanted:
         return
@@ -356,4 +363,4 @@ CHECKS: dict[str, Callable[[Config], Iterator[Finding] | None]] = {
     "packages": check_packages,
     "alerts": check_alerts,
 }
-"""The checks, in order, by what is checked; some only raise an error."""
+"""The checks in their order, by the name of what they check; some of them only raise errors."""

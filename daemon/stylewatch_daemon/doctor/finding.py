@@ -1,4 +1,4 @@
-"""A finding of the doctor: fine, a note, or a problem that prevents the daemon from working."""
+"""Findings of the doctor: a success, a note, or a problem that keeps the daemon from working."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,9 +16,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """The `verdict` on `what` was checked, in `words`; a problem has an `exit_code`.
+    """Result of a check: the `verdict` on the thing `what`, explained in `words`.
 
-    Exit codes are those of sysexits.h.
+    A problem has an `exit_code` of sysexits.h.
     """
 
     verdict: Verdict
@@ -28,18 +28,18 @@ class Finding:
 
 
 def ok(what: str, words: str) -> Finding:
-    """Return a finding without a problem."""
+    """Return the finding that `what` works, with details in `words`."""
     return Finding(Verdict.OK, what, words)
 
 
 def note(what: str, words: str) -> Finding:
-    """Return a finding that does not prevent the daemon from working."""
+    """Return a finding about `what` that people should know, though the daemon works."""
     return Finding(Verdict.NOTE, what, words)
 
 
 def problem(what: str, words: str, exit_code: int) -> Finding:
-    """Return a problem with `what`; `words` say what helps.
+    """Return a problem with `what`; `words` say what is wrong and what helps.
 
-    If they begin with `what:`, this beginning is cut off.
+    If `words` begin with the text of `what` and a colon, this beginning is cut off.
     """
     return Finding(Verdict.PROBLEM, what, words.removeprefix(f"{what}: "), exit_code)

@@ -1,7 +1,7 @@
-"""Trials of the daemon's work on disks, with small hidden files that are removed again.
+"""Trials of what the daemon does on disks, with small hidden files that are removed again.
 
-Each function returns a sentence about work that fails, or an empty text; all raise OSError if the
-disk cannot be written.
+Each public function returns a remark if the disk makes the daemon work in another way, or an empty
+text. All raise OSError if the disk cannot be written.
 """
 
 import os
@@ -23,7 +23,7 @@ COPIED = "it takes no links to the outbox, so final pictures are copied"
 
 
 def publish(outbox: Path) -> str:
-    """Publish a file in a new folder of an outbox that has a folder for staging."""
+    """Try to move a file from the staging folder of an outbox into a new folder of the outbox."""
     with (
         safe_dirs.opened(outbox, STAGING) as staging,
         safe_dirs.opened(outbox) as root,
@@ -38,7 +38,7 @@ def publish(outbox: Path) -> str:
 
 
 def link(outbox: Path, finals: Path) -> str:
-    """Link a file of an outbox in a finals folder."""
+    """Try to link a file of an outbox in a finals folder, or else to copy it there."""
     name = _hidden()
     with (
         safe_dirs.opened(outbox) as root,
@@ -56,7 +56,7 @@ def link(outbox: Path, finals: Path) -> str:
 
 
 def claim(inbox: Path, state: Path) -> str:
-    """Rename a file out of an inbox into the state folder, or else into a folder of the inbox."""
+    """Try to rename a file of an inbox into the state folder, or else below the inbox."""
     name = _hidden()
     with safe_dirs.opened(inbox) as source, _made(source) as inner:
         atomic.write(name, CONTENT, source, durable=False)
@@ -72,13 +72,13 @@ def claim(inbox: Path, state: Path) -> str:
 
 
 def _hidden() -> str:
-    """Return the name of a temporary file, which the daemon removes if a kill has left it."""
+    """Return a new hidden name; the daemon removes the files that a killed probe has left."""
     return f".{secrets.token_hex(atomic.RANDOM)}.tmp"
 
 
 @contextmanager
 def _made(folder: int) -> Iterator[int]:
-    """Make a hidden folder in an opened one, and open it; afterwards it is removed as a whole."""
+    """Make and open a hidden folder in an opened folder; afterwards remove it with its files."""
     name = _hidden()
     system.mkdir(name, dir_fd=folder)
     try:

@@ -524,6 +524,8 @@ class Described:
     """True if `--help` and the form list it among the first."""
     words: Mapping[str, str] = field(default_factory=dict)
     """The choices in the words of the form, if these differ."""
+    empty: str = "by the recipe"
+    """What an empty control of the form means, if the default is null."""
     is_timeless: bool = False
     """True if the time of a job hardly depends on it: the page's estimate compares the others."""
     spares_frames: bool = False
@@ -560,7 +562,7 @@ DESCRIBED: Mapping[str, Described] = {
                "match": "a palette of the photograph"}, is_timeless=True),
     "style_weights": Described(
         "a number for each style image, such as `[2, 1]`; `null`: all equal",
-        None, "Style weights (one per style: 2, 1)", is_timeless=True),
+        None, "Style weights (one per style: 2, 1)", empty="all equal", is_timeless=True),
     "style_size": Described(
         "the [size of the styles](painting.md#size-of-a-style), or a list with an entry for each",
         None, "Size of the styles (50%, or 640)"),
@@ -654,6 +656,12 @@ def choices_of(name: str) -> tuple[str, ...]:
         elif part is not NoneType:
             return ()
     return tuple(words)
+
+
+def is_share(name: str) -> bool:
+    """Return whether the setting `name` takes a share, a number from 0 to 1."""
+    annotation = JobSettings.model_fields[name].annotation
+    return Share in (annotation, *get_args(annotation))
 
 
 def given(name: str, text: str) -> Any:

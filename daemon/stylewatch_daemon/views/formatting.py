@@ -12,14 +12,14 @@ ERROR = 0.25
 
 
 def duration_range(expected: float) -> str:
-    """Return the expected seconds on an idle machine as a range, such as `32 s to 50 s`."""
+    """Return a forecast of `expected` seconds as a range, such as `32 s to 50 s`."""
     least = duration(expected / (1 + ERROR))
     most = duration(expected * (1 + ERROR))
     return f"about {most}" if least == most else f"{least} to {most}"
 
 
 def losses(plain: Mapping[str, Any]) -> str:
-    """Return a table of the terms of a loss, given in its JSON form, with the total last."""
+    """Return a table of the terms of a loss in its JSON form, with the total in the last row."""
     rows = [("term", "value", "weight", "value x weight")]
     rows += terms(plain)
     rows.append(("total", "", "", f"{plain['total']:.6g}"))
@@ -27,9 +27,9 @@ def losses(plain: Mapping[str, Any]) -> str:
 
 
 def terms(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
-    """Yield name (`style conv1_1`), value, weight and product of each term of a loss.
+    """Yield the name (`style conv1_1`), value, weight and their product for each term of a loss.
 
-    The loss is given in its JSON form.
+    `plain` is the loss in its JSON form, and `prefix` is the beginning of all names.
     """
     for key, inner in plain.items():
         if isinstance(inner, Mapping):
@@ -46,7 +46,7 @@ def terms(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 
 def when(time: datetime | str) -> str:
-    """Return a UTC time, given as a datetime or in ISO 8601, as `2026-01-02 12:05:09 UTC`."""
+    """Return a UTC time as `2026-01-02 12:05:09 UTC`; text that is not ISO 8601 stays as it is."""
     try:
         at = datetime.fromisoformat(time) if isinstance(time, str) else time
     except ValueError:

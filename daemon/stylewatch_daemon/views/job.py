@@ -62,7 +62,7 @@ class JobView:
 
     @property
     def reason(self) -> str:
-        """Reason of its state, on one line; empty if `standing` says it."""
+        """Reason of the job's state, on one line; empty if `standing` contains it."""
         return "" if one_line(self.job.reason) in self.standing else in_a_line(self.job.reason)
 
     @property
@@ -87,7 +87,11 @@ def job_view(
     attempts: Sequence[Attempt] = (),
     status: Mapping[str, Any] | None = None,
 ) -> JobView:
-    """Build the view of a job in the state folder; `status` has the status of the daemon."""
+    """Return the view of a job of the daemon with the folder `state`.
+
+    `attempts` are those of the job, and `status` is the status of the daemon, by default an empty
+    one.
+    """
     status = status or status_json.nothing()
     files = JobFiles(job, state)
     plain = files.attempt(lambda: files.receipt) or {}
@@ -124,7 +128,7 @@ def job_view(
 
 
 def view_of(state: Path, job: Job) -> JobView:
-    """Return the view of a job, with its progress if it runs, or why it waits."""
+    """Return the view of a job with its attempts and the current status of the daemon."""
     status = status_json.current(state)
     with open_ledger(state) as ledger:
         attempts = ledger.attempts(job.id) if ledger else ()
@@ -164,7 +168,10 @@ def _changes(job: Job) -> dict[str, Any]:
 
 
 def differences(settings: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a job that differ from those `below`, named as for `--set`."""
+    """Return the `settings` of a job that differ from the defaults `below`, named as for `--set`.
+
+    A setting that only `below` has is None.
+    """
     before, now = (
         {key: value for key, value in book.dotted(plain) if value not in (None, {}, "", [], ())}
         for plain in (below, settings)
@@ -195,9 +202,10 @@ def submit_command(job: Job) -> str:
 def command(
     verb: str, files: Mapping[str, Sequence[str | Path]], settings: Mapping[str, Any], *more: str
 ) -> str:
-    """Return the shell command for a job with these files, by role, and changed settings.
+    """Return the shell command `stylewatch verb` for a job with these files and settings.
 
-    `settings` are named as for `--set`; `more` are further words.
+    `files` are given by role, `settings` are named as for `--set`, and `more` are words that stand
+    before the files.
     """
     settings = dict(settings)
     styles = files.get("style", ())

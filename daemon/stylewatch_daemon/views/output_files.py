@@ -110,7 +110,7 @@ class JobFiles:
         self.job = job
         self._state = state
         self.unknown = ""
-        """Reason of the first call of `attempt` that met an unknown file; empty if none did."""
+        """Reason of the first call of `attempt` that found a file unknown; empty if none did."""
 
     def attempt(self, read: Callable[[], _Result]) -> _Result | None:
         """Return the result of `read`; None, with the reason in `unknown`, if a file is unknown."""
@@ -140,11 +140,11 @@ class JobFiles:
         return self._listed(job_files.frames)
 
     def find(self, what: str) -> PictureFile | None:
-        """Open the picture `what`."""
+        """Open the picture `what`; the caller closes its file."""
         return readers.read(self.job.id, self.job.outbox, partial(self._find, what), _close)
 
     def look(self, what: str) -> PictureFile | None:
-        """Find the picture `what`, and close its file."""
+        """Return the record of the picture `what`, whose file is closed."""
         picture = self.find(what)
         _close(picture)
         return picture
@@ -171,10 +171,10 @@ class JobFiles:
     def _first(
         self, spots: Sequence[Spot], use: Callable[[Spot], _Result | None]
     ) -> _Result | None:
-        """Return what `use` makes of the first spot that has something; None if none has.
+        """Return the first result of `use` for a spot that is not empty; None if there is none.
 
-        It is certain that no spot has anything only if their disks are there before and after the
-        look.
+        If no spot has a result, all are tried again while their disks are known to be there: only
+        then their files are certainly absent (law 2).
         """
 
         def sure() -> _Result | None:
@@ -194,7 +194,7 @@ class JobFiles:
         return operations.disks_of(self._state, Path(self.job.outbox))
 
     def _placed(self, name: str) -> list[Spot]:
-        """Return where a file in the output folder is; empty if the job has no such folder yet."""
+        """Return the spot of a file in the output folder; an empty list if there is no folder."""
         root = Path(self.job.outbox)
         place = self.job.place
         return [] if place is None else [Spot(root, place, name, self.job.disk)]
@@ -211,7 +211,7 @@ class JobFiles:
     def _content(
         self, name: str, most: int, parse: Callable[[BufferedReader], _Result]
     ) -> _Result | None:
-        """Return the content of a file of at most `most` bytes in the output folder."""
+        """Return what `parse` makes of a file in the output folder; None above `most` bytes."""
 
         def use(spot: Spot) -> _Result | None:
             file = _open(spot)
@@ -248,19 +248,19 @@ class JobFiles:
         return None
 
     def _recorded_size(self, spot: Spot) -> int:
-        """Return the size of a published file by the ledger; -1 if it has none."""
+        """Return the size in bytes that the ledger has for a published file; -1 if it has none."""
         with reading(self._state / LEDGER) as ledger:
             sizes = {file.path: file.size for file in ledger.files(self.job.id)}
         return sizes.get(f"{spot.folder}/{spot.name}", -1)
 
     def _spots(self, what: str) -> Iterator[Spot]:
-        """Yield the places where the picture may be."""
+        """Yield the spots where the picture `what` may be, in the order in which to try them."""
         job = self.job
         numbered = _NUMBERED.fullmatch(what)
         file = _input(self.job, what)
         if file is not None and is_name(file.name):
             is_known = file.sha256 and Path(file.source).is_relative_to(job.inbox)
-            # while the job has not ended
+            # the inputs are in the state folder while the job has not ended
             claimed = StateDir(self._state).files(job.id).relative_to(self._state)
             yield Spot(self._state, str(claimed), file.name)
             yield from job_files.input_spots(job, file, file.source if is_known else "")
@@ -276,9 +276,9 @@ class JobFiles:
 
 
 def _first_of(spots: Iterable[Spot], use: Callable[[Spot], _Result | None]) -> _Result | None:
-    """Return what `use` makes of the first spot that has something; None if none has.
+    """Return the first result of `use` for a spot that is not empty; None if there is none.
 
-    Raises OutputError if that is unknown, because one cannot be read.
+    Raises OutputError if there is no result, but a spot could not be read.
     """
     problem: OutputError | None = None
     for spot in spots:
@@ -297,7 +297,7 @@ def _first_of(spots: Iterable[Spot], use: Callable[[Spot], _Result | None]) -> _
 
 
 def _open(spot: Spot) -> BufferedReader | None:
-    """Open a file; None if it is not there, or a link leads elsewhere."""
+    """Open the file at a spot; return None if it is not there, or if a link leads elsewhere."""
     try:
         return spot.open()
     except (FileNotFoundError, NotADirectoryError, OutputError):
@@ -323,7 +323,7 @@ def original_name(job: Job, file: Input) -> str:
 
 
 def unused(name: str, taken: set[str]) -> str:
-    """Return a path like `name` that is not in `taken`, and add it there."""
+    """Return the path `name`, with a number if it is in `taken`, and add it to `taken`."""
     path = PurePosixPath(name)
     names = (str(path.with_name(safe(stem) + path.suffix)) for stem in candidates(path.stem))
     free = first_free(names, lambda name: name in taken)
@@ -332,7 +332,7 @@ def unused(name: str, taken: set[str]) -> str:
 
 
 def _input(job: Job, what: str) -> Input | None:
-    """Return the input that `what` names, if any."""
+    """Return the input that `what` names, such as `input-0`; None if it names no input."""
     numbered = _NUMBERED.fullmatch(what)
     if numbered and numbered[1] == "input" and int(numbered[2]) < len(job.inputs):
         return job.inputs[int(numbered[2])]

@@ -1,7 +1,7 @@
-"""Threads that read the files of jobs, for which the page waits only a moment.
+"""Threads that read the files of jobs, and for which the page waits only a few seconds.
 
-A file may be slow to read, and a disk may not answer. Only a few threads at a time may read for a
-job, and for an outbox, so that the page goes on without the files that are not read in time (law
+A file may be slow to read, and a disk may not answer. The page then goes on without the files that
+are not read in time. Only a few threads at a time read for the same job and in the same outbox (law
 11).
 """
 
@@ -18,10 +18,10 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import OutputError
 
 WAIT_S = 3.0
-"""Maximum seconds for which the page waits for a thread to be free, and for its result."""
+"""How long the page waits for a free thread, and then for its result, in seconds."""
 
 OF_JOB, OF_OUTBOX = 2, 12
-"""Maximum numbers of threads that read files of a job, and files in an outbox."""
+"""Maximum number of threads that read files of one job, and of threads for one outbox."""
 
 _Result = TypeVar("_Result")
 
@@ -39,10 +39,10 @@ def read(
     work: Callable[[], _Result],
     late: Callable[[_Result], object] = lambda result: None,
 ) -> _Result:
-    """Return the result of `work`, which reads files of a job in its outbox, in a thread.
+    """Call `work`, which reads files of a job in its outbox, in a thread, and return its result.
 
-    Raises as `work` does, and OutputError if there is no result in time. A result that comes later
-    is given to `late`.
+    Raises as `work` does, OutputError if there is no result in time, and ShortageError if no thread
+    can be started. A result that comes too late is passed to `late`.
     """
     if hasattr(_thread, "reads"):
         return work()
@@ -94,7 +94,10 @@ def _full(places: Mapping[str, int]) -> list[str]:
 
 
 def _patience(places: Mapping[str, int]) -> float:
-    """Return the seconds to wait for a free thread; 0 if all threads of a place are stuck."""
+    """Return how long to wait for a free thread, in seconds.
+
+    This is 0 if all threads of one of the `places` have been reading for WAIT_S or longer.
+    """
     latest = [max(_reading[place]) for place in _full(places)]
     return max(0.0, min(latest, default=0.0) + WAIT_S - time.monotonic())
 

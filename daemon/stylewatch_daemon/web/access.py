@@ -1,8 +1,8 @@
 """Access control: login and logout, checks of every request, and headers of every answer.
 
 The checks concern the host name, the origin of a form, and the token or the session. The headers
-forbid browsers to do certain things with a page. Unexpected exceptions are logged and answered with
-status 500.
+keep browsers from loading scripts and pictures of other sites, and from showing a page in a frame
+of another site. Unexpected exceptions are logged and answered with status 500.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from stylewatch_daemon.web.sessions import LASTS_S, Sessions
 FILE_NAME = "sessions.json"
 
 WRONG_TOKEN_DELAY_S = 0.5
-"""Seconds by which the answer to a wrong token is delayed."""
+"""Delay of the answer to a wrong token, in seconds."""
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -68,7 +68,10 @@ async def show_login(request: Request) -> Response:
 
 
 def _login_page(request: Request, status: int, to: str, reason: str = "") -> Response:
-    """Answer with a form that asks for the token and then leads to `to`; programs get an error."""
+    """Answer with a form that asks for the token, and leads to the path `to` after the login.
+
+    If there is a `reason` why the login is necessary, a program gets it as an error instead.
+    """
     if reason and not wants_html(request):
         return failed(request, status, reason)
     values = {"next": to, "reason": reason}
@@ -78,7 +81,9 @@ def _login_page(request: Request, status: int, to: str, reason: str = "") -> Res
 async def log_in(request: Request) -> Response:
     """Begin a session for a visitor who knows the token, and end the browser's earlier session.
 
-    The answer leads to the path `next`, without a host: backslashes in it are quoted.
+    The answer redirects to the path in the field `next`, and never to another host: leading slashes
+    are removed, and Starlette quotes backslashes. Raises HTTPException if too many visitors log in
+    at the same time.
     """
     sessions = context(request).sessions
     root = root_path(request)
@@ -128,7 +133,11 @@ class AccessMiddleware:
         self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request."""
+        """Pass an allowed request to the application; answer any other request with the reason.
+
+        An unexpected exception of the application is logged, and answered with status 500 unless
+        the answer has begun.
+        """
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -178,7 +187,10 @@ class AccessMiddleware:
         return self._without_session(request, is_safe=is_safe)
 
     def _without_session(self, request: Request, *, is_safe: bool) -> Response:
-        """Return the answer to somebody who has to log in, which leads back to the same page."""
+        """Return the answer to a request without a session or token.
+
+        A browser gets a login that leads back to the page of the request; a program gets an error.
+        """
         if is_safe and wants_html(request):
             path = request.scope["path"].removeprefix(self._web.path)
             wanted = quote(path) + (f"?{request.url.query}" if request.url.query else "")
@@ -200,7 +212,10 @@ class AccessMiddleware:
             return ""
 
     def _is_our_name(self, host: str) -> bool:
-        """Return whether `host` is our name or an IP address; another name may be DNS rebinding."""
+        """Return whether the header Host has a name of this page or an IP address.
+
+        A request with any other name may be an attack by DNS rebinding.
+        """
         match = _HOST.fullmatch(host)
         if match is None or match[1] in ("localhost", *self._web.hosts):
             return match is not None
@@ -237,7 +252,7 @@ class _Sender:
 
 
 async def slow_down(request: Request, sessions: Sessions) -> None:
-    """Record that the client gave a wrong token, and delay the answer."""
+    """Record that the client gave a wrong token, and wait WRONG_TOKEN_DELAY_S seconds."""
     sessions.note_wrong_token(request.client.host if request.client else "a UNIX socket")
     await asyncio.sleep(WRONG_TOKEN_DELAY_S)
 

@@ -1,4 +1,4 @@
-"""Actions of the page: uploads of pictures, and the same requests to the daemon as commands make.
+"""Actions of the page: uploads of pictures, and the requests to the daemon that commands also make.
 
 POST /jobs             a form with files: `content` (a job for each), `style`; `library` with the
                        name of a style of the library; `name`, and the controls of `job_form`.
@@ -6,9 +6,9 @@ POST /jobs             a form with files: `content` (a job for each), `style`; `
 POST /jobs/ID/again    the same without `content` and `name`. The styles replace those of the job;
                        with `blend` they are added to the job's styles with the numbers `keep`
 
-`api` has the routes of the actions. Uploaded files are stored in `state/uploads` first. /jobs
-submits a pair in the same way as `stylewatch submit`. All other actions except /doctor and
-/jobs/ID/keep leave a request, and wait a moment for the daemon to act on it.
+The module `api` has the routes of the actions. Uploaded files are first stored in `state/uploads`.
+POST /jobs submits pairs in the same way as `stylewatch submit`. All other actions except /doctor
+and /jobs/ID/keep leave a request, and wait for WAIT_S at most until the daemon has acted on it.
 """
 
 import re
@@ -67,7 +67,7 @@ from stylewatch_daemon.web.job_form import NO_MISTAKES, FormError
 from stylewatch_painter.validation import nearest
 
 WAIT_S = 2.0
-"""Seconds that the answer waits for the daemon to act."""
+"""How long an answer waits for the daemon to act, in seconds."""
 
 UNNAMED = "upload"
 """Name of a job if the inbox ignores the name made from the names of its files, such as `~$sea`."""
@@ -81,11 +81,10 @@ MAX_REQUESTS = 200
 
 
 async def ask(site: Context, *leave: Callable[[], int]) -> bool:
-    """Leave requests by calling each function; return whether the daemon acts on all in WAIT_S.
+    """Leave requests by calling each function; return whether the daemon acts on all within WAIT_S.
 
     Raises as the functions do, and HTTPException if too many requests wait. Once the requests are
-    left, nothing is raised, because callers remove the uploads after an error, and the daemon needs
-    them.
+    left, nothing is raised: after an error callers remove the uploads, which the daemon needs.
     """
     if len(await run_in_threadpool(requests.waiting, site.state)) >= MAX_REQUESTS:
         raise HTTPException(503, "too many requests wait for the daemon: try again later")
@@ -108,7 +107,7 @@ async def ask_for(site: Context, job: Job, new: str, leave: Callable[[], int]) -
 
 
 async def check_health(request: Request) -> Response:
-    """Run the checks of the doctor again, unless they have just been run."""
+    """Answer with the findings of the doctor, whose checks run again unless they have just run."""
     patiently = not wants_html(request)
     report = await context(request).doctor.report(anew=True, patiently=patiently)
     findings = [asdict(finding) for finding in report.findings] if report is not None else None
@@ -116,7 +115,7 @@ async def check_health(request: Request) -> Response:
 
 
 async def with_all(request: Request, leave: Callable[[Path], int]) -> Response:
-    """Leave a request that does not concern a single job."""
+    """Leave a request that does not concern a single job; answer with the first page."""
     site = context(request)
     return done(request, "/", acted=await ask(site, partial(leave, site.state)))
 
@@ -124,7 +123,10 @@ async def with_all(request: Request, leave: Callable[[Path], int]) -> Response:
 async def with_job(
     request: Request, leave: Callable[[Path, Job], int], to: str = "/jobs/{}"
 ) -> Response:
-    """Leave a request about the job in the path."""
+    """Leave a request about the job in the path, and answer with the page `to`.
+
+    In `to` braces stand for the id of the job.
+    """
     site = context(request)
     job = await run_in_threadpool(job_of, request)
     acted = await ask(site, partial(leave, site.state, job))
@@ -153,7 +155,7 @@ async def delete(request: Request) -> Response:
 
 
 async def retry(request: Request) -> Response:
-    """Run an ended job again, from the stage after step `from_stage` if that is given."""
+    """Run an ended job again: from the start, or from its stage at the step `from_stage`."""
     site = context(request)
     fields = await form(request)
     new = new_id()
@@ -175,7 +177,7 @@ def _check_names(fields: Fields, *known: str) -> None:
 
 
 def _number(fields: Fields, name: str) -> int | None:
-    """Return the number in a field, None if there is none; raises FormError for other text."""
+    """Return the number in a field, None if the form does not have it; FormError for other text."""
     text = fields.get(name)
     if text is not None and not re.fullmatch("[0-9]{1,9}", text):
         raise FormError({name: "should be a number"})
@@ -193,7 +195,11 @@ async def keep_style(request: Request) -> Response:
 
 
 def _keep_style(site: Context, job: Job, fields: Fields) -> str:
-    """Copy the input with the number `input`; return its name in the library."""
+    """Copy the style image with the number `input`; return its name in the library.
+
+    Raises FormError, UsageError if the library lies in an inbox, and InputError if the file of the
+    style image is gone.
+    """
     number = _number(fields, "input")
     folder = site.settings.pairing.styles
     style = dict(enumerate(job.inputs)).get(-1 if number is None else number)
@@ -249,9 +255,10 @@ def _choose_style(site: Context, wanted: str) -> None:
 
 
 def estimate_time(request: Request) -> Response:
-    """Answer with the time that a job with the settings of the query takes, in the forms' words.
+    """Answer with a sentence on the time that a job with the settings in the query takes.
 
-    `job` names a job that is painted again. For settings with a mistake the answer is empty.
+    The field `job` names the job that is painted again. If a setting is wrong, the sentence is
+    empty.
     """
     site = context(request)
     fields = request.query_params
@@ -285,7 +292,10 @@ def clear(state: Path) -> None:
 def _mistaken(
     request: Request, error: FormError, page: Callable[..., Response], form: Form
 ) -> Response:
-    """Answer a browser with the `page` of the form and the mistakes; raise `error` for programs."""
+    """Answer a browser with the form and its mistakes; raise `error` again for a program.
+
+    `page` makes the page that has the form.
+    """
     if not wants_html(request):
         raise error
     answer = page(request, form, error.sentences)
@@ -309,7 +319,7 @@ def _of_library(site: Context, form: Form) -> list[File]:
 
 
 async def upload(request: Request) -> Response:
-    """Make a job of each photograph; answer with the names of the jobs in the inbox."""
+    """Submit a job for each uploaded photograph; answer with the names of the jobs in the inbox."""
     site = context(request)
     async with forms.received(request) as form:
         try:
@@ -322,7 +332,8 @@ async def upload(request: Request) -> Response:
 def _submit(site: Context, form: Form) -> list[str]:
     """Put a pair for each photograph into the inbox; return the names of the jobs there.
 
-    Without a style there is a pair with each of the default styles, as for a lone photograph there.
+    A photograph that is uploaded without a style gets a pair with each of the default styles, like
+    a photograph that is dropped alone. Raises FormError, InputError, FullError and OutputError.
     """
     contents = form.files.get("content", ())
     styles = [*form.files.get("style", ()), *_of_library(site, form)]
@@ -354,7 +365,10 @@ def _submit(site: Context, form: Form) -> list[str]:
 
 
 def _default_styles(site: Context) -> list[list[File]]:
-    """Return the styles of each job of a photograph without one; FormError if it has mistakes."""
+    """Return a list with the style of each job that is made of a photograph without a style.
+
+    Raises FormError if `pairing.default_style` or the style library cannot be used.
+    """
     try:
         styles = default_styles(site.settings.pairing)
     except SettingsError as error:
@@ -363,7 +377,10 @@ def _default_styles(site: Context) -> list[list[File]]:
 
 
 def _name(site: Context, form: Form, content: File, styles: Sequence[File]) -> str:
-    """Return the name for a job; raises FormError if the inbox does not accept the given name."""
+    """Return the name of a job: the field `name`, or a name made from those of its pictures.
+
+    Raises FormError if the inbox does not accept the field.
+    """
     given = form.fields.get("name")
     stems = (PurePosixPath(file.name).stem for file in (content, *styles[:1]))
     name = given or safe("-".join(stems))
@@ -379,7 +396,7 @@ def _name(site: Context, form: Form, content: File, styles: Sequence[File]) -> s
 def _new_job(
     name: str, content: File, styles: Sequence[File], settings: Mapping[str, Any]
 ) -> NewJob:
-    """Return a job whose job.yaml has the names of the uploaded files."""
+    """Return a job whose job.yaml has `settings`, and the original names of the files."""
     files = submit.files_of(content.path, tuple(style.path for style in styles))
     originals = {file.path: file.name for file in (content, *styles)}
     return NewJob(name, settings, files, originals)

@@ -1,8 +1,8 @@
 """The HTTP API below /api/v1: the actions and contents of the page, answered in JSON.
 
-api.yaml is its OpenAPI description. The routes are made from this description, and the function of
-its operation answers each of them. The forms of the page are sent to the same paths without
-/api/v1, where the same functions answer browsers with a page.
+The file api.yaml is its OpenAPI description. Each operation in it becomes a route, which a function
+in ENDPOINTS answers. Browsers send the forms of the page to the same paths without /api/v1, where
+the same functions answer with a page.
 """
 
 import json
@@ -36,7 +36,7 @@ class _Ascii(JSONResponse):
 
 
 def describe(request: Request) -> Response:
-    """Answer with the OpenAPI description."""
+    """Answer with the OpenAPI description, which names the address of this server."""
     return _Ascii({**description(), "servers": [{"url": f"{root_path(request)}{API}"}]})
 
 
@@ -53,7 +53,7 @@ def list_jobs(request: Request) -> Response:
 
 
 def show_job(request: Request) -> Response:
-    """Answer with everything about the job in the path."""
+    """Answer with the ledger row, attempts, progress and receipt of the job in the path."""
     return _Ascii(view_of(context(request).state, job_of(request)).as_json())
 
 
@@ -78,7 +78,7 @@ ENDPOINTS: dict[str, Callable[[Request], Awaitable[Response] | Response]] = {
     "keepStyle": actions.keep_style,
     "delete": actions.delete_one,
 }
-"""The functions that answer, by operation."""
+"""The function that answers each operation, by the `operationId` in api.yaml."""
 
 
 @cache

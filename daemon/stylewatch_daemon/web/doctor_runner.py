@@ -1,4 +1,4 @@
-"""Run the checks of `doctor` in a child process when a visitor wants to see them."""
+"""Checks of `doctor` for the page, which run in a child process when a visitor asks for them."""
 
 import asyncio
 import resource
@@ -14,14 +14,14 @@ from stylewatch_daemon.doctor.finding import Finding, Verdict, problem
 from stylewatch_daemon.settings.config import Start
 
 RECENT_S, AT_MOST_EVERY_S = 300.0, 10.0
-"""Minimum age in seconds of a report before a visit starts new checks. AT_MOST_EVERY_S counts if
-the report may be wrong now, or if a person asks for new checks."""
+"""Age in seconds from which a report is replaced at the next visit. AT_MOST_EVERY_S counts if the
+report may be wrong now, or if a person asks for new checks."""
 
 TIMEOUT_S = 120.0
 """Timeout in seconds for all checks."""
 
 VISITOR_TIMEOUT_S = 3.0
-"""Seconds that a visitor waits for new findings; then the page says that the checks run."""
+"""How long a visitor waits for findings, in seconds; then the page says that the checks run."""
 
 CHECK = "stylewatch_daemon.web.doctor_runner:check"
 
@@ -40,7 +40,7 @@ class Report:
 
 
 class DoctorRunner:
-    """Runner of the checks for a daemon with the options `start`."""
+    """Runner of the checks of a daemon that was started with the options `start`."""
 
     def __init__(self, start: Start) -> None:
         self._start = start
@@ -88,7 +88,10 @@ async def _found(start: Start) -> Report:
 
 
 def check(pipe: Connection, start: Start) -> None:
-    """Send a Report, in the child: only this process reads secrets of the settings."""
+    """Run the checks in the child process, and send a Report through `pipe`.
+
+    Some checks read secrets of the settings, which the page's process must not have.
+    """
     from stylewatch_daemon.doctor.diagnose import diagnose
 
     _, most = resource.getrlimit(resource.RLIMIT_DATA)

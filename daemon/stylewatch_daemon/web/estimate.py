@@ -1,6 +1,7 @@
-"""An estimate of the time of a job from earlier jobs, which forms show beside their button.
+"""Estimate of the time of a job, which forms show beside their button.
 
-The page loads no torch, so it cannot forecast; jobs with the same settings take about as long.
+The page cannot forecast, because it does not load torch. It looks at earlier jobs with the same
+settings instead.
 """
 
 from collections.abc import Sequence
@@ -15,18 +16,19 @@ from stylewatch_daemon.settings.job import JobSettings, fields_with
 from stylewatch_daemon.web.http import Context
 
 LOOKED_AT, COUNTED = 100, 5
-"""Number of the latest jobs with the recipe that are compared, and of similar ones that count."""
+"""How many of the latest jobs with the recipe are compared, and how many similar ones count."""
 
 ALIKE, EXACT_S = 1.5, 90
-"""Factor up to which two times are shown as one, and seconds from which minutes are shown."""
+"""Largest ratio of two times that are shown as one time, and the time in seconds from which times
+are rounded to minutes."""
 
 _DEFAULTS = JobSettings().model_dump(mode="json", exclude=fields_with("is_timeless"))
 
 
 def in_words(site: Context, wanted: JobSettings) -> str:
-    """Return the time that a picture with these settings takes; empty if no job had them.
+    """Return a phrase on the time that a picture with the settings `wanted` takes.
 
-    It is also empty if the ledger cannot be read.
+    The phrase is empty if no earlier job had these settings, or if the ledger cannot be read.
     """
     plain = wanted.model_dump(mode="json", include={*_DEFAULTS})
     seconds: list[float] = []
@@ -43,7 +45,7 @@ def in_words(site: Context, wanted: JobSettings) -> str:
 
 
 def _times(attempts: Sequence[Attempt]) -> list[float]:
-    """Return the seconds of a job that was painted in one attempt; none for others."""
+    """Return the seconds that a job took; an empty list unless its first attempt succeeded."""
     if [attempt.how for attempt in attempts] != [End.DONE]:
         return []
     began = datetime.fromisoformat(attempts[0].started)

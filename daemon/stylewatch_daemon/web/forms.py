@@ -30,7 +30,8 @@ AT_ONCE = 4
 stalls."""
 
 STALLED_S, SILENT_S = 2.0, 20.0
-"""Seconds that an upload may be late before another may replace it, and before it is aborted."""
+"""How many seconds an upload may be late: before another may replace it, and before it is
+aborted."""
 
 MIN_RATE = 2_000
 """Minimum average rate in bytes per second; an upload that is slower is late."""
@@ -96,7 +97,7 @@ class _Upload(MultiPartParser):
 
     is_complete = False
     in_time_until = 0.0
-    """Time, by the clock of the event loop, until which the received bytes reach MIN_RATE."""
+    """Time of the event loop up to which the received bytes suffice for the rate MIN_RATE."""
 
     def __init__(self, request: Request, limit: int) -> None:
         self._request = request
@@ -116,7 +117,11 @@ class _Upload(MultiPartParser):
         self.is_complete = True
 
     async def parsed(self) -> FormData:
-        """Parse the whole form; raises InputError or HTTPException."""
+        """Parse the whole form.
+
+        Raises InputError if the form is not valid, and HTTPException if it is late or too large, or
+        if there are too many other uploads.
+        """
         kind = self.headers.get("content-type", "")
         if kind.partition(";")[0].strip().lower() != "multipart/form-data":
             raise InputError("expected a form with files: multipart/form-data")
@@ -176,7 +181,7 @@ def _now() -> float:
 
 
 def _stored(data: FormData, folder: Path) -> Form:
-    """Copy the files of a form into `folder`; raises InputError if one is empty."""
+    """Return the form with its files copied into `folder`; InputError if a file is empty."""
     values: dict[str, list[str]] = defaultdict(list)
     files: dict[str, list[File]] = defaultdict(list)
     for number, (field, value) in enumerate(data.multi_items()):

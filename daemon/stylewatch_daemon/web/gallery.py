@@ -104,7 +104,7 @@ def _search(fields: Mapping[str, str]) -> Search:
 
 @contextmanager
 def _mistaken(name: str, fields: Mapping[str, str], form: str) -> Iterator[None]:
-    """Raise UsageError if the value of a field does not have the right form."""
+    """Convert an error about the value of a field to a UsageError that names the right `form`."""
     try:
         yield
     except (ValueError, OverflowError, LookupError, OSError) as error:
@@ -122,7 +122,10 @@ def _midnight(name: str, fields: Mapping[str, str], zone: tzinfo, days: int = 0)
 
 
 def _style_names(jobs: Iterable[Job]) -> dict[str, str]:
-    """Return a name for each style image, by digest; a name in use gets the job's name as well."""
+    """Return a name for each style image, by its digest.
+
+    If two images have the same name, the name of the second one is followed by its job's name.
+    """
     names: dict[str, str] = {}
     for job in jobs:
         for file in job.inputs:

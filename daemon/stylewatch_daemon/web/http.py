@@ -110,7 +110,7 @@ def done(request: Request, to: str, **result: Any) -> Response:
 
 
 def failed(request: Request, status: int, reason: str, **more: Any) -> Response:
-    """Answer with an error, and programs also with `more`; `reason` is made safe to print."""
+    """Answer with an error; programs also get `more`. `reason` need not be safe to print."""
     text = "; ".join(shown(line) for line in reason.splitlines())
     if not wants_html(request):
         return JSONResponse({"error": text, **more}, status)
@@ -127,7 +127,10 @@ def job_of(request: Request) -> Job:
 
 
 def jobs_of(site: Context, names: Sequence[str]) -> list[Job]:
-    """Return the existing jobs with these ids or names; HTTPException if none or too many."""
+    """Return the existing jobs with these ids or names.
+
+    Raises HTTPException if none of the jobs exists, or if more than MAX_SELECTED are named.
+    """
     jobs = [site.job(name) for name in names[:MAX_SELECTED]]
     existing = [job for job in jobs if job is not None]
     if not existing or len(jobs) < len(names):

@@ -27,6 +27,7 @@ from stylewatch_daemon.settings.job import (
     JobSettings,
     choices_of,
     given,
+    is_share,
 )
 from stylewatch_daemon.settings.style_library import default_styles, find_styles
 from stylewatch_daemon.views.formatting import as_text
@@ -45,7 +46,7 @@ COMMON_RECIPES = ("best", "gram", "devos")
 """The recipes that the form shows first."""
 
 NAMES = tuple(name for name, described in DESCRIBED.items() if described.label)
-"""Settings that the form has."""
+"""Names of the settings that have a control in the form."""
 
 MAX_LIBRARY, MAX_SOURCE = 1_000, 300
 """Maximum numbers of library styles in a form, and of characters of a style's source."""
@@ -59,19 +60,26 @@ Style = tuple[str, Image, str]
 
 @dataclass(frozen=True)
 class Control:
-    """The control of the setting `name`, with its `choices`, each a value and its word."""
+    """The control of the setting `name`, with its `choices`, each a value and its word.
+
+    `empty` says what the control means while it is empty. A slider helps to choose a share.
+    """
 
     name: str
     described: Described
     choices: tuple[tuple[str, str], ...]
+    empty: str
+    is_share: bool
 
 
 def _control(name: str) -> Control:
     described = DESCRIBED[name]
+    default = JobSettings.model_fields[name].default
+    empty = described.empty if default is None else f"{as_text(default)} by default"
     choices = [(value, described.words.get(value, value)) for value in choices_of(name)]
-    if choices and JobSettings.model_fields[name].default is None:
-        choices.insert(0, ("", "by the recipe"))
-    return Control(name, described, tuple(choices))
+    if choices and default is None:
+        choices.insert(0, ("", empty))
+    return Control(name, described, tuple(choices), empty, is_share(name))
 
 
 CONTROLS = tuple(map(_control, NAMES))
@@ -170,7 +178,10 @@ def base_of(site: Context, job: Job) -> tuple[JobFile, str]:
 
 
 def print_fields(base: JobSettings, receipt: Receipt) -> dict[str, str]:
-    """Return fields that make a larger print of a picture."""
+    """Return the fields of a form that makes a print, PRINT_FACTOR times as large as a picture.
+
+    `receipt` is that of the picture.
+    """
     schedule = receipt.recipe.get("schedule")
     is_box = isinstance(schedule, Mapping) and schedule.get("fit") == "stretch"
 
@@ -186,7 +197,7 @@ def print_fields(base: JobSettings, receipt: Receipt) -> dict[str, str]:
 
 
 def _as_text(value: Any) -> str:
-    """Return a setting as it is typed into a control."""
+    """Return the value of a setting as a person types it into a control; empty for None."""
     return "" if value is None else as_text(value)
 
 
@@ -202,9 +213,9 @@ def read(
 ) -> tuple[JobSettings, Mapping[str, Any]]:
     """Return the settings of a job, and the settings that the form changes in `base`.
 
-    `styles` is the number of styles of the job. Missing fields change nothing; an empty field
-    resets its setting if the default is None. Raises FormError, also for a field that is neither a
-    setting nor one of `others`.
+    `styles` is the number of styles of the job. Missing fields change nothing; an empty field gives
+    its setting the default. Raises FormError, also for a field that is neither a setting nor one of
+    `others`.
     """
     changes = dict(_changes(fields, base))
     names = (*NAMES, *others)
@@ -237,7 +248,11 @@ def read(
 
 
 def _changes(fields: Mapping[str, str], base: JobSettings) -> Iterator[tuple[str, Any]]:
-    """Yield the settings of the form that differ from `base`, without checking them."""
+    """Yield the settings of the form that differ from `base`, without checking them.
+
+    The recipe alone has no default in the form, where an empty choice stands for the recipe of
+    `base` that the form cannot name.
+    """
     for name in (name for name in NAMES if name in fields):
         text = fields[name]
         if text == _as_text(getattr(base, name)):
@@ -247,8 +262,8 @@ def _changes(fields: Mapping[str, str], base: JobSettings) -> Iterator[tuple[str
                 yield name, given(name, text)
             except SettingsError:  # no YAML, and so no number either, as its check says
                 yield name, text
-        elif JobSettings.model_fields[name].default is None:
-            yield name, None
+        elif name != "recipe":
+            yield name, JobSettings.model_fields[name].default
 
 
 def _conflicts(job: JobSettings, settings: Config, styles: int) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The page of a job: its pictures, receipt, log and variants; and the question before deletion."""
+"""The page of a job, with its pictures, log and variants; and the question before a deletion."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -116,7 +116,7 @@ def _beside(ledger: Ledger, job: Job, order: Order) -> Job | None:
 
 
 def _before(files: JobFiles) -> Image | None:
-    """Return the content image; None if there is none, or it was refused before it was read."""
+    """Return the content image; None without one, or if the job was refused before it was read."""
     job = files.job
     for number, file in enumerate(job.inputs):
         is_picture = job.end is not End.REFUSED or file.pixels is not None
@@ -152,7 +152,10 @@ def _same_content(ledger: Ledger, job: Job, sha256: str) -> list[Job]:
 
 
 def _differences(jobs: Sequence[Job]) -> Iterator[Mapping[str, str]]:
-    """Yield for each job its values of the settings in which the started jobs differ."""
+    """Yield for each job its values of the settings in which the jobs differ.
+
+    A job that has not started has no settings yet, and so no values.
+    """
     settings = {job.id: _compared_settings(job) for job in jobs if job.settings}
     keys = dict.fromkeys(key for plain in settings.values() for key in plain)
     differing = [key for key in keys if len({plain.get(key) for plain in settings.values()}) > 1]

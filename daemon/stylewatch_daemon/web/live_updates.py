@@ -27,8 +27,8 @@ from stylewatch_daemon.web import job_page, overview
 from stylewatch_daemon.web.http import NO_JOB, Context, context
 
 POLL_EVERY_S, BEAT_EVERY_S = 0.25, 15.0
-"""Seconds between two checks of the files, and seconds of silence after which a comment keeps a
-stream open."""
+"""Seconds between two checks of the files, and between a message and the comment that keeps the
+stream open if no other message follows."""
 
 MAX_VIEWERS = 400
 """Maximum number of viewers of all pages together."""
@@ -51,7 +51,7 @@ Parts = Mapping[str, str]
 
 
 class Hub:
-    """Source of updates: checks the files while there are viewers, and sends them changed parts.
+    """Source of live updates, which checks the files while there are viewers.
 
     `look` returns values that change whenever a page may have changed, and `render` returns the
     parts of a page; both run in a thread.
@@ -70,12 +70,15 @@ class Hub:
         self._is_ending = False
 
     def end(self) -> None:
-        """End all streams, because the server stops; browsers come back to the next one."""
+        """End all streams, because the server stops; browsers connect again to the next server."""
         self._is_ending = True
         self._changed.set()
 
     async def watch(self, name: str) -> AsyncGenerator[bytes, None]:
-        """Yield messages for a new viewer: first the whole page, then changes until it is gone."""
+        """Yield the messages to a new viewer: all parts of the page `name`, then changed parts.
+
+        The messages end if the job of the page is deleted, or if the server stops.
+        """
         self.viewers += 1
         sent: Mapping[str, bytes] = {}
         try:
@@ -104,7 +107,7 @@ class Hub:
         try:
             return await asyncio.shield(self._messages[name])
         except DaemonError:
-            self._messages.pop(name, None)  # otherwise it would stand until the next change
+            self._messages.pop(name, None)  # otherwise the error would stay until the next change
             raise
 
     def _make_messages(self, name: str) -> Mapping[str, bytes]:
@@ -148,7 +151,10 @@ async def events(request: Request) -> Response:
 
 
 def look(site: Context) -> Hashable:
-    """Return values that change whenever a page may: versions of files, state of the daemon."""
+    """Return values that change whenever a page may change.
+
+    They are the times of files and the state of the daemon.
+    """
     status = site.status()
     times = [_mtime(site.state / name) for name in WATCHED]
     for job in status["running"]:
@@ -168,7 +174,7 @@ def _mtime(path: Path) -> int:
 
 
 def parts(site: Context, page: str) -> Parts:
-    """Render the parts of a page for live updates; none if there is no such job."""
+    """Render the parts of a page; return no parts if the job of the page does not exist."""
     if page in PAGES:
         names, view = PAGES[page]
         values = view(site)

@@ -53,7 +53,7 @@ def view(site: Context) -> dict[str, Any]:
 
 
 def health(site: Context) -> dict[str, Any]:
-    """Return the state of the daemon; raises OutputError if the ledger cannot be read."""
+    """Return the values of the health page; raises OutputError if the ledger cannot be read."""
     status = site.status()
     hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
     with site.ledger() as ledger:
@@ -72,7 +72,7 @@ def health(site: Context) -> dict[str, Any]:
 def show(
     request: Request, form: Form = NOTHING, mistakes: Mapping[str, str] = job_form.NO_MISTAKES
 ) -> Response:
-    """Answer with the first page; `form` and `mistakes` belong to a job that was refused."""
+    """Answer with the first page; `form` and `mistakes` are those of a form that was refused."""
     site = context(request)
     values = {
         **view(site),
@@ -102,9 +102,9 @@ async def healthz(request: Request) -> Response:
 
 
 def readyz(request: Request) -> Response:
-    """Answer with status 200 if the daemon starts new jobs, now or at its hours; else with 503.
+    """Answer with status 200 if the daemon starts new jobs, or waits for its hours; else with 503.
 
-    The text says why.
+    The text of a status 503 says why no job starts.
     """
     try:
         now = condition(context(request).status())
@@ -116,7 +116,7 @@ def readyz(request: Request) -> Response:
 
 
 def metrics(request: Request) -> Response:
-    """Answer with all numbers in the text format of Prometheus."""
+    """Answer with the metrics of the daemon in the text format of Prometheus."""
     site = context(request)
     registry = CollectorRegistry()
     status = site.status()

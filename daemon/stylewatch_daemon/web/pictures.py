@@ -92,7 +92,10 @@ def picture(files: JobFiles, what: str, alt: str, side: int = CARD_SIDE) -> Imag
 
 
 def in_sizes(files: JobFiles, what: str, alts: Mapping[int, str]) -> Iterator[Image]:
-    """Yield a picture as `picture` does for each side with its `alt`; none if there is none."""
+    """Yield previews of the picture `what`, as `picture` returns them; none if there is none.
+
+    `alts` has the alternative text of each preview by its side in pixels.
+    """
     found = _find(files, what)
     if found is None:
         return
@@ -105,7 +108,7 @@ def in_sizes(files: JobFiles, what: str, alts: Mapping[int, str]) -> Iterator[Im
 def moving(files: JobFiles, what: str, alt: str, suffixes: Collection[str]) -> Image | None:
     """Return the clip or animation `what` itself, because its preview would not move.
 
-    Return None if there is none, or it has none of these `suffixes`.
+    Return None if there is no such file, or its suffix is not one of `suffixes`.
     """
     found = _find(files, what)
     if found is None or found.suffix not in suffixes:
@@ -144,7 +147,7 @@ def inputs(job: Job, role: str, side: int = thumbs.SIDE) -> Iterator[Image]:
 
 
 def content(job: Job, side: int = CARD_SIDE) -> Image | None:
-    """Return a preview of the content image of a job."""
+    """Return a preview of the content image of a job; None if no digest of it is known."""
     images = [*inputs(job, "content", side)]
     return images[0] if images else None
 
@@ -155,7 +158,10 @@ def first_style(job: Job) -> Image | None:
 
 
 def cover(state: Path, job: Job) -> Image | str:
-    """Return the picture for the card of a job: output, else content image, else a text."""
+    """Return the picture on the card of a job: its output, or else its content image.
+
+    Return a text if there is no picture, or if it cannot be read now.
+    """
     files = JobFiles(job, state)
     output = None
     if job.seen in PICTURES:
@@ -166,7 +172,7 @@ def cover(state: Path, job: Job) -> Image | str:
 
 
 def latest_stage(view: JobView) -> Image | None:
-    """Return the newest stage of a running job, or the newest frame of a clip."""
+    """Return the newest stage of a running job, or the newest frame of a clip, if any."""
     painted = newest(view.files)
     if painted:
         alt = f"{view.name} after {view.unit} {painted[1]}"
@@ -175,7 +181,7 @@ def latest_stage(view: JobView) -> Image | None:
 
 
 def _find(files: JobFiles, what: str) -> PictureFile | None:
-    """Look for a picture; None if there is none, or its disk does not answer."""
+    """Return the picture `what`; None if there is none, or its disk does not answer."""
     return files.attempt(partial(files.look, what))
 
 
@@ -204,10 +210,10 @@ MAX_BUFFERED = 1 << 20
 """Maximum size in bytes of a picture that is read at once, and shared within SHARED_S seconds."""
 
 SHARED_S, MAX_SHARED = 1.0, 16
-"""Seconds for which pictures are shared, and the maximum number of such pictures."""
+"""How long a picture is shared, in seconds, and the maximum number of shared pictures."""
 
 SIDES = {str(side): side for side in (thumbs.SIDE, CARD_SIDE, LARGE_SIDE)}
-"""Maximum pixels of the longer side of a preview, as in an address: for lists, cards and pages."""
+"""Maximum pixels of the longer side of a preview, by their text in an address."""
 
 CHUNK = 1 << 18
 """Bytes of a file in a zip that are sent at once."""
@@ -375,7 +381,8 @@ def pictures_zip(request: Request) -> Response:
     site = context(request)
     jobs = jobs_of(site, request.query_params.getlist("job"))
     every = [JobFiles(job, site.state) for job in jobs]
-    # not by the pictures, which are read, and their digests computed, while they are sent
+    # The receipts decide, because the pictures are read, and their digests computed, only while
+    # they are sent.
     painted = [files for files in every if files.receipt]
     if not painted:
         raise HTTPException(404, "the pictures are not there")
@@ -383,7 +390,7 @@ def pictures_zip(request: Request) -> Response:
 
 
 def _finals(painted: Iterable[JobFiles]) -> Iterator[tuple[str, BufferedReader]]:
-    """Yield a name and the opened file of each existing final picture."""
+    """Yield the name in a download and the opened file of each existing final picture."""
     taken: set[str] = set()
     for files in painted:
         final = files.find("final")
@@ -399,7 +406,10 @@ def _zip(name: str, files: Iterator[tuple[str, BufferedReader]]) -> Response:
 
 
 def zipped(folder: str, files: Iterator[tuple[str, BufferedReader]]) -> Iterator[bytes]:
-    """Yield an uncompressed zip with these files in a `folder`; pictures are compressed already."""
+    """Yield the bytes of a zip that has `files` in a `folder`, and close each file.
+
+    The zip is not compressed, because pictures are compressed already.
+    """
     written: list[bytes] = []
 
     def write(data: bytes) -> int:

@@ -25,10 +25,10 @@ MAX_BYTES = 512 << 20
 """Maximum size in bytes of all previews together."""
 
 TIMEOUT_S = 4.0
-"""Seconds that a viewer waits for a preview to be made, before a blank picture replaces it."""
+"""How long a viewer waits for a preview, in seconds; then a blank picture replaces it."""
 
 MAX_PENDING, MAX_FAILED = 256, 4096
-"""Maximum numbers of previews to be made, and of pictures remembered as impossible to decode."""
+"""Maximum numbers of previews that wait to be made, and of digests in `Previews._failed`."""
 
 IDLE_S = 60.0
 """Seconds after which an idle inspection process ends."""
@@ -52,7 +52,7 @@ class Previews:
         self._made = 0
 
     def known(self, sha256: str, side: int) -> Path | None:
-        """Return the preview of the picture with this digest, if it was made before."""
+        """Return an existing preview, by its picture's digest and its longest side in pixels."""
         paths = (thumbs.path_of(folder, sha256, side) for folder in (self._thumbs, self.folder))
         for path in paths:
             if entries.is_file(path):
@@ -62,8 +62,8 @@ class Previews:
     async def get(self, source: Path | None, sha256: str, side: int) -> Path | None:
         """Return the preview of the file `source`, and make it if necessary.
 
-        Return None if this takes too long, if the picture cannot be decoded, or if its digest is
-        no longer `sha256`.
+        Return None if making it takes too long, if the picture cannot be decoded, or if the digest
+        of the picture is no longer `sha256`.
         """
         preview = self.known(sha256, side)
         is_possible = len(self._pending) < MAX_PENDING and sha256 not in self._failed
@@ -102,7 +102,7 @@ class Previews:
 
 
 def _post(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
-    """Make the event loop of the page call a function; called in a thread of the inspector."""
+    """Make the event loop of the page call a function; threads of the inspector use it."""
     with suppress(RuntimeError):  # the loop is closed: the page is ending
         loop.call_soon_threadsafe(call)
 

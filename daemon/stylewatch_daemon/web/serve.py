@@ -63,7 +63,7 @@ MAX_MEMORY = 2 << 30
 """Maximum memory in bytes; a process that needs more is faulty and should be replaced."""
 
 MAX_FILES = 8_192
-"""Number of files, including connections, that the process may open if the system allows it."""
+"""Maximum number of files and connections that the process opens, if the system allows so many."""
 
 STALLED_MS = 60_000
 """Milliseconds after which a client that reads nothing of its answer is disconnected."""
@@ -77,7 +77,7 @@ MAX_CONNECTIONS = 3_000
 HERE = Path(__file__).parent
 
 PAGES = (access, actions, api, overview, gallery, live_updates, job_page, pictures)
-"""The modules with routes."""
+"""The modules that have routes of the application."""
 
 STATUS = {
     errors.UsageError: 400,
@@ -166,7 +166,10 @@ class _Part(Route):
 
 
 def _is_whole(site: Context, name: str, before: str) -> bool:
-    """Return whether a job has this name; a similar name counts if no job is called `before`."""
+    """Return whether the name of a job is `name`, the whole path below /jobs (law 8).
+
+    A similar name counts only if no job is called `before`, which is `name` without its last part.
+    """
     with site.ledger() as ledger:
         if ledger.find(name) is not None:
             return True
@@ -198,7 +201,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _daemon_error(request: Request, error: Exception) -> Response:
-    """Answer with the reason of a DaemonError or of a full disk; raise any other error again."""
+    """Answer with the reason of a DaemonError or of a full disk; raise any other OSError again."""
     assert isinstance(error, OSError | errors.DaemonError)
     if getattr(error.__cause__ or error, "errno", None) in shortages.FULL:
         status = 507
@@ -300,7 +303,7 @@ class LimitedProtocol(H11Protocol):
     waits_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Make room if there are too many connections."""
+        """Add a connection, and close the one that has waited longest if there are too many."""
         super().connection_made(cast(asyncio.Transport, transport))
         self.waits_since = self.loop.time()
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -311,7 +314,7 @@ class LimitedProtocol(H11Protocol):
             idle.transport.abort()
 
     def on_response_complete(self) -> None:
-        """Record that the connection waits for the next request from now on."""
+        """Record the time from which the connection waits for its next request."""
         self.waits_since = self.loop.time()
         super().on_response_complete()
 

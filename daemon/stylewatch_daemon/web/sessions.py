@@ -24,7 +24,7 @@ LOGGED_EVERY_S = 60.0
 """Minimum number of seconds between two lines in the log about wrong tokens."""
 
 LOGINS_AT_ONCE = 8
-"""Maximum number of logins handled at a time; further ones are refused, because anybody can send
+"""Maximum number of logins handled at a time; more logins are refused, because anybody can send
 them."""
 
 MAX_SESSIONS = 1_000
@@ -32,7 +32,7 @@ MAX_SESSIONS = 1_000
 
 
 class Sessions:
-    """Sessions of browsers whose users know `token`; if that is None, nobody needs a session.
+    """Sessions of browsers whose users know `token`; without a token nobody needs a session.
 
     A session is a random number in a cookie. The file `path` has the signature of each session,
     made with the token, the time of its end, and a signature by which the token is recognized. So
@@ -101,7 +101,7 @@ class Sessions:
         return hmac.new(key, cookie.encode(errors="replace"), hashlib.sha256).hexdigest()
 
     def _read(self) -> None:
-        """Take the sessions in the file; sessions of an earlier token have ended."""
+        """Read the sessions from the file, unless it belongs to an earlier token or is damaged."""
         try:
             content = self._path.read_bytes()
         except OSError:

@@ -70,7 +70,7 @@ def frames(
 
 
 def _upright(image: Image.Image, conversions: list[str]) -> Image.Image:
-    """Turn a decoded picture as its EXIF says, and add a phrase to `conversions`."""
+    """Return a decoded picture turned as its EXIF states; if so, add a phrase to `conversions`."""
     with suppress(Exception):  # damaged EXIF raises nearly any error; the picture is still usable
         if image.getexif().get(Base.Orientation, 1) != 1:
             turned = ImageOps.exif_transpose(image)
@@ -82,7 +82,7 @@ def _upright(image: Image.Image, conversions: list[str]) -> Image.Image:
 def _to_srgb(image: Image.Image, stated: Encoding | None, conversions: list[str]) -> Bytes:
     """Return a decoded picture in 8 bits of sRGB, over white, and add phrases to `conversions`.
 
-    `stated` is what its file states about colors, if that counts before a profile.
+    `stated` is the encoding that the file states, if it takes precedence over the profile.
     """
     profile = image.info.get("icc_profile") or b""
     if image.mode in ("P", "PA"):

@@ -41,7 +41,7 @@ class Item:
 
     @property
     def numbers(self) -> Numbers | None:
-        """Primaries and transfer function in the box `colr` (ISO 23008-12, 6.5.5); None without."""
+        """The numbers in the box `colr` (ISO 23008-12, 6.5.5); None if there is no such box."""
         for kind, body in self.properties:
             if kind == b"colr" and body[:4] == b"nclx" and len(body) >= struct.calcsize(">4sHH"):
                 primaries, transfer = struct.unpack_from(">HH", body, 4)

@@ -73,7 +73,7 @@ times it."""
 
 
 def check_length(count: int, seconds: Fraction, limits: ClipLimits) -> None:
-    """Raise PictureError for too many frames or seconds."""
+    """Raise PictureError if a clip has too many frames, or is longer than LONGEST."""
     if count > limits.max_frames:
         raise PictureError(
             f"has more than {limits.max_frames:,} frames, which is the limit (limits.max_frames):"

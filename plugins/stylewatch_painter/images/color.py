@@ -115,14 +115,14 @@ def _is_shown(lab: Floats) -> NDArray[np.bool_]:
 
 
 def _linear(coded: Floats) -> Floats:
-    """Invert the curve of IEC 61966-2-1, mirrored for negative values."""
+    """Decode sRGB values in 0..1 to linear light by IEC 61966-2-1, mirrored for negative values."""
     size = np.abs(coded)
     light = np.where(size <= 12.92 * _KNEE, size / 12.92, ((size + 0.055) / 1.055) ** 2.4)
     return np.copysign(light, coded)
 
 
 def coded(linear: Floats) -> Floats:
-    """Apply the curve of IEC 61966-2-1 to linear light in 0..1, mirrored for negative values."""
+    """Encode linear light in 0..1 as sRGB values by IEC 61966-2-1, mirrored for negative values."""
     size = np.abs(linear)
     coded = np.where(size <= _KNEE, size * 12.92, 1.055 * size ** (1 / 2.4) - 0.055)
     return np.copysign(coded, linear)
@@ -135,7 +135,7 @@ _FLAT = 1e-9
 _NO_CHROMA = 6e-5
 """Maximum entry of the chroma covariance, in Oklab, of a style that counts as gray."""
 _LITTLE = 1e-4
-"""Value added to variances of Oklab coordinates."""
+"""Value added to the variances of Oklab coordinates, so that covariances have an inverse."""
 
 _PASSES = 5
 """Number of times that chroma is smoothed. Each time needs one more row above and below a band."""
@@ -276,7 +276,7 @@ class _Range:
         return cls(np.asarray(mean), squares / count, low, high)
 
     def part(self, first: int) -> "_Range":
-        """Return the statistics of the coordinates from number `first` on."""
+        """Return the statistics of the Oklab coordinates from index `first` on."""
         square = self.covariance[first:, first:]
         return _Range(self.mean[first:], square, self.low[first:], self.high[first:])
 

@@ -39,7 +39,7 @@ _BRIGHTEST = 16
 whites."""
 
 _MOSTLY = 99
-"""Percentile of the values that tells white; single values may be anything."""
+"""Percentile of the values from which white is derived; a few larger values are ignored."""
 
 _MEGA = 1_000_000
 
@@ -57,7 +57,7 @@ _DAMAGED = re.compile(r"Corrupt JPEG data: (.*)")
 
 _STRAY = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker")
 _MOST_STRAY, _MOST_UNREAD = 64, 32
-"""Numbers of bytes that some cameras leave in good pictures: between markers, and at the end."""
+"""Maximum numbers of bytes, between markers and at the end, that cameras leave in good pictures."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) 
 
 
 def _loaded(source: Source, needed_size: NeededSize | None, conversions: list[str]) -> Loaded:
-    """Load a picture, reduced if that is enough."""
+    """Load a picture; if `needed_size` allows it, reduced, with a phrase in `conversions`."""
     size = source.upright
     factor = 1
     shrink = 1
@@ -194,9 +194,10 @@ def _check_whole(pixels: int) -> None:
 
 
 def _reduced(image: Any, factor: int, needed_size: NeededSize) -> Any:
-    """Reduce a picture to means of squares of `factor` pixels, weighted by alpha, or pick pixels.
+    """Reduce a picture by `factor` on each side.
 
-    `needed_size.reduce` tells which.
+    A pixel becomes the mean of a square, weighted by alpha, or one of its pixels if
+    `needed_size.reduce` is `nearest`.
     """
     if needed_size.reduce == "nearest":
         return image.subsample(factor, factor)
@@ -212,7 +213,7 @@ def _reduced(image: Any, factor: int, needed_size: NeededSize) -> Any:
 
 
 def _scaled(image: Any, conversions: list[str]) -> tuple[NDArray[Any], int, list[str]]:
-    """Decode; return the values (height, width, bands), the value of white, and warnings."""
+    """Decode pixels; return the values (height, width, bands), the value of white, and warnings."""
     values = image.numpy()
     values = values.reshape(image.height, image.width, image.bands)
     is_gray = image.bands - image.hasalpha() == 1
@@ -270,7 +271,7 @@ def _from_hdr(
 
 
 def _judged(said: Iterable[str], unread: int) -> list[str]:
-    """Return a warning if a picture may be damaged; raises PictureError if it is.
+    """Return a warning if a picture may be damaged; raises PictureError if it is damaged.
 
     `said` are the lines that libraries wrote about the picture, and `unread` is the number of bytes
     of which no pixel was made. Some cameras leave a few such bytes in good pictures.
@@ -290,7 +291,7 @@ def _judged(said: Iterable[str], unread: int) -> list[str]:
 
 
 def _flatness(colors: NDArray[Any]) -> list[str]:
-    """Return a warning about a picture with nothing to see (law 19)."""
+    """Return a warning if all pixels of a picture have the same color (law 19)."""
     if colors.shape[0] * colors.shape[1] > 1 and (colors == colors[:1, :1]).all():
         return ["shows one color alone"]
     return []

@@ -1,4 +1,4 @@
-"""Encoding of float pictures with libvips: they are rounded once and tagged as sRGB, undated."""
+"""Encoding of float pictures by libvips: rounded once, tagged as sRGB, without a date."""
 
 from functools import cache
 from typing import Any, Literal
@@ -122,7 +122,7 @@ def suffix(format: str) -> str:
 
 
 def whole(pixels: Pixels | Plane, rounding: Rounding = "round") -> Bytes:
-    """Return a picture or a plane, 0..255, in 8 bits as in a file."""
+    """Clip a picture or a plane to 0..255, and round or truncate its values to uint8."""
     clipped = np.clip(pixels, 0, 255)
     return (np.rint(clipped) if rounding == "round" else clipped).astype(np.uint8)
 
@@ -154,5 +154,5 @@ def over_white(pixels: Pixels, alpha: Plane | None) -> Pixels:
 
 
 def over_black(pixels: Pixels, alpha: Plane) -> Pixels:
-    """Composite the picture over black."""
+    """Composite a picture (height, width, 3) over black by its `alpha` (height, width), 0..1."""
     return pixels * alpha[..., None]

@@ -175,7 +175,10 @@ def from_hdr(
 
 
 def brightest(values: NDArray[Any], encoding: Encoding, white: int) -> float:
-    """Measure the luminance of a picture's brightest light, which a few pixels may exceed."""
+    """Measure the luminance of a picture's brightest light, in candela per square meter.
+
+    A few pixels may be brighter.
+    """
     most = np.concatenate([values[rows].max(axis=-1).ravel() for rows in _bands(values)])
     signal = np.quantile(most, _PEAK_SHARE, method="lower")
     light = _light(np.full((1, 1, 3), signal / white, np.float64), encoding).max()
@@ -183,9 +186,10 @@ def brightest(values: NDArray[Any], encoding: Encoding, white: int) -> float:
 
 
 def mastered(encoding: Encoding) -> float:
-    """Return the luminance of a film's brightest light, as the film states it or by default.
+    """Return the luminance of a film's brightest light, in candela per square meter.
 
-    No single frame shows it.
+    The film states it, or a default applies. It cannot be measured in a single frame, because each
+    frame may be darker.
     """
     if encoding.curve is Curve.HLG:
         return WHITE_NITS / HLG_WHITE

@@ -67,7 +67,8 @@ _HARMLESS = re.compile(r"EXIF", re.IGNORECASE)
 """Messages of FFmpeg about errors that change no pixel."""
 _NO_MEMORY = "takes more memory than there is; export it smaller"
 _SAMPLE = Size(64, 64)
-"""Size of the sample by which a film's colors are tried."""
+"""Size to which a film's first picture is converted, to test whether its colors can be
+converted."""
 _NOTHING = "has no frame that can be decoded; export it again"
 _MAX_BOXES = 100_000  # number of top-level boxes of a film to read
 _DATA_BOXES = (b"mdat", b"moof", b"moov")
@@ -124,7 +125,7 @@ def opened(path: Path, said: list[str] | None = None) -> Iterator[tuple[Any, Any
 
 
 def _end_of_boxes(file: BufferedReader, size: int) -> int:
-    """Return the end of a box of MP4 or MOV that exceeds the file; 0 if there is none."""
+    """Return the place where a cut-off box of MP4 or MOV would end; 0 if there is none."""
     at = 0
     for _ in range(_MAX_BOXES):
         file.seek(at)
@@ -197,7 +198,10 @@ class Film:
         return sorted(ticks), packet.duration or 0
 
     def describe(self) -> Clip:
-        """Describe the film by its first picture."""
+        """Describe the film by its first picture.
+
+        Raises PictureError if there is no picture, or if its colors cannot be converted.
+        """
         first = next(self._pictures(), None)
         if first is None:
             raise PictureError(_NOTHING) from EOFError("no picture")
@@ -215,7 +219,7 @@ class Film:
         """Yield the frames from number `first` on, and None for each picture before that frame.
 
         A frame without a picture repeats the previous picture; at the start of the film it shows
-        the first one.
+        the first one. Raises PictureError if the film has no picture.
         """
         following = 0  # number of the frame after the latest one
         latest = None
@@ -237,15 +241,15 @@ class Film:
         yield from self._repeated(latest, range(max(following, first), len(self._ticks)))
 
     def _repeated(self, picture: Any, numbers: range) -> Iterator[Frame]:
-        """Yield the frames with these `numbers`, which show `picture` for lack of their own."""
+        """Yield the frames with these `numbers` as damaged ones that show `picture`."""
         for number in numbers:
             yield Frame(number, self._pixels(picture), is_damaged=True)
 
     def _pictures(self) -> Iterator["_Decoded"]:
         """Decode the film; yield its undamaged pictures.
 
-        After a packet with complaints all pictures are doubtful, up to the next key frame, which is
-        based on no other.
+        After a packet with complaints all pictures are doubtful up to the next key frame, which is
+        decoded without earlier frames.
         """
         said = list[str]()
         doubts = dict[int, bool]()
@@ -273,7 +277,10 @@ class Film:
                         yield decoded
 
     def _pixels(self, picture: Any, size: Size | None = None) -> Bytes:
-        """Return the pixels of a picture, in the size of the film or another one."""
+        """Return the pixels of a picture, at `size` or else at the film's own size.
+
+        Raises PictureError if memory is lacking, or if the colors cannot be converted.
+        """
         how = self._shown or video_color.Shown()
         try:
             return video_color.to_srgb(picture, size or self._size, how)
@@ -361,7 +368,7 @@ def _has_complained(said: list[str]) -> bool:
 
 @contextmanager
 def _hearing(said: list[str]) -> Iterator[None]:
-    """Add FFmpeg's messages about damage in this thread to `said`."""
+    """Collect this thread's messages of FFmpeg about damage; add them to `said` at the end."""
     with pyav().logging.Capture() as heard:
         yield
     said.extend(message for _, _, message in heard if not _HARMLESS.search(message))
@@ -375,7 +382,7 @@ def _reason(error: Any) -> str:
 
 @contextmanager
 def named(name: str) -> Iterator[None]:
-    """Add the name of the file to the message of a PictureError."""
+    """Put `name` in front of the message of a PictureError raised inside the context."""
     try:
         yield
     except PictureError as error:

@@ -138,7 +138,7 @@ def consistent(forward: Displacement, backward: Displacement) -> NDArray[np.bool
 def likeness(source: Bytes, target: Bytes, forward: Displacement) -> Plane:
     """Return the similarity, 0..1, of `source` to `target` displaced by `forward`.
 
-    It is 0 for pixels that leave `target`.
+    The similarity is 0 for pixels that leave `target`.
     """
     height, width, _ = source.shape
     places = _places(height, width) + forward

@@ -79,7 +79,8 @@ class Feed:
     def unread(self) -> int:
         """Return the number of bytes before the end of the picture that libvips did not ask for.
 
-        Raises the exception of a signal that arrived while libvips was reading, and swallowed it.
+        If a signal raised an exception while libvips was reading, libvips discarded that exception;
+        it is raised here.
         """
         if self._raised is not None:
             raise self._raised

@@ -44,7 +44,7 @@ class Decoded:
 def _exif_of(boxes: Any) -> bytes:
     """Return the EXIF in `boxes`; empty if there is none.
 
-    The box begins with the offset of the EXIF's head (4 bytes).
+    The first 4 bytes of the box `Exif` are the offset of the EXIF in the rest of the box.
     """
     for box in boxes:
         if box.box_type == b"Exif":
@@ -60,7 +60,7 @@ def is_of_jpeg(data: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Head:
-    """The upright size of a picture, and the bytes per pixel that decoding takes, by its head."""
+    """The upright size of a picture and the bytes per pixel that decoding takes, from its head."""
 
     size: Size
     bytes_per_pixel: int

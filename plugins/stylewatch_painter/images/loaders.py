@@ -199,7 +199,7 @@ def _jpeg(kind: str, data: bytes) -> Source:
 def _png(kind: str, data: bytes) -> Source:
     """Open a PNG, whose EXIF may follow the pixels, and whose numbers count before a profile.
 
-    The profile is read by this program if libpng, without a word, left it out as odd.
+    libpng silently leaves out some profiles as invalid; this program reads them itself.
     """
     source = _streamed(kind, data)
     exif = source.exif or stated.png_exif(data)
@@ -221,6 +221,7 @@ def _tiff(kind: str, data: bytes) -> Source:
     """Open the first page of a TIFF that is no reduced copy, without unknown extra samples.
 
     An extra sample that is not stated to be alpha can mean anything (TIFF 6.0, ExtraSamples).
+    Raises PictureError for a page that libvips would misread.
     """
     pages = tiff.directories(data)
     number = tiff.main_page(pages)
@@ -378,7 +379,11 @@ def _bmp_profile(data: bytes) -> bytes:
 
 
 def _load(kind: str, data: bytes, **options: Any) -> Any:
-    """Return a picture whose pixels are decoded as they are used, from `data`, which must stay."""
+    """Return a picture whose pixels are decoded from `data` as they are used.
+
+    The caller must keep `data` until the pixels have been decoded. Raises PictureError for CIE Lab
+    of 8 bits, and pyvips's error for other data that libvips cannot read.
+    """
     loader = getattr(vips().Image, _LOADERS[kind])
     source = vips().Source.new_from_memory(data)  # a loader for buffers would copy it
     try:

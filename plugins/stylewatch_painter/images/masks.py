@@ -254,7 +254,7 @@ def kept_outside(painting: Pixels, photograph: Pixels, regions: Regions) -> Pixe
 
 
 def _box_down(plane: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """Return means over `width` pixels vertically, to which the pixels at both ends add a part."""
+    """Return vertical means over `width` pixels; a fraction of the pixels at both ends counts."""
     count = plane.shape[0]
     beyond = int(np.ceil(width / 2)) + 1
     padded = np.pad(plane, [(beyond + 1, beyond), (0, 0)], "edge")

@@ -106,7 +106,7 @@ def exif_orientation(data: bytes) -> int:
 
 
 def orientation_of(value: Any) -> int:
-    """Return the EXIF orientation that a tag's `value` is; 1, which is upright, if it is none."""
+    """Return a tag's `value` as EXIF orientation; 1, which is upright, if the value is invalid."""
     return int(value) if value in range(1, 9) else 1
 
 

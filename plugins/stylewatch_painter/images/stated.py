@@ -170,7 +170,7 @@ def _cicp(profile: bytes) -> Numbers | None:
 
 
 def by_exif(exif: bytes) -> Encoding | None:
-    """Return Adobe RGB if EXIF states it."""
+    """Return Adobe RGB if EXIF states it; None otherwise."""
     with suppress(Exception):  # damaged EXIF raises nearly any error; it states nothing then
         read = Image.Exif()
         read.load(exif)
@@ -180,7 +180,7 @@ def by_exif(exif: bytes) -> Encoding | None:
 
 
 def by_color_space(space: object, index: str) -> Encoding | None:
-    """Return Adobe RGB if EXIF's ColorSpace and the index of interoperability state it."""
+    """Return Adobe RGB if ColorSpace or the index of interoperability states it; None otherwise."""
     is_by_index = space == _UNCALIBRATED and index.strip("\0 ") == _ADOBE_INDEX
     return _ADOBE if space == _ADOBE_BY_EXIF or is_by_index else None
 

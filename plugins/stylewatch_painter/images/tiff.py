@@ -103,7 +103,7 @@ class Directory:
     """Bytes of all values in the directory."""
 
     def first(self, tag: int, default: int = 0) -> int:
-        """Return the first value of a tag."""
+        """Return the first value of a tag; `default` if the directory lacks the tag."""
         return self.tags.get(tag, (default,))[0]
 
     @property

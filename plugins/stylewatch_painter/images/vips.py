@@ -31,7 +31,11 @@ def vips() -> Any:
 
 @contextmanager
 def hearing(said: list[str]) -> Iterator[None]:
-    """Add to `said` the lines that libvips writes about pictures, without failing, inside."""
+    """Collect libvips's messages; add their lines to `said` at the end of the context.
+
+    These are messages about pictures that libvips decodes all the same. An error inside the context
+    adds none.
+    """
     _clear()  # of earlier pictures (law 20)
     yield
     text = vips().ffi.string(vips().vips_lib.vips_error_buffer()).decode(errors="replace")

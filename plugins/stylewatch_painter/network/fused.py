@@ -37,11 +37,10 @@ class Arriving:
     """The gradient that the backward pass hands to a layer."""
 
     values: Tensor
-    """(height, width, N)."""
+    """The gradient, float32 (height, width, N)."""
     routes: Tensor | None = None
-    """Routes of the pool behind the layer, if the gradient has still to pass back through that
-    pool; both tensors have the size of the pooled maps. None for a gradient of the layer's own
-    maps."""
+    """Routes of the pool after the layer, through which the gradient still has to pass back; both
+    tensors then have the size of the pooled maps. None for a gradient of the layer's own maps."""
 
 
 @dataclass(eq=False)
@@ -65,7 +64,10 @@ class FusedLayers:
     def filters(
         self, layer: LayerName, size: tuple[int, int], *, backward: bool = False
     ) -> Filters:
-        """Return the filters of `layer` for maps of `size`, valid until the next call."""
+        """Return the packed filters of `layer` for maps of `size` (height, width).
+
+        With `backward` they are the filters for the gradient. The next call may overwrite them.
+        """
         weight = self.weights[layer]
         key = (layer, backward)
         bfloat16 = self.bfloat16 and backward
@@ -99,10 +101,11 @@ class FusedLayers:
         add: Tensor | None = None,
         relu_mask: Tensor | None = None,
     ) -> Tensor:
-        """Return the gradient of the input of `layer`, whose maps have `size` (height, width).
+        """Return the gradient of the input of `layer`, float32 (height, width, inputs).
 
-        `add` is added to it, and overwritten with the sum; `relu_mask` then sets it to zero where a
-        ReLU was inactive.
+        `size` is (height, width). `add` is another gradient of the same input: it is added to the
+        result, and overwritten with the sum. The result is zero where `relu_mask` marks an inactive
+        ReLU.
         """
         filters = self.filters(layer, size, backward=True)
         below = arriving.values.new_empty(*size, filters.outputs) if add is None else add
@@ -150,7 +153,7 @@ class FusedChain(torch.autograd.Function):
         requested: Collection[LayerName],
         pooling: Pooling,
     ) -> tuple[Tensor, ...]:
-        """Run the chain; keep data for a backward pass only if it is needed."""
+        """Return the features of `requested`; keep data only if x (1, 3, ...) needs a gradient."""
         needs_gradient = ctx.needs_input_grad[0]
         features, ctx.kept = _forward(x[0], layers, chain, requested, pooling, needs_gradient)
         ctx.plan = (layers, chain, requested, pooling)

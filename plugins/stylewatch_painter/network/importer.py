@@ -70,7 +70,11 @@ def import_file(
 
 
 def _ours(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensors]:
-    """Read a file that an import wrote, on any machine; the weights keep name and digest."""
+    """Return the weights in a file that an import wrote on this machine or another.
+
+    The weights are named after the file and keep their digest. Raises WeightsError if there is a
+    `normalization`, which the file itself defines, or if the file is unreadable or damaged.
+    """
     if normalization is not None:
         raise WeightsError(f"{path.name} defines its own normalization; leave --normalization out")
     file = replace(described(path), name=_plain(path.stem))
@@ -107,7 +111,10 @@ def _foreign(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensor
 def _normalization(
     path: Path, requested: str | None, entry: CatalogueEntry | None, foreign: Foreign
 ) -> str:
-    """Return the normalization of `path`: by its digest, as requested, or by its format."""
+    """Return the normalization of `path`: by its digest, as requested, or by its format.
+
+    Raises WeightsError if the normalization is unknown, or is not that of a file with this digest.
+    """
     if requested is not None and requested not in NORMALIZATIONS:
         raise WeightsError(
             f"there is no normalization {requested!r}; there are {', '.join(NORMALIZATIONS)}"
@@ -255,7 +262,11 @@ def _response(url: str) -> HTTPResponse:
 
 
 def _read(response: HTTPResponse, entry: CatalogueEntry) -> bytes:
-    """Read a block. An error of the connection raises WeightsError: OSError means the disk."""
+    """Read a block of a download.
+
+    An error of the connection raises WeightsError, because the caller takes OSError for an error of
+    the disk.
+    """
     try:
         return response.read(_BLOCK)
     except (HTTPException, OSError) as error:

@@ -44,7 +44,7 @@ SOURCE = Path(__file__).with_name("kernels.cpp")
 _CRC_MASK = 0xFFFFFFFF
 
 _ELF = b"\x7fELF\x02\x01"
-"""First bytes of a library of Linux with 64 bits, little end first."""
+"""First bytes of a 64-bit, little-endian library of Linux."""
 
 _ELF_PLACES = struct.Struct("<32xQQ")
 _ELF_SIZES = struct.Struct("<54xHHHH")
@@ -230,9 +230,9 @@ def problem() -> str | None:
 
 
 def delay() -> str | None:
-    """Say how much longer painting on this CPU takes for lack of a library, and what helps.
+    """Describe how much longer painting on this CPU takes for lack of a library, and what helps.
 
-    Return None if the fastest library is loaded, or if this CPU has none.
+    Return None if the fastest library is loaded, or if there is no library for this CPU.
     """
     why = problem()
     if why is None or not _files():

@@ -60,7 +60,7 @@ def keys(layers: Collection[str], architecture: Architecture = "vgg19") -> list[
 def write(path: Path, tensors: Mapping[str, NDArray[np.float32]], about: Mapping[str, str]) -> None:
     """Write `tensors` and the metadata `about` to `path`, atomically.
 
-    The caller must hold a lock against other writers. Raises OSError if it cannot be written.
+    The caller must hold a lock against other writers. Raises OSError if the file cannot be written.
     """
     solid = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     digests = {name: sha256(tensor.data).hexdigest() for name, tensor in solid.items()}

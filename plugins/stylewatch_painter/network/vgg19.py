@@ -287,7 +287,7 @@ def _signs(x: Tensor) -> Tensor:
 
 
 def _where_above(gradient: Tensor, above: Tensor) -> Tensor:
-    """Set the gradient to zero, in place, where a ReLU was inactive."""
+    """Set the gradient to zero, in place, where `above`, made by `_signs`, is not positive."""
     if above.dtype == torch.bool:
         return gradient.mul_(above)
     torch.ops.aten.threshold_backward.grad_input(gradient, above, 0, grad_input=gradient)

@@ -172,7 +172,7 @@ class WeightsFile:
 
     @property
     def digest(self) -> bytes:
-        """The SHA-256 of the receipt's entry without the name, which equal networks share."""
+        """The SHA-256 of the receipt's entry without the name, equal for equal networks."""
         described = {key: value for key, value in self.for_receipt().items() if key != "name"}
         return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).digest()
 
@@ -197,7 +197,7 @@ def data_folder() -> Path:
 def locate(name: str = BUNDLED) -> WeightsFile:
     """Return the weights called `name`.
 
-    Raises WeightsError if they are not installed or damaged.
+    Raises WeightsError if the weights are not installed or are damaged.
     """
     if name in (BUNDLED, AUTO):
         return _bundled()
@@ -278,9 +278,10 @@ def own_path(name: str) -> Path:
 
 
 def described(path: Path) -> WeightsFile:
-    """Read the metadata of a safetensors file in the package's own format, without its arrays.
+    """Describe the weights in a safetensors file in the package's own format by its metadata.
 
-    Raises WeightsError if it is damaged or in another format.
+    The arrays are not read. Raises WeightsError if the file cannot be read, is damaged, or is in
+    another format.
     """
     try:
         plain = header(path)
@@ -306,9 +307,10 @@ def described(path: Path) -> WeightsFile:
 
 
 def header(path: Path) -> Mapping[str, str]:
-    """Read the metadata of a safetensors file in the package's own format, without a library.
+    """Return the metadata of a safetensors file in the package's own format.
 
-    Raises ValueError for any other file, OSError if it cannot be read.
+    The library safetensors is not needed. Raises ValueError for any other file, and OSError if the
+    file cannot be read.
     """
     with regular_file.opened(path) as file:
         (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))

@@ -62,7 +62,7 @@ class _Pair:
 
 @dataclass(frozen=True, eq=False)
 class _Accepted:
-    """The position x before the last step, and its evaluation.
+    """The last position x that was accepted, and its evaluation.
 
     `taken_back` () is the number of steps that were undone.
     """
@@ -70,6 +70,21 @@ class _Accepted:
     x: Tensor
     evaluation: Evaluation
     taken_back: Tensor
+
+    def update(self, x: Tensor, evaluation: Evaluation, is_rejected: Tensor) -> None:
+        """Overwrite the record with x and its evaluation, or count an undone step if rejected.
+
+        `is_rejected` () stays on the device, and tensors are written in place.
+        """
+        recorded = self.evaluation
+        for old, new in (
+            (self.x, x),
+            (recorded.terms, evaluation.terms),
+            (recorded.objective, evaluation.objective),
+            (recorded.gradient, evaluation.gradient),
+        ):
+            old.copy_(torch.where(is_rejected, old, new))
+        self.taken_back.add_(is_rejected)
 
 
 class LbfgsSettings(OptimizerSettings):
@@ -176,22 +191,16 @@ class _Undo:
         if self._accepted is None:
             self._accepted = self._before_all_steps(x, evaluation)
         accepted = self._accepted
-        best = accepted.evaluation
-        finite = torch.isfinite(evaluation.gradient).all()
-        downhill = finite & (evaluation.objective <= self._limit * best.objective)
-        uphill = best.objective.isfinite() & ~downhill
+        before = accepted.evaluation.objective
+        is_finite = torch.isfinite(evaluation.gradient).all()
+        is_low = is_finite & (evaluation.objective <= self._limit * before)
+        # the first position has nothing to return to: the objective before it is infinite
+        is_rejected = before.isfinite() & ~is_low
         shorter = _SHORTER * (x - accepted.x)
-        for new, old in (
-            (x, accepted.x),
-            (evaluation.terms, best.terms),
-            (evaluation.objective, best.objective),
-            (evaluation.gradient, best.gradient),
-        ):
-            old.copy_(torch.where(uphill, old, new))
+        accepted.update(x, evaluation, is_rejected)
         x.copy_(accepted.x)
-        accepted.taken_back.add_(uphill)
         # a copy, because the next step overwrites the record
-        return best.copied(), _Retreat(uphill, shorter)
+        return accepted.evaluation.copied(), _Retreat(is_rejected, shorter)
 
     @staticmethod
     def _before_all_steps(x: Tensor, evaluation: Evaluation) -> _Accepted:
@@ -362,30 +371,56 @@ class Lbfgs(Optimizer):
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
         """Make one step; x changes in place. If the gradient vanishes, x does not change."""
-        evaluation = self._ahead or evaluate(x)
-        self._ahead = None
-        retreat = None
-        if self._undo is not None:
-            evaluation, retreat = self._undo.judge(x, evaluation)
-        g = evaluation.gradient
-        in_place = self.stays_in_place(x.device)
-        if in_place:
-            self._history.allocate(x)
-        self._history.complete_step(g, in_place=in_place)
-        direction = self._history.direction(g)
-        length = torch.where(self._falls(g, direction), self._length(g, direction), 0.0)
-        if self._settings.line_search == "strong_wolfe" and length:
-            best, ahead = strong_wolfe(evaluate, x, direction, evaluation, float(length))
-            self._ahead = None if ahead.varies else ahead
-            length = torch.full_like(length, best)
+        evaluation, retreat = self._evaluated(x, evaluate)
+        direction = self._direction(x, evaluation.gradient)
+        length = self._length_along(x, direction, evaluation, evaluate)
         move = direction.mul_(length)
         if retreat is not None:
             move = torch.where(retreat.is_due, retreat.move, move)
         del direction, retreat  # free memory: they are as large as the picture
-        move = self._moved(x, move)
-        self._history.begin_step(move, g, in_place=in_place)
-        self._begun = True
+        self._apply(x, move, evaluation.gradient)
         return evaluation
+
+    def _evaluated(self, x: Tensor, evaluate: Evaluate) -> tuple[Evaluation, _Retreat | None]:
+        """Evaluate x, and return x to where it was if the last step has to be undone.
+
+        Return the evaluation at x as it is then, and the retreat; None if steps are never undone.
+        """
+        evaluation = self._ahead or evaluate(x)
+        self._ahead = None
+        if self._undo is None:
+            return evaluation, None
+        return self._undo.judge(x, evaluation)
+
+    def _direction(self, x: Tensor, g: Tensor) -> Tensor:
+        """Complete the last step, which led to x with the gradient g; return the next direction."""
+        in_place = self.stays_in_place(x.device)
+        if in_place:
+            self._history.allocate(x)
+        self._history.complete_step(g, in_place=in_place)
+        return self._history.direction(g)
+
+    def _length_along(
+        self, x: Tensor, direction: Tensor, evaluation: Evaluation, evaluate: Evaluate
+    ) -> Tensor:
+        """Return the length () of the step from x; a line search determines it if there is one.
+
+        The length is 0 if the objective does not fall along the direction.
+        """
+        g = evaluation.gradient
+        length = torch.where(self._falls(g, direction), self._initial_length(g, direction), 0.0)
+        # without a line search the length is not read: that would wait for the device
+        if not (self._settings.searches_line and length):
+            return length
+        best, ahead = strong_wolfe(evaluate, x, direction, evaluation, float(length))
+        self._ahead = None if ahead.varies else ahead
+        return torch.full_like(length, best)
+
+    def _apply(self, x: Tensor, move: Tensor, g: Tensor) -> None:
+        """Add the move to x within the bounds, and note it with the gradient g before it."""
+        actual = self._moved(x, move)
+        self._history.begin_step(actual, g, in_place=self.stays_in_place(x.device))
+        self._begun = True
 
     def _moved(self, x: Tensor, move: Tensor) -> Tensor:
         """Add the move to x in place, within the bounds, and return the actual move."""
@@ -408,8 +443,8 @@ class Lbfgs(Optimizer):
             return slope < 0
         return (g.abs().amax() > _LEAST_GRADIENT) & (slope <= -_LEAST_SLOPE)
 
-    def _length(self, g: Tensor, direction: Tensor) -> Tensor:
-        """Return the step length () along the direction: 1, except for the first step.
+    def _initial_length(self, g: Tensor, direction: Tensor) -> Tensor:
+        """Return the length () of a step without a line search: 1, except for the first step.
 
         A `first_step` applies until there is a valid pair. Without it the full length is used from
         the second step on, as in torch and Torch7.

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.losses.loss import Extent, largest_bytes, maps_bytes
+from stylewatch_painter.losses.loss import Extent, LossSettings, largest_bytes, maps_bytes
 from stylewatch_painter.network.network_bytes import NetworkBytes
 from stylewatch_painter.network.vgg19 import PlannedMaps
 from stylewatch_painter.paint.memory_plan import UNLIMITED, MemoryPlan
@@ -25,6 +25,7 @@ _FLOAT = 4  # bytes of a float32
 _VECTOR = 3 * _FLOAT  # bytes per pixel of a float32 vector of the picture's size
 _SHOWN = 4  # vectors needed to convert a picture for a stage
 _TEMPORAL = 6  # vectors of the temporal loss: previous frame, trust, differences
+_AVERAGE = 2  # vectors of the moving average of the pictures
 FILTERED = 3
 """Vectors of a move that is filtered, as above a preview: its coefficients, and the result."""
 _IN_TILES = 6  # vectors for the gradient, its sum, differences for smoothness
@@ -152,29 +153,41 @@ def needed(task: Task, network: PlannedMaps, plan: MemoryPlan) -> int:
     The peak is the sum of the bytes that losses, network and optimizer declare, at the size where
     this sum is largest.
     """
-    return round(max(_needed(task, network, plan, level) for level in task.levels()))
+    return round(max(_peak(task, network, plan, level) for level in task.levels()))
 
 
-def _needed(task: Task, network: PlannedMaps, plan: MemoryPlan, level: Level) -> float:
+def _peak(task: Task, network: PlannedMaps, plan: MemoryPlan, level: Level) -> float:
+    """Return the peak memory in bytes at one size, without input pictures and network."""
     terms = task.terms(level)
-    settings = task.recipe.objective.network
     pixels = level.size.area
-    vectors = _vectors(task, plan, level) + pixels * _SHOWN * _VECTOR
-    if task.recipe.schedule.ema_decay:
-        vectors += pixels * 2 * _VECTOR
-    if level.slowest:
-        vectors += pixels * FILTERED * _VECTOR
-    if task.is_frame or task.prior is not None:
-        vectors += pixels * _TEMPORAL * _VECTOR
-    undivided = declared(task, network, level)
+    vectors = pixels * _VECTOR * _vectors(task, plan, level)
+    whole = declared(task, network, level)
     if plan.tile is None or terms.needs_whole_picture or plan.tile >= level.size.long:
-        return max(undivided.targets, undivided.kept + undivided.step) + vectors
-    side = plan.tile + 2 * (halo(terms.layers) + border(settings))
-    at_once = min(side, level.size.width) * min(side, level.size.height)
-    tile = declared(task, network, level, at_once)
+        return max(whole.targets, whole.kept + whole.step) + vectors
+    side = plan.tile + 2 * (halo(terms.layers) + border(task.recipe.objective.network))
+    tile_pixels = min(side, level.size.width) * min(side, level.size.height)
+    tile = declared(task, network, level, tile_pixels)
     sums = _SUMS * terms.sums_bytes * region_count(task.content_mask)
-    in_tiles = pixels * _IN_TILES * _VECTOR + sums
-    return max(tile.targets, tile.step) + undivided.kept + in_tiles + vectors
+    in_tiles = pixels * _VECTOR * _IN_TILES + sums
+    return max(tile.targets, tile.step) + whole.kept + in_tiles + vectors
+
+
+def _vectors(task: Task, plan: MemoryPlan, level: Level) -> int:
+    """Return how many float32 vectors of the picture's size exist during a step at one size.
+
+    They are the optimizer's, those that convert the picture for a stage, and, where these exist,
+    those of a moving average, of a filtered move and of the temporal loss.
+    """
+    larger = task.final.area / level.size.area
+    optimizer = plan.optimizer(task.recipe.schedule.optimizer, larger)
+    vectors = optimizer.vectors(level.steps) + _SHOWN
+    if task.recipe.schedule.ema_decay:
+        vectors += _AVERAGE
+    if level.slowest:
+        vectors += FILTERED
+    if task.is_frame or task.prior is not None:
+        vectors += _TEMPORAL
+    return vectors
 
 
 @dataclass(frozen=True)
@@ -190,58 +203,103 @@ class Declared:
     step: float
 
 
+@dataclass(frozen=True)
+class _StepBytes:
+    """The memory of a step in bytes, part by part, in addition to the targets."""
+
+    saved_by_losses: float
+    """What losses keep from the forward pass to the end of the backward pass."""
+    held_by_network: float
+    """What the network keeps for the same time, in addition to its maps."""
+    maps: float
+    """Maps that the forward pass computes for the losses."""
+    network_forward: float
+    """What the network allocates in addition while it computes these maps."""
+    cut_map: float
+    """Copy of the largest map without its halo and border: maps are copied one at a time."""
+    maps_of_network: float
+    """Maps that the network reads in the backward pass."""
+    maps_of_losses: float
+    """Maps that losses read in the backward pass, where they are not the network's own."""
+    gradients: float
+    """What losses allocate in the backward pass, including the gradients of maps."""
+    network_backward: float
+    """What the network allocates in addition in the backward pass."""
+
+    @property
+    def peak(self) -> float:
+        """The largest sum of the parts that exist at once."""
+        both_passes = self.saved_by_losses + self.held_by_network
+        forward = self.maps + self.network_forward + self.cut_map
+        maps_read = self.maps_of_network + self.maps_of_losses
+        backward = maps_read + self.gradients + self.network_backward
+        return both_passes + max(forward, backward)
+
+
 def declared(task: Task, network: PlannedMaps, level: Level, tile: float | None = None) -> Declared:
     """Return the bytes that network and losses declare at `level`, or for `tile` pixels of it."""
     terms = task.terms(level)
     network_bytes = network.bytes_per_pixel(terms.layers)
-    extent = _extent(task, network, level, tile)
-    undivided = _extent(task, network, level, None)
-    kept, targets = _target_bytes(terms, network_bytes, extent, undivided)
+    whole = _extent(task, network, level, None)
+    evaluated = _extent(task, network, level, tile)
+    kept, targets = _target_bytes(terms, network_bytes, evaluated, whole)
+    losses = [loss.memory(evaluated) for loss in terms]
+    pixels = evaluated.pixels
+    maps = maps_bytes(terms.layers, pixels, network_bytes.value)
+    largest_map = largest_bytes(terms.layers, pixels, network_bytes.value)
     has_border = task.recipe.objective.network.padding != "zeros"
-    losses = [loss.memory(extent) for loss in terms]
-    maps = maps_bytes(terms.layers, extent.pixels, network_bytes.value)
-    forward = maps + extent.pixels * network_bytes.passing
-    if has_border or tile is not None:  # halo or border is cut off by copying one map at a time
-        forward += largest_bytes(terms.layers, extent.pixels, network_bytes.value)
-    maps_of_losses = sum(loss.features for loss in losses)
-    if network.rereads_maps:  # the network's maps, besides the maps whose border was cut off
-        maps_of_losses = maps + has_border * maps_of_losses
-    gradients = sum(loss.gradients for loss in losses)
-    backward = maps_of_losses + gradients + extent.pixels * network_bytes.back
-    saved = sum(loss.saved for loss in losses) + extent.pixels * network_bytes.held
-    return Declared(kept, targets, step=saved + max(forward, backward))
+    is_cut = has_border or tile is not None
+    # maps without their border are copies of the maps that the network reads
+    share_maps = network.rereads_maps and not has_border
+    step = _StepBytes(
+        saved_by_losses=sum(loss.saved for loss in losses),
+        held_by_network=pixels * network_bytes.held,
+        maps=maps,
+        network_forward=pixels * network_bytes.passing,
+        cut_map=largest_map if is_cut else 0.0,
+        maps_of_network=maps if network.rereads_maps else 0.0,
+        maps_of_losses=0.0 if share_maps else sum(loss.features for loss in losses),
+        gradients=sum(loss.gradients for loss in losses),
+        network_backward=pixels * network_bytes.back,
+    )
+    return Declared(kept, targets, step.peak)
 
 
 def _target_bytes(
-    terms: Terms, network_bytes: NetworkBytes, extent: Extent, undivided: Extent
+    terms: Terms, network_bytes: NetworkBytes, evaluated: Extent, whole: Extent
 ) -> tuple[float, float]:
     """Return the bytes of all targets, and the peak while losses compute them one after another.
 
-    The peak includes the features of the content, which all losses share, and the features of one
-    other picture.
+    A loss computes its targets from the `evaluated` pixels at a time, or from `whole` pictures. The
+    peak includes the features of the content, which all losses share, and the features of one other
+    picture.
     """
     kept = 0.0
     peak = 0.0
-    content = 0.0
+    content_features = 0.0
     if "content" in terms.compared:
-        content = maps_bytes(terms.layers, extent.pixels, network_bytes.value)
+        content_features = maps_bytes(terms.layers, evaluated.pixels, network_bytes.value)
     for loss in terms:
-        compared = extent if loss.formula.targets_in_tiles else undivided
-        loss_bytes = loss.memory(compared)
+        pictures = evaluated if loss.formula.targets_in_tiles else whole
         if "content" in loss.compared:
-            shared = maps_bytes(terms.layers, compared.pixels, network_bytes.value)
-            content = max(content, shared)
-        pictures = [compared.pixels]
-        if "style" in loss.compared:
-            pictures += compared.styles
-        features = max(
-            picture * network_bytes.passing
-            + maps_bytes(loss.layer_names, picture, network_bytes.value)
-            for picture in pictures
-        )
-        peak = max(peak, content + kept + loss_bytes.kept + features + loss_bytes.targets)
+            shared = maps_bytes(terms.layers, pictures.pixels, network_bytes.value)
+            content_features = max(content_features, shared)
+        loss_bytes = loss.memory(pictures)
+        features = _features_bytes(loss, network_bytes, pictures)
+        of_this_loss = loss_bytes.kept + loss_bytes.targets + features
+        peak = max(peak, content_features + kept + of_this_loss)
         kept += loss_bytes.kept
     return kept, peak
+
+
+def _features_bytes(loss: LossSettings, network_bytes: NetworkBytes, pictures: Extent) -> float:
+    """Return the bytes needed to compute the features of a loss's largest picture."""
+    compared = [pictures.pixels]
+    if "style" in loss.compared:
+        compared += pictures.styles
+    largest = max(compared)
+    maps = maps_bytes(loss.layer_names, largest, network_bytes.value)
+    return maps + largest * network_bytes.passing
 
 
 def _extent(task: Task, network: PlannedMaps, level: Level, tile: float | None) -> Extent:
@@ -258,10 +316,3 @@ def _extent(task: Task, network: PlannedMaps, level: Level, tile: float | None) 
         value=network.bytes_per_pixel(terms.layers).value,
         in_place=not network.rereads_maps and not any(loss.formula.rereads_maps for loss in terms),
     )
-
-
-def _vectors(task: Task, plan: MemoryPlan, level: Level) -> int:
-    """Return the bytes of the optimizer at one size."""
-    pixels = level.size.area
-    optimizer = plan.optimizer(task.recipe.schedule.optimizer, task.final.area / pixels)
-    return pixels * _VECTOR * optimizer.vectors(level.steps)

@@ -163,10 +163,10 @@ def test_the_style_library_is_filled_and_what_is_there_stays(home: Path, run: Ru
     titles = {*shipped_styles()} - {"Mosaic"}
     assert {path.stem for path in library.iterdir()} == titles | {"mosaic"}
     assert (library / "mosaic.png").read_bytes() == b"mine"
-    wave = shipped_styles()["The Great Wave"]
-    assert (library / "The Great Wave.jpg").read_bytes() == wave.path.read_bytes()
-    text = (library / "The Great Wave.txt").read_text()
-    assert text == "Katsushika Hokusai (1760-1849), about 1831\n"
+    scream = shipped_styles()["The Scream"]
+    assert (library / "The Scream.jpg").read_bytes() == scream.path.read_bytes()
+    text = (library / "The Scream.txt").read_text()
+    assert text == "Edvard Munch (1863-1944), 1893\n"
 
 
 def test_sample_writes_a_pair_and_replaces_no_other_picture(tmp_path: Path, run: Run) -> None:

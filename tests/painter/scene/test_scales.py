@@ -13,6 +13,7 @@ from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Recipe, Schedule
 from stylewatch_painter.scene.scales import (
     Level,
+    PlannedScale,
     final_size,
     first_size,
     levels,
@@ -142,6 +143,16 @@ def test_each_scale_is_painted_or_there_is_a_reason(
 ) -> None:
     recipe = change(find(name), changes)
     assert [scale.why_not for scale in planned(recipe, Size(*final), least)] == expected
+
+
+def test_a_painting_too_small_for_a_scale_keeps_the_size_that_the_recipe_asks_for() -> None:
+    """The message names that size; the scale is the one to which `smallest` raises it."""
+    recipe = change(find("gram"), {"scales": [{"scale": 0.25, "steps": 5}], "smallest": 50})
+    # 50 pixels are half of 100; a map of the deepest layer needs 16 on the short side
+    (too_small,) = planned(recipe, Size(100, 7))
+    assert too_small == PlannedScale(Size(25, 2), 0.5, 5, "painting")
+    (painted,) = planned(recipe, Size(100, 90))
+    assert painted == PlannedScale(Size(50, 45), 0.5, 5, None)
 
 
 def test_the_coarsest_scale_that_is_painted_has_the_initial_steps() -> None:

@@ -54,14 +54,16 @@ function takeDrops(form, wells) {
 }
 
 function showDefaults(form) {
-  // shows the values of the chosen recipe in empty fields, and the strength on its slider
-  const { dataset, value } = form.elements.recipe.selectedOptions[0];
-  for (const name of ["size", "stroke", "strength", "steps"]) {
+  // shows the values of the chosen recipe in empty fields, and the values of fields on their sliders
+  const { options, selectedOptions } = form.elements.recipe, { dataset, value } = selectedOptions[0];
+  for (const name of new Set([...options].flatMap((option) => Object.keys(option.dataset)))) {
     const number = dataset[name];
     form.elements[name].placeholder = number ? `${number} in ${value}` : "by the recipe";
   }
-  const { strength } = form.elements;
-  form.querySelector("[data-slider]").value = parseFloat(strength.value || strength.placeholder);
+  for (const slider of form.querySelectorAll("[data-slider]")) {
+    const field = form.elements[slider.dataset.slider];
+    slider.value = parseFloat(field.value || field.placeholder);
+  }
 }
 
 let asked; // the timer of the latest question
@@ -115,17 +117,19 @@ async function send(form) {
 
 export function jobForm(form) {
   if (!form) return;
-  const wells = [...form.querySelectorAll("[data-well]")], { strength } = form.elements;
+  const wells = [...form.querySelectorAll("[data-well]")];
   const refresh = () => { wells.forEach(show); showDefaults(form); };
   takeDrops(form, wells);
   refresh();
   form.addEventListener("input", ({ target }) => {
-    if (target.type === "file") show(target.closest("[data-well]"));
-    else if (target.matches("[data-slider]")) strength.value = target.value;
-    else {
-      showDefaults(form);
-      askForTime(form);
+    if (target.type === "file") {
+      show(target.closest("[data-well]"));
+      return;
     }
+    const field = form.elements[target.dataset.slider];
+    if (field) field.value = target.value;
+    showDefaults(form);
+    askForTime(form);
   });
   form.addEventListener("reset", () => setTimeout(() => { // after the reset
     refresh();
