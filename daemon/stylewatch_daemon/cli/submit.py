@@ -22,6 +22,7 @@ from stylewatch_daemon.client.submit import NewJob
 from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.style_library import default_styles, needs_style
+from stylewatch_daemon.views import estimate
 from stylewatch_daemon.views.job import view_of
 
 POLL_EVERY_S = 0.25
@@ -77,6 +78,9 @@ def submit(
         most = settings.limits.max_pixels
         content = None if settings.job.only == "style" else pictures[0]
         build_order.note_size(settings.job, recipe, content, most)
+        time = estimate.in_words(folder, settings.job)
+        if time and not json:
+            note(f"time: {time}")
     raise typer.Exit(_report(submitted, folder, place, wait=wait, quiet=quiet, json=json))
 
 

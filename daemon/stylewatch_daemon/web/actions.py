@@ -47,9 +47,9 @@ from stylewatch_daemon.settings.style_library import (
     find_styles,
     needs_style,
 )
-from stylewatch_daemon.views import readers
+from stylewatch_daemon.views import estimate, readers
 from stylewatch_daemon.views.output_files import JobFiles, original_name, unused
-from stylewatch_daemon.web import estimate, forms, job_form, job_page, overview
+from stylewatch_daemon.web import forms, job_form, job_page, overview
 from stylewatch_daemon.web.forms import NOTHING, File, Form
 from stylewatch_daemon.web.http import (
     JOB,
@@ -271,7 +271,7 @@ def estimate_time(request: Request) -> Response:
     asked = {name: fields[name].strip() for name in job_form.NAMES if name in fields}
     try:
         wanted, _ = job_form.read(asked, site.settings, base, styles, ())
-        words = estimate.in_words(site, wanted)
+        words = estimate.in_words(site.state, wanted)
     except FormError:
         words = ""
     return JSONResponse({"estimate": words})

@@ -30,8 +30,8 @@ from stylewatch_daemon.settings.job import (
     is_share,
 )
 from stylewatch_daemon.settings.style_library import default_styles, find_styles
+from stylewatch_daemon.views import estimate
 from stylewatch_daemon.views.formatting import as_text
-from stylewatch_daemon.web import estimate
 from stylewatch_daemon.web.forms import Form
 from stylewatch_daemon.web.http import Context
 from stylewatch_daemon.web.pictures import Image
@@ -125,7 +125,7 @@ def view(
         "defaults": [shown(name) for name in defaults],
         "chosen": form.values.get("library", ()),
         "mistakes": mistakes,
-        "estimate": "" if suggested or form.fields else estimate.in_words(site, base),
+        "estimate": "" if suggested or form.fields else estimate.in_words(site.state, base),
     }
 
 

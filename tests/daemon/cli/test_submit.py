@@ -14,7 +14,7 @@ from tests.daemon.faults import Disk
 from tests.daemon.states import incomplete, running
 from tests.daemon.web.world import a_job, enter
 
-from stylewatch_daemon.base.model import End
+from stylewatch_daemon.base.model import Attempt, End, Input
 from stylewatch_daemon.cli import progress, submit
 from stylewatch_daemon.cli.lookup import find
 from stylewatch_daemon.client.condition import NOT_RUNNING, PAUSED
@@ -52,6 +52,20 @@ def test_a_pair_is_put_into_the_inbox_and_its_name_printed(inbox: Path, run: Run
             "init.jpg": "style.jpg",
         },
     }  # fmt: skip
+
+
+def test_it_says_the_time_that_the_last_job_with_these_settings_took(run: Run, here: Path) -> None:
+    ended = "2026-01-02T12:00:40+00:00"
+    attempt = Attempt("2026-01-02T12:00:00+00:00", ended=ended, how="done")
+    settings = {"recipe": "best", "backend": "torch"}
+    photograph = Input("content", "content.jpg", "", 9, frames=1)
+    job = a_job("sea", finished=ended, settings=settings, inputs=(photograph,))
+    enter(here / "state", job, attempts=(attempt,))
+    (here / "config.yaml").write_text("state: {path: state}\n")
+    words = "time: about 40 s, as the last job like this"
+    assert words in run(*PAIR).err
+    assert "time:" not in run(*PAIR, "--size", "64").err
+    assert "time:" not in run(*PAIR, "--quiet").err
 
 
 def test_a_photograph_alone_gets_the_default_styles(inbox: Path, here: Path, run: Run) -> None:

@@ -1,19 +1,20 @@
-"""Estimate of the time of a job, which forms show beside their button.
+"""Estimate of the time of a job, which forms show beside their button, and `submit` prints.
 
-The page cannot forecast, because it does not load torch. It looks at earlier jobs with the same
-settings instead.
+Neither loads torch, so they cannot forecast. They look at earlier jobs with the same settings
+instead.
 """
 
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 
 from stylewatch_daemon.base.errors import DaemonError
 from stylewatch_daemon.base.model import Attempt, End
 from stylewatch_daemon.base.words import duration
+from stylewatch_daemon.client.operations import open_ledger
 from stylewatch_daemon.ledger.ledger import Search
 from stylewatch_daemon.settings.job import JobSettings, fields_with
-from stylewatch_daemon.web.http import Context
 
 LOOKED_AT, COUNTED = 100, 5
 """How many of the latest jobs with the recipe are compared, and how many similar ones count."""
@@ -25,14 +26,17 @@ are rounded to minutes."""
 _DEFAULTS = JobSettings().model_dump(mode="json", exclude=fields_with("is_timeless"))
 
 
-def in_words(site: Context, wanted: JobSettings) -> str:
+def in_words(state: Path, wanted: JobSettings) -> str:
     """Return a phrase on the time that a picture with the settings `wanted` takes.
 
-    The phrase is empty if no earlier job had these settings, or if the ledger cannot be read.
+    The phrase is empty if no earlier job in the ledger of the folder `state` had these settings, or
+    if the ledger cannot be read.
     """
     plain = wanted.model_dump(mode="json", include={*_DEFAULTS})
     seconds: list[float] = []
-    with suppress(DaemonError), site.ledger() as ledger:
+    with suppress(DaemonError), open_ledger(state) as ledger:
+        if ledger is None:
+            return ""
         for job in ledger.ended([End.DONE], LOOKED_AT, Search(recipe=wanted.recipe)):
             had = {key: (job.settings or {}).get(key, _DEFAULTS[key]) for key in plain}
             if had == plain and job.frames == 1 and len(seconds) < COUNTED:
