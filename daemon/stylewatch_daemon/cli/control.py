@@ -131,7 +131,7 @@ def dismiss(
         echo(f"dismissed {names} from the status; `stylewatch show` still finds them")
 
 
-@options.with_job_options("mask", "style_mask", "sweep")
+@options.with_job_options("mask", "style", "style_mask", "sweep")
 def retry(
     name: options.Job,
     *,
