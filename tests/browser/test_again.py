@@ -29,7 +29,7 @@ def quick(site: Site, windows: Windows) -> Page:
 
 
 def open_job(page: Page) -> None:
-    finished(page).get_by_role("link").first.click()
+    finished(page).get_by_role("heading").get_by_role("link").click()
     page.wait_for_url("**/jobs/*")
 
 

@@ -15,7 +15,7 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
@@ -69,7 +69,8 @@ class Image:
     """A picture on a page: `src` is its address below the root; sizes are in pixels, 0 if unknown.
 
     For an input, `name` is the original name of its file, and `number` its index among all inputs.
-    For a style, `digest` is its SHA-256.
+    For a style, `digest` is its SHA-256. For an output on a card, `large` is the address of a
+    picture that fills a page.
     """
 
     src: str
@@ -79,6 +80,7 @@ class Image:
     name: str = ""
     number: int = 0
     digest: str = ""
+    large: str = ""
 
 
 def picture(files: JobFiles, what: str, alt: str, side: int = CARD_SIDE) -> Image | None:
@@ -165,7 +167,10 @@ def cover(state: Path, job: Job) -> Image | str:
     files = JobFiles(job, state)
     output = None
     if job.seen in PICTURES:
-        output = picture(files, "final", f"{name_of(job)}, output")
+        alt = f"{name_of(job)}, output"
+        sizes = [*in_sizes(files, "final", {CARD_SIDE: alt, LARGE_SIDE: alt})]
+        if sizes:
+            output = replace(sizes[0], large=sizes[1].src)
     if files.unknown:
         return "its picture cannot be read now"
     return output or content(job, thumbs.SIDE) or "no picture"

@@ -107,6 +107,7 @@ def application(page: WebPage) -> Starlette:
         "retriable": operations.RETRIABLE,
         "pictures": PICTURES,
         "later": LATER,
+        "large_side": pictures.LARGE_SIDE,
     }
     templates.env.filters |= {
         "when": formatting.when,
