@@ -60,6 +60,9 @@ BROWSER_FORMATS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif"})
 BROWSER_CLIPS = frozenset({".mp4", ".webm"})
 """Suffixes of the clips that browsers play."""
 
+EARLY = 0.25
+"""Share of the steps of a running job in which its stages are blended with the photograph."""
+
 ROLES = {"content": "photograph", "style": "style image", "init": "initial image"}
 """Roles of the inputs that are shown, with their names on the page."""
 
@@ -183,6 +186,18 @@ def latest_stage(view: JobView) -> Image | None:
         alt = f"{view.name} after {view.unit} {painted[1]}"
         return picture(view.files, painted[0], alt, LARGE_SIDE)
     return None
+
+
+def blend(view: JobView) -> int:
+    """Return how much of an early stage is seen, in fifths above the photograph; 0 if all of it.
+
+    The colors of the first stages are garish. Frames of a clip are painted to the end.
+    """
+    early = EARLY * view.running.get("steps", 0)
+    step = view.running.get("step", 0)
+    if view.job.frames > 1 or step >= early:
+        return 0
+    return 1 + int(4 * step / early)
 
 
 def _find(files: JobFiles, what: str) -> PictureFile | None:

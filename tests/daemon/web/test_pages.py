@@ -376,6 +376,13 @@ def test_a_running_job_has_its_newest_stage(tmp_path: Path) -> None:
     assert '<progress max="60" value="7"' in overview and '<progress max="60" value="7"' in text
     assert "pictures/stage-15?" in image(overview, "frame")
     assert image(text, "after").endswith(f"?d={OUTPUT}")
+    for step, blend in ((0, "blend-1"), (7, "blend-2"), (14, "blend-4"), (15, "")):
+        publish(tmp_path / "state", {"running": 1}, running=[{**status, "step": step}])
+        for path, under in (("/", "small/512"), ("/jobs/id-sea", "pictures")):
+            text = html(page, path)
+            below = f'<img [^>]*><img src="/jobs/id-sea/{under}/input-0'
+            blended = re.findall(rf'(blend-\d)"[^>]*>\s*{below}', text)
+            assert "".join(blended) == blend and ("they calm down" in text) == bool(blend)
     shutil.rmtree(tmp_path / "out/sea/stages")
     (tmp_path / "out/sea/final.png").unlink()
     status = worker("sea", step=0, steps=0, loss=None, size=None, seconds_left=None, device="")
