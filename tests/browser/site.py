@@ -38,10 +38,10 @@ class Site(Daemon):
     @classmethod
     def made(cls, folder: Path) -> "Site":
         """Make a site in an empty folder, with the sample pair, small."""
-        for path in (sample.CONTENT, sample.STYLE):
+        for role, path in (("content", sample.CONTENT), ("style", sample.STYLE)):
             with Image.open(path) as picture:
                 picture.thumbnail((320, 320))
-                picture.save(folder / path.name)
+                picture.save(folder / f"{role}.jpg")
         return cls(folder)
 
     def start(self, *more: str) -> None:

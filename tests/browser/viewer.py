@@ -130,7 +130,8 @@ refused = partial(job_in, "Failed or refused", "listitem")
 
 
 def see(picture: Locator) -> None:
-    """Wait until a picture is loaded, and not the blank in its place; a newer one will do, too."""
+    """Wait until the first of these pictures is loaded, not a blank; a newer one will do, too."""
+    picture = picture.first
     picture.scroll_into_view_if_needed()
     until = time.monotonic() + TIMEOUT_MS / 1000
     while not picture.evaluate("image => image.complete && image.naturalWidth > 1"):

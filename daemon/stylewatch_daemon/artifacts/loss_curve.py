@@ -88,6 +88,8 @@ class Curve:
     path: str
     decades: tuple[float, ...]
     """Heights of the powers of ten."""
+    changes: tuple[float, ...]
+    """Places from the left at which the size of the picture changes."""
     words: str
     """Description of the curve at the last size, as losses at other sizes cannot be compared."""
 
@@ -124,10 +126,13 @@ def curve(points: Sequence[Point], steps: int = 0, unit: str = "step") -> Curve 
     scales = Scales.of((first, last), losses, WIDTH, HEIGHT)
     begin, end = next(point for point in points if point.size == points[-1].size), points[-1]
     told = (f"{loss:.3g} at {unit} {step}" for step, loss, _ in dict.fromkeys((begin, end)))
+    starts = [after.step for before, after in pairwise(points) if before.size != after.size]
+    note = "; at each vertical line the size changes, and the loss begins anew" if starts else ""
     return Curve(
         path=scales.path([*zip(numbers, losses, strict=True)]),
         decades=tuple(round(scales.down(decade), 1) for decade in scales.decades()),
-        words=f"loss at {end.size[0]}x{end.size[1]}: {', '.join(told)}",
+        changes=tuple(round(scales.across(step), 1) for step in starts),
+        words=f"loss at {end.size[0]}x{end.size[1]}: {', '.join(told)}{note}",
     )
 
 

@@ -15,7 +15,7 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
@@ -60,6 +60,9 @@ BROWSER_FORMATS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif"})
 BROWSER_CLIPS = frozenset({".mp4", ".webm"})
 """Suffixes of the clips that browsers play."""
 
+EARLY = 0.25
+"""Share of the steps of a running job in which its stages are blended with the photograph."""
+
 ROLES = {"content": "photograph", "style": "style image", "init": "initial image"}
 """Roles of the inputs that are shown, with their names on the page."""
 
@@ -69,7 +72,8 @@ class Image:
     """A picture on a page: `src` is its address below the root; sizes are in pixels, 0 if unknown.
 
     For an input, `name` is the original name of its file, and `number` its index among all inputs.
-    For a style, `digest` is its SHA-256.
+    For a style, `digest` is its SHA-256. For an output on a card, `large` is the address of a
+    picture that fills a page.
     """
 
     src: str
@@ -79,6 +83,7 @@ class Image:
     name: str = ""
     number: int = 0
     digest: str = ""
+    large: str = ""
 
 
 def picture(files: JobFiles, what: str, alt: str, side: int = CARD_SIDE) -> Image | None:
@@ -165,7 +170,10 @@ def cover(state: Path, job: Job) -> Image | str:
     files = JobFiles(job, state)
     output = None
     if job.seen in PICTURES:
-        output = picture(files, "final", f"{name_of(job)}, output")
+        alt = f"{name_of(job)}, output"
+        sizes = [*in_sizes(files, "final", {CARD_SIDE: alt, LARGE_SIDE: alt})]
+        if sizes:
+            output = replace(sizes[0], large=sizes[1].src)
     if files.unknown:
         return "its picture cannot be read now"
     return output or content(job, thumbs.SIDE) or "no picture"
@@ -178,6 +186,18 @@ def latest_stage(view: JobView) -> Image | None:
         alt = f"{view.name} after {view.unit} {painted[1]}"
         return picture(view.files, painted[0], alt, LARGE_SIDE)
     return None
+
+
+def blend(view: JobView) -> int:
+    """Return how much of an early stage is seen, in fifths above the photograph; 0 if all of it.
+
+    The colors of the first stages are garish. Frames of a clip are painted to the end.
+    """
+    early = EARLY * view.running.get("steps", 0)
+    step = view.running.get("step", 0)
+    if view.job.frames > 1 or step >= early:
+        return 0
+    return 1 + int(4 * step / early)
 
 
 def _find(files: JobFiles, what: str) -> PictureFile | None:

@@ -107,6 +107,7 @@ def application(page: WebPage) -> Starlette:
         "retriable": operations.RETRIABLE,
         "pictures": PICTURES,
         "later": LATER,
+        "large_side": pictures.LARGE_SIDE,
     }
     templates.env.filters |= {
         "when": formatting.when,
@@ -114,6 +115,7 @@ def application(page: WebPage) -> Starlette:
         "offered": operations.offered,
         "name": name_of,
         "made_from": made_from,
+        "blend": pictures.blend,
         "content": pictures.content,
         "cover": partial(pictures.cover, state),
         "first_style": pictures.first_style,

@@ -35,7 +35,15 @@ def test_equal_factors_have_equal_heights() -> None:
     (_, first), (_, second), (middle, third) = places
     assert middle == WIDTH / 2 and second - first == pytest.approx(third - second)
     assert list(line.decades) == [third, second, first]
-    assert line.words == "loss at 8x6: 1e+03 at step 1, 10 at step 3"
+    assert line.words == "loss at 8x6: 1e+03 at step 1, 10 at step 3" and not line.changes
+
+
+def test_each_change_of_the_size_is_marked_where_the_loss_begins_anew() -> None:
+    line, places = drawn(
+        "1,4,3,0,9,1", "2,4,3,0,3,1", "3,8,6,0,8,1", "4,8,6,0,2,1", "5,16,12,0,7,1"
+    )
+    assert list(line.changes) == [places[2][0], places[4][0]]
+    assert line.words.startswith("loss at 16x12: 7 at step 5; at each vertical line the size")
 
 
 def test_a_curve_has_few_points_and_only_valid_values() -> None:

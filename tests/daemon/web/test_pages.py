@@ -66,7 +66,7 @@ def html(page: TestClient, path: str) -> str:
 
 def image(text: str, kind: str) -> str:
     """The address of the picture in the figure or frame of this class."""
-    found = re.search(rf'class="{kind}[^>]*>\s*<img src="([^"]*)"', text)
+    found = re.search(rf'class="{kind}[^>]*>\s*(?:<a [^>]*>)?<img src="([^"]*)"', text)
     return "" if found is None else found[1]
 
 
@@ -376,6 +376,13 @@ def test_a_running_job_has_its_newest_stage(tmp_path: Path) -> None:
     assert '<progress max="60" value="7"' in overview and '<progress max="60" value="7"' in text
     assert "pictures/stage-15?" in image(overview, "frame")
     assert image(text, "after").endswith(f"?d={OUTPUT}")
+    for step, blend in ((0, "blend-1"), (7, "blend-2"), (14, "blend-4"), (15, "")):
+        publish(tmp_path / "state", {"running": 1}, running=[{**status, "step": step}])
+        for path, under in (("/", "small/512"), ("/jobs/id-sea", "pictures")):
+            text = html(page, path)
+            below = f'<img [^>]*><img src="/jobs/id-sea/{under}/input-0'
+            blended = re.findall(rf'(blend-\d)"[^>]*>\s*{below}', text)
+            assert "".join(blended) == blend and ("they calm down" in text) == bool(blend)
     shutil.rmtree(tmp_path / "out/sea/stages")
     (tmp_path / "out/sea/final.png").unlink()
     status = worker("sea", step=0, steps=0, loss=None, size=None, seconds_left=None, device="")
@@ -396,6 +403,7 @@ def test_a_painted_clip_plays_or_shows_its_last_painted_frame(suffix: str, tmp_p
     assert all("/jobs/id-sea/pictures/final?d=" in p and " controls " in p for p in players)
     assert image(text, "after").startswith(f"/jobs/id-sea/pictures/stage-{STEPS[-1]}?d=")
     assert "Run on from this stage" not in text and "again?print" not in text
+    assert "data-large" not in text, "the viewer has no clips"
     assert re.findall(r'data-label="([^"]*)"', text) == ["frame 5", "frame 10", "frame 15"]
 
 
@@ -408,6 +416,12 @@ def test_the_page_of_a_done_job_has_all_its_pictures(
     assert image(text, "after") == final
     stages = re.findall(r'<a href="([^"]*)" data-step="(\d+)"', text)
     assert [int(step) for _, step in stages] == list(STEPS)
+    digest = sha256(picture(200, "JPEG"))[:32]
+    photograph = f"/jobs/id-sea/small/1600/input-0?d={digest}"
+    for path, count in (("/", 1), ("/jobs/id-sea", 2), ("/jobs/id-b", 2)):  # as a variant, too
+        viewed = f'data-large="{final}" data-page="/jobs/id-sea" data-title="sea" data-photo'
+        assert html(page, path).count(viewed) == count
+        assert f'data-photograph="{photograph}"' in html(page, path)
     assert stages[-1][0] == final, "the output is the last stage"
     for alt in ("photograph harbour.jpg", "style image wave.jpg"):
         assert re.search(rf'alt="{alt}"[^>]* width="8" height="6"', text)

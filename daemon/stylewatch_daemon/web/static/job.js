@@ -1,4 +1,4 @@
-// The pictures of a job: the content image over the output, and stages in place of the output.
+// The pictures of a job: the photograph over the output, and stages in place of the output.
 
 let step = Infinity; // of the shown stage; infinite while new stages are shown as they arrive
 
@@ -21,9 +21,18 @@ function show(at) {
   const image = part(".after img"), caption = part(".after figcaption");
   if (image.src !== link.href) image.src = link.href;
   image.alt = link.dataset.alt;
+  image.parentElement.href = image.src; // the viewer shows the same stage
+  if (image.parentElement.dataset.large) image.parentElement.dataset.large = image.src;
   caption.textContent = isLast ? caption.dataset.last : link.dataset.label;
   const from = part("[data-from]");
   if (from && !isLast) from.value = link.dataset.step; // the last stage is no option
+}
+
+export function fit() {
+  // gives the picture the width of the page, as far as its height leaves that
+  const image = document.querySelector(".after img");
+  if (!image?.complete || image.naturalWidth <= 1) return; // a preview that is being made
+  image.closest(".pair").style.setProperty("--ratio", image.naturalWidth / image.naturalHeight);
 }
 
 export function stages() {

@@ -1,8 +1,9 @@
 // Makes the page live. Without scripts, everything can be read and all forms work.
 import { jobForm } from "./form.js";
-import { stages } from "./job.js";
+import { fit, stages } from "./job.js";
 import { live } from "./live.js";
 import { enable, hasEnded, logIn } from "./session.js";
+import { viewer } from "./viewer.js";
 
 const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const RETRY_MS = 2500, TRIES = 12; // for a preview
@@ -13,6 +14,7 @@ function enhance(part) {
     if (!Number.isNaN(at.valueOf())) time.textContent = TIME.format(at);
   }
   stages();
+  fit();
 }
 
 function reload({ target: image }) {
@@ -51,6 +53,7 @@ async function submit(event) {
 
 document.documentElement.classList.add("live");
 document.addEventListener("load", reload, true);
+document.addEventListener("load", fit, true);
 for (const image of document.images) if (image.complete) reload({ target: image });
 document.addEventListener("click", copy);
 document.addEventListener("submit", submit);
@@ -58,5 +61,6 @@ const zone = document.querySelector("[data-zone]"), again = document.querySelect
 if (zone) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
 if (again) setTimeout(() => location.reload(), 1000 * again.dataset.again);
 jobForm(document.getElementById("upload"));
+viewer(document.getElementById("viewer"));
 enhance(document);
 live(document.body.dataset.events, enhance);
