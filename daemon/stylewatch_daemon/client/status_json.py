@@ -64,7 +64,8 @@ def when_interrupted(counts: Mapping[str, int]) -> dict[str, int]:
 
 def past(status: dict[str, Any]) -> dict[str, Any]:
     """Return a status without the parts that only a running daemon can know."""
-    health = {**status["health"], "trouble": [], "notes": [], "old_settings": False}
+    health = {**status["health"], "trouble": [], "notes": [], "old_settings": False,
+              "trying": False}  # fmt: skip
     return {**status, "running": [], "incomplete": [], "health": health}
 
 
@@ -80,7 +81,7 @@ def nothing() -> dict[str, Any]:
     health: dict[str, Any] = {
         "at_work": False, "since": None, "pid": None, "version": None,
         "condition": NOT_RUNNING.word, "sentence": NOT_RUNNING.sentence,
-        "paused": False, "draining": False, "stopping": False, "restarting": False,
+        "paused": False, "trying": False, "draining": False, "stopping": False, "restarting": False,
         "old_settings": False, "opens": None,
         "events": True, "trouble": [], "notes": [],
     }  # fmt: skip

@@ -3,6 +3,7 @@ import { jobForm } from "./form.js";
 import { stages } from "./job.js";
 import { live } from "./live.js";
 import { enable, hasEnded, logIn } from "./session.js";
+import { tries } from "./tries.js";
 
 const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const RETRY_MS = 2500, TRIES = 12; // for a preview
@@ -58,5 +59,6 @@ const zone = document.querySelector("[data-zone]"), again = document.querySelect
 if (zone) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
 if (again) setTimeout(() => location.reload(), 1000 * again.dataset.again);
 jobForm(document.getElementById("upload"));
+tries(document.querySelector("[data-tries]"));
 enhance(document);
 live(document.body.dataset.events, enhance);
