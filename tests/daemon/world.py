@@ -155,8 +155,8 @@ class FakeExecutor(base.Executor):
 
     def paint(self, order: Order, wanted: Callable[[], AttemptRequest]) -> Iterator[Event]:
         self.orders.append(order)
-        assert order.checkpoint is not None
-        first = 1 if order.checkpoint.exists() else 0
+        checkpoint = order.checkpoint or order.staging / "checkpoint"  # a preview has none
+        first = 1 if checkpoint.exists() else 0
         self.started_at.append(first)
         yield Started("fake", "cpu", ((4, 4),), (2,), step=first)
         if first:  # left by an earlier attempt
@@ -169,7 +169,7 @@ class FakeExecutor(base.Executor):
                 break
             yield Progress(step, 2, (4, 4), loss=1 / step, seconds=step)
             yield stage(order, f"stages/{step}.png", step)
-            atomic.write(order.checkpoint, b"after step 1")
+            atomic.write(checkpoint, b"after step 1")
             ending = self.endings.pop(0) if self.endings else None
             if ending is not None:
                 yield ending

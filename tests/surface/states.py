@@ -163,6 +163,7 @@ MOMENTS = (
     Moment("running", is_running=True, is_ready=True),
     Moment("running without events", published={"events": False}, is_running=True, is_ready=True),
     Moment("paused", is_paused=True),
+    Moment("trying", published={"trying": True}, is_ready=True),
     Moment("outside of the hours", published={"opens": OPENS}, is_ready=True),
     Moment("outside of the hours, blocked", published={
         "opens": OPENS, "blocked": OBSTACLES["a disk is full"]}),

@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, ValidationError, validate_call
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, validate_call
 
 from stylewatch_daemon.app.restart import Handover
+from stylewatch_daemon.app.tries import NAME as TRY_NAME
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError
 from stylewatch_daemon.base.lanes import Step
@@ -68,9 +69,12 @@ class Commands:
     killed before acts on it again.
     """
 
-    def __init__(self, jobs: Jobs, release: Release, received: Handover) -> None:
+    def __init__(
+        self, jobs: Jobs, release: Release, try_styles: Callable[..., object], received: Handover
+    ) -> None:
         self._jobs = jobs
         self._release = release
+        self._try_styles = try_styles
         self._state = jobs.state
         self._reporter = jobs.reporter
         self._paused = jobs.state.root / PAUSED
@@ -97,6 +101,7 @@ class Commands:
             "dismiss": checked(self._dismiss),
             "retry": checked(self._retry),
             "delete": checked(self._delete),
+            "try": checked(self._try),
         }
         for request in jobs.ledger.requests():
             # whoever started this daemon wants it to work, whatever an earlier one was asked
@@ -269,6 +274,18 @@ class Commands:
         """Finish the running jobs, then stop."""
         self.draining = True
         self._reporter.requested(DRAINING.sentence)
+        self._carried_out(request)
+
+    def _try(
+        self,
+        request: Request,
+        name: Annotated[str, Field(pattern=TRY_NAME)],
+        styles: dict[str, str],
+        content: Annotated[str, Field(pattern=r"^content\.[a-z0-9]+$|^$")] = "",
+        settings: dict[str, Any] | None = None,
+    ) -> None:
+        """Paint the photograph of a try of the page in `styles`, or in more of them."""
+        self._try_styles(name, styles, content, settings or {})
         self._carried_out(request)
 
     # -- jobs

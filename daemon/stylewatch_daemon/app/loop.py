@@ -14,6 +14,7 @@ from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.app.restart import Handover
 from stylewatch_daemon.app.settings_file import LOOK_EVERY, SettingsFile
 from stylewatch_daemon.app.status import Snapshot, StatusFiles
+from stylewatch_daemon.app.tries import Tries
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DamagedError, LedgerError, OutputError
 from stylewatch_daemon.base.wakeup import Intent, Wakeup
@@ -114,6 +115,7 @@ class Loop:
         self._clock = clock
         lanes = self._lanes = jobs.lanes
         self.attempts = Attempts(jobs, executor, lambda: wakeup.stopping, self._may_begin)
+        self.tries = Tries(jobs, self.attempts, executor, self._may_begin, clock)
         self.intake = Intake(jobs, lanes, inspector, clock)
         wall_clock = self._wall_clock = wall_clock or WallClock()
         wall_clock.restore(jobs.ledger.sight())
@@ -121,7 +123,7 @@ class Loop:
         with shortages.translated("jobs cannot be continued"):
             self.intake.recover()
             recovery.recover(jobs)
-            self.commands = Commands(jobs, self.intake.release, received)
+            self.commands = Commands(jobs, self.intake.release, self.tries.ask, received)
             self.hooks = HookRunner(jobs, wakeup.post, received.hook)
         jobs.note_mounts()
         self.endings.sweep()
@@ -263,6 +265,7 @@ class Loop:
             self._follow()
             self._keep_hours()
             self.jobs.repeat(retry)
+            self.tries.go_on()
             self._start_jobs(retry)  # give workers new jobs before their last ones are published
             self.intake.claim()
             if self.jobs.commit():
@@ -277,7 +280,7 @@ class Loop:
             self._deferred = []
             for call in deferred:
                 self._guarded(call)
-        self.attempts.follow()
+        self.tries.follow(self.attempts.follow())
         self.jobs.commit()
 
     def _may_begin(self) -> bool:
@@ -351,7 +354,7 @@ class Loop:
 
     def _seconds_to_wait(self, watch: Watch, systemd: SystemdNotifier) -> float:
         """Return the seconds until something is due."""
-        is_busy = bool(self.attempts.running) or self._has_news
+        is_busy = bool(self.attempts.running) or self._has_news or self.tries.is_open
         due = [
             *(self._scan_in(inbox, watch) for inbox in self.intake.inboxes),
             LOOK_EVERY,
@@ -383,6 +386,7 @@ class Loop:
         since = self._clock()
         with self._ledger_may_fail():
             self._status.update(self._snapshot(leaving=False))
+        self.tries.end()
         self.attempts.stop_workers()
         while True:
             meanwhile()
@@ -533,6 +537,7 @@ class Loop:
             self.attempts.running,
             self.blocked,
             paused=self.commands.paused,
+            trying=self.tries.in_work,
             draining=self.commands.draining and not leaving,
             stopping=self.wakeup.stopping,
             restarting=self.wakeup.intent is Intent.RESTART and not leaving,

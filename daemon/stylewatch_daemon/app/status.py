@@ -57,6 +57,8 @@ class Snapshot:
     blocked: Mapping[str, str] = field(default_factory=dict)
     """Jobs and requests that wait for something outside the daemon, with the reasons."""
     paused: bool = False
+    trying: bool = False
+    """True while previews are painted for the page."""
     draining: bool = False
     stopping: bool = False
     restarting: bool = False
@@ -181,6 +183,7 @@ class StatusFiles:
                 **self._daemon,
                 "at_work": not snapshot.leaving,  # a daemon that is killed leaves this True
                 "paused": snapshot.paused,
+                "trying": snapshot.trying,
                 "draining": snapshot.draining,
                 "opens": snapshot.opens and snapshot.opens.isoformat(),
                 "stopping": snapshot.stopping or snapshot.leaving,

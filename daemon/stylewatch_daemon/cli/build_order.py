@@ -142,7 +142,9 @@ def plan_series(request: RenderRequest, members: Sequence[Member], scratch: Path
     for number, member in enumerate(members):
         own_scratch = scratch / str(number)
         own_scratch.mkdir()
-        plan = make_plan(replace(request, output=None, member=member), own_scratch)
+        pictures = (*request.pictures, *member.styles)
+        own = replace(request, output=None, member=member, pictures=pictures)
+        plan = make_plan(own, own_scratch)
         folder = folder or output_target.unused(plan.place.path.stem)
         path = folder / f"{member.name}.{plan.place.format}"
         plans.append(replace(plan, place=Place(path, plan.place.format)))

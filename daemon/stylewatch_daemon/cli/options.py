@@ -254,12 +254,13 @@ Sweep = Mapping[str, Sequence[Any]]
 class Member:
     """One job of a series: its `name`, safe for a folder, and its own `values`.
 
-    `label` lists the values, one per line.
+    `label` lists the values, one per line. `styles` are its own, after those of the series.
     """
 
     name: str
     values: Mapping[str, Any]
     label: str = ""
+    styles: tuple[Path, ...] = ()
 
     @property
     def overrides(self) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """`stylewatch render`, which runs jobs in this process, and `stylewatch try`."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from itertools import chain
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -21,12 +21,15 @@ from stylewatch_daemon.cli.options import Member, columns, in_words, members, pa
 from stylewatch_daemon.cli.progress import JobProgress, in_place
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.disks import amount
+from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.job import CLIP_FORMATS
+from stylewatch_daemon.settings.style_library import every_style
 from stylewatch_daemon.views.formatting import duration_range, losses
 from stylewatch_daemon.worker.messages import Done, FileStaged
 
 if TYPE_CHECKING:
+    from stylewatch_painter.images.sheet import Cell
     from stylewatch_plugins.contract import Estimate
 
 VARIANTS: tuple[Mapping[str, Any], ...] = (
@@ -37,6 +40,9 @@ VARIANTS: tuple[Mapping[str, Any], ...] = (
 TRY_SIZE, TRY_COLUMNS, LARGE_SIZE = "256", 3, 1280
 """Sizes for `stylewatch try`: long side of a variant in pixels, variants in a row of the sheet, and
 long side of the pictures that the printed commands paint."""
+
+STYLES_SIZE, STYLES_COLUMNS, FIRST_STYLES = "160", 4, 12
+"""The same for a photograph without a style, and the number of styles without `--all`."""
 
 
 @options.with_job_options()
@@ -178,22 +184,42 @@ def _in_words(need: "Estimate", unit: str) -> Iterator[str]:
 
 
 def _paint_series(
-    plans: Sequence[Plan], sheet: Path, width: int, *, force: bool, quiet: bool
+    plans: Sequence[Plan],
+    sheet: Path,
+    width: int,
+    *,
+    force: bool,
+    quiet: bool,
+    done: Callable[[Plan, Mapping[str, Any]], object] | None = None,
 ) -> list[Mapping[str, Any]]:
-    """Run the jobs of a series, and draw their pictures on a `sheet`, with `width` in a row.
+    """Run the jobs of a series; draw their pictures on a sheet, `width` in a row.
 
-    Return the receipts of the jobs. Raises OutputError if a file exists, unless `force` is set.
+    With `done`, the sheet is drawn anew after each job, and `done` gets the plan and its receipt.
     """
+    from stylewatch_painter.images.encode import encode
+    from stylewatch_painter.images.sheet import Cell, draw, in_rows
+
     for path in (sheet, *(plan.place.path for plan in plans)):
         output_target.check_free(path, force=force)
     _check_members(plans)
     with output_target.reporting_write_errors(sheet.parent):
         atomic.make_folder(sheet.parent)
-    receipts = [_paint(plan, force=force, quiet=quiet)[0] for plan in plans]
-    output_target.check_free(sheet, force=force)  # another command may have written it
-    with output_target.reporting_write_errors(sheet):
-        format_ = output_target.named(str(sheet)).format or "png"
-        atomic.write(sheet, _sheet(plans, width, format_))
+    format_ = output_target.named(str(sheet)).format or "png"
+    cells = [Cell(plan.member.label) for plan in plans]
+    receipts = list[Mapping[str, Any]]()
+    is_drawn = False
+    for number, plan in enumerate(plans):
+        receipts.append(_paint(plan, force=force, quiet=quiet)[0])
+        cells[number] = _cell(plan)
+        if done is None and plan is not plans[-1]:
+            continue
+        if not is_drawn:
+            output_target.check_free(sheet, force=force)  # another command may have written it
+        with output_target.reporting_write_errors(sheet):
+            atomic.write(sheet, encode(draw(in_rows(cells, width)), format=format_))
+        is_drawn = True
+        if done is not None:
+            done(plan, receipts[-1])
     return receipts
 
 
@@ -213,26 +239,19 @@ def _check_members(plans: Sequence[Plan]) -> None:
         prepare(plan.order)
 
 
-def _sheet(plans: Sequence[Plan], width: int, format_: str) -> bytes:
-    """Return an encoded sheet of the final pictures, or of the first frames of clips.
-
-    The sheet has `width` pictures in a row.
-    """
+def _cell(plan: Plan) -> "Cell":
+    """Return the picture of a job in a series, or the first frame of its clip, for a sheet."""
     from stylewatch_painter.images import sheet
     from stylewatch_painter.images.decode import NeededSize, long_side
-    from stylewatch_painter.images.encode import encode
     from stylewatch_painter.images.read import read
 
-    needed_size = NeededSize(long_side(sheet.SIDE))
-    cells = []
-    for plan in plans:
-        path = plan.place.path
-        order = plan.order
-        pixels = _first_frame(path, order.max_pixels, order.max_frames)
-        if pixels is None:
-            pixels = read(path, max_pixels=order.max_pixels, needed_size=needed_size).pixels
-        cells.append(sheet.Cell(plan.member.label, sheet.shrunk(pixels)))
-    return encode(sheet.draw(sheet.in_rows(cells, width)), format=format_)
+    path = plan.place.path
+    order = plan.order
+    pixels = _first_frame(path, order.max_pixels, order.max_frames)
+    if pixels is None:
+        needed_size = NeededSize(long_side(sheet.SIDE))
+        pixels = read(path, max_pixels=order.max_pixels, needed_size=needed_size).pixels
+    return sheet.Cell(plan.member.label, sheet.shrunk(pixels))
 
 
 def _first_frame(path: Path | None, max_pixels: int, max_frames: int) -> Any:
@@ -257,58 +276,116 @@ def try_(
         metavar="OUT",
         help="The sheet, a picture. By default CONTENT-STYLE-try.png here.",
     ),
+    all_styles: bool = typer.Option(
+        False, "--all", help=f"Without a style: in all styles, not in {FIRST_STYLES}."
+    ),
     job: options.JobOptions,
     config_file: options.Config = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Paint small variants on a sheet, with a command for each."""
+    """Paint small variants on a sheet, or a photograph in every style, with a command for each."""
     from stylewatch_painter.images.encode import encode
 
     overrides = build_order.overrides_of(job)
     base = config.load(config_file)
     settings = config.override(base, overrides)
+    is_alone = len(pictures) == 1 and not job.get("style") and settings.job.only is None
+    every = every_style(settings.pairing.styles) if is_alone else {}
     pictures = [*build_order.with_named_styles(pictures, job, settings)]
     job = {name: value for name, value in job.items() if name != "style"}
-    content, styles = build_order.sides("try", pictures, settings.job.only)
-    sheet = (
-        output_target.named(output)
-        if output is not None
-        else output_target.unnamed(f"{build_order.default_name(content, styles)}-try", "png")
-    )
-    if sheet.format is None or sheet.format in CLIP_FORMATS:
-        raise UsageError(f"try draws a sheet: name a picture, as sheet.png, not {output}")
-    output_target.check_free(sheet.path, force=force)
-    numbered = _variants(job, has_content=content is not None)
+    chosen = _chosen_styles(every, job, all_styles=all_styles)
+    sample = [*chosen.values()][:1]
+    content, styles = build_order.sides("try", [*pictures, *sample], settings.job.only)
+    name = pictures[0].stem if every else build_order.default_name(content, styles)
+    sheet = _sheet_of_try(output, name)
+    output_target.check_free(sheet, force=force)
     with TemporaryDirectory(dir=shortages.temporary_folder(), prefix="stylewatch-") as scratch:
         frame = _first_frame(content, settings.limits.max_pixels, settings.limits.max_frames)
         still = pictures[0] if frame is None else Path(scratch, f"{pictures[0].stem}.png")
         if frame is not None:
             still.write_bytes(encode(frame))
-        small = job if "job.size" in overrides else {**job, "size": TRY_SIZE}
+        size = STYLES_SIZE if chosen else TRY_SIZE
+        small = job if "job.size" in overrides else {**job, "size": size}
         request = RenderRequest((still, *pictures[1:]), small, config_file, f"{scratch}/")
-        plans = build_order.plan_series(request, numbered, Path(scratch))
-        receipts = _paint_series(plans, sheet.path, TRY_COLUMNS, force=force, quiet=quiet)
-    files = {**plans[0].files, **({"content": [content]} if content else {})}
-    others = {key: value for key, value in overrides.items() if not key.startswith("job.")}
-    own_config = ("--config", str(config_file)) if config_file else ()
-    for plan, receipt in zip(plans, receipts, strict=True):
-        changed = _changes(plan, receipt if frame is None else None, base) | others
-        echo(f"{plan.member.label}\n   {_command(files, changed, *own_config)}")
+        plans = build_order.plan_series(request, [*_variants(job, content, chosen)], Path(scratch))
+        width = STYLES_COLUMNS if chosen else TRY_COLUMNS
+        say = _Large(content, chosen, base, overrides, config_file, frame is not None).say
+        _paint_series(plans, sheet, width, force=force, quiet=quiet, done=say)
     if not quiet:
-        echo(str(sheet.path))
+        note(_more_styles(len(every) - len(chosen)))
+        echo(str(sheet))
 
 
-def _variants(job: options.JobOptions, *, has_content: bool) -> list[Member]:
-    """Return the variants to paint, numbered: those of `--sweep`, else VARIANTS."""
+@dataclass(frozen=True)
+class _Large:
+    """The commands that paint the variants of `content` large, which differ from `base`.
+
+    `overrides` are those of the command line. Each of `styles` is that of one variant.
+    """
+
+    content: Path | None
+    styles: Mapping[str, Path]
+    base: config.Config
+    overrides: Mapping[str, Any]
+    config_file: Path | None
+    is_clip: bool
+
+    def say(self, plan: Plan, receipt: Mapping[str, Any]) -> None:
+        """Print the command of a variant, which was painted small."""
+        own = {key: value for key, value in self.overrides.items() if not key.startswith("job.")}
+        changed = _changes(plan, None if self.is_clip else receipt, self.base) | own
+        files = {**plan.files, **({"content": [self.content]} if self.content else {})}
+        words = ["--config", str(self.config_file)] if self.config_file else []
+        if self.styles:
+            del files["style"]
+            words += ["--style", [*self.styles][int(plan.member.name) - 1]]
+        echo(f"{plan.member.label}\n   {_command(files, changed, *words)}")
+
+
+def _chosen_styles(
+    every: Mapping[str, Path], job: options.JobOptions, *, all_styles: bool
+) -> Mapping[str, Path]:
+    """Return the styles of `every` in which a photograph is tried; UsageError for other options."""
+    if every and "sweep" in job:
+        raise UsageError("--sweep takes a style, too: CONTENT STYLE..., or --style NAME")
+    if all_styles and not every:
+        raise UsageError("--all is for one photograph without a style, and not for --only")
+    return every if all_styles else dict(islice(every.items(), FIRST_STYLES))
+
+
+def _more_styles(count: int) -> str:
+    return f"--all paints {count} more styles" if count else ""
+
+
+def _sheet_of_try(output: str | None, name: str) -> Path:
+    """Return the path of the sheet; raises UsageError if it is not that of a picture."""
+    if output is None:
+        return output_target.unnamed(f"{name}-try", "png").path
+    sheet = output_target.named(output)
+    if sheet.format is None or sheet.format in CLIP_FORMATS:
+        raise UsageError(f"try draws a sheet: name a picture, as sheet.png, not {output}")
+    return sheet.path
+
+
+def _variants(
+    job: options.JobOptions, content: Path | None, styles: Mapping[str, Path]
+) -> Iterator[Member]:
+    """Yield the variants for `stylewatch try`, numbered: one for each of `styles` if there are any.
+
+    Otherwise they are those of `--sweep`, or the usual ones.
+    """
+    for number, (style, path) in enumerate(styles.items(), start=1):
+        yield Member(str(number), {}, f"{number}: {shown(style)}", (path,))
+    if styles:
+        return
     # without a photograph, there are no colors to keep
-    variants = VARIANTS if has_content else VARIANTS[:-1]
+    variants = VARIANTS if content else VARIANTS[:-1]
     if "sweep" in job:
         variants = tuple(member.values for member in members(parse_sweep(job["sweep"])))
-    return [
-        Member(str(number), values, f"{number}: {', '.join(in_words(values)) or 'as it is'}")
-        for number, values in enumerate(variants, start=1)
-    ]
+    for number, values in enumerate(variants, start=1):
+        label = f"{number}: {', '.join(in_words(values)) or 'as it is'}"
+        yield Member(str(number), values, label)
 
 
 def _command(files: Mapping[str, Sequence[Path]], changed: Mapping[str, Any], *more: str) -> str:

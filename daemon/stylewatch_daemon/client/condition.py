@@ -52,12 +52,17 @@ RUNNING = Condition(
     "running", "Everything works: pictures are being painted.", is_ready=True, color="green"
 )
 IDLE = Condition("idle", "Everything works: no job is running.", is_ready=True, color="green")
-
+TRYING = Condition(
+    "trying",
+    "Previews are painted for the page: a job that is paused for them goes on by itself.",
+    is_ready=True,
+    color="green",
+)
 RESTING = Condition("resting", "Outside of executor.hours.", color="green")
 
 CONDITIONS = (
     NOT_RUNNING, DIED, STARTING, RESTARTING, STOPPING, DRAINING, PAUSED, BLOCKED, RESTING,
-    OLD_SETTINGS, RUNNING, IDLE,
+    TRYING, OLD_SETTINGS, RUNNING, IDLE,
 )  # fmt: skip
 
 PAUSED_TOO = "It is paused, too: after that no job starts until someone resumes it."
@@ -97,6 +102,7 @@ def _found(health: Mapping[str, Any], running: int) -> Condition:
         (health["paused"], PAUSED),
         (len(health["trouble"]) > of_settings, BLOCKED),
         (health["opens"], RESTING),
+        (health["trying"], TRYING),
         (health["old_settings"], OLD_SETTINGS),
         (running, RUNNING),
     )

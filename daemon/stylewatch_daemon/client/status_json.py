@@ -67,7 +67,8 @@ def past(status: dict[str, Any]) -> dict[str, Any]:
 
     Only a running daemon knows them.
     """
-    health = {**status["health"], "trouble": [], "notes": [], "old_settings": False}
+    health = {**status["health"], "trouble": [], "notes": [], "old_settings": False,
+              "trying": False}  # fmt: skip
     return {**status, "running": [], "incomplete": [], "health": health}
 
 
@@ -83,7 +84,7 @@ def nothing() -> dict[str, Any]:
     health: dict[str, Any] = {
         "at_work": False, "since": None, "pid": None, "version": None,
         "condition": NOT_RUNNING.word, "sentence": NOT_RUNNING.sentence,
-        "paused": False, "draining": False, "stopping": False, "restarting": False,
+        "paused": False, "trying": False, "draining": False, "stopping": False, "restarting": False,
         "old_settings": False, "opens": None,
         "events": True, "trouble": [], "notes": [],
     }  # fmt: skip

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,7 +57,7 @@ from stylewatch_daemon.outbox.staging import AttemptFiles, StagedFile
 from stylewatch_daemon.settings.config import recipe_of, recipes_at_hand, resolve
 from stylewatch_daemon.settings.job import JobFile, JobSettings, fill_file, fill_folder, name_fields
 from stylewatch_daemon.worker import messages
-from stylewatch_daemon.worker.messages import AttemptRequest, Order, order_for
+from stylewatch_daemon.worker.messages import AttemptEvent, AttemptRequest, Order, order_for
 from stylewatch_painter import installed
 from stylewatch_painter.recipes.recipe import Recipe
 
@@ -122,6 +123,8 @@ class Attempts:
         self._executor = executor
         self._stopping = stopping
         self._may_begin = may_begin
+        self.kept = 0
+        """Number of workers that are kept for other work than jobs."""
         self._state = jobs.state
         self._ledger = jobs.ledger
         self._reporter = jobs.reporter
@@ -155,13 +158,13 @@ class Attempts:
 
     @property
     def free(self) -> int:
-        """Number of idle workers that no job is about to get.
+        """Number of idle workers that no job is about to get; less than 0 if too few are `kept`.
 
         A worker is kept for each job that was overtaken once because its outbox is slow, as long as
         that outbox answers: otherwise the jobs of a faster outbox would have all turns.
         """
         ordered = sum(not worker.ticket for worker in self.running.values())
-        return self._executor.free() - ordered - self._awaited()
+        return self._executor.free() - ordered - self._awaited() - self.kept
 
     def _awaited(self) -> int:
         """Return the number of jobs that were overtaken and are prepared now."""
@@ -492,14 +495,18 @@ class Attempts:
             self._end(job.id, None, Cause.BUG, job.reason)
 
     def stop_workers(
-        self, reason: str = "", *, but: Collection[AttemptRequest] = (AttemptRequest.CANCEL,)
+        self,
+        reason: str = "",
+        *,
+        but: Collection[AttemptRequest] = (AttemptRequest.CANCEL,),
+        most: int | None = None,
     ) -> None:
-        """Ask all workers to save a checkpoint and stop.
+        """Ask all workers, or those of the first `most` jobs, to save a checkpoint and stop.
 
         Workers whose last request is in `but` are not asked. `reason` says why the attempts
         end; it is empty if the daemon stops.
         """
-        for job_id, worker in self.running.items():
+        for job_id, worker in islice(self.running.items(), most):
             worker.stopped_for = reason
             if not worker.ticket:  # nothing was ordered yet
                 self._end(job_id, lifecycle.Stopped(), Cause.DAEMON, reason)
@@ -512,16 +519,20 @@ class Attempts:
             self._executor.ask(worker.ticket, request)
             self._jobs.look_at(worker.outbox.root)  # if it is silent, the worker waits for it
 
-    def follow(self) -> None:
-        """Process the events that workers have sent since the last call."""
+    def follow(self) -> Sequence[AttemptEvent]:
+        """Process the events that workers have sent since the last call; return those of no job."""
+        others = list[AttemptEvent]()
         for event in self._executor.events():
             job_id = event.ticket.partition("#")[0]
             live = self._jobs.live.get(job_id)
-            if live is not None and live.worker and live.worker.ticket == event.ticket:
+            if live is None:
+                others.append(event)
+            elif live.worker and live.worker.ticket == event.ticket:
                 try:
                     self._handle(live.worker, event.event)
                 except Exception as error:
                     self._jobs.broke(job_id, error)
+        return others
 
     def _handle(self, worker: Worker, event: messages.Event) -> None:
         if isinstance(event, messages.AttemptEnd):

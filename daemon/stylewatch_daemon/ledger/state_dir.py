@@ -7,6 +7,7 @@
   state/thumbs/        thumbnails of inputs, named by the digests of the files
   state/previews/      larger previews made for the page, named in the same way
   state/uploads/       uploads to the page in progress
+  state/tries/         photographs that the page shows in every style; see `app.tries`
   state/styles/        copies of the default styles; see `style_key`
   state/trash/         folders about to be removed
   state/settings.yaml  a copy of config.yaml that the daemon starts anew with; beside it the one
@@ -31,8 +32,8 @@ from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.ledger.claim import FILES, Claim, is_held, load
 
 LEDGER, LOCK, WAKE = "ledger.sqlite3", "lock", "wake"
-PREVIEWS, UPLOADS = "previews", "uploads"
-"""Folders of previews made for the page, and of pictures that it received."""
+PREVIEWS, UPLOADS, TRIES = "previews", "uploads", "tries"
+"""Folders of previews made for the page, of pictures that it received, and of its tries."""
 
 
 @contextmanager
@@ -63,6 +64,7 @@ class StateDir:
         self.thumbs = root / "thumbs"
         self.previews = root / PREVIEWS
         self.uploads = root / UPLOADS
+        self.tries = root / TRIES
         self.styles = root / "styles"
         self.lock = root / LOCK
         self.worker_lock = root / "worker.lock"
@@ -73,13 +75,13 @@ class StateDir:
 
     @shortages.translated("the state folder cannot be used")
     def make(self) -> None:
-        """Create the missing folders and the pipe, for this user alone, and empty the trash.
+        """Create the missing folders and the pipe, for this user alone; empty trash and tries.
 
         Raises OutputError if an entry of another kind has the name of a folder, or of the pipe.
         """
         make_root(self.root)
         folders = (self.claims, self.jobs, self.trash, self.thumbs, self.previews, self.uploads,
-                   self.styles)  # fmt: skip
+                   self.tries, self.styles)  # fmt: skip
         for path in (*folders, self.wake):
             is_pipe = path == self.wake
             is_right = stat.S_ISFIFO if is_pipe else stat.S_ISDIR
@@ -90,6 +92,7 @@ class StateDir:
         for folder in (self.claims, self.jobs, self.trash):
             atomic.make_folder(folder)
         entries.make_pipe(self.wake)
+        entries.attempt_emptying(self.tries)
         self.tidy()
 
     def tidy(self) -> None:

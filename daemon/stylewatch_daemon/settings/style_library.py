@@ -80,18 +80,32 @@ def named_styles(folder: Path, names: Sequence[str]) -> list[Path]:
     A name that is no whole name may be a part of only one. Raises UsageError for a name that fits
     none or several, and if the library cannot be read.
     """
-    try:
-        library = find_styles(folder, "all")
-    except FileNotFoundError:
-        library = {}
-    except OSError as error:
-        raise UsageError(f"the style library {folder} cannot be read: {error.strerror}") from error
+    library = _all_styles(folder)
     offered = dict(library)
     taken = {*map(folded, library)}
     for title, style in shipped_styles().items():
         if folded(title) not in taken:
             offered[title] = style.path
     return [offered[_whole_name(name, offered)] for name in names]
+
+
+def every_style(folder: Path) -> dict[str, Path]:
+    """Return all pictures of the library, or the shipped styles if it has none, by name.
+
+    Raises UsageError if the library cannot be read.
+    """
+    shipped = {title: style.path for title, style in sorted(shipped_styles().items())}
+    return _all_styles(folder) or shipped
+
+
+def _all_styles(folder: Path) -> dict[str, Path]:
+    """Return all pictures of the library by name; raises UsageError if it cannot be read."""
+    try:
+        return find_styles(folder, "all")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UsageError(f"the style library {folder} cannot be read: {error.strerror}") from error
 
 
 def _whole_name(wanted: str, offered: Collection[str]) -> str:

@@ -48,6 +48,7 @@ from stylewatch_daemon.web import (
     live_updates,
     overview,
     pictures,
+    tries,
 )
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
 from stylewatch_daemon.web.http import JOB, LATER, Context, failed
@@ -76,7 +77,7 @@ MAX_CONNECTIONS = 3_000
 
 HERE = Path(__file__).parent
 
-PAGES = (access, actions, api, overview, gallery, live_updates, job_page, pictures)
+PAGES = (access, actions, api, overview, gallery, live_updates, job_page, pictures, tries)
 """The modules that have routes of the application."""
 
 STATUS = {

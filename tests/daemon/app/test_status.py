@@ -137,7 +137,7 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
             {"job": job, "id": f"id-{job}", "reason": "a fault"} for job in ("bad", "worse")
         ],
         "health": {"at_work": True, "pid": os.getpid(), "paused": False, "draining": False,
-                   "opens": None,
+                   "opens": None, "trying": False,
                    "stopping": False, "restarting": False, "old_settings": False,
                    "condition": BLOCKED.word, "sentence": BLOCKED.sentence, "events": False,
                    "trouble": ["sky: no disk", "cpu: gone"], "notes": ["tmp is skipped"]},

@@ -13,8 +13,11 @@ from tests.daemon.cli.conftest import Run, Terminal, files
 from tests.painter.films import film as write_film
 
 from stylewatch_daemon.cli.build_order import RenderRequest, make_plan
+from stylewatch_daemon.cli.render import FIRST_STYLES
+from stylewatch_daemon.files import atomic
 from stylewatch_painter.images.clip import ClipLimits
 from stylewatch_painter.images.read_clip import inspect
+from stylewatch_painter.sample import shipped_styles
 
 SKETCH = ("--backend", "sketch", "--steps", "4", "--save-every", "2")
 SMALL = ("--backend", "sketch", "--size", "32", "--steps", "2", "--set", "scales=[]")
@@ -174,6 +177,37 @@ def test_variants_are_drawn_on_a_sheet_with_a_command_for_each(here: Path, run: 
     for command in ended.lines[1:-1:2]:
         assert run(*shlex.split(command)[1:], "--dry-run").code == 0, command
     assert "film-style-try.png" in made(here)
+
+
+def test_a_photograph_without_a_style_is_painted_in_every_style(
+    here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, write = list[Path](), atomic.write
+
+    def draw(path: Path, content: bytes) -> None:
+        drawn.append(path)
+        write(path, content)
+
+    monkeypatch.setattr(atomic, "write", draw)
+    tried: tuple[str, ...] = ("try", "content.jpg", *SMALL[:2], *SMALL[4:])
+    *lines, sheet = run(*tried).lines
+    assert sheet == "content-try.png" and drawn.count(Path(sheet)) == len(shipped_styles())
+    assert lines[::2] == [f"{n}: {name}" for n, name in enumerate(sorted(shipped_styles()), 1)]
+    library = here / "styles"
+    library.mkdir()
+    for number in range(FIRST_STYLES + 2):
+        shutil.copy(here / "style.jpg", library / f"s {number:02}.jpg")
+    tried += ("--set", "pairing.styles=styles", "--size", "32", "-f")
+    few = run(*tried)
+    assert len(few.lines) == 2 * FIRST_STYLES + 1 and "--all paints 2 more styles" in few.err
+    command = shlex.split(few.lines[3])
+    assert command[:3] == ["stylewatch", "render", "--style"] and command[3] == "s 01"
+    assert " --size 48 --preview 32" in few.lines[3] and "style.jpg" not in few.lines[3]
+    assert run(*command[1:], "--dry-run").code == 0
+    assert len(run(*tried, "--all", "--quiet").lines) == 2 * (FIRST_STYLES + 2)
+    for words in (("--sweep", "seed=1"), ("--all", "style.jpg")):
+        assert run(*tried, *words).code == 64, words
+    assert run("try", "--style", "s 01", *tried[2:]).code == 64, "no photograph"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ import { jobForm } from "./form.js";
 import { fit, stages } from "./job.js";
 import { live } from "./live.js";
 import { enable, hasEnded, logIn } from "./session.js";
+import { tries } from "./tries.js";
 import { viewer } from "./viewer.js";
 
 const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
@@ -62,5 +63,6 @@ if (zone) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
 if (again) setTimeout(() => location.reload(), 1000 * again.dataset.again);
 jobForm(document.getElementById("upload"));
 viewer(document.getElementById("viewer"));
+tries(document.querySelector("[data-tries]"));
 enhance(document);
 live(document.body.dataset.events, enhance);

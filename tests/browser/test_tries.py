@@ -1,0 +1,49 @@
+"""A photograph is shown small in every style; a tap on one paints it large."""
+
+import json
+import re
+
+from PIL import Image
+from playwright.sync_api import expect
+from tests.browser.site import Site, until
+from tests.browser.viewer import Windows, barriers, finished, give_pair, see
+
+STYLES = 14
+QUICK = ("--set", "backends.sketch.seconds_per_step=0.01", "--set", "steps=20")
+
+
+def test_a_photograph_is_seen_in_every_style_and_painted_large_by_a_tap(
+    site: Site, windows: Windows
+) -> None:
+    (site.root / "library").mkdir()
+    for number in range(STYLES):
+        (site.root / f"library/tiles {number:02}.jpg").write_bytes(site.wave.read_bytes())
+    with Image.open(site.sea) as small:
+        small.resize((320, 240)).save(site.sea)
+    site.start(*QUICK, "--set", "pairing.styles=library")
+    tries = site.root / "state/tries"
+    page = windows.open()
+    page.goto(site.url)
+    page.locator("#content").set_input_files(site.sea)
+    cells = page.get_by_role("list", name="The photograph in every style").get_by_role("listitem")
+    expect(cells).to_have_count(12)
+    expect(page.get_by_text("Choose one")).to_be_visible()
+    see(cells.nth(11).locator("img"))
+    assert not barriers(page)
+    page.get_by_role("button", name="More styles").click()
+    expect(cells).to_have_count(STYLES)
+    expect(page.get_by_role("button", name="More styles")).to_be_hidden()
+    cells.nth(13).get_by_role("button").click(timeout=20_000)
+    see(finished(page, "sea-tiles 13").get_by_role("img").first)
+    (receipt,) = (json.loads(path.read_text()) for path in site.root.rglob("receipt.json"))
+    assert (receipt["settings"]["preview"], receipt["size"]) == ("160", [320, 240])
+    until(lambda: not any(tries.iterdir()))
+
+    give_pair(page, site)
+    expect(page.locator("#message")).to_contain_text("added to the queue")
+    page.locator("#content").set_input_files(site.sea)
+    page.get_by_role("button", name="See it in every style").click()
+    expect(page.get_by_text(re.compile("more to come"))).to_be_visible()
+    page.close()
+    until(lambda: not any(tries.iterdir()))
+    until(lambda: len([*site.root.rglob("receipt.json")]) == 2)

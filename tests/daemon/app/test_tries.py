@@ -1,0 +1,150 @@
+"""A photograph in every style: jobs yield for it and lose nothing; it ends with its page."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.daemon.app.test_hours import begin
+from tests.daemon.app.test_loop import World
+from tests.daemon.faults import fill, tree
+from tests.daemon.world import CRASH, changed_settings, done, run_jobs, step
+
+from stylewatch_daemon.app.tries import ALIVE, BUSY, PAUSED_FOR, RESULT, SILENT_S, VERB
+from stylewatch_daemon.client import status_json
+from stylewatch_daemon.ledger import requests
+from stylewatch_daemon.settings.job import JobSettings
+
+FIRST, SECOND = "1" * 32, "2" * 32
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    fill(tmp_path / "styles", "night.jpg", "wave.jpg", "mill.jpg")
+    return World(tmp_path)
+
+
+def ask(world: World, name: str = FIRST, *styles: str) -> None:
+    """Let the page leave a photograph to be tried, or ask for more styles of it."""
+    fill(world.state.tries / name, "content.jpg", ALIVE)
+    paths = {style: str(world.root / f"styles/{style}.jpg") for style in styles or ("night",)}
+    settings = JobSettings().model_dump(mode="json")
+    more = {"content": "content.jpg", "settings": settings, "styles": paths}
+    requests.leave(world.state.root, VERB, name=name, **more)
+
+
+def run(world: World) -> None:
+    """Paint all previews, and then all jobs."""
+    for _ in range(60):
+        step(world.loop)
+    assert not world.executor.going
+    run_jobs(world.loop)
+
+
+def result(world: World, name: str = FIRST) -> Any:
+    return json.loads((world.state.tries / name / RESULT).read_text())
+
+
+def shown(world: World) -> dict[str, bool | str]:
+    """Say of each preview whether it is done, or why it cannot be."""
+    return {each["name"]: each["reason"] or each["done"] for each in result(world)["previews"]}
+
+
+def test_a_running_job_yields_and_goes_on_to_the_same_bytes(world: World) -> None:
+    world.started("a", "b")
+    begin(world)
+    ask(world, FIRST, "night", "wave")
+    seen = set[str]()
+    for _ in range(18):
+        step(world.loop)
+        world.loop.update_status(leaving=False)
+        seen.add(status_json.read(world.state.root)["health"]["condition"])
+        if world.loop.tries.in_work:
+            assert len(world.executor.going) <= 1
+    assert "trying" in seen
+    run(world)
+    assert shown(world) == {"night": True, "wave": True}
+    ask(world, FIRST, "wave", "mill")
+    run(world)
+    assert shown(world) == {"night": True, "wave": True, "mill": True}
+    assert tree(world.outbox).items() >= done("a", "b").items()
+    first = world.executor.orders[0].name
+    assert world.executor.orders[3].name == first and world.executor.started_at[3] == 1
+    painted = [order.styles[0].stem for order in world.executor.orders]
+    assert painted[:4] == ["style", "night", "wave", "style"]
+    assert [attempt.reason for attempt in world.attempts(first)] == [PAUSED_FOR, ""]
+    assert world.job(first).faults == world.job(first).interruptions == 0
+
+
+def test_a_try_ends_with_its_page_at_once_or_when_it_is_silent(world: World) -> None:
+    world.start()
+    folder = world.state.tries / FIRST
+    for is_in_work in (False, True):
+        for is_closed in (False, True):
+            ask(world)
+            step(world.loop) if is_in_work else run(world)
+            world.wait(SILENT_S)
+            step(world.loop)
+            assert world.loop.tries.is_open
+            if is_closed:
+                (folder / ALIVE).unlink()
+            world.wait(1)
+            run(world)
+            assert not world.loop.tries.is_open and not world.executor.going
+            assert not folder.exists()
+    world.drop("a")
+    world.work()
+    assert world.counts == {"done": 1}, "no worker is kept for it"
+
+
+def test_one_photograph_is_tried_at_a_time(world: World) -> None:
+    world.start()
+    ask(world)
+    step(world.loop)
+    ask(world, SECOND)
+    step(world.loop)
+    assert result(world, SECOND) == {"reason": BUSY}
+    run(world)
+    assert shown(world) == {"night": True}
+    ask(world, SECOND)
+    run(world)
+    assert result(world, SECOND)["previews"][0]["done"]
+    assert [path.name for path in world.state.tries.iterdir()] == [SECOND]
+
+
+def test_nothing_of_a_try_outlives_the_daemon(world: World) -> None:
+    world.started("a")
+    ask(world)
+    step(world.loop)
+    world.loop.stop()
+    ask(world, SECOND)
+    world.run()
+    assert not any(world.state.tries.iterdir()), "its page asks again"
+    assert world.counts == {"done": 1} and not world.loop.tries.is_open
+
+
+def test_a_preview_that_fails_says_why_and_the_others_are_painted(world: World) -> None:
+    world.start()
+    world.executor.endings = [CRASH]
+    ask(world, FIRST, "night", "wave", "mill")
+    (world.state.tries / FIRST / "2").write_text("a file in its way")
+    run(world)
+    reasons = shown(world)
+    assert reasons["night"] == "it broke" and reasons["mill"] is True
+    assert "Not a directory" in str(reasons["wave"])
+
+
+def test_previews_wait_while_paused_and_need_an_executor_on_this_machine(world: World) -> None:
+    world.start()
+    world.ask("pause")
+    ask(world)
+    run_jobs(world.loop)
+    assert shown(world) == {"night": False}
+    world.ask("resume")
+    run(world)
+    assert shown(world) == {"night": True}
+    world.settings = changed_settings(world.settings, cluster={})
+    world.start()
+    ask(world)
+    run(world)
+    assert "executor" in result(world)["reason"]
