@@ -69,3 +69,18 @@ def job_of(state: Path, name: str, *preferred: Callable[[Job], bool]) -> Job:
     if not names:
         raise UsageError(f"there is no job {name!r}, nor any other yet")
     raise UsageError(nearest(name, names, "job", LISTED))
+
+
+def trashed_job(state: Path, name: str) -> Job:
+    """Return the job in the trash that a person means, as `Ledger.the_trashed` does.
+
+    Raises UsageError if there is none.
+    """
+    with open_ledger(state) as ledger:
+        trashed = ledger.the_trashed(name) if ledger else None
+        names = {each.record.job.title for each in ledger.trash()} if ledger else set[str]()
+    if trashed is not None:
+        return trashed.record.job
+    if not names:
+        raise UsageError(f"there is no job {name!r} in the trash, nor any other")
+    raise UsageError(nearest(name, names, "job in the trash", LISTED))

@@ -1,4 +1,4 @@
-"""Retention: remove old stages and inputs of jobs that have ended, and forget old jobs."""
+"""Retention: remove old stages and inputs of jobs that have ended; forget old and deleted jobs."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -7,10 +7,11 @@ from pathlib import Path
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Job, OutputFile
 from stylewatch_daemon.jobs.jobs import Jobs
+from stylewatch_daemon.jobs.lifecycle import Activity, Doing
 from stylewatch_daemon.jobs.wall_clock import DAY, NOTICEABLE, WallClock
-from stylewatch_daemon.ledger import thumbs
-from stylewatch_daemon.ledger.ledger import Sight
-from stylewatch_daemon.outbox import removal
+from stylewatch_daemon.ledger import favorites, thumbs
+from stylewatch_daemon.ledger.ledger import Sight, Trashed
+from stylewatch_daemon.outbox import removal, trash
 
 
 class Upkeep:
@@ -48,13 +49,22 @@ class Upkeep:
             return
         self._due_s = sight.counted_s + DAY
         retention = self._jobs.settings.retention
+        root = self._jobs.state.root
+        try:
+            with self._jobs.mount_guard.checked(root):
+                kept = favorites.marked(root)
+        except OSError as error:  # tried again the next day (law 2)
+            self._jobs.reporter.waits("retention", str(error))
+            return
         limited = {
             part: days
             for part, days in (("stages", retention.stages), ("inputs", retention.inputs))
             if days != "keep"
         }
         for part, days in limited.items():
-            self._remove(part, sight.counted_s - days * DAY)
+            self._remove(part, sight.counted_s - days * DAY, kept)
+        if retention.trash != "keep":
+            self._empty_trash(sight.counted_s - retention.trash * DAY)
         if retention.ledger != "keep":
             self._expire(sight.counted_s - retention.ledger * DAY, limited)
 
@@ -65,28 +75,60 @@ class Upkeep:
 
         def work(step: Step) -> set[str]:
             with jobs.mount_guard.checked(state.root):
-                return state.claimed()
+                return state.claimed() | favorites.marked(state.root)
 
-        def done(unfinished: set[str] | Exception) -> None:
+        def done(kept: set[str] | Exception) -> None:
             self._open -= 1
-            if isinstance(unfinished, Exception):
-                jobs.reporter.waits("retention", str(unfinished))
+            if isinstance(kept, Exception):
+                jobs.reporter.waits("retention", str(kept))
                 return
-            jobs.post("", None, lambda ledger: ledger.expire(threshold, parts, unfinished))
+            jobs.post("", None, lambda ledger: ledger.expire(threshold, parts, kept))
             jobs.commit()
             thumbs.sweep(state.thumbs, jobs.ledger.digests())
 
         self._open += 1
         self._jobs.lanes.do(state.root, work, done)
 
-    def _remove(self, part: str, threshold: float) -> None:
-        """Remove the files of one part of the jobs whose age is counted from before a time."""
+    def _empty_trash(self, threshold: float) -> None:
+        """Delete the jobs for good that are in the trash since before a time (law 1)."""
+        asked = {request.arguments.get("job") for request in self._jobs.ledger.requests()}
+        for trashed in self._jobs.ledger.outlived_trash(threshold):
+            if trashed.record.job.id not in asked:
+                self._purge(trashed)
+
+    def _purge(self, trashed: Trashed) -> None:
+        jobs, record = self._jobs, trashed.record
+        job, outbox = record.job, Path(record.job.outbox)
+
+        def work(step: Step) -> list[OutputFile]:
+            with jobs.mount_guard.checked(outbox, disk=job.disk):
+                return trash.purge(outbox, record, step)
+
+        def done(result: list[OutputFile] | Exception) -> None:
+            self._open -= 1
+            jobs.turn(job.id, Doing())
+            jobs.forget(job.id)
+            if isinstance(result, Exception):
+                jobs.reporter.waits("retention", str(result))
+                return
+            jobs.post("", None, lambda ledger: ledger.remove_trash(job.id))
+            jobs.reporter.pruned(len(result), trashed.bytes)
+
+        self._open += 1
+        jobs.turn(job.id, Doing(Activity.REMOVING))  # no request is carried out meanwhile
+        jobs.lanes.do(outbox, work, done, trashed.bytes)
+
+    def _remove(self, part: str, threshold: float, kept: set[str]) -> None:
+        """Remove the files of one part of the jobs whose age is counted from before a time.
+
+        Those with ids that are `kept` stay.
+        """
         files: defaultdict[tuple[str, str], list[OutputFile]] = defaultdict(list)
         for job_id, outbox, file in self._jobs.ledger.outlived(part, threshold):
             files[job_id, outbox].append(file)
         for (job_id, outbox), listed in files.items():
             job = self._jobs.ledger.get(job_id)
-            if job is not None:
+            if job is not None and job_id not in kept:
                 self._remove_of(job, Path(outbox), listed)
 
     def _remove_of(self, job: Job, outbox: Path, files: list[OutputFile]) -> None:
