@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ from stylewatch_daemon.jobs.lifecycle import (
 from stylewatch_daemon.ledger import favorites, thumbs
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.ledger import Request, Trashed
+from stylewatch_daemon.ledger.record import Record
 from stylewatch_daemon.ledger.requests import PAUSED, PAUSING
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import finals, inputs, removal, trash
@@ -482,15 +483,62 @@ class Commands:
         if moved is None:
             self._reporter.requested(f"deleted {shown(job.title)}")
             self._carried_out(request, job.id, Deleted())
-            self._jobs.commit()
-            self._forget_pictures(job, files)
         else:
-            record = replace(self._jobs.ledger.record(job), files=tuple(moved))
-            trashed = Trashed(record, now(), sum(file.size for file in moved), {})
+            trashed = Trashed(replace(self._jobs.ledger.record(job), files=tuple(moved)), now())
             self._reporter.requested(f"moved {shown(job.title)} into the trash")
             self._carried_out(request, job.id, Deleted(), lambda it: it.put_trash(trashed))
-            self._jobs.commit()
+        self._jobs.commit()
         self._jobs.forget(job.id)
+        digests = {file.sha256 for file in job.inputs} | {file.sha256 for file in files}
+        for digest in digests - {""}:
+            if not self._jobs.ledger.has_picture(digest):
+                thumbs.remove(self._state.thumbs, digest)
+                thumbs.remove(self._state.previews, digest)
+
+    def _restore(self, request: Request, job: JobId) -> None:
+        """Move the files of a deleted job back, and enter the job again."""
+
+        def done(back: Record) -> None:
+            self._reporter.requested(f"restored {shown(back.job.title)}")
+            write = partial(LedgerWriter.put_parts, record=back)
+            self._carried_out(request, job, Restored(back.job), write)
+
+        self._with_trash(request, job, trash.take_back, done)
+
+    def _purge(self, request: Request, job: JobId) -> None:
+        """Remove the files of a deleted job for good."""
+
+        def done(record: Record) -> None:
+            self._reporter.requested(f"deleted {shown(record.job.title)} for good")
+            self._carried_out(request, write=lambda ledger: ledger.remove_trash(job))
+
+        self._with_trash(request, job, trash.purge, done)
+
+    def _with_trash(
+        self,
+        request: Request,
+        job: str,
+        work: Callable[[Outbox, Record, Step], Record],
+        done: Callable[[Record], None],
+    ) -> None:
+        """Do the work of a request on a job in the trash; one thing at a time works on it."""
+        trashed = self._jobs.ledger.trashed(job)
+        if trashed is None:
+            self._carried_out(request)
+        elif not self._jobs.works_on(job):
+            record = trashed.record
+            root = Path(record.job.outbox)
+            outbox = Outbox(root, self._jobs.reserved(record.job.outbox))
+
+            def checked(step: Step) -> Record:
+                with self._jobs.mount_guard.checked(root, disk=record.job.disk):
+                    return work(outbox, record, step)
+
+            def finish(result: Record) -> None:
+                self._jobs.forget(job)
+                done(result)
+
+            self._move(request, root, checked, finish, record.size, job)
 
     def _favorite(self, request: Request, job: JobId, *, on: bool) -> None:
         """Make a job a favorite, or no favorite any more."""
@@ -502,77 +550,6 @@ class Commands:
         else:
             raise InputError(f"there is no job {shown(job)} with a picture")
         self._carried_out(request)
-
-    def _restore(self, request: Request, job: JobId) -> None:
-        """Move the files of a deleted job back, in two steps, and enter the job again.
-
-        The first step only chooses the folders, and is recorded before the second one.
-        """
-        trashed = self._trashed(request, job)
-        if trashed is None:
-            return
-        record, places = trashed.record, trashed.places
-        outbox = Path(record.job.outbox)
-        reserved = self._jobs.reserved(record.job.outbox)
-
-        def work(step: Step) -> Mapping[str, str]:
-            with self._jobs.mount_guard.checked(outbox, inner=[*places], disk=record.job.disk):
-                return trash.take_back(Outbox(outbox, reserved), record, places, step)
-
-        def done(chosen: Mapping[str, str]) -> None:
-            self._jobs.forget(job)
-            if chosen != places:
-                new = trashed._replace(places=chosen)
-                self._jobs.post("", None, lambda ledger: ledger.put_trash(new))
-                self._busy.discard(request.id)
-                return
-            back = record.moved(chosen)
-
-            def enter(ledger: LedgerWriter) -> None:
-                ledger.put_parts(back)
-                ledger.remove_trash(job)
-
-            self._reporter.requested(f"restored {shown(back.job.title)}")
-            self._carried_out(request, job, Restored(back.job), enter)
-
-        self._move(request, outbox, work, done, trashed.bytes, job)
-
-    def _purge(self, request: Request, job: JobId) -> None:
-        """Remove the files of a deleted job for good."""
-        trashed = self._trashed(request, job)
-        if trashed is None:
-            return
-        record = trashed.record
-        outbox = Path(record.job.outbox)
-
-        def work(step: Step) -> None:
-            with self._jobs.mount_guard.checked(outbox, disk=record.job.disk):
-                trash.purge(outbox, record, step)
-
-        def done(result: None) -> None:
-            self._reporter.requested(f"deleted {shown(record.job.title)} for good")
-            self._carried_out(request, write=lambda ledger: ledger.remove_trash(job))
-            self._jobs.commit()
-            self._jobs.forget(job)
-            self._forget_pictures(record.job, record.files)
-
-        self._move(request, outbox, work, done, trashed.bytes, job)
-
-    def _trashed(self, request: Request, job: str) -> Trashed | None:
-        """Return a job in the trash; None if there is none, or something else works on it now."""
-        trashed = self._jobs.ledger.trashed(job)
-        if trashed is None:
-            self._carried_out(request)
-            return None
-        return None if self._jobs.works_on(job) else trashed
-
-    def _forget_pictures(self, job: Job, files: Iterable[OutputFile]) -> None:
-        """Remove the previews of the pictures of a job, unless another job has them."""
-        digests = {file.sha256 for file in job.inputs} | {file.sha256 for file in files}
-        for digest in digests - {""}:
-            if not self._jobs.ledger.has_picture(digest):
-                thumbs.remove(self._state.thumbs, digest)
-                thumbs.remove(self._state.previews, digest)
 
 
 def _debug(request: Request, text: str) -> None:

@@ -157,7 +157,7 @@ def restore(
     """Bring a deleted job back from the trash."""
     folder = state_folder(config_file, state)
     known = trashed_job(folder, job)
-    if not _has_acted(folder, operations.ask_trash("restore", folder, known)):
+    if not _has_acted(folder, requests.leave(folder, "restore", job=known.id)):
         return
     latest = find(folder, known.id)
     if latest is None:

@@ -27,9 +27,6 @@ Verb = Literal["cancel", "finish", "retry", "dismiss", "delete"]
 
 VERBS: tuple[Verb, ...] = get_args(Verb)
 
-OfTrash = Literal["restore", "purge"]
-"""Operations on a deleted job that is in the trash; `purge` deletes it for good."""
-
 RETRIABLE = (End.FAILED, End.CANCELED)
 """Ends after which a retry without changes can succeed."""
 
@@ -107,14 +104,6 @@ def ask(verb: Literal["cancel", "finish", "delete"], state: Path, job: Job) -> i
     return requests.leave(state, verb, job=job.id)
 
 
-def ask_trash(verb: OfTrash, state: Path, job: Job) -> int:
-    """Ask the daemon to restore a job from the trash, or to delete it for good; return as `ask`."""
-    for request in requests.waiting(state):
-        if request.asks(verb, job=job.id):
-            return request.id
-    return requests.leave(state, verb, job=job.id)
-
-
 def favorite(state: Path, job: Job, *, on: bool) -> int:
     """Ask the daemon to make a job a favorite, or none any more; returns and raises as `ask`."""
     if on and not (job.has_ended and job.end in PICTURES):
@@ -129,7 +118,8 @@ def without_favorites(state: Path, jobs: Sequence[Job]) -> tuple[list[Job], list
 
     A single favorite is deleted on purpose.
     """
-    kept = [job for job in jobs if favorites.is_marked(state, job.id)] if len(jobs) > 1 else []
+    marked = favorites.marked(state) if len(jobs) > 1 else set()
+    kept = [job for job in jobs if job.id in marked]
     return [job for job in jobs if job not in kept], kept
 
 

@@ -10,8 +10,10 @@ from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.lifecycle import Activity, Doing
 from stylewatch_daemon.jobs.wall_clock import DAY, NOTICEABLE, WallClock
 from stylewatch_daemon.ledger import favorites, thumbs
-from stylewatch_daemon.ledger.ledger import Sight, Trashed
+from stylewatch_daemon.ledger.ledger import Sight
+from stylewatch_daemon.ledger.record import Record
 from stylewatch_daemon.outbox import removal, trash
+from stylewatch_daemon.outbox.publish import Outbox
 
 
 class Upkeep:
@@ -92,19 +94,19 @@ class Upkeep:
     def _empty_trash(self, threshold: float) -> None:
         """Delete the jobs for good that are in the trash since before a time (law 1)."""
         asked = {request.arguments.get("job") for request in self._jobs.ledger.requests()}
-        for trashed in self._jobs.ledger.outlived_trash(threshold):
-            if trashed.record.job.id not in asked:
-                self._purge(trashed)
+        for record, _ in self._jobs.ledger.outlived_trash(threshold):
+            if record.job.id not in asked:
+                self._purge(record)
 
-    def _purge(self, trashed: Trashed) -> None:
-        jobs, record = self._jobs, trashed.record
-        job, outbox = record.job, Path(record.job.outbox)
+    def _purge(self, record: Record) -> None:
+        jobs, job = self._jobs, record.job
+        outbox = Path(job.outbox)
 
-        def work(step: Step) -> list[OutputFile]:
+        def work(step: Step) -> Record:
             with jobs.mount_guard.checked(outbox, disk=job.disk):
-                return trash.purge(outbox, record, step)
+                return trash.purge(Outbox(outbox), record, step)
 
-        def done(result: list[OutputFile] | Exception) -> None:
+        def done(result: Record | Exception) -> None:
             self._open -= 1
             jobs.turn(job.id, Doing())
             jobs.forget(job.id)
@@ -112,11 +114,11 @@ class Upkeep:
                 jobs.reporter.waits("retention", str(result))
                 return
             jobs.post("", None, lambda ledger: ledger.remove_trash(job.id))
-            jobs.reporter.pruned(len(result), trashed.bytes)
+            jobs.reporter.pruned(len(record.files), record.size)
 
         self._open += 1
         jobs.turn(job.id, Doing(Activity.REMOVING))  # no request is carried out meanwhile
-        jobs.lanes.do(outbox, work, done, trashed.bytes)
+        jobs.lanes.do(outbox, work, done, record.size)
 
     def _remove(self, part: str, threshold: float, kept: set[str]) -> None:
         """Remove the files of one part of the jobs whose age is counted from before a time.

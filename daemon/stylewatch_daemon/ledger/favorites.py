@@ -8,7 +8,6 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.ledger.ledger import Ledger
 from stylewatch_daemon.ledger.record import Record
@@ -35,23 +34,17 @@ def marked(state: Path) -> set[str]:
     """Return the ids of the favorites; raises OutputError."""
     with reading_below(state):
         names = entries.names(state / FAVORITES)
-    return {name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX) and name[0] != "."}
-
-
-def is_marked(state: Path, job_id: str) -> bool:
-    """Return whether a job is a favorite; raises OutputError."""
-    with reading_below(state):
-        return entries.exists(state / FAVORITES / f"{job_id}{SUFFIX}")
+    return {name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)}
 
 
 def lost(state: Path, ledger: Ledger) -> Iterator[Record]:
     """Yield the favorites that the ledger lacks; a damaged record is logged, and stays."""
     for job_id in sorted(marked(state)):
+        path = state / FAVORITES / f"{job_id}{SUFFIX}"
         if ledger.get(job_id) is None and ledger.trashed(job_id) is None:
-            path = state / FAVORITES / f"{job_id}{SUFFIX}"
             try:
-                yield Record.of_json(atomic.read(path, LONGEST))
+                with reading_below(state):
+                    content = atomic.read(path, LONGEST)
+                yield Record.of_json(content)
             except ValueError as error:
                 logging.getLogger(__name__).warning("%s is damaged: %s", path, error)
-            except OSError as error:
-                raise OutputError(f"{path} cannot be read: {error.strerror}") from error

@@ -153,10 +153,6 @@ class Trashed(NamedTuple):
     """The job, with the paths that its files had."""
     deleted: str
     """Time at which it was deleted; UTC, ISO 8601."""
-    bytes: int
-    """Sum of the sizes of its files."""
-    places: Mapping[str, str]
-    """Folders in the outbox to which it is being restored, by those that it had."""
 
 
 class Ledger:
@@ -291,22 +287,6 @@ class Ledger:
         found = self._trash("id = ?", job_id)
         return found[0] if found else None
 
-    def the_trashed(self, name: str) -> Trashed | None:
-        """Return the job in the trash that a person means by a name or an id, if there is one.
-
-        Raises UsageError with the ids if several fit (law 8).
-        """
-        found = self.trashed(name)
-        if found is not None:
-            return found
-        wanted = folded(safe_path(name))
-        fitting = [each for each in self.trash() if folded(each.record.job.title) == wanted]
-        fitting = [each for each in fitting if each.record.job.title == name] or fitting
-        if len(fitting) > 1:
-            ids = " and ".join(each.record.job.id for each in fitting)
-            raise UsageError(f"{shown(name)} fits several jobs in the trash: {ids}; use an id")
-        return fitting[0] if fitting else None
-
     def outlived_trash(self, threshold: float) -> list[Trashed]:
         """Return the jobs that are in the trash since before a time of `Sight.counted_s`."""
         return self._trash("since < ? ORDER BY id", threshold)
@@ -317,12 +297,8 @@ class Ledger:
         return count, size
 
     def _trash(self, where: str, *values: object) -> list[Trashed]:
-        query = f"SELECT record, deleted, bytes, places FROM trash WHERE {where}"
-        rows = self._rows(query, *values)
-        return [
-            Trashed(Record.of_json(record), deleted, size, json.loads(places))
-            for record, deleted, size, places in rows
-        ]
+        rows = self._rows(f"SELECT record, deleted FROM trash WHERE {where}", *values)
+        return [Trashed(Record.of_json(record), deleted) for record, deleted in rows]
 
     # -- lists of jobs
 

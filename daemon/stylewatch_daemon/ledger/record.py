@@ -29,6 +29,11 @@ class Record:
         return record
 
     @property
+    def size(self) -> int:
+        """Sum of the sizes of the files in bytes."""
+        return sum(file.size for file in self.files)
+
+    @property
     def folders(self) -> list[str]:
         """The folders of the job in its outbox."""
         return [folder for folder in (self.job.place, self.job.refused_as) if folder]

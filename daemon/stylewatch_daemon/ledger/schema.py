@@ -260,8 +260,7 @@ VERSIONS: tuple[Sequence[str], ...] = (
             id TEXT PRIMARY KEY,
             record TEXT NOT NULL CHECK (json_valid(record)),
             deleted TEXT NOT NULL,
-            bytes INTEGER NOT NULL,
-            places TEXT NOT NULL CHECK (json_valid(places)),
+            bytes INTEGER NOT NULL,     -- of its files
             since REAL                  -- ledger.Sight.counted_s when it was first seen here
         ) STRICT
         """,

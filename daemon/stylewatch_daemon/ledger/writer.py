@@ -123,16 +123,16 @@ class LedgerWriter(Ledger):
     def put_parts(self, record: Record) -> None:
         """Write the files and the attempts of a job that is entered again."""
         with self.transaction():
+            self.remove_trash(record.job.id)
             self.put_files(record.job.id, record.files)
             for number, attempt in enumerate(record.attempts, 1):
                 self.put_attempt(record.job.id, number, attempt)
 
     def put_trash(self, trashed: Trashed) -> None:
-        """Write a job into the trash, or new places to which it is being restored."""
-        row = {"id": trashed.record.job.id, "record": trashed.record.as_json()}
-        places = json.dumps(trashed.places)
-        more = {"deleted": trashed.deleted, "bytes": trashed.bytes, "places": places}
-        self._put("trash", {**row, **more})
+        """Write a job into the trash."""
+        record, deleted = trashed
+        row = {"id": record.job.id, "record": record.as_json(), "deleted": deleted}
+        self._put("trash", {**row, "bytes": record.size})
 
     def remove_trash(self, job_id: str) -> None:
         """Remove a job from the trash."""

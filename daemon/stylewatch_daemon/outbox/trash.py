@@ -1,10 +1,9 @@
 """The trash of an outbox: files of deleted jobs, until they are restored or removed for good."""
 
-from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
+from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.lanes import Step
-from stylewatch_daemon.base.model import OutputFile
 from stylewatch_daemon.files import atomic, disks, entries
 from stylewatch_daemon.ledger.record import Record
 from stylewatch_daemon.outbox import removal
@@ -21,40 +20,36 @@ def there(record: Record) -> Record:
     return record.moved({name: f"{folder_of(record.job.id)}/{name}" for name in record.folders})
 
 
-def purge(outbox: Path, record: Record, step: Step = lambda: None) -> list[OutputFile]:
+def purge(outbox: Outbox, record: Record, step: Step) -> Record:
     """Remove the files of a deleted job that nobody has changed, as `removal.remove` does."""
-    return removal.remove(outbox, there(record).files, step)
+    removal.remove(outbox.root, there(record).files, step)
+    return record
 
 
-def take_back(
-    outbox: Outbox, record: Record, places: Mapping[str, str], step: Step = lambda: None
-) -> Mapping[str, str]:
-    """Move the folders of a deleted job back to `places`, each as a whole; return the places.
+def take_back(outbox: Outbox, record: Record, step: Step) -> Record:
+    """Move the folders of a deleted job back, each as a whole; return its record as it is then.
 
-    If one is not chosen yet, or taken by now, nothing is moved, and other places are returned: the
-    caller records them first, so that a kill loses no folder. Raises OutputError.
+    A folder whose name is taken gets another one, by which a later call knows what was moved
+    before a kill. Raises OutputError, also if that name is taken, too.
     """
-    trash = outbox.root / folder_of(record.job.id)
-    chosen = dict(places)
+    places = {}
     with writing(f"the outbox {outbox.root}"):
         for name in record.folders:
-            is_taken = entries.exists(trash / name) and (
-                name not in chosen or entries.is_taken(outbox.root / chosen[name])
-            )
-            if is_taken or name not in chosen:
-                chosen[name] = outbox.choose(name)
-        if chosen != places:
-            return chosen
-        for name in record.folders:
-            _take_back(outbox, PurePosixPath(folder_of(record.job.id), name), places[name], step)
-    return chosen
+            former = PurePosixPath(folder_of(record.job.id), name)
+            other = f"{name}-{record.job.id[-6:]}"
+            if not entries.exists(outbox.root / former):  # moved before a kill
+                places[name] = other if entries.exists(outbox.root / other) else name
+                continue
+            places[name] = name if outbox.choose(name) == name else other
+            _move(outbox, former, PurePosixPath(places[name]), step)
+            outbox.drop_empty(str(former.parent))
+    return record.moved(places)
 
 
-def _take_back(outbox: Outbox, former: PurePosixPath, place: str, step: Step) -> None:
-    to = PurePosixPath(place)
-    if entries.exists(outbox.root / former):
-        with outbox.made(str(former.parent)) as source, outbox.made(str(to.parent)) as target:
-            atomic.sweep(target, owner=to.name)
-            atomic.move(former.name, to.name, source, target, step)
-            atomic.sync_folder(source)
-    outbox.drop_empty(str(former.parent))
+def _move(outbox: Outbox, former: PurePosixPath, place: PurePosixPath, step: Step) -> None:
+    if entries.is_taken(outbox.root / place):
+        raise OutputError(f"{outbox.root / place} is in the way: move it away")
+    with outbox.made(str(former.parent)) as source, outbox.made(str(place.parent)) as target:
+        atomic.sweep(target, owner=place.name)  # a kill may have left a half
+        atomic.move(former.name, place.name, source, target, step)
+        atomic.sync_folder(source)

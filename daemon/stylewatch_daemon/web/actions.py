@@ -125,14 +125,11 @@ async def with_all(request: Request, leave: Callable[[Path], int]) -> Response:
 
 
 async def with_job(
-    request: Request,
-    leave: Callable[[Path, Job], int],
-    to: str = "/jobs/{}",
-    find: Callable[[Request], Job] = job_of,
+    request: Request, leave: Callable[[Path, Job], int], to: str = "/jobs/{}"
 ) -> Response:
     """Leave a request about the job in the path."""
     site = context(request)
-    job = await run_in_threadpool(find, request)
+    job = await run_in_threadpool(job_of, request)
     acted = await ask(site, partial(leave, site.state, job))
     return done(request, to.format(job.id), acted=acted)
 
@@ -145,13 +142,18 @@ cancel = partial(with_job, leave=partial(operations.ask, "cancel"))
 finish = partial(with_job, leave=partial(operations.ask, "finish"))
 dismiss = partial(with_job, leave=operations.dismiss, to="/")
 delete_one = partial(with_job, leave=partial(operations.ask, "delete"), to="/gallery")
-restore = partial(with_job, leave=partial(operations.ask_trash, "restore"), find=trashed_of)
-purge = partial(
-    with_job,
-    leave=partial(operations.ask_trash, "purge"),
-    to=f"/gallery?state={TRASH}",
-    find=trashed_of,
-)
+
+
+async def with_trash(request: Request, verb: str, to: str) -> Response:
+    """Leave a request about the job in the trash with the id in the path."""
+    site = context(request)
+    job = await run_in_threadpool(trashed_of, request)
+    acted = await ask(site, partial(requests.leave, site.state, verb, job=job.id))
+    return done(request, to.format(job.id), acted=acted)
+
+
+restore = partial(with_trash, verb="restore", to="/jobs/{}")
+purge = partial(with_trash, verb="purge", to=f"/gallery?state={TRASH}")
 
 
 async def favorite(request: Request) -> Response:

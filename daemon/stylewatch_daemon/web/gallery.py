@@ -71,7 +71,7 @@ def values_of(request: Request) -> dict[str, Any]:
     among = search if state != "favorites" else replace(search, ids=json.dumps([*marked]))
     with site.ledger() as ledger:
         deleted = ledger.trash(PAGE + 1, *filter(None, [after])) if state == TRASH else []
-        jobs = [each.record.job for each in deleted] or ledger.ended(ends, PAGE + 1, among, after)
+        jobs = [record.job for record, _ in deleted] or ledger.ended(ends, PAGE + 1, among, after)
         recipes = ledger.recipes(*ends)
         recent = ledger.ended(ends, RECENT_STYLES)
         counts = ledger.ended_counts()
@@ -79,7 +79,7 @@ def values_of(request: Request) -> dict[str, Any]:
     page = jobs[:PAGE]
     more = jobs[PAGE:]
     filters = {name: fields[name] for name in FILTERS if fields.get(name)}
-    keys = [each.deleted for each in deleted] or [*map(search.key_of, page)]
+    keys = [at for _, at in deleted] or [*map(search.key_of, page)]
     end = f"{keys[len(page) - 1]}~{page[-1].id}" if more else ""
     chosen = {search.style: "the selected style"} if search.style else {}
     return {
@@ -90,8 +90,8 @@ def values_of(request: Request) -> dict[str, Any]:
             "favorites": len(marked),
             TRASH: in_trash,
         },
-        "deleted": {each.record.job.id: each.deleted for each in deleted},
-        "there": {each.record.job.id: trash.there(each.record).job for each in deleted},
+        "deleted": {record.job.id: at for record, at in deleted},
+        "there": {record.job.id: trash.there(record).job for record, _ in deleted},
         "trash_days": site.settings.retention.trash,
         "fields": filters,
         "recipes": sorted({*recipes, search.recipe} - {""}),

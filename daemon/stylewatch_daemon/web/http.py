@@ -127,9 +127,9 @@ def job_of(request: Request) -> Job:
 
 
 def trashed_of(request: Request) -> Job:
-    """Return the job in the trash with the id or name in the path; raises HTTPException."""
+    """Return the job in the trash with the id in the path; raises HTTPException."""
     with context(request).ledger() as ledger:
-        trashed = ledger.the_trashed(request.path_params["job"])
+        trashed = ledger.trashed(request.path_params["job"])
     if trashed is None:
         raise HTTPException(404, "there is no such job in the trash")
     return trashed.record.job

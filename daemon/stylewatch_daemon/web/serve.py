@@ -118,7 +118,7 @@ def application(page: WebPage) -> Starlette:
         "content": pictures.content,
         "trash_text": trash_text,
         "cover": partial(pictures.cover, state),
-        "is_favorite": lambda job: favorites.is_marked(state, job.id),
+        "is_favorite": lambda job: job.id in favorites.marked(state),
         "first_style": pictures.first_style,
         "latest_stage": pictures.latest_stage,
     }

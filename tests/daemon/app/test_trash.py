@@ -6,14 +6,16 @@ import pytest
 from tests.daemon.app.test_commands import NEW
 from tests.daemon.faults import failing, fill, mounts, replaced, tree
 from tests.daemon.jobs.test_upkeep import Kept
-from tests.daemon.world import DaemonWorld, changed_settings, done, refused, run_jobs
+from tests.daemon.world import DaemonWorld, done, run_jobs
 from tests.e2e.changes import Painter
 
+from stylewatch_daemon.base.errors import LedgerError
 from stylewatch_daemon.client import status_json
-from stylewatch_daemon.files import atomic, entries
+from stylewatch_daemon.files import entries
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import favorites, requests
 from stylewatch_daemon.ledger.ledger import reading
+from stylewatch_daemon.ledger.writer import LedgerWriter
 
 
 def ended(root: Path, *names: str) -> DaemonWorld:
@@ -72,18 +74,20 @@ def test_a_job_is_restored_under_a_free_name_once_its_disk_allows_that(tmp_path:
         world.ask("restore", job=job)
         run_jobs(world.loop)
     assert world.jobs == [] and "No space left" in str(world.trouble)
-    fill(world.outbox, "a-2/mine.txt")  # the name was free before
+    other = f"a-{job[-6:]}"
+    forget = failing(LedgerError("it is full"))
+    with replaced(LedgerWriter, put_parts=forget):  # the files are back, and the job is not
+        world.wait(2 * PAUSE.most)
+        run_jobs(world.loop)
+    assert world.jobs == []
     world.wait(2 * PAUSE.most)
-    run_jobs(world.loop)
-    mine = {"a/mine.txt", "a-2/mine.txt"}
-    assert world.published == {path.replace("a/", "a-3/", 1): text for path, text in files.items()
-                               } | {path: path for path in mine}  # fmt: skip
-    assert [(each.place, each.inputs[0].published) for each in world.jobs] == [
-        ("a-3", "a-3/inputs/content.jpg")
-    ]
-    asked(world, ("delete", job), ("restore", job))
+    run_jobs(world.start())
+    back = {path.replace("a", other, 1): text for path, text in files.items()}
+    assert world.published == back | {"a/mine.txt": "a/mine.txt"}
+    (record,) = world.jobs
+    assert (record.place, record.inputs[0].published) == (other, f"{other}/inputs/content.jpg")
     asked(world, ("delete", job))
-    assert world.published == {path: path for path in mine}
+    assert world.published == {"a/mine.txt": "a/mine.txt"}
 
 
 def test_the_trash_is_emptied_by_people_and_after_its_days_but_for_what_was_changed(
@@ -115,7 +119,7 @@ def test_favorites_outlive_retention_and_a_lost_ledger_until_they_are_deleted(
     world.ask("favorite", job=old, on=True)
     world.ask("favorite", job=NEW, on=True)
     run_jobs(world.loop)
-    assert "with a picture" in caplog.text
+    assert f"there is no job {NEW} with a picture" in caplog.text
     with reading(world.state.ledger) as ledger:
         record = ledger.record(world.job("old"))
     world.go_on(9)
@@ -137,13 +141,3 @@ def test_favorites_outlive_retention_and_a_lost_ledger_until_they_are_deleted(
     world.ask("favorite", job=old, on=False)
     run_jobs(world.loop)
     assert favorites.marked(world.state.root) == {NEW}
-    atomic.write(world.state.favorites / "x", b"")  # nothing else is a mark
-
-
-def test_only_pictures_become_favorites_and_a_bad_one_is_refused(tmp_path: Path) -> None:
-    world = ended(tmp_path, "bad")
-    world.settings = changed_settings(world.settings, trash=0)
-    world.ask("favorite", "bad", on=True)
-    run_jobs(world.loop)
-    assert favorites.marked(world.state.root) == set()
-    assert world.published == refused("bad", "no picture")

@@ -39,8 +39,8 @@ JOBS = {
     "cancel": "id-now",
     "finish": "id-now",
     "dismiss": "id-bad",
-    "restore": "gone",
-    "purge": "gone",
+    "restore": "id-gone",
+    "purge": "id-gone",
 }
 """Jobs that the examples for these operations are about; all others are about `id-sea`."""
 
@@ -57,7 +57,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     painted = finished_job(tmp_path, settings={"backend": "sketch"})
     enter(tmp_path / "state", painted, attempts=(Attempt("2026-01-02T12:00:00+00:00"),))
     ledger = LedgerWriter.open(tmp_path / "state" / FILE_NAME)
-    ledger.put_trash(Trashed(Record(a_job("gone"), (), ()), "2026-01-02", 9, {}))
+    ledger.put_trash(Trashed(Record(a_job("gone"), (), ()), "2026-01-02"))
     ledger.close()
     publish(tmp_path / "state")
     return page
