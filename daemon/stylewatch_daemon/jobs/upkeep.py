@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Job, OutputFile
 from stylewatch_daemon.jobs.jobs import Jobs
@@ -55,7 +56,7 @@ class Upkeep:
         try:
             with self._jobs.mount_guard.checked(root):
                 kept = favorites.marked(root)
-        except OSError as error:  # tried again the next day (law 2)
+        except OutputError as error:  # tried again the next day (law 2)
             self._jobs.reporter.waits("retention", str(error))
             return
         limited = {
