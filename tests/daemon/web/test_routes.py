@@ -468,4 +468,4 @@ def test_the_trash_has_pictures_and_a_favorite_is_marked_where_it_is_seen(
         assert page.post(form, headers={**BROWSER, **came}).headers["Location"] == to
     asked = [(each["verb"], each.get("on")) for each in requested(tmp_path)]
     assert asked == [("restore", None), ("purge", None), ("favorite", False), ("favorite", True)]
-    assert page.post("/jobs/id-bad/favorite").status_code == 404
+    assert page.post("/jobs/id-bad/favorite").status_code == 409
