@@ -15,7 +15,7 @@ from stylewatch_daemon.app.restart import Handover
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError
 from stylewatch_daemon.base.lanes import Step
-from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile, State, is_id, now
+from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile, State, final_of, is_id, now
 from stylewatch_daemon.client.condition import DRAINING
 from stylewatch_daemon.client.condition import PAUSED as PAUSED_NOW
 from stylewatch_daemon.client.retries import needed
@@ -484,7 +484,8 @@ class Commands:
             self._reporter.requested(f"deleted {shown(job.title)}")
             self._carried_out(request, job.id, Deleted())
         else:
-            trashed = Trashed(replace(self._jobs.ledger.record(job), files=tuple(moved)), now())
+            kept = (*moved, *(file for file in files if file.part == "finals"))
+            trashed = Trashed(replace(self._jobs.ledger.record(job), files=kept), now())
             self._reporter.requested(f"moved {shown(job.title)} into the trash")
             self._carried_out(request, job.id, Deleted(), lambda it: it.put_trash(trashed))
         self._jobs.commit()
@@ -496,12 +497,35 @@ class Commands:
                 thumbs.remove(self._state.previews, digest)
 
     def _restore(self, request: Request, job: JobId) -> None:
-        """Move the files of a deleted job back, and enter the job again."""
+        """Move the files of a deleted job back, link its final picture, and enter the job again."""
+        former = self._jobs.ledger.trashed(job)
+
+        def link(back: Record, file: OutputFile, folder: Path, step: Step) -> list[OutputFile]:
+            final = final_of(back.files)
+            with self._jobs.mount_guard.checked(Path(back.job.outbox), folder, disk=back.job.disk):
+                if final is None or not entries.is_folder(folder):
+                    return []
+                return finals.add_again(folder, back.job, final, file, step)
 
         def done(back: Record) -> None:
-            self._reporter.requested(f"restored {shown(back.job.title)}")
-            write = partial(LedgerWriter.put_parts, record=back)
-            self._carried_out(request, job, Restored(back.job), write)
+            files = [file for file in back.files if file.part != "finals"]
+            links = [file for file in back.files if file.part == "finals"]
+
+            def go_on(linked: list[OutputFile]) -> None:
+                files.extend(linked)
+                if links and former is not None:
+                    file = links.pop()
+                    folder = finals.root_of(former.record.job, Path(file.path))
+                    self._move(
+                        request, folder, partial(link, back, file, folder), go_on, file.size, job
+                    )
+                    return
+                self._jobs.forget(job)
+                self._reporter.requested(f"restored {shown(back.job.title)}")
+                write = partial(LedgerWriter.put_parts, record=replace(back, files=tuple(files)))
+                self._carried_out(request, job, Restored(back.job), write)
+
+            go_on([])
 
         self._with_trash(request, job, trash.take_back, done)
 

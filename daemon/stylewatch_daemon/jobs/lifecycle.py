@@ -438,7 +438,6 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.ENDING, Published): _published,
     (State.ENDING, Restarted): _same(Effect.PUBLISH_END),
     (State.ENDED, Deleted): _gone,
-    (State.ENDED, LinkChosen): _same(Effect.LINK),
     (State.ENDED, InputsChanged): _inputs_changed,
     (State.ENDED, Restarted): _same(Effect.DISCARD),
 }
@@ -456,7 +455,7 @@ def advance(job: Job | None, event: object) -> Next:
             case Found():
                 return Next(event.job, (Effect.MOVE,))
             case Restored():
-                return Next(event.job, (Effect.LINK,))
+                return Next(event.job)
         return Next(None)
     rule = TABLE.get((job.state, type(event)))
     return Next(job) if rule is None else rule(job, event)
@@ -581,7 +580,7 @@ ALLOWED: Mapping[State, frozenset[Activity]] = {
     State.QUEUED: _AFTER_WORK | {Activity.PREPARING},
     State.RUNNING: _AFTER_WORK | {Activity.PAINTING},
     State.ENDING: _AFTER_WORK | {Activity.PUBLISHING},
-    State.ENDED: _AFTER_WORK | {Activity.REMOVING, Activity.PUBLISHING},
+    State.ENDED: _AFTER_WORK | {Activity.REMOVING},
 }
 """The activities that each state allows; `make simulate` checks it.
 

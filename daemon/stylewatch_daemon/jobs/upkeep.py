@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Job, OutputFile
 from stylewatch_daemon.jobs.jobs import Jobs
@@ -52,20 +51,13 @@ class Upkeep:
             return
         self._due_s = sight.counted_s + DAY
         retention = self._jobs.settings.retention
-        root = self._jobs.state.root
-        try:
-            with self._jobs.mount_guard.checked(root):
-                kept = favorites.marked(root)
-        except OutputError as error:  # tried again the next day (law 2)
-            self._jobs.reporter.waits("retention", str(error))
-            return
         limited = {
             part: days
             for part, days in (("stages", retention.stages), ("inputs", retention.inputs))
             if days != "keep"
         }
         for part, days in limited.items():
-            self._remove(part, sight.counted_s - days * DAY, kept)
+            self._remove(part, sight.counted_s - days * DAY)
         if retention.trash != "keep":
             self._empty_trash(sight.counted_s - retention.trash * DAY)
         if retention.ledger != "keep":
@@ -121,31 +113,33 @@ class Upkeep:
         jobs.turn(job.id, Doing(Activity.REMOVING))  # no request is carried out meanwhile
         jobs.lanes.do(outbox, work, done, record.size)
 
-    def _remove(self, part: str, threshold: float, kept: set[str]) -> None:
-        """Remove the files of one part of the jobs whose age is counted from before a time.
-
-        Those with ids that are `kept` stay.
-        """
+    def _remove(self, part: str, threshold: float) -> None:
+        """Remove the files of one part of the jobs whose age is counted from before a time."""
         files: defaultdict[tuple[str, str], list[OutputFile]] = defaultdict(list)
         for job_id, outbox, file in self._jobs.ledger.outlived(part, threshold):
             files[job_id, outbox].append(file)
         for (job_id, outbox), listed in files.items():
             job = self._jobs.ledger.get(job_id)
-            if job is not None and job_id not in kept:
+            if job is not None:
                 self._remove_of(job, Path(outbox), listed)
 
     def _remove_of(self, job: Job, outbox: Path, files: list[OutputFile]) -> None:
         listed = self._jobs.ledger.files(job.id)
 
-        def work(step: Step) -> list[OutputFile]:
+        root = self._jobs.state.root
+
+        def work(step: Step) -> list[OutputFile] | None:
             inner = [str(Path(files[0].path).parent)]
-            with self._jobs.mount_guard.checked(outbox, inner=inner, disk=job.disk):
+            with self._jobs.mount_guard.checked(outbox, root, inner=inner, disk=job.disk):
+                if job.id in favorites.marked(root):
+                    return None
                 return removal.remove(outbox, files, step, place=job.place, listed=listed)
 
-        def done(result: list[OutputFile] | Exception) -> None:
+        def done(result: list[OutputFile] | Exception | None) -> None:
             self._open -= 1
             if isinstance(result, Exception):
                 self._jobs.reporter.waits("retention", str(result))
+            if result is None or isinstance(result, Exception):
                 return
             paths = [file.path for file in files]
             self._jobs.post("", None, lambda ledger: ledger.drop_files(job.id, paths))

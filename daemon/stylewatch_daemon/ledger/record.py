@@ -30,8 +30,8 @@ class Record:
 
     @property
     def size(self) -> int:
-        """Sum of the sizes of the files in bytes."""
-        return sum(file.size for file in self.files)
+        """Sum of the sizes of the files in the outbox in bytes."""
+        return sum(file.size for file in self.files if file.part != "finals")
 
     @property
     def folders(self) -> list[str]:

@@ -1,5 +1,6 @@
 """The trash of an outbox: files of deleted jobs, until they are restored or removed for good."""
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from stylewatch_daemon.base.errors import OutputError
@@ -17,7 +18,9 @@ def folder_of(job_id: str) -> str:
 
 def there(record: Record) -> Record:
     """Return the record of a deleted job with the paths of its files in the trash."""
-    return record.moved({name: f"{folder_of(record.job.id)}/{name}" for name in record.folders})
+    files = tuple(file for file in record.files if file.part != "finals")
+    folders = {name: f"{folder_of(record.job.id)}/{name}" for name in record.folders}
+    return replace(record, files=files).moved(folders)
 
 
 def purge(outbox: Outbox, record: Record, step: Step) -> Record:
