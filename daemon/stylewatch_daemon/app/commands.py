@@ -457,7 +457,13 @@ class Commands:
             inner = job.place, job.refused_as
             with guard.checked(outbox, state.root, inner=inner, disk=job.disk):
                 gone = removal.remove(
-                    outbox, published, step, place=job.place, listed=published, into=into
+                    outbox,
+                    published,
+                    step,
+                    place=job.place,
+                    listed=published,
+                    into=into,
+                    disk=job.disk,
                 )
                 # its inputs may have waited to be removed; a power cut must not bring a job back
                 # that the ledger has forgotten
@@ -552,7 +558,7 @@ class Commands:
         elif not self._jobs.works_on(job):
             record = trashed.record
             root = Path(record.job.outbox)
-            outbox = Outbox(root, self._jobs.reserved(record.job.outbox))
+            outbox = Outbox(root, self._jobs.reserved(record.job.outbox), record.job.disk)
 
             def checked(step: Step) -> Record:
                 with self._jobs.mount_guard.checked(root, disk=record.job.disk):

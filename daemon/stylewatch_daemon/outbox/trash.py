@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.lanes import Step
-from stylewatch_daemon.files import atomic, disks, entries
+from stylewatch_daemon.files import atomic, disks, entries, safe_dirs
 from stylewatch_daemon.ledger.record import Record
 from stylewatch_daemon.outbox import removal
 from stylewatch_daemon.outbox.publish import Outbox, writing
@@ -52,7 +52,10 @@ def take_back(outbox: Outbox, record: Record, step: Step) -> Record:
 def _move(outbox: Outbox, former: PurePosixPath, place: PurePosixPath, step: Step) -> None:
     if entries.is_taken(outbox.root / place):
         raise OutputError(f"{outbox.root / place} is in the way: move it away")
-    with outbox.made(str(former.parent)) as source, outbox.made(str(place.parent)) as target:
+    with (
+        safe_dirs.opened(outbox.root, str(former.parent)) as source,
+        outbox.made(str(place.parent)) as target,
+    ):
         atomic.sweep(target, owner=place.name)  # a kill may have left a half
         atomic.move(former.name, place.name, source, target, step)
         atomic.sync_folder(source)
