@@ -53,6 +53,8 @@ ARGUMENTS: Mapping[str, str] = {
     "finish": DONE,
     "cancel": DONE,
     "dismiss": "--all",
+    "favorite": DONE,
+    "restore": DONE,
     "init": "--pictures NEW",
     "service install": "--print",
     "weights fetch": "unknown",

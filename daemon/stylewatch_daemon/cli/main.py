@@ -37,7 +37,7 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
     },
     "Jobs": {
         "show": "status", "retry": "control", "finish": "control", "cancel": "control",
-        "dismiss": "control",
+        "dismiss": "control", "favorite": "control", "restore": "control",
     },
     "Set-up": {
         "init": "init", "config": "settings", "doctor": "settings", "weights": "weights",
