@@ -42,10 +42,11 @@ from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.web import access, actions, doctor_runner, http, live_updates, previews
 from stylewatch_daemon.web.serve import application
 
-PARAMETERS = {"job": "id-sea", "job:path": "id-sea", "side": "320", "what": "final", "name": "wave"}
+PARAMETERS = {"job": "id-sea", "job:path": "id-sea", "side": "320", "what": "final", "name": "wave",
+              "share": "share-0", "number": "0"}  # fmt: skip
 """Values for the variable parts of a path, so that each route leads to something."""
 
-PUBLIC = {"/healthz", "/readyz", "/login", "/favicon.ico", "/static/page.css"}
+PUBLIC = {"/healthz", "/readyz", "/login", "/pair", "/favicon.ico", "/static/page.css"}
 """Routes that need no token, as in docs/web.md."""
 
 Headers = Mapping[str, bytes]
