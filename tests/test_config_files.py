@@ -9,18 +9,20 @@ import yaml
 
 from stylewatch_daemon.cli import service
 from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.sections import WebSettings
 
 ROOT = Path(__file__).parents[1]
 SETTING = re.compile(r"# ( *)([a-z_]+):( |$)")
 """Pattern of a setting in a comment, with the depth that it has without."""
 
 WRITTEN = service.settings_below(Path("/srv/a"), Path("/srv/a/state"))
+PAGE = WebSettings(listen="10.0.0.7:8787", token_file=Path("/srv/a/token"))
 FILES = {
     "config.yaml": (ROOT / "config.yaml").read_text(encoding="utf-8"),
     "container/config.yaml": (ROOT / "container/config.yaml").read_text(encoding="utf-8"),
     "by init": service.as_yaml(WRITTEN),
     "by init, with a page": service.as_yaml(
-        service.settings_below(Path("/srv/a"), Path("/srv/a/state"), service.PAGE)
+        service.settings_below(Path("/srv/a"), Path("/srv/a/state"), PAGE)
     ),
 }
 

@@ -4,7 +4,7 @@ A daemon with its page runs jobs with the backend `sketch` while each kind of cl
 active. Measured are the delays of `/healthz`, the memory of the page's process, and the time of a
 pair from the inbox to its receipt; meanwhile somebody with the token acts every second. It exits
 with 1 where `/healthz` took half a second or failed, an action failed, the memory grew by more than
-150 MB, or a pair was not finished.
+150 MB, a pair was not finished, or a code for a phone outlived five wrong ones.
 """
 
 import argparse
@@ -24,6 +24,8 @@ from threading import Event, Thread
 from tests.browser.site import Site, until
 from tests.web_load.attacks import ATTACKS, TOKEN, attack
 
+from stylewatch_daemon.base.errors import InputError
+from stylewatch_daemon.web.codes import Codes
 from stylewatch_painter.process_memory import resident
 
 SECONDS = 15.0
@@ -104,6 +106,8 @@ def attacked(site: Site, names: Sequence[str], seconds: float, share: float = 1.
                                     over)),
     ]  # fmt: skip
     measured.probe(site.url, page)
+    codes = Codes(site.root / "state")
+    code = codes.make()
     began = time.monotonic()
     process.start()
     for thread in threads:
@@ -120,6 +124,10 @@ def attacked(site: Site, names: Sequence[str], seconds: float, share: float = 1.
     for thread in threads:
         thread.join()
     process.join()
+    with suppress(InputError):
+        codes.take(code)
+        if "guessed codes" in names:
+            measured.failures.append("a code is valid after five wrong ones")
     return measured
 
 

@@ -18,6 +18,7 @@ STYLE = "GET /static/page.css"
 EVENTS = "GET /events"
 UPLOAD = "POST /jobs HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=line"
 LOGIN = "POST /login HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded"
+PAIR = "POST /pair HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded"
 FORM = "POST /jobs/x/retry HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded"
 PART = b'--line\r\nContent-Disposition: form-data; name="content"; filename="a.jpg"\r\n\r\n'
 EMPTY_PARTS = b'--line\r\nContent-Disposition: form-data; name="x"\r\n\r\n\r\n' * 400_000
@@ -64,6 +65,9 @@ ATTACKS: Mapping[str, Attack] = {
         200, head(LOGIN, "Content-Length: 99", token=""), "send a byte a second"
     ),
     "guessed tokens": Attack(16, head("GET /", token="guessed"), "repeat"),
+    "guessed codes": Attack(
+        16, head(PAIR, "Content-Length: 13", token="") + b"code=00000000", "repeat"
+    ),
 }
 
 WITHIN = 2.0

@@ -1,7 +1,10 @@
 """`stylewatch init` and `stylewatch sample`: settings, folders and pictures to start with."""
 
+import os
+import secrets
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import typer
@@ -9,19 +12,36 @@ import typer
 from stylewatch_daemon.base.errors import OutputError, UnavailableError, UsageError
 from stylewatch_daemon.base.words import columns
 from stylewatch_daemon.cli import service
-from stylewatch_daemon.cli.exit_codes import echo
+from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.output_target import reporting_write_errors
 from stylewatch_daemon.cli.status import inboxes_of, places
+from stylewatch_daemon.doctor import addresses
 from stylewatch_daemon.files import account, atomic, entries
 from stylewatch_daemon.files.names import abbreviated, shown
 from stylewatch_daemon.ledger import state_dir
 from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.sections import Address, WebSettings, parse_address
 from stylewatch_daemon.settings.style_library import add_shipped
 from stylewatch_painter.installation import install_command
 from stylewatch_painter.sample import CONTENT, STYLE
 
 SYSTEMD = Path("/run/systemd/system")
 """Folder that exists only if systemd is the service manager."""
+
+TOKEN = "token"
+"""Name of the file with the token, beside config.yaml."""
+
+IN_THE_CLEAR = (
+    "Between phone and page nothing is encrypted: everybody in this network, and who runs it, can "
+    "read the pictures, and take over the session of a phone."
+)
+
+FIREWALLS: Mapping[str, str] = {
+    "ufw": "sudo ufw allow proto tcp to {host} port {port}",
+    "firewall-cmd": "sudo firewall-cmd --permanent --add-port={port}/tcp && "
+    "sudo firewall-cmd --reload",
+}
+"""Programs that set up a firewall, with the command that lets phones through."""
 
 
 def init(
@@ -39,6 +59,14 @@ def init(
         "--page/--no-page",
         help="Serve a page to this machine, or not; by default if its packages are installed.",
     ),
+    with_phones: bool | None = typer.Option(
+        None,
+        "--phone/--no-phone",
+        help="Let phones in the local network reach the page, or not; by default not.",
+    ),
+    address: str | None = typer.Option(
+        None, metavar="IP", help="The address for phones, if this machine has several."
+    ),
     yes: bool = typer.Option(
         False, "--yes", "-y", help="Ask nothing: the pictures folder, no service."
     ),
@@ -50,21 +78,29 @@ def init(
             f"{path} is already there, and is never replaced: edit it, or move it away first"
         )
     can_serve = config.has_page_packages()
-    given = (pictures, with_service, with_page)
+    given = (pictures, with_service, with_page, with_phones, address)
     has_options = yes or any(option is not None for option in given)
     if sys.stdin.isatty() and sys.stderr.isatty() and not has_options:
         pictures, with_service, with_page = _ask(can_serve=can_serve)
-    if with_page and not can_serve:
+        if with_page and addresses.private():
+            address = _ask_for_phones()
+    if (with_page or with_phones or address) and not can_serve:
         raise UnavailableError(
             f"the packages of the page are not installed: {install_command('web')}"
         )
-    listen = service.PAGE if can_serve and with_page is not False else None
-    settings = service.user_settings(pictures, listen)
+    web = WebSettings(listen=service.PAGE if can_serve and with_page is not False else None)
+    if with_phones or address:
+        if with_page is False or with_phones is False:
+            raise UsageError("phones need the page: leave out --no-page and --no-phone")
+        if has_options:
+            note(IN_THE_CLEAR)
+        web = _for_phones(address or "", path.with_name(TOKEN))
+    settings = service.user_settings(pictures, web)
     settings.check()
     _write(path, settings, with_service=bool(with_service))
     made = {"inboxes": inboxes_of(settings), "state": str(settings.state.path)}
     echo(f"{places({'config': str(path), **made})}\n")
-    steps = _next_steps(with_service=bool(with_service), with_page=settings.web.listen is not None)
+    steps = _next_steps(web, with_service=bool(with_service))
     echo("What to try next:\n\n{}".format(columns((f"  {step}", why) for step, why in steps)))
 
 
@@ -90,17 +126,54 @@ def _write(path: Path, settings: config.Config, *, with_service: bool) -> None:
     if with_service:
         files = service.files_of(user=True)
         service.write_files({name: text for name, text in files.items() if name != path})
+    token = settings.web.token_file
     with reporting_write_errors(path), account.owning(path):
+        if token is not None and not entries.exists(token):
+            with atomic.replacing(token) as file:
+                os.fchmod(file.fileno(), 0o600)  # before there is anything to read
+                file.write(f"{secrets.token_urlsafe(32)}\n".encode())
         atomic.write(path, service.as_yaml(settings).encode())
 
 
-def _next_steps(*, with_service: bool, with_page: bool) -> Iterator[tuple[str, str]]:
+def _for_phones(address: str, token: Path) -> WebSettings:
+    """Return the settings of a page for phones at a private address, by default the only one.
+
+    Raises UsageError for another address, or if there are several.
+    """
+    chosen = Address(_checked(address), parse_address(service.PAGE).port)
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # not in every account's PATH
+    for program, command in FIREWALLS.items():
+        if shutil.which(program, path=path):
+            words = command.format(host=chosen.host, port=chosen.port)
+            note(f"if the firewall is on, this lets phones through: {words}")
+    return WebSettings(listen=str(chosen), token_file=token)
+
+
+def _checked(address: str) -> str:
+    """Return a private address of this machine, for an empty text the only one; UsageError."""
+    found = addresses.private()
+    if address in found:
+        return address
+    if address or not found:
+        raise UsageError(
+            f"phones need a private address, and this machine has {', '.join(found) or 'none'}; on "
+            "a public one everybody could read what they send, unless a proxy with TLS is in front "
+            "of the page (docs/web.md)"
+        )
+    if len(found) > 1:
+        raise UsageError(f"choose one of its addresses by --address: {', '.join(found)}")
+    return found[0]
+
+
+def _next_steps(web: WebSettings, *, with_service: bool) -> Iterator[tuple[str, str]]:
     """Yield commands and addresses to try, each with its purpose."""
     run = "systemctl --user enable --now stylewatch" if with_service else "stylewatch run"
     yield run, "paint what comes into the inbox"
-    if with_page:
-        yield f"http://{service.PAGE}/", "the page, once it runs"
-    elif not config.has_page_packages():
+    if web.listen is not None:
+        yield f"http://{web.listen}/", "the page, once it runs"
+    if web.token_file is not None:
+        yield "stylewatch phone", "a code that lets a phone, or this browser, use the page"
+    if not config.has_page_packages():
         yield install_command("web").strip("`"), "for the page; then set web.listen"
     yield "stylewatch submit photo.jpg painting.jpg --wait", "put a pair there, from any folder"
     yield "stylewatch status", "see what runs, what waits, and where the folders are"
@@ -115,6 +188,16 @@ def _ask(*, can_serve: bool) -> tuple[Path, bool, bool]:
     question = f"Serve a page to this machine, at http://{service.PAGE}/?"
     with_page = can_serve and typer.confirm(question, default=True, err=True)
     return Path(pictures), with_service, with_page
+
+
+def _ask_for_phones() -> str | None:
+    """Ask whether phones may reach the page, and at which address; return it."""
+    question = f"{IN_THE_CLEAR}\nMay phones in the local network reach the page?"
+    if not typer.confirm(question, err=True):
+        return None
+    found = addresses.private()
+    question = f"Its address there, {' or '.join(found)}"
+    return found[0] if len(found) == 1 else str(typer.prompt(question, found[0], err=True))
 
 
 def sample(

@@ -40,8 +40,8 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
         "dismiss": "control", "favorite": "control", "restore": "control",
     },
     "Set-up": {
-        "init": "init", "config": "settings", "doctor": "settings", "weights": "weights",
-        "alerts": "settings",
+        "init": "init", "phone": "phone", "config": "settings", "doctor": "settings",
+        "weights": "weights", "alerts": "settings",
     },
 }  # fmt: skip
 """The module of each command or group of commands, in the groups and the order of `--help`."""

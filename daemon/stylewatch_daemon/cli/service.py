@@ -252,26 +252,30 @@ def for_user(start: str) -> dict[str, str]:
     return {f"systemd/user/{UNIT}": _shipped(f"user/{UNIT}", {"ExecStart": start})}
 
 
-def user_settings(pictures: Path | None = None, listen: str | None = None) -> config.Config:
+def user_settings(
+    pictures: Path | None = None, web: sections.WebSettings | None = None
+) -> config.Config:
     """Return initial settings for a user.
 
     The folder `pictures` has inbox, outbox and styles; by default it is `stylewatch` in the user's
-    pictures folder. `listen` is the address of the page.
+    pictures folder. `web` has the settings of the page.
     """
     state = user_state_path("stylewatch")
     if state == config.user_file().parent:  # as on macOS
         state /= "state"
     pictures = pictures or user_pictures_path() / "stylewatch"
-    return settings_below(absolute(pictures, Path.cwd()), state, listen)
+    return settings_below(absolute(pictures, Path.cwd()), state, web)
 
 
-def settings_below(pictures: Path, state: Path, listen: str | None = None) -> config.Config:
+def settings_below(
+    pictures: Path, state: Path, web: sections.WebSettings | None = None
+) -> config.Config:
     """Return initial settings with inbox, outbox and styles in the folder `pictures`."""
     inbox = sections.InboxSettings(path=pictures / "inbox", outbox=pictures / "outbox")
     pairing = sections.PairingSettings(styles=pictures / "styles")
-    web = sections.WebSettings(listen=listen)
     state_settings = sections.StateSettings(path=state)
-    return config.Config(inboxes=(inbox,), state=state_settings, pairing=pairing, web=web)
+    page = web or sections.WebSettings()
+    return config.Config(inboxes=(inbox,), state=state_settings, pairing=pairing, web=page)
 
 
 def as_yaml(settings: config.Config) -> str:
@@ -286,7 +290,9 @@ def as_yaml(settings: config.Config) -> str:
     }
     quoted = {key: json.dumps(str(value), ensure_ascii=False) for key, value in values.items()}
     template = shipped("initial.yaml").read_text(encoding="utf-8")
-    return template.format(**quoted, web="# " if settings.web.listen is None else "")
+    text = template.format(**quoted, web="# " if settings.web.listen is None else "")
+    file = settings.web.token_file
+    return text if file is None else f"{text}  token_file: {json.dumps(str(file))}\n"
 
 
 def _shipped(name: str, values: Mapping[str, str] | None = None) -> str:

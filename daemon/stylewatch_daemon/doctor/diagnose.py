@@ -22,7 +22,7 @@ from stylewatch_daemon.base.errors import (
 )
 from stylewatch_daemon.client import operations, status_json
 from stylewatch_daemon.client.condition import condition
-from stylewatch_daemon.doctor import backends, probes
+from stylewatch_daemon.doctor import addresses, backends, probes
 from stylewatch_daemon.doctor.finding import Finding, Verdict, note, ok, problem
 from stylewatch_daemon.files import disks, entries
 from stylewatch_daemon.files.disks import MountGuard
@@ -36,6 +36,7 @@ from stylewatch_daemon.outbox.publish import STAGING
 from stylewatch_daemon.settings import config, executors
 from stylewatch_daemon.settings.config import Config, Start, check_recipes
 from stylewatch_daemon.settings.executors import Extra
+from stylewatch_daemon.settings.sections import parse_address
 from stylewatch_daemon.settings.style_library import check_default_style
 from stylewatch_painter import installed
 from stylewatch_painter.installation import install_command
@@ -346,6 +347,14 @@ def check_alerts(settings: Config) -> Iterator[Finding]:
         yield ok("alerts", f"{kinds} to {len(urls)} URLs; `stylewatch alerts test` tries them")
 
 
+def check_page(settings: Config) -> Iterator[Finding]:
+    """Check that phones can reach the page, if other machines may."""
+    web = settings.web
+    if web.listen is not None and not parse_address(web.listen).is_near:
+        url = addresses.url_for_phones(web)
+        yield ok("page", f"phones reach it at {url}/; `stylewatch phone` lets one in")
+
+
 CHECKS: dict[str, Callable[[Config], Iterator[Finding] | None]] = {
     "daemon": check_daemon,
     "user": check_user,
@@ -362,5 +371,6 @@ CHECKS: dict[str, Callable[[Config], Iterator[Finding] | None]] = {
     "extras": check_extras,
     "packages": check_packages,
     "alerts": check_alerts,
+    "page": check_page,
 }
 """The checks in their order, by the name of what they check; some of them only raise errors."""

@@ -46,7 +46,8 @@ VARIABLE = "STYLEWATCH_"
 COMMAND_LINE = "command line"
 """Name of the source of overrides in messages."""
 
-_WEB_PACKAGES = ("starlette", "uvicorn", "jinja2", "prometheus_client", "python_multipart")
+_WEB_PACKAGES = ("starlette", "uvicorn", "jinja2", "prometheus_client", "python_multipart",
+                 "segno")  # fmt: skip
 
 
 class Config(Strict):

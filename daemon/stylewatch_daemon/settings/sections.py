@@ -402,8 +402,8 @@ _HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?"
 
 _OWN_PATHS = frozenset(
     {"api", "delete", "dismiss", "doctor", "estimate", "events", "favicon.ico", "gallery",
-     "health", "healthz", "incomplete", "jobs", "library", "login", "logout", "metrics", "pause",
-     "pictures.zip", "readyz", "resume", "static", "tries"}
+     "health", "healthz", "incomplete", "jobs", "library", "login", "logout", "metrics", "pair",
+     "pause", "phones", "pictures.zip", "readyz", "resume", "share", "static", "tries"}
 )  # fmt: skip
 """First parts of the page's own paths: a proxy may remove `web.path` in front of them."""
 

@@ -9,7 +9,8 @@ import asyncio
 import logging
 import re
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -22,8 +23,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stylewatch_daemon.settings.sections import WebSettings
-from stylewatch_daemon.web.http import context, failed, form, root_path, wants_html
-from stylewatch_daemon.web.sessions import LASTS_S, Sessions
+from stylewatch_daemon.web.http import Fields, context, failed, form, root_path, wants_html
+from stylewatch_daemon.web.sessions import LASTS_S, PHONE_LASTS_S, Sessions
 
 FILE_NAME = "sessions.json"
 
@@ -33,7 +34,7 @@ WRONG_TOKEN_DELAY_S = 0.5
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' blob:; media-src 'self'; connect-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
+    "manifest-src 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     # With no-referrer browsers would not send the origin of a form.
@@ -45,8 +46,12 @@ HEADERS: Mapping[str, str] = {
 
 HEALTH = "/healthz"
 
-PUBLIC = ("/login", HEALTH, "/readyz", "/favicon.ico")
+PUBLIC = ("/login", "/pair", HEALTH, "/readyz", "/favicon.ico")
 """Addresses that need no token; addresses below /static/ need none either."""
+
+SHARE = "/share"
+"""The address to which a phone shares pictures. It may send them by its user's will alone, as
+browsers say, instead of from one of our pages; no other site can make a browser say so."""
 
 LOGIN_WITHIN_S = 3.0
 """Timeout in seconds for receiving the login form."""
@@ -86,27 +91,40 @@ async def log_in(request: Request) -> Response:
     at the same time.
     """
     sessions = context(request).sessions
-    root = root_path(request)
     if not sessions.are_needed:
         return await show_login(request)
-    if sessions.logins.locked():  # LOGINS_AT_ONCE logins are being handled
-        raise HTTPException(503, "too many logins at the same time: try again in a moment")
-    async with sessions.logins:
-        fields = await form(request, LOGIN_WITHIN_S)
+    async with login_form(request) as fields:
         if not sessions.is_token(fields.get("token", "")):
             await slow_down(request, sessions)
             return _login_page(request, 403, fields.get("next", ""), "wrong token: try again")
-    answer = RedirectResponse(f"{root}/{fields.get('next', '').lstrip('/')}", 303)
+    return await admit(request, fields.get("next", "").lstrip("/"))
+
+
+@asynccontextmanager
+async def login_form(request: Request) -> AsyncIterator[Fields]:
+    """Receive a login, one of LOGINS_AT_ONCE; raises HTTPException if there are too many."""
+    logins = context(request).sessions.logins
+    if logins.locked():
+        raise HTTPException(503, "too many logins at the same time: try again in a moment")
+    async with logins:
+        yield await form(request, LOGIN_WITHIN_S)
+
+
+async def admit(request: Request, to: str, phone: str = "") -> Response:
+    """Begin a session, of a browser or of a `phone`, and lead to the path `to` below the root."""
+    sessions = context(request).sessions
+    root = root_path(request)
+    answer = RedirectResponse(f"{root}/{to}", 303)
     await run_in_threadpool(sessions.end, request.cookies.get(sessions.cookie, ""))
     answer.set_cookie(
         sessions.cookie,
-        await run_in_threadpool(sessions.begin),
-        max_age=LASTS_S,
+        await run_in_threadpool(sessions.begin, phone),
+        max_age=PHONE_LASTS_S if phone else LASTS_S,
         path=f"{root}/",
         httponly=True,
         samesite="lax",
         # True if a proxy uses TLS. A client that sends this header itself harms only itself.
-        secure=_first(request.headers, "x-forwarded-proto") == "https",
+        secure=first_value(request.headers, "x-forwarded-proto") == "https",
     )
     return answer
 
@@ -180,7 +198,8 @@ class AccessMiddleware:
         if request.scope["path"] == self._web.path:
             return RedirectResponse(f"{self._web.path}/")  # else the browser would send no cookie
         is_safe = request.method in _SAFE
-        if not is_safe and not _is_from_here(request.headers, has_token):
+        may_share = path_of(request) == SHARE
+        if not is_safe and not _is_from_here(request.headers, has_token, may_share=may_share):
             return failed(request, 403, _foreign(request.headers))
         if has_token or self._is_allowed(request):
             return None
@@ -226,7 +245,7 @@ class AccessMiddleware:
 
     def _is_allowed(self, request: Request) -> bool:
         """Return whether an open session allows the request, or anybody may make it."""
-        path = request.scope["path"].removeprefix(request.scope["root_path"])
+        path = path_of(request)
         if not self._sessions.are_needed or path in PUBLIC or path.startswith("/static/"):
             return True
         return self._sessions.is_open(request.cookies.get(self._sessions.cookie, ""))
@@ -257,12 +276,21 @@ async def slow_down(request: Request, sessions: Sessions) -> None:
     await asyncio.sleep(WRONG_TOKEN_DELAY_S)
 
 
-def _is_from_here(headers: Headers, has_token: bool) -> bool:
-    """Return whether a request comes from our pages, or from a program that has the token."""
+def path_of(request: Request) -> str:
+    """Return the path of a request below the root of the page."""
+    path: str = request.scope["path"]
+    return path.removeprefix(request.scope["root_path"])
+
+
+def _is_from_here(headers: Headers, has_token: bool, *, may_share: bool = False) -> bool:
+    """Return whether a request comes from our pages, or from a program that has the token.
+
+    With `may_share`, it may also come from the browser itself, by the will of its user.
+    """
     site = headers.get("sec-fetch-site")
     origin = headers.get("origin")
     if site is not None:
-        return site == "same-origin"
+        return site == "same-origin" or (may_share and site == "none")
     if origin is None:
         return has_token
     try:
@@ -279,12 +307,12 @@ def _addresses(headers: Headers) -> set[str]:
     The scheme is left out, because a proxy may use another scheme than this server. No page of
     another site can make a browser send the headers of proxies, unless this page allows it first.
     """
-    hosts = {_first(headers, "host"), _first(headers, "x-forwarded-host")} - {""}
-    port = _first(headers, "x-forwarded-port")
+    hosts = {first_value(headers, "host"), first_value(headers, "x-forwarded-host")} - {""}
+    port = first_value(headers, "x-forwarded-port")
     return hosts | {f"{_PORT.sub('', host)}:{port}" for host in hosts if port}
 
 
-def _first(headers: Headers, name: str) -> str:
+def first_value(headers: Headers, name: str) -> str:
     """Return the value of a header in lower case; of several values, that of the first proxy."""
     return headers.get(name, "").partition(",")[0].strip().lower()
 

@@ -2,7 +2,8 @@
 
 POST /jobs             a form with files: `content` (a job for each), `style`; `library` with the
                        name of a style of the library; `name`, and the controls of `job_form`.
-                       Without a style, the default styles are used
+                       Without a style, the default styles are used. `shared` stands for the
+                       photographs of a share
 POST /jobs/ID/again    the same without `content` and `name`. The styles replace those of the job;
                        with `blend` they are added to the job's styles with the numbers `keep`
 
@@ -50,7 +51,7 @@ from stylewatch_daemon.settings.style_library import (
 )
 from stylewatch_daemon.views import estimate, readers
 from stylewatch_daemon.views.output_files import JobFiles, original_name, unused
-from stylewatch_daemon.web import forms, job_form, job_page, overview
+from stylewatch_daemon.web import forms, job_form, job_page, overview, shares
 from stylewatch_daemon.web.forms import NOTHING, File, Form
 from stylewatch_daemon.web.gallery import TRASH
 from stylewatch_daemon.web.http import (
@@ -75,7 +76,7 @@ WAIT_S = 2.0
 UNNAMED = "upload"
 """Name of a job if the inbox ignores the name made from the names of its files, such as `~$sea`."""
 
-NEW_FIELDS = ("content", "style", "library", "name")
+NEW_FIELDS = ("content", "style", "library", "name", "shared")
 AGAIN_FIELDS = ("style", "library", "keep", "blend")
 """Fields besides the settings in the form of a new job, and in the form to paint a job again."""
 
@@ -350,11 +351,16 @@ async def upload(request: Request) -> Response:
     """Submit a job for each uploaded photograph; answer with the names of the jobs in the inbox."""
     site = context(request)
     async with forms.received(request) as form:
+        shared = form.fields.get("shared")
         try:
             jobs = await run_in_threadpool(_submit, site, form)
         except FormError as error:
-            return await run_in_threadpool(_mistaken, request, error, overview.show, form)
-    return done(request, "/", jobs=jobs)
+            page = shares.ask if shared else overview.show
+            return await run_in_threadpool(_mistaken, request, error, page, form)
+    if not shared:
+        return done(request, "/", jobs=jobs)
+    await run_in_threadpool(shares.end, site, shared)
+    return done(request, "/", jobs=jobs, page=f"{root_path(request)}/")
 
 
 def _submit(site: Context, form: Form) -> list[str]:
@@ -363,7 +369,8 @@ def _submit(site: Context, form: Form) -> list[str]:
     A photograph that is uploaded without a style gets a pair with each of the default styles, like
     a photograph that is dropped alone. Raises FormError, InputError, FullError and OutputError.
     """
-    contents = form.files.get("content", ())
+    shared = form.fields.get("shared")
+    contents = shares.files_of(site, shared) if shared else form.files.get("content", ())
     styles = [*form.files.get("style", ()), *_of_library(site, form)]
     unknown = form.files.keys() - {"content", "style"}
     if unknown:

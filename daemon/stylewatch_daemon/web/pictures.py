@@ -353,7 +353,7 @@ async def small(request: Request) -> Response:
             source = picture_file.spot.path
         elif files.unknown and not site.previews.known(sha256, thumbs.SIDE):
             raise OutputError(files.unknown)
-    return await _preview(request, source, sha256, side, _cache_control(request, sha256))
+    return await preview(request, source, sha256, side, _cache_control(request, sha256))
 
 
 async def style(request: Request) -> Response:
@@ -362,21 +362,21 @@ async def style(request: Request) -> Response:
     name = request.path_params["name"]
     styles = await run_in_threadpool(find_styles, site.settings.pairing.styles, "all")
     try:
-        sha256, version = await run_in_threadpool(_style_version, styles[name])
+        sha256, version = await run_in_threadpool(version_of, styles[name])
     except (KeyError, OSError, InputError):
         raise HTTPException(404, "there is no such style in the library") from None
     is_current = request.query_params.get("v") == version
     cache_control = IMMUTABLE if is_current else REVALIDATE
-    return await _preview(request, styles[name], sha256, thumbs.SIDE, cache_control)
+    return await preview(request, styles[name], sha256, thumbs.SIDE, cache_control)
 
 
-def _style_version(path: Path) -> tuple[str, str]:
-    """Return the SHA-256 of a style and its version in addresses; raises InputError, OSError."""
+def version_of(path: Path) -> tuple[str, str]:
+    """Return the SHA-256 of a file and its version in addresses; raises InputError, OSError."""
     with atomic.open_regular(path) as file:
         return digest(file), str(os.fstat(file.fileno()).st_mtime_ns)
 
 
-async def _preview(
+async def preview(
     request: Request, source: Path | None, sha256: str, side: int, cache_control: str
 ) -> Response:
     """Answer with the preview of the file `source`, a known smaller preview or a blank picture."""

@@ -48,9 +48,12 @@ from stylewatch_daemon.web import (
     job_page,
     live_updates,
     overview,
+    phones,
     pictures,
+    shares,
     tries,
 )
+from stylewatch_daemon.web.codes import Codes
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
 from stylewatch_daemon.web.http import JOB, LATER, Context, failed
 from stylewatch_daemon.web.job_form import FormError
@@ -78,7 +81,8 @@ MAX_CONNECTIONS = 3_000
 
 HERE = Path(__file__).parent
 
-PAGES = (access, actions, api, overview, gallery, live_updates, job_page, pictures, tries)
+PAGES = (access, actions, api, overview, gallery, live_updates, job_page, pictures,
+         phones, shares, tries)  # fmt: skip
 """The modules that have routes of the application."""
 
 STATUS = {
@@ -126,6 +130,7 @@ def application(page: WebPage) -> Starlette:
         "latest_stage": pictures.latest_stage,
     }
     actions.clear(state)
+    Codes(state).clear()
     app = Starlette(
         routes=[
             *_routes(),

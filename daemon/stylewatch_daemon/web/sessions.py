@@ -1,4 +1,4 @@
-"""Sessions of people who know the token of the page."""
+"""Sessions of people who know the token of the page, and of phones that had a code."""
 
 import asyncio
 import hashlib
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 from pydantic import SecretStr
 
@@ -20,6 +21,9 @@ from stylewatch_daemon.files import atomic
 LASTS_S = 7 * 24 * 3600
 """Duration of a session in seconds."""
 
+PHONE_LASTS_S = 180 * 24 * 3600
+"""Duration in seconds of the session of a phone, which is paired only once."""
+
 LOGGED_EVERY_S = 60.0
 """Minimum number of seconds between two lines in the log about wrong tokens."""
 
@@ -27,17 +31,28 @@ LOGINS_AT_ONCE = 8
 """Maximum number of logins handled at a time; more logins are refused, because anybody can send
 them."""
 
+KEY_LENGTH = 16
+"""Number of digits of a session's signature by which the page names a phone."""
+
 MAX_SESSIONS = 1_000
 """Maximum number of sessions; one more ends the oldest session."""
+
+
+class Phone(NamedTuple):
+    """A phone that was paired: a part of the signature of its session, its name, Unix time."""
+
+    key: str
+    name: str
+    since: float
 
 
 class Sessions:
     """Sessions of browsers whose users know `token`; without a token nobody needs a session.
 
     A session is a random number in a cookie. The file `path` has the signature of each session,
-    made with the token, the time of its end, and a signature by which the token is recognized. So
-    a session survives a restart of the page and ends for good at logout; if the token is changed,
-    all sessions end for good. `clock` returns Unix time in seconds.
+    made with the token, the time of its end, the name of a phone, and a signature by which the
+    token is recognized. So a session survives a restart of the page and ends for good at logout; if
+    the token is changed, all sessions end for good. `clock` returns Unix time in seconds.
     """
 
     def __init__(
@@ -55,6 +70,8 @@ class Sessions:
         self._logged_at = -LOGGED_EVERY_S
         self._ends: dict[str, float] = {}
         """The time at which each session ends, by its signature, the oldest first."""
+        self._names: dict[str, str] = {}
+        """The names of phones, by the signatures of their sessions."""
         if token is not None:
             self._read()
 
@@ -70,20 +87,39 @@ class Sessions:
         )
 
     def note_wrong_token(self, client: str) -> None:
-        """Count a wrong token from `client`; log the count at most every LOGGED_EVERY_S seconds."""
+        """Count a wrong token or code; log the count at most every LOGGED_EVERY_S seconds."""
         self._wrong += 1
         if self._clock() - self._logged_at >= LOGGED_EVERY_S:
             times = "once" if self._wrong == 1 else f"{self._wrong} times"
-            self._log.warning("the page got a wrong token, %s, now from %s", times, client)
+            self._log.warning("the page got a wrong token or code, %s, now from %s", times, client)
             self._wrong = 0
             self._logged_at = self._clock()
 
-    def begin(self) -> str:
-        """Begin a session; return the value of its cookie."""
+    def begin(self, phone: str = "") -> str:
+        """Begin a session, of a browser or of the `phone` of this name; return its cookie."""
         cookie = secrets.token_urlsafe(32)
+        signature = self._signature(cookie)
+        end = self._clock() + (PHONE_LASTS_S if phone else LASTS_S)
         with self._writing:
-            self._write({**self._ends, self._signature(cookie): self._clock() + LASTS_S})
+            names = {**self._names, signature: phone} if phone else self._names
+            self._write({**self._ends, signature: end}, names)
         return cookie
+
+    def phones(self) -> list[Phone]:
+        """Return the phones whose sessions are open, the latest first."""
+        phones = [
+            Phone(signature[:KEY_LENGTH], self._names[signature], end - PHONE_LASTS_S)
+            for signature, end in self._ends.items()
+            if signature in self._names and end > self._clock()
+        ]
+        return phones[::-1]
+
+    def end_phone(self, key: str) -> None:
+        """End the session of the phone with this key, if there is one."""
+        with self._writing:
+            ended = {name for name in self._names if name[:KEY_LENGTH] == key}
+            if ended:
+                self._write({each: end for each, end in self._ends.items() if each not in ended})
 
     def end(self, cookie: str) -> None:
         """End the session of this cookie, for everybody who has a copy of the cookie."""
@@ -109,19 +145,25 @@ class Sessions:
         try:
             plain = json.loads(content)
             is_ours = hmac.compare_digest(plain["token"], self._signature(""))
+            names = plain.get("names", {})
             is_valid = is_ours and all(type(end) is float for end in plain["ends"].values())
+            is_valid = is_valid and all(type(name) is str for name in names.values())
         except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
             is_valid = False
         if is_valid:
             self._ends = plain["ends"]
+            self._names = names
         else:
             self._write({})
 
-    def _write(self, ends: dict[str, float]) -> None:
+    def _write(self, ends: dict[str, float], names: dict[str, str] | None = None) -> None:
         now = self._clock()
         current = [(signature, end) for signature, end in ends.items() if end > now]
         self._ends = dict(current[-MAX_SESSIONS:])
+        named = self._names if names is None else names
+        self._names = {each: name for each, name in named.items() if each in self._ends}
         plain = {"token": self._signature(""), "ends": self._ends}  # no cookie is empty
+        plain |= {"names": self._names}
         try:
             atomic.write(self._path, json.dumps(plain).encode("ascii"))
         except OSError as error:

@@ -8,6 +8,7 @@ import pytest
 from tests.daemon.cli.conftest import Ended, Run, Terminal, files
 
 from stylewatch_daemon.cli import init, service
+from stylewatch_daemon.doctor import addresses
 from stylewatch_daemon.settings import config
 from stylewatch_painter.images.read import read
 from stylewatch_painter.sample import shipped_styles
@@ -22,6 +23,7 @@ def home(tmp_path: Path, monkeypatch: Patch) -> Path:
     """The home folder, with a pictures folder that is called Bilder."""
     home = tmp_path / "home"
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(addresses, "interfaces", lambda: [])
     monkeypatch.delenv("XDG_PICTURES_DIR", raising=False)
     for name in ("CONFIG", "STATE"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
@@ -153,6 +155,51 @@ def test_without_an_answer_or_packages_nothing_is_made(
         assert ended.code == 69 and "stylewatch[web]" in ended.err
     assert ask("")[0].code == 130
     assert sorted(home.rglob("*")) == before
+
+
+ONE = [("lo", "127.0.0.1"), ("eth0", "192.168.1.7"), ("docker0", "172.17.0.1")]
+TWO = [*ONE, ("eth1", "10.0.0.7")]
+
+
+@pytest.mark.parametrize(
+    ("words", "table", "listen", "sentence"),
+    [
+        ("--phone", ONE, "192.168.1.7:8787", "nothing is encrypted: everybody in this network"),
+        ("--address 10.0.0.7", TWO, "10.0.0.7:8787", "ufw allow proto tcp to 10.0.0.7 port 8787"),
+        ("--phone", [("eth0", "fd12::7")], "[fd12::7]:8787", "firewall-cmd --permanent"),
+        ("--phone", TWO, None, "choose one of its addresses by --address: 192.168.1.7, 10.0.0.7"),
+        ("--phone", [("eth0", "203.0.113.9")], None, "has none; on a public one everybody could"),
+        *((f"--address {ip}", TWO, None, "unless a proxy with TLS is in front")
+          for ip in ("203.0.113.9", "0.0.0.0", "172.17.0.1", "here")),
+        ("--phone --no-page", ONE, None, "leave out --no-page"),
+        ("--yes", ONE, "127.0.0.1:8787", ""),
+        ("ask: \n\n\n\n", TWO, "127.0.0.1:8787", "local network reach the page? [y/N"),
+        ("ask: \n\n\ny\n10.0.0.7\n", TWO, "10.0.0.7:8787", "or 10.0.0.7 [192.168.1.7]"),
+        ("ask: \n\n\ny\n", ONE, "192.168.1.7:8787", "nothing is encrypted"),
+    ],
+)  # fmt: skip
+def test_phones_get_one_private_address_and_the_page_a_token(
+    words: str, table: list[tuple[str, str]], listen: str | None, sentence: str, ask: Ask,
+    monkeypatch: Patch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(addresses, "interfaces", lambda: table)
+    monkeypatch.setenv("PATH", "/bin")
+    monkeypatch.setattr("shutil.which", lambda name, path="": "/usr/sbin" in path)
+    options, _, answers = words.partition("ask: ")
+    ended, asked = ask(answers, *options.split())
+    assert sentence in asked
+    token = config.user_file().with_name("token")
+    if listen is None:
+        assert (ended.code, token.exists(), config.user_file().exists()) == (64, False, False)
+        return
+    page = config.web_page(config.load())
+    assert ended.code == 0 and page is not None and str(page.address) == listen
+    assert f"http://{listen}/" in ended.out
+    assert ("stylewatch phone" in ended.out) == token.exists() == (page.token is not None)
+    if page.token is not None:
+        secret = page.token.get_secret_value()
+        assert token.stat().st_mode & 0o777 == 0o600 and len(secret) == 43
+        assert secret not in ended.out + asked
 
 
 def test_the_style_library_is_filled_and_what_is_there_stays(home: Path, run: Run) -> None:

@@ -48,10 +48,10 @@ from stylewatch_daemon.web.http import API
 from stylewatch_daemon.web.serve import application
 
 PARAMETERS = {"job": "id-sea", "job:path": "id-sea", "side": "320", "what": "final",
-              "name": "wave", "try": "0" * 32, "number": "1"}  # fmt: skip
+              "name": "wave", "try": "0" * 32, "number": "1", "share": "share-0"}  # fmt: skip
 """Values for the variable parts of a path, so that each route leads to something."""
 
-PUBLIC = {"/healthz", "/readyz", "/login", "/favicon.ico", "/static/page.css"}
+PUBLIC = {"/healthz", "/readyz", "/login", "/pair", "/favicon.ico", "/static/page.css"}
 """Routes that need no token, as in docs/web.md."""
 
 Headers = Mapping[str, bytes]

@@ -120,6 +120,9 @@ export function jobForm(form) {
   const wells = [...form.querySelectorAll("[data-well]")];
   const refresh = () => { wells.forEach(show); showDefaults(form); };
   takeDrops(form, wells);
+  if (matchMedia("(pointer: coarse)").matches) { // names of files would open a phone's file manager
+    for (const input of form.querySelectorAll("[type=file]")) input.accept = input.accept.replace(/,\.\w+/g, "");
+  }
   refresh();
   form.addEventListener("input", ({ target }) => {
     if (target.type === "file") {

@@ -46,10 +46,19 @@ async function submit(event) {
   if (event.defaultPrevented || form.method !== "post") return;
   button.disabled = true;
   addEventListener("pageshow", () => { button.disabled = false; }, { once: true }); // came back
-  if (form.id === "login-form") return;
+  if (form.matches("#login-form, #pair-form")) return;
   event.preventDefault();
   if (await hasEnded() && !(await logIn())) enable(button);
   else form.submit();
+}
+
+function pair(form) {
+  // sends the code of the address, which is removed from there: it is valid once
+  const code = location.hash.slice(1);
+  if (!form || !code) return;
+  history.replaceState(null, "", location.pathname);
+  form.elements.code.value = decodeURIComponent(code);
+  form.submit();
 }
 
 document.documentElement.classList.add("live");
@@ -61,6 +70,7 @@ document.addEventListener("submit", submit);
 const zone = document.querySelector("[data-zone]"), again = document.querySelector("[data-again]");
 if (zone) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
 if (again) setTimeout(() => location.reload(), 1000 * again.dataset.again);
+pair(document.getElementById("pair-form"));
 jobForm(document.getElementById("upload"));
 viewer(document.getElementById("viewer"));
 tries(document.querySelector("[data-tries]"));

@@ -1,0 +1,100 @@
+"""The code that pairs a phone with the page: 40 random bits, valid once and for ten minutes.
+
+The page and `stylewatch phone` make codes, in processes of their own; the page alone takes them. A
+file in the state folder has the digest of the latest code, the time of its end and the tries that
+are left, for all clients together. The page removes it when it starts.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from stylewatch_daemon.base.errors import InputError, OutputError
+from stylewatch_daemon.files import atomic, lock
+
+FILE_NAME = "phone-code.json"
+
+ALPHABET, LENGTH = "0123456789ABCDEFGHJKMNPQRSTVWXYZ", 8
+"""Crockford's digits, five bits each, and their number in a code."""
+
+LASTS_S, TRIES = 600.0, 5
+"""Seconds for which a code is valid, and the number of tries."""
+
+LOCKED_S = 5.0
+"""Seconds to wait for another process that makes or takes a code."""
+
+NO_CODE = "no code is valid now: make a new one, by `stylewatch phone` or on the page under Phones"
+
+_MEANT = str.maketrans("ILO", "110", " -")
+"""What people type in place of digits, and between them."""
+
+
+class Codes:
+    """The code of the page with the folder `state`; `clock` returns Unix time in seconds."""
+
+    def __init__(self, state: Path, clock: Callable[[], float] = time.time) -> None:
+        self.path = state / FILE_NAME
+        self._clock = clock
+
+    def make(self) -> str:
+        """Make a code, and end the one before; raises OSError if it cannot be kept."""
+        code = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
+        with self._locked():
+            self._write(_digest(code), self._clock() + LASTS_S, TRIES)
+        return f"{code[:4]}-{code[4:]}"
+
+    def take(self, text: str) -> None:
+        """End the code if it is `text`; raises InputError if it is not, OSError if it cannot end.
+
+        A try is recorded before the comparison: a disk that is full, or a process that is killed,
+        gives nobody further tries.
+        """
+        code = text.upper().translate(_MEANT)
+        if len(code) != LENGTH:  # a slip of somebody who types; it costs no try
+            raise InputError(f"a code has {LENGTH} letters and digits: look at it again")
+        with self._locked():
+            digest, end, tries = self._read()
+            if tries < 1 or not 0 < end - self._clock() <= LASTS_S:
+                raise InputError(NO_CODE)
+            self._write(digest, end, tries - 1)
+            if not hmac.compare_digest(digest, _digest(code)):
+                left = f"tries left: {tries - 1}" if tries > 1 else NO_CODE
+                raise InputError(f"wrong code; {left}")
+            self._write("", 0.0, 0)
+
+    def clear(self) -> None:
+        """End the code; one whose file cannot be removed cannot be taken either."""
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            with lock.held(self.path.with_suffix(".lock"), LOCKED_S):
+                yield
+        except lock.HeldError:
+            raise OutputError("another process is using the code: try again") from None
+
+    def _read(self) -> tuple[str, float, int]:
+        """Return the digest, the end and the tries that are left; none if the file is not ours."""
+        try:
+            plain = json.loads(atomic.read(self.path, 1_000))
+            return str(plain["digest"]), float(plain["end"]), int(plain["tries"])
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
+            return "", 0.0, 0
+
+    def _write(self, digest: str, end: float, tries: int) -> None:
+        plain = {"digest": digest, "end": end, "tries": tries}
+        with atomic.replacing(self.path) as file:
+            os.fchmod(file.fileno(), 0o600)  # before there is anything to read
+            file.write(json.dumps(plain).encode("ascii"))
+
+
+def _digest(code: str) -> str:
+    return hashlib.sha256(code.encode(errors="replace")).hexdigest()

@@ -1,0 +1,113 @@
+"""Phones: their pairing by a code, and the page that lists them, adds one and removes one.
+
+GET  /pair          the form for a code; a script takes the code from the fragment of the address,
+                    which browsers send to nobody, and sends the form
+POST /pair          `code`, and `name` of the phone: begins its session
+GET  /phones        the phones that have a session
+POST /phones        makes a code, and shows it with its QR code
+POST /phones/end    `phone`: ends the session of this one
+"""
+
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import segno
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from stylewatch_daemon.base.errors import DaemonError, InputError
+from stylewatch_daemon.doctor.addresses import url_for_phones
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.web.access import admit, first_value, login_form, slow_down
+from stylewatch_daemon.web.codes import Codes
+from stylewatch_daemon.web.http import context, done, failed, form, root_path, wants_html
+
+LONGEST_NAME = 40
+"""Maximum number of characters of a phone's name."""
+
+KINDS = ("iPhone", "iPad", "Android", "Windows", "Macintosh", "Linux")
+"""Words in the User-Agent of browsers by which a phone without a name is called."""
+
+
+async def show_form(request: Request, reason: str = "") -> Response:
+    """Answer with the form for a code, again if there is a `reason`; redirect if none is needed."""
+    if not context(request).sessions.are_needed:
+        return RedirectResponse(f"{root_path(request)}/", 303)
+    if reason and not wants_html(request):
+        return failed(request, 403, reason)
+    values = {"reason": reason, "longest": LONGEST_NAME}
+    status = 403 if reason else 200
+    return context(request).templates.TemplateResponse(request, "pair.html", values, status)
+
+
+async def pair(request: Request) -> Response:
+    """Begin the session of a phone whose user knows the code."""
+    site = context(request)
+    async with login_form(request) as fields:
+        try:
+            await run_in_threadpool(Codes(site.state).take, fields.get("code", ""))
+        except InputError as error:
+            await slow_down(request, site.sessions)
+            return await show_form(request, str(error))
+    agent = request.headers.get("user-agent", "")
+    kind = next((word for word in KINDS if word in agent), "phone")
+    return await admit(request, "", shown(fields.get("name", kind))[:LONGEST_NAME])
+
+
+def show(request: Request, **more: str) -> Response:
+    """Answer with the list of phones, and perhaps a new code or the reason why there is none."""
+    site = context(request)
+    phones = [
+        (each.key, each.name, datetime.fromtimestamp(int(each.since), UTC).isoformat())
+        for each in site.sessions.phones()
+    ]
+    headers = {"Cache-Control": "no-store"}  # a code may be on it
+    values = {"phones": phones, **more}
+    return site.templates.TemplateResponse(request, "phones.html", values, headers=headers)
+
+
+def add(request: Request) -> Response:
+    """Make a code, and answer with it, its QR code and the address for phones."""
+    try:
+        url = _url(request)
+    except DaemonError as error:
+        return show(request, reason=str(error))
+    code = Codes(context(request).state).make()
+    drawn = segno.make(f"{url}/pair#{code}", micro=False).svg_inline(scale=6)
+    return show(request, code=code, url=f"{url}/pair", drawn=drawn)
+
+
+def _url(request: Request) -> str:
+    """Return the address of the page in the browser, or, if it is of this machine alone, another.
+
+    Raises DaemonError if phones cannot reach the page.
+    """
+    headers = request.headers
+    host = first_value(headers, "x-forwarded-host") or first_value(headers, "host")
+    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        is_near = name == "localhost" or ip_address(name).is_loopback
+    except ValueError:
+        is_near = False
+    if is_near:
+        return url_for_phones(context(request).settings.web)
+    return f"{first_value(headers, 'x-forwarded-proto') or 'http'}://{host}{root_path(request)}"
+
+
+async def end(request: Request) -> Response:
+    """End the session of a phone."""
+    fields = await form(request)
+    await run_in_threadpool(context(request).sessions.end_phone, fields.get("phone", ""))
+    return done(request, "/phones")
+
+
+ROUTES = [
+    Route("/pair", show_form),
+    Route("/pair", pair, methods=["POST"]),
+    Route("/phones", show),
+    Route("/phones", add, methods=["POST"]),
+    Route("/phones/end", end, methods=["POST"]),
+]

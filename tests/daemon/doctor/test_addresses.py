@@ -1,0 +1,58 @@
+"""Addresses of this machine: which are offered to phones, and what if one has gone."""
+
+from pathlib import Path
+
+import pytest
+from tests.daemon.world import make_settings
+
+from stylewatch_daemon.base.errors import SettingsError, UnavailableError
+from stylewatch_daemon.doctor import addresses, diagnose
+from stylewatch_daemon.settings.sections import WebSettings
+
+Patch = pytest.MonkeyPatch
+TABLE = [
+    ("lo", "127.0.0.1"), ("docker0", "172.17.0.1"), ("br-1f2e3d", "172.18.0.1"),
+    ("veth0a", "10.1.0.1"), ("cni0", "10.88.0.1"), ("virbr0", "192.168.122.1"), ("wg0", "10.9.0.2"),
+    ("eth0", "192.168.1.7"), ("eth1", "172.31.0.7"), ("br0", "10.0.0.7"), ("ppp0", "8.8.8.8"),
+    ("eth2", "172.32.0.1"), ("wan0", "100.64.0.1"), ("eth3", "169.254.3.3"), ("lo", "::1"),
+    ("eth0", "fd12::7"), ("eth0", "fe80::7"), ("eth0", "2001:db8::7"),
+]  # fmt: skip
+
+
+def web(listen: str, **more: object) -> WebSettings:
+    return WebSettings.model_validate({"listen": listen, "token_file": Path("token"), **more})
+
+
+def test_only_private_addresses_of_real_networks_are_offered(monkeypatch: Patch) -> None:
+    assert ("lo", "127.0.0.1") in [*addresses.interfaces()]
+    monkeypatch.setattr(addresses, "interfaces", lambda: TABLE)
+    assert addresses.private() == ["192.168.1.7", "172.31.0.7", "10.0.0.7", "fd12::7"]
+
+
+def test_phones_are_sent_where_they_reach_the_page(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(addresses, "interfaces", lambda: TABLE)
+    monkeypatch.setattr(addresses, "_is_ours", lambda host: host.endswith("7"))
+    for settings, url in (
+        (web("192.168.1.7:80"), "http://192.168.1.7:80"),
+        (web("[fd12::7]:80", path="/base"), "http://[fd12::7]:80/base"),
+        (web("0.0.0.0:80"), "http://192.168.1.7:80"),
+        (web("unix:/run/a", hosts=["a.example"]), "https://a.example"),
+    ):
+        assert addresses.url_for_phones(settings) == url
+    with pytest.raises(UnavailableError, match=r"no longer has .*192\.168\.1\.9: .*\[fd12::7\]:80"):
+        addresses.url_for_phones(web("192.168.1.9:80"))
+    for listen in ("127.0.0.1:80", "unix:/run/a"):
+        with pytest.raises(SettingsError, match="only this machine"):
+            addresses.url_for_phones(web(listen))
+    with pytest.raises(SettingsError, match="no page"):
+        addresses.url_for_phones(WebSettings())
+
+
+def test_the_doctor_says_that_the_address_has_changed_and_what_helps(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(diagnose, "CHECKS", {"page": diagnose.check_page})
+    cases = (("127.0.0.1:80", ""), ("0.0.0.0:80", "ok"), ("203.0.113.9:80", "problem"))
+    for listen, verdict in cases:  # the last address is for documents: no machine has it
+        found = [*diagnose.look(make_settings((), Path("state"), web=web(listen)))]
+        assert "".join(finding.verdict for finding in found) == verdict
+    words = found[0].words
+    assert "no longer has the address 203.0.113.9" in words and "`stylewatch phone`" in words
