@@ -124,15 +124,11 @@ def _text(now: Status, start: str) -> str:
         counts += f"; files in the inboxes, which a daemon would look at: {files}"
     finished = [[when(job["finished"]), abbreviated(Path(job["final"]))] for job in now["finished"]]
     sections = status_text.sections({**now, "finished": finished})
-    folders = places(now, status_text.trash_text(now))
-    return "\n\n".join([folders, _daemon(now, start), counts, *status_text.titled(sections)])
+    return "\n\n".join([places(now), _daemon(now, start), counts, *status_text.titled(sections)])
 
 
-def places(now: Status, trash: str = "") -> str:
-    """Return a table with the paths of config.yaml, inboxes, outboxes and state folder.
-
-    It has a row for the size of the `trash` if that is given.
-    """
+def places(now: Status) -> str:
+    """Return a table with the paths of config.yaml, inboxes, outboxes and state folder."""
     is_shipped = Path(now["config"]) == shipped("config.yaml")
     settings = "the defaults; `stylewatch init` makes a config.yaml of your own"
     outboxes = dict.fromkeys(inbox["outbox"] for inbox in now["inboxes"])
@@ -142,7 +138,7 @@ def places(now: Status, trash: str = "") -> str:
             *(("inbox", abbreviated(Path(inbox["path"]))) for inbox in now["inboxes"]),
             *(("outbox", abbreviated(Path(outbox))) for outbox in outboxes),
             ("state", abbreviated(Path(now["state"]))),
-            *([("trash", trash)] if trash else ()),
+            *([("trash", text)] if (text := status_text.trash_text(now)) else ()),
         ]
     )
 
