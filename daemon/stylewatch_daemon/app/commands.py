@@ -431,8 +431,7 @@ class Commands:
             return  # one thing at a time works on a job
         files = self._jobs.ledger.files(job)
         to_trash = self._jobs.settings.retention.trash != 0
-        place = removal.Destination(trash.folder_of(job), record.disk) if to_trash else None
-        removals = self._removals(record, files, place)
+        removals = self._removals(record, files, trash.folder_of(job) if to_trash else "")
 
         def go_on(moved: list[OutputFile] | None) -> None:
             if removals:
@@ -443,13 +442,13 @@ class Commands:
         go_on(None)
 
     def _removals(
-        self, job: Job, files: Iterable[OutputFile], into: removal.Destination | None
+        self, job: Job, files: Iterable[OutputFile], into: str
     ) -> list[tuple[Path, Callable[[Step], list[OutputFile] | None]]]:
         """Return functions that remove the files of a job, each with the folder whose lane runs it.
 
         A folder that is away holds up this deletion alone, even a finals folder that the settings
-        no longer name (laws 2 and 9). The last function moves the files in the outbox `into` the
-        trash, if that is given, and returns those that are not there any more.
+        no longer name (laws 2 and 9). The last function moves the files in the outbox into the
+        folder `into`, if one is given, and returns those that are not there any more.
         """
         state = self._state
         guard = self._jobs.mount_guard
@@ -475,7 +474,13 @@ class Commands:
             inner = job.place, job.refused_as
             with guard.checked(outbox, state.root, inner=inner, disk=job.disk):
                 gone = removal.remove(
-                    outbox, published, step, place=job.place, listed=published, into=into
+                    outbox,
+                    published,
+                    step,
+                    place=job.place,
+                    listed=published,
+                    into=into,
+                    disk=job.disk,
                 )
                 # its inputs may have waited to be removed; a power cut must not bring a job back
                 # that the ledger has forgotten

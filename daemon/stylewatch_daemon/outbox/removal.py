@@ -6,7 +6,6 @@ bytes; a changed file belongs to the person who changed it.
 
 import errno
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.base.errors import InputError, OutputError
@@ -16,14 +15,6 @@ from stylewatch_daemon.files import atomic, entries, identity, safe_dirs, strang
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
 
 
-@dataclass(frozen=True)
-class Destination:
-    """A folder of an outbox for removed files; it is made on the `disk` with this mark alone."""
-
-    folder: str
-    disk: str
-
-
 def remove(
     root: Path,
     files: Iterable[OutputFile],
@@ -31,11 +22,13 @@ def remove(
     *,
     place: str | None = None,
     listed: Iterable[OutputFile] = (),
-    into: Destination | None = None,
+    into: str = "",
+    disk: str = "",
 ) -> list[OutputFile]:
     """Remove the unchanged `files`, durably, and folders in an outbox that become empty.
 
-    With a destination the files are moved `into` it, with their paths, instead of deleted.
+    If a folder is given, the files are moved `into` it, with their paths, instead of deleted; it is
+    made on the `disk` with this mark alone.
     Files in the folder `place` stay if its receipt is not `listed`: another job was painted into
     that folder, perhaps from the same pictures with the same bytes.
 
@@ -54,7 +47,7 @@ def remove(
         if is_displaced and file.path.startswith(f"{place}/"):
             continue
         try:
-            if _remove(root, file, step, into):
+            if _remove(root, file, step, into, disk):
                 gone.append(file)
         except OSError as error:
             step()  # raises the error again if it came from `step`
@@ -85,7 +78,7 @@ def _tidy(root: Path, folders: Collection[PurePosixPath]) -> None:
         Outbox(root).drop_empty(str(inside))  # a finals folder itself stays
 
 
-def _remove(root: Path, file: OutputFile, step: Step, into: Destination | None) -> bool:
+def _remove(root: Path, file: OutputFile, step: Step, into: str, disk: str) -> bool:
     """Remove a file if it has not changed; return whether it is gone now.
 
     Its bytes are read through a handle, to which its name still has to lead (law 1).
@@ -103,11 +96,10 @@ def _remove(root: Path, file: OutputFile, step: Step, into: Destination | None) 
             is_same = identity.is_same_file(opened, name, handle)
             if not is_same or identity.version(opened) != version:
                 raise OSError(errno.EBUSY, "it changed at this moment")
-            if into is None:
+            if not into:
                 entries.unlink(name, handle)
                 return True
-            folder = str(PurePosixPath(into.folder, file.path).parent)
-            with Outbox(root, disk=into.disk).made(folder) as target:
+            with Outbox(root, disk=disk).made(str(PurePosixPath(into, file.path).parent)) as target:
                 atomic.sweep(target)  # a kill may have left a half
                 atomic.move(name, name, handle, target, step)
     except (FileNotFoundError, NotADirectoryError):
