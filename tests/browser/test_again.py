@@ -98,7 +98,7 @@ def test_a_picture_is_saved_printed_larger_and_deleted(quick: Page, site: Site) 
     expect(heading).to_contain_text("sea-wave-2")
     expect(heading).to_contain_text("done")
     expect(quick.get_by_text(re.compile("^96x[0-9]+ pixels"))).to_be_visible()
-    for answer in ("Keep it", "Move to the trash"):
+    for answer in ("Keep it", "Delete for good"):
         quick.get_by_text("More", exact=True).click()
         quick.get_by_role("link", name="Delete").click()
         quick.get_by_role("main").get_by_text(answer).click()

@@ -49,7 +49,7 @@ from stylewatch_daemon.worker.messages import (
     Refused,
 )
 
-_SECTIONS = ("watch", "pairing", "limits", "executor", "retention")
+_SECTIONS = ("watch", "pairing", "limits", "executor")
 CRASH = Failed("it broke", trace="a trace")
 Ending = Done | Refused | Failed | AttemptLost | None
 

@@ -57,9 +57,6 @@ SAID_WITHIN = 60.0
 TAKEN_WITHIN = 60.0
 """Seconds within which new settings are in force if no disk keeps the daemon from them."""
 
-TRASH = "/.stylewatch/trash/"
-"""Folder in an outbox with the files of deleted jobs."""
-
 _STAGING = re.compile(r".*/\.staging/(?P<job>\d{8}T\d{6}\.\d{6}-[0-9a-f]{6})")
 
 
@@ -279,9 +276,7 @@ class Laws:
         """Return whether a file at a path is safe there."""
         world, short = self._world, self._short(path)
         name = path.rpartition("/")[2]
-        if ("/trash/" in short and TRASH not in short) or (
-            name.startswith(".") and name.endswith(".tmp")
-        ):
+        if "/trash/" in short or (name.startswith(".") and name.endswith(".tmp")):
             return False
         roles = [role for role in world.plan.settings.roles if role not in ("styles", "finals")]
         return any(path.startswith(f"{world.path(role)}/") for role in roles)
@@ -862,9 +857,6 @@ class Laws:
 
     def _check_jobs(self) -> None:
         world = self._world
-        known = {job.id for job in wiring.jobs(Path(world.path("state")))}
-        if lost := world.users.brought_back - known:
-            raise ViolationError(1, "a job is not restored from the trash", f"{lost}")
         for job in wiring.jobs(Path(world.path("state"))):
             if job.id in world.users.deleted:
                 raise ViolationError(5, "a deleted job is back", f"{job.title}")
@@ -934,9 +926,7 @@ def _is_temporary(path: str) -> bool:
     """Return whether nothing may be at this path once all jobs have ended."""
     name = path.rpartition("/")[2]
     is_staged = "/.staging/" in path and not path.endswith("/.staging/trash")
-    is_held = ("/.stylewatch/" in path and TRASH not in f"{path}/") or name.startswith(
-        ".stylewatch"
-    )
+    is_held = "/.stylewatch/" in path or name.startswith(".stylewatch")
     return is_staged or is_held or name.endswith(".tmp")
 
 

@@ -47,7 +47,6 @@ MORE = (
     ("memory",),
     ("submit",),
     ("install",),
-    ("bring back", "purge"),
 )
 """Deeds of users and of the machine that are drawn apart, each sort by itself, so that a number
 still is the same world."""

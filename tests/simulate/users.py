@@ -151,8 +151,6 @@ class Users:
     """What a user did last with a content, and when."""
     deleted: set[str] = field(default_factory=set)
     """Ids of the jobs whose deletion was asked for."""
-    brought_back: set[str] = field(default_factory=set)
-    """Ids of the jobs that are to be restored from the trash."""
     removed_styles: set[Token] = field(default_factory=set)
     """Styles that left the library; a claim that was just being made may still have them."""
     grabs: int = 0
@@ -459,8 +457,6 @@ class Users:
             "forge": self._forge,
             "reload": self._reload,
             "submit": self._submit,
-            "bring back": partial(self._of_trash, "restore"),
-            "purge": partial(self._of_trash, "purge"),
         }
         return deeds[what](random)
 
@@ -986,7 +982,6 @@ class Users:
         shutil.copytree(backup, state, symlinks=True)
         self.without_final |= self.deleted  # the ledger lists them again
         self.deleted.clear()
-        self.brought_back.clear()
         self.behind.clear()
 
     def _held(self, doomed: Collection[str]) -> list[bytes]:
@@ -1247,27 +1242,10 @@ class Users:
             self.without_final.add(job.id)
         if verb == "delete":
             self.deleted.add(job.id)
-            self.brought_back.discard(job.id)
             self.doomed.update(tokens)
             is_all = self.world.plan.settings.default_style == "all"
             for token in tokens:
                 self.taken[token] = [] if is_all else self.taken[token][:-1]
-
-    def _of_trash(self, verb: str, random: Random) -> Script:
-        """Wait for a job in the trash, and ask to restore it, or to delete it for good."""
-        state = Path(self.world.path("state"))
-        for _ in range(300):
-            jobs = wiring.in_trash(state) if self.world.daemon.is_at_work else []
-            if jobs := [job for job in jobs if job not in self.brought_back]:
-                job = random.choice(jobs)
-                wiring.leave(state, verb, job=job)
-                self.world.note(f"user: asks to {verb} {job}")
-                if verb == "restore":
-                    self.brought_back.add(job)
-                    self.deleted.discard(job)
-                    self.without_final.add(job)  # a kill may come before its link
-                return
-            yield 0.5
 
     def _restart(self, random: Random) -> Script:
         self.world.stop_daemon(random.choice([0.1, 2.0, random.uniform(2, 60)]))

@@ -664,15 +664,9 @@ def unknown_inputs(job: Job, files: dict[str, str]) -> str:
     return ""
 
 
-def leave(state: Path, verb: str, **job: str) -> None:
-    """Leave a request that concerns all jobs, or a job in the trash, as a command does."""
-    requests.leave(state, verb, **job)
-
-
-def in_trash(state: Path) -> list[str]:
-    """Return the ids of the jobs in the trash."""
-    with reading(StateDir(state).ledger) as ledger:
-        return sorted(record.job.id for record, _ in ledger.trash())
+def leave(state: Path, verb: Literal["pause", "resume"]) -> None:
+    """Leave a request that concerns all jobs, as a command does."""
+    requests.leave(state, verb)
 
 
 def ask(state: Path, verb: Verb, job_id: str) -> bool:

@@ -53,8 +53,6 @@ ARGUMENTS: Mapping[str, str] = {
     "finish": DONE,
     "cancel": DONE,
     "dismiss": "--all",
-    "favorite": DONE,
-    "restore": DONE,
     "init": "--pictures NEW",
     "service install": "--print",
     "weights fetch": "unknown",

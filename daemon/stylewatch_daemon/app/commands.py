@@ -4,7 +4,6 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +15,7 @@ from stylewatch_daemon.app.tries import NAME as TRY_NAME
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError
 from stylewatch_daemon.base.lanes import Step
-from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile, State, final_of, is_id, now
+from stylewatch_daemon.base.model import End, Job, OutputFile, State, is_id
 from stylewatch_daemon.client.condition import DRAINING
 from stylewatch_daemon.client.condition import PAUSED as PAUSED_NOW
 from stylewatch_daemon.client.retries import needed
@@ -33,15 +32,13 @@ from stylewatch_daemon.jobs.lifecycle import (
     Found,
     Kind,
     Obstacle,
-    Restored,
 )
-from stylewatch_daemon.ledger import favorites, thumbs
+from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.claim import Claim
-from stylewatch_daemon.ledger.ledger import Request, Trashed
-from stylewatch_daemon.ledger.record import Record
+from stylewatch_daemon.ledger.ledger import Request
 from stylewatch_daemon.ledger.requests import PAUSED, PAUSING
 from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.outbox import finals, inputs, removal, trash
+from stylewatch_daemon.outbox import finals, inputs, removal
 from stylewatch_daemon.outbox.inputs import Account
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_painter.validation import sentence_of
@@ -105,9 +102,6 @@ class Commands:
             "retry": checked(self._retry),
             "delete": checked(self._delete),
             "try": checked(self._try),
-            "favorite": checked(self._favorite),
-            "restore": checked(self._restore),
-            "purge": checked(self._purge),
         }
         for request in jobs.ledger.requests():
             # whoever started this daemon wants it to work, whatever an earlier one was asked
@@ -421,7 +415,7 @@ class Commands:
         entries.attempt_removal(self._state.uploads / new)
 
     def _delete(self, request: Request, job: JobId) -> None:
-        """Move the files of a job that has ended into the trash, or remove them, and forget it."""
+        """Remove the files of a job that has ended, and forget it."""
         record = self._jobs.ledger.get(job)
         if record is None or not (record.has_ended or record.state is State.ENDING):
             self._carried_out(request)
@@ -430,25 +424,23 @@ class Commands:
         if is_ending or self._waiting_before(request, "retry", job=job):
             return  # one thing at a time works on a job
         files = self._jobs.ledger.files(job)
-        to_trash = self._jobs.settings.retention.trash != 0
-        removals = self._removals(record, files, trash.folder_of(job) if to_trash else "")
+        removals = self._removals(record, files)
 
-        def go_on(moved: list[OutputFile] | None) -> None:
+        def go_on(result: None) -> None:
             if removals:
                 self._move(request, *removals.pop(0), go_on, record.bytes, job)
             else:
-                self._deleted(request, record, files, moved if to_trash else None)
+                self._deleted(request, record, files)
 
         go_on(None)
 
     def _removals(
-        self, job: Job, files: Iterable[OutputFile], into: str
-    ) -> list[tuple[Path, Callable[[Step], list[OutputFile] | None]]]:
+        self, job: Job, files: Iterable[OutputFile]
+    ) -> list[tuple[Path, Callable[[Step], None]]]:
         """Return functions that remove the files of a job, each with the folder whose lane runs it.
 
         A folder that is away holds up this deletion alone, even a finals folder that the settings
-        no longer name (laws 2 and 9). The last function moves the files in the outbox into the
-        folder `into`, if one is given, and returns those that are not there any more.
+        no longer name (laws 2 and 9).
         """
         state = self._state
         guard = self._jobs.mount_guard
@@ -470,47 +462,24 @@ class Commands:
                 if entries.is_folder(folder):
                     removal.remove(folder, links[folder], step)
 
-        def remove(step: Step) -> list[OutputFile]:
+        def remove(step: Step) -> None:
             inner = job.place, job.refused_as
             with guard.checked(outbox, state.root, inner=inner, disk=job.disk):
-                gone = removal.remove(
-                    outbox,
-                    published,
-                    step,
-                    place=job.place,
-                    listed=published,
-                    into=into,
-                    disk=job.disk,
-                )
+                removal.remove(outbox, published, step, place=job.place, listed=published)
                 # its inputs may have waited to be removed; a power cut must not bring a job back
                 # that the ledger has forgotten
                 Outbox(outbox).clear(job.id, durable=True)
                 inputs.remove_all(state, account, step)
                 state.discard(job.id, durable=True)
-                return gone
 
         # only the lane of its inbox looks there
         released = [(claim.inbox, release)] if state.is_held(job.id) else []
         unlinked = [(folder, partial(unlink, folder)) for folder in links]
         return [*released, *unlinked, (outbox, remove)]
 
-    def _deleted(
-        self,
-        request: Request,
-        job: Job,
-        files: Sequence[OutputFile],
-        moved: Sequence[OutputFile] | None,
-    ) -> None:
-        """Forget a job, or enter it in the trash if its files were `moved` there."""
-        favorites.unmark(self._state.root, job.id)
-        if moved is None:
-            self._reporter.requested(f"deleted {shown(job.title)}")
-            self._carried_out(request, job.id, Deleted())
-        else:
-            kept = (*moved, *(file for file in files if file.part == "finals"))
-            trashed = Trashed(replace(self._jobs.ledger.record(job), files=kept), now())
-            self._reporter.requested(f"moved {shown(job.title)} into the trash")
-            self._carried_out(request, job.id, Deleted(), lambda it: it.put_trash(trashed))
+    def _deleted(self, request: Request, job: Job, files: Sequence[OutputFile]) -> None:
+        self._reporter.requested(f"deleted {shown(job.title)}")
+        self._carried_out(request, job.id, Deleted())
         self._jobs.commit()
         self._jobs.forget(job.id)
         digests = {file.sha256 for file in job.inputs} | {file.sha256 for file in files}
@@ -518,85 +487,6 @@ class Commands:
             if not self._jobs.ledger.has_picture(digest):
                 thumbs.remove(self._state.thumbs, digest)
                 thumbs.remove(self._state.previews, digest)
-
-    def _restore(self, request: Request, job: JobId) -> None:
-        """Move the files of a deleted job back, link its final picture, and enter the job again."""
-        former = self._jobs.ledger.trashed(job)
-
-        def link(back: Record, file: OutputFile, folder: Path, step: Step) -> list[OutputFile]:
-            final = final_of(back.files)
-            with self._jobs.mount_guard.checked(Path(back.job.outbox), folder, disk=back.job.disk):
-                if final is None or not entries.is_folder(folder):
-                    return []
-                return finals.add_again(folder, back.job, final, file, step)
-
-        def done(back: Record) -> None:
-            files = [file for file in back.files if file.part != "finals"]
-            links = [file for file in back.files if file.part == "finals"]
-
-            def go_on(linked: list[OutputFile]) -> None:
-                files.extend(linked)
-                if links and former is not None:
-                    file = links.pop()
-                    folder = finals.root_of(former.record.job, Path(file.path))
-                    self._move(
-                        request, folder, partial(link, back, file, folder), go_on, file.size, job
-                    )
-                    return
-                self._jobs.forget(job)
-                self._reporter.requested(f"restored {shown(back.job.title)}")
-                write = partial(LedgerWriter.put_parts, record=replace(back, files=tuple(files)))
-                self._carried_out(request, job, Restored(back.job), write)
-
-            go_on([])
-
-        self._with_trash(request, job, trash.take_back, done)
-
-    def _purge(self, request: Request, job: JobId) -> None:
-        """Remove the files of a deleted job for good."""
-
-        def done(record: Record) -> None:
-            self._reporter.requested(f"deleted {shown(record.job.title)} for good")
-            self._carried_out(request, write=lambda ledger: ledger.remove_trash(job))
-
-        self._with_trash(request, job, trash.purge, done)
-
-    def _with_trash(
-        self,
-        request: Request,
-        job: str,
-        work: Callable[[Outbox, Record, Step], Record],
-        done: Callable[[Record], None],
-    ) -> None:
-        """Do the work of a request on a job in the trash; one thing at a time works on it."""
-        trashed = self._jobs.ledger.trashed(job)
-        if trashed is None:
-            self._carried_out(request)
-        elif not self._jobs.works_on(job):
-            record = trashed.record
-            root = Path(record.job.outbox)
-            outbox = Outbox(root, self._jobs.reserved(record.job.outbox), record.job.disk)
-
-            def checked(step: Step) -> Record:
-                with self._jobs.mount_guard.checked(root, disk=record.job.disk):
-                    return work(outbox, record, step)
-
-            def finish(result: Record) -> None:
-                self._jobs.forget(job)
-                done(result)
-
-            self._move(request, root, checked, finish, record.size, job)
-
-    def _favorite(self, request: Request, job: JobId, *, on: bool) -> None:
-        """Make a job a favorite, or no favorite any more."""
-        record = self._jobs.ledger.get(job)
-        if not on:
-            favorites.unmark(self._state.root, job)
-        elif record is not None and record.has_ended and record.end in PICTURES:
-            favorites.mark(self._state.root, self._jobs.ledger.record(record))
-        else:
-            raise InputError(f"there is no job {shown(job)} with a picture")
-        self._carried_out(request)
 
 
 def _debug(request: Request, text: str) -> None:

@@ -131,9 +131,7 @@ class StatusFiles:
     def publish(self, snapshot: Snapshot) -> Mapping[str, int]:
         """Update `status.json` alone; return the numbers of the jobs."""
         counts = self._jobs.ledger.counts()
-        jobs, size = self._jobs.ledger.trash_size()
-        more = {"counts": counts, "trash": {"jobs": jobs, "bytes": size}}
-        status = {**self._content(snapshot, [*self._texts], counts), **more}
+        status = {**self._content(snapshot, [*self._texts], counts), "counts": counts}
         self.condition = condition(status)
         self._write_json(status)
         return counts

@@ -10,14 +10,7 @@ from stylewatch_daemon.base.model import End, State, new_id
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.build_order import job_part, overrides_of
 from stylewatch_daemon.cli.exit_codes import echo, note
-from stylewatch_daemon.cli.lookup import (
-    find,
-    is_listed,
-    is_open,
-    job_of,
-    state_folder,
-    trashed_job,
-)
+from stylewatch_daemon.cli.lookup import find, is_listed, is_open, job_of, state_folder
 from stylewatch_daemon.client import operations, status_json, status_text
 from stylewatch_daemon.client.condition import condition
 from stylewatch_daemon.files.names import shown
@@ -136,36 +129,6 @@ def dismiss(
     if _has_acted(folder, request):
         names = ", ".join(map(shown, jobs or ())) or "every refused or failed job"
         echo(f"dismissed {names} from the status; `stylewatch show` still finds them")
-
-
-def favorite(
-    job: options.Job,
-    off: bool = typer.Option(False, "--off", help="Make it no favorite any more."),
-    config_file: options.Config = None,
-    state: options.State = None,
-) -> None:
-    """Make a job with a picture a favorite.
-
-    Retention keeps its files, and it is never deleted together with others.
-    """
-    folder = state_folder(config_file, state)
-    known = job_of(folder, job)
-    if _has_acted(folder, operations.favorite(folder, known, on=not off)):
-        echo(f"{shown(known.title)} is {'no favorite any more' if off else 'a favorite'}")
-
-
-def restore(
-    job: options.Job, config_file: options.Config = None, state: options.State = None
-) -> None:
-    """Bring a deleted job back from the trash."""
-    folder = state_folder(config_file, state)
-    known = trashed_job(folder, job)
-    if not _has_acted(folder, requests.leave(folder, "restore", job=known.id)):
-        return
-    latest = find(folder, known.id)
-    if latest is None:
-        raise InputError(f"{shown(known.title)} is no longer in the trash")
-    echo(f"restored: its files are in {shown(Path(latest.outbox, latest.folder))}")
 
 
 @options.with_job_options("mask", "style", "style_mask", "sweep")

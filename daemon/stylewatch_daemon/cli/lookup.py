@@ -75,24 +75,3 @@ def job_of(state: Path, name: str, *preferred: Callable[[Job], bool]) -> Job:
     if not names:
         raise UsageError(f"there is no job {name!r}, nor any other yet")
     raise UsageError(nearest(name, names, "job", LISTED))
-
-
-def trashed_job(state: Path, name: str) -> Job:
-    """Return the job in the trash that a person means by a name or an id.
-
-    Raises UsageError with a similar name if there is none, or if several fit (law 8).
-    """
-    with open_ledger(state) as ledger:
-        jobs = [record.job for record, _ in ledger.trash()] if ledger else []
-    names = {job.title for job in jobs}
-    if name not in (job.id for job in jobs):
-        name = meant(safe_path(name), names, "jobs in the trash") or name
-    found = [job for job in jobs if name in (job.id, job.title)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        several = " and ".join(job.id for job in found)
-        raise UsageError(f"{name} fits several jobs in the trash: {several}; use an id")
-    if not names:
-        raise UsageError(f"there is no job {name!r} in the trash, nor any other")
-    raise UsageError(nearest(name, names, "job in the trash", LISTED))

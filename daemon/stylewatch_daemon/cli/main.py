@@ -37,7 +37,7 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
     },
     "Jobs": {
         "show": "status", "retry": "control", "finish": "control", "cancel": "control",
-        "dismiss": "control", "favorite": "control", "restore": "control",
+        "dismiss": "control",
     },
     "Set-up": {
         "init": "init", "phone": "phone", "config": "settings", "doctor": "settings",

@@ -138,7 +138,6 @@ def places(now: Status) -> str:
             *(("inbox", abbreviated(Path(inbox["path"]))) for inbox in now["inboxes"]),
             *(("outbox", abbreviated(Path(outbox))) for outbox in outboxes),
             ("state", abbreviated(Path(now["state"]))),
-            *([("trash", text)] if (text := status_text.trash_text(now)) else ()),
         ]
     )
 

@@ -16,7 +16,7 @@ from stylewatch_daemon.client import retries, status_json
 from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.ledger import favorites, requests
+from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import Ledger, reading
 from stylewatch_daemon.ledger.state_dir import LEDGER, reading_below
 from stylewatch_daemon.outbox.job_files import SourceFile
@@ -103,25 +103,6 @@ def ask(verb: Literal["cancel", "finish", "delete"], state: Path, job: Job) -> i
         if request.asks(verb, job=job.id):
             return request.id
     return requests.leave(state, verb, job=job.id)
-
-
-def favorite(state: Path, job: Job, *, on: bool) -> int:
-    """Ask the daemon to make a job a favorite, or none any more; returns and raises as `ask`."""
-    if on and not (job.has_ended and job.end in PICTURES):
-        raise StateError(
-            f"{shown(job.title)} is {job.seen}: only jobs with a picture can be favorites"
-        )
-    return requests.leave(state, "favorite", job=job.id, on=on)
-
-
-def without_favorites(state: Path, jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
-    """Return the jobs that are deleted if these are deleted together, and the others: favorites.
-
-    A single favorite is deleted on purpose.
-    """
-    marked = favorites.marked(state) if len(jobs) > 1 else set()
-    kept = [job for job in jobs if job.id in marked]
-    return [job for job in jobs if job not in kept], kept
 
 
 def dismiss(state: Path, *jobs: Job) -> int:

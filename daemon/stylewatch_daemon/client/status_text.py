@@ -7,7 +7,6 @@ from typing import Any
 from stylewatch_daemon.base.model import End, Job, Progress, State
 from stylewatch_daemon.base.words import columns, progress_text
 from stylewatch_daemon.client.condition import condition
-from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shown
 
 Rows = Sequence[Sequence[str]]
@@ -82,13 +81,6 @@ def sections(status: Mapping[str, Any]) -> dict[str, Rows]:
         "Notes": [[one_line(text)] for text in health["notes"]],
         "Queue": [*waiting, *([[f"... and {more} more"]] if waiting and more else [])],
     }
-
-
-def trash_text(status: Mapping[str, Any]) -> str:
-    """Return the size of the trash; empty if nothing is in it."""
-    jobs = status["trash"]["jobs"]
-    size = amount(status["trash"]["bytes"])
-    return f"{jobs} deleted {'job' if jobs == 1 else 'jobs'}, {size}" if jobs else ""
 
 
 def titled(parts: Mapping[str, Rows]) -> list[str]:

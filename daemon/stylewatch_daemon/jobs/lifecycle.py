@@ -53,13 +53,6 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Restored:
-    """This job, which has ended, is back from the trash, or is a favorite that a ledger lost."""
-
-    job: Job
-
-
-@dataclass(frozen=True)
 class Moved:
     """The files are in the state folder, and nothing of the job is in the inbox any more."""
 
@@ -205,7 +198,7 @@ class InputsChanged:
 
 @dataclass(frozen=True)
 class Deleted:
-    """The files in the outbox were deleted, or moved into its trash; the job is no job any more."""
+    """The files in the outbox were deleted, and the job is forgotten."""
 
 
 @dataclass(frozen=True)
@@ -451,12 +444,7 @@ no queued job, because nothing was interrupted."""
 def advance(job: Job | None, event: object) -> Next:
     """Apply `event` to `job`."""
     if job is None:
-        match event:
-            case Found():
-                return Next(event.job, (Effect.MOVE,))
-            case Restored():
-                return Next(event.job)
-        return Next(None)
+        return Next(event.job, (Effect.MOVE,)) if isinstance(event, Found) else Next(None)
     rule = TABLE.get((job.state, type(event)))
     return Next(job) if rule is None else rule(job, event)
 

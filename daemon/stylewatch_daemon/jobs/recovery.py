@@ -3,14 +3,10 @@
 `Intake.recover` continues the claims.
 """
 
-from functools import partial
-
 from stylewatch_daemon.base.model import Cause, State
 from stylewatch_daemon.jobs.jobs import Jobs, job_of
-from stylewatch_daemon.jobs.lifecycle import Broke, Found, Restarted, Restored
+from stylewatch_daemon.jobs.lifecycle import Broke, Found, Restarted
 from stylewatch_daemon.ledger import claim as claims
-from stylewatch_daemon.ledger import favorites
-from stylewatch_daemon.ledger.writer import LedgerWriter
 
 
 def recover(jobs: Jobs) -> None:
@@ -27,11 +23,7 @@ def recover(jobs: Jobs) -> None:
         if job.id not in claimed:
             reason = f"its files are no longer in {state.jobs}: drop it again"
             jobs.post(job.id, Broke(reason, Cause.DISK))
-    lost = [*favorites.lost(state.root, ledger)]
-    for record in lost:
-        parts = partial(LedgerWriter.put_parts, record=record)
-        jobs.post(record.job.id, Restored(record.job), parts)
-    for job_id in sorted(claimed - ledger.open_jobs().keys() - {each.job.id for each in lost}):
+    for job_id in sorted(claimed - ledger.open_jobs().keys()):
         _recover_job(jobs, job_id)
     jobs.commit()
 

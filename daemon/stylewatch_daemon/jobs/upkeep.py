@@ -1,4 +1,4 @@
-"""Retention: remove old stages and inputs of jobs that have ended; forget old and deleted jobs."""
+"""Retention: remove old stages and inputs of jobs that have ended, and forget old jobs."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -7,13 +7,10 @@ from pathlib import Path
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Job, OutputFile
 from stylewatch_daemon.jobs.jobs import Jobs
-from stylewatch_daemon.jobs.lifecycle import Activity, Doing
 from stylewatch_daemon.jobs.wall_clock import DAY, NOTICEABLE, WallClock
-from stylewatch_daemon.ledger import favorites, thumbs
+from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.ledger import Sight
-from stylewatch_daemon.ledger.record import Record
-from stylewatch_daemon.outbox import removal, trash
-from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.outbox import removal
 
 
 class Upkeep:
@@ -58,8 +55,6 @@ class Upkeep:
         }
         for part, days in limited.items():
             self._remove(part, sight.counted_s - days * DAY)
-        if retention.trash != "keep":
-            self._empty_trash(sight.counted_s - retention.trash * DAY)
         if retention.ledger != "keep":
             self._expire(sight.counted_s - retention.ledger * DAY, limited)
 
@@ -70,48 +65,19 @@ class Upkeep:
 
         def work(step: Step) -> set[str]:
             with jobs.mount_guard.checked(state.root):
-                return state.claimed() | favorites.marked(state.root)
+                return state.claimed()
 
-        def done(kept: set[str] | Exception) -> None:
+        def done(unfinished: set[str] | Exception) -> None:
             self._open -= 1
-            if isinstance(kept, Exception):
-                jobs.reporter.waits("retention", str(kept))
+            if isinstance(unfinished, Exception):
+                jobs.reporter.waits("retention", str(unfinished))
                 return
-            jobs.post("", None, lambda ledger: ledger.expire(threshold, parts, kept))
+            jobs.post("", None, lambda ledger: ledger.expire(threshold, parts, unfinished))
             jobs.commit()
             thumbs.sweep(state.thumbs, jobs.ledger.digests())
 
         self._open += 1
         self._jobs.lanes.do(state.root, work, done)
-
-    def _empty_trash(self, threshold: float) -> None:
-        """Delete the jobs for good that are in the trash since before a time (law 1)."""
-        asked = {request.arguments.get("job") for request in self._jobs.ledger.requests()}
-        for record, _ in self._jobs.ledger.outlived_trash(threshold):
-            if record.job.id not in asked:
-                self._purge(record)
-
-    def _purge(self, record: Record) -> None:
-        jobs, job = self._jobs, record.job
-        outbox = Path(job.outbox)
-
-        def work(step: Step) -> Record:
-            with jobs.mount_guard.checked(outbox, disk=job.disk):
-                return trash.purge(Outbox(outbox), record, step)
-
-        def done(result: Record | Exception) -> None:
-            self._open -= 1
-            jobs.turn(job.id, Doing())
-            jobs.forget(job.id)
-            if isinstance(result, Exception):
-                jobs.reporter.waits("retention", str(result))
-                return
-            jobs.post("", None, lambda ledger: ledger.remove_trash(job.id))
-            jobs.reporter.pruned(len(record.files), record.size)
-
-        self._open += 1
-        jobs.turn(job.id, Doing(Activity.REMOVING))  # no request is carried out meanwhile
-        jobs.lanes.do(outbox, work, done, record.size)
 
     def _remove(self, part: str, threshold: float) -> None:
         """Remove the files of one part of the jobs whose age is counted from before a time."""
@@ -126,20 +92,15 @@ class Upkeep:
     def _remove_of(self, job: Job, outbox: Path, files: list[OutputFile]) -> None:
         listed = self._jobs.ledger.files(job.id)
 
-        root = self._jobs.state.root
-
-        def work(step: Step) -> list[OutputFile] | None:
+        def work(step: Step) -> list[OutputFile]:
             inner = [str(Path(files[0].path).parent)]
-            with self._jobs.mount_guard.checked(outbox, root, inner=inner, disk=job.disk):
-                if job.id in favorites.marked(root):
-                    return None
+            with self._jobs.mount_guard.checked(outbox, inner=inner, disk=job.disk):
                 return removal.remove(outbox, files, step, place=job.place, listed=listed)
 
-        def done(result: list[OutputFile] | Exception | None) -> None:
+        def done(result: list[OutputFile] | Exception) -> None:
             self._open -= 1
             if isinstance(result, Exception):
                 self._jobs.reporter.waits("retention", str(result))
-            if result is None or isinstance(result, Exception):
                 return
             paths = [file.path for file in files]
             self._jobs.post("", None, lambda ledger: ledger.drop_files(job.id, paths))

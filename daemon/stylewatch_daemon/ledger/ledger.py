@@ -38,7 +38,6 @@ from stylewatch_daemon.base.model import (
 from stylewatch_daemon.files.names import folded, meant, safe_path, shown
 from stylewatch_daemon.ledger import schema
 from stylewatch_daemon.ledger.memory import Memory, Seen
-from stylewatch_daemon.ledger.record import Record
 from stylewatch_daemon.ledger.state_dir import LEDGER, reading_below
 
 FILE_NAME = LEDGER
@@ -99,8 +98,6 @@ class Search:
     """`since` and `until` limit the end of the job, from `since` on and before `until`; UTC, ISO
     8601."""
     order: Order = "newest"
-    ids: str = ""
-    """The ids of the jobs to search, as JSON."""
 
     def key_of(self, job: Job) -> str:
         """Return the key of `job` in this order, from which the next page starts."""
@@ -144,15 +141,6 @@ class Sight(NamedTuple):
     """`counted_s` when the wall clock was last seen to be set, if ever."""
     offset_s: float | None = None
     """Difference between the wall clock and one that nobody sets until the next boot."""
-
-
-class Trashed(NamedTuple):
-    """Deleted job whose files are in the trash of its outbox, from where it can be restored."""
-
-    record: Record
-    """The job, with the paths that its files had."""
-    deleted: str
-    """Time at which it was deleted; UTC, ISO 8601."""
 
 
 class Ledger:
@@ -268,38 +256,6 @@ class Ledger:
         query = "SELECT path, part, sha256, size FROM files WHERE job = ? ORDER BY path"
         return [OutputFile(*row) for row in self._rows(query, job_id)]
 
-    def record(self, job: Job) -> Record:
-        """Return all that the ledger has of a job."""
-        return Record(job, tuple(self.files(job.id)), self.attempts(job.id))
-
-    # -- the trash
-
-    def trash(self, limit: int = -1, after: tuple[str, str] = ("~", "")) -> list[Trashed]:
-        """Return a page of the jobs in the trash, those first that were deleted last.
-
-        `after` is the time of the deletion and the id of the last job of the previous page.
-        """
-        where = "(deleted, id) < (?, ?) ORDER BY deleted DESC, id DESC LIMIT ?"
-        return self._trash(where, *after, limit)
-
-    def trashed(self, job_id: str) -> Trashed | None:
-        """Return the job with this id if it is in the trash."""
-        found = self._trash("id = ?", job_id)
-        return found[0] if found else None
-
-    def outlived_trash(self, threshold: float) -> list[Trashed]:
-        """Return the jobs that are in the trash since before a time of `Sight.counted_s`."""
-        return self._trash("since < ? ORDER BY id", threshold)
-
-    def trash_size(self) -> tuple[int, int]:
-        """Return the number of the jobs in the trash, and the bytes of their files."""
-        ((count, size),) = self._rows("SELECT count(*), coalesce(sum(bytes), 0) FROM trash")
-        return count, size
-
-    def _trash(self, where: str, *values: object) -> list[Trashed]:
-        rows = self._rows(f"SELECT record, deleted FROM trash WHERE {where}", *values)
-        return [Trashed(Record.of_json(record), deleted) for record, deleted in rows]
-
     # -- lists of jobs
 
     def counts(self) -> dict[str, int]:
@@ -343,7 +299,6 @@ class Ledger:
             (f"{schema.FIRST_DIGEST} = ?", search.content),
             ("instr(inputs, ?) > 0", search.style),  # fast, but also true for other inputs
             (_HAS_STYLE, search.style),
-            ("id IN (SELECT value FROM json_each(?))", search.ids),
             *((f"instr(folded({_TITLE}), folded(?)) > 0", word) for word in words),
         ):
             if value:

@@ -254,17 +254,6 @@ VERSIONS: tuple[Sequence[str], ...] = (
         "ALTER TABLE clock ADD COLUMN set_s REAL",
         "ALTER TABLE clock ADD COLUMN offset_s REAL",
     ),
-    (
-        """
-        CREATE TABLE trash (            -- ledger.Trashed: deleted jobs that can be restored
-            id TEXT PRIMARY KEY,
-            record TEXT NOT NULL CHECK (json_valid(record)),
-            deleted TEXT NOT NULL,
-            bytes INTEGER NOT NULL,     -- of its files
-            since REAL                  -- ledger.Sight.counted_s when it was first seen here
-        ) STRICT
-        """,
-    ),
 )
 """Statements that upgrade the tables to each version from the previous one."""
 

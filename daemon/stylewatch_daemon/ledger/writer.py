@@ -17,15 +17,14 @@ from stylewatch_daemon.base.errors import OutputError, SettingsError
 from stylewatch_daemon.base.model import Attempt, Job, OutputFile
 from stylewatch_daemon.files import atomic, disks, entries, lock
 from stylewatch_daemon.ledger import schema
-from stylewatch_daemon.ledger.ledger import BUSY_S, Ledger, MemoryReader, Sight, Trashed
+from stylewatch_daemon.ledger.ledger import BUSY_S, Ledger, MemoryReader, Sight
 from stylewatch_daemon.ledger.memory import Painted, Seen
-from stylewatch_daemon.ledger.record import Record
 
 SYNCHRONOUS = "FULL"
 """SQLite's setting that syncs each commit before it returns."""
 
 _KEYS = {"jobs": "id", "attempts": "job, number", "files": "job, path",
-         "seen": "disk, path", "painted": "key, sha256", "clock": "id", "trash": "id"}  # fmt: skip
+         "seen": "disk, path", "painted": "key, sha256", "clock": "id"}  # fmt: skip
 
 
 class LedgerWriter(Ledger):
@@ -120,24 +119,6 @@ class LedgerWriter(Ledger):
                 self._write(others, schema.sql_value(file.path), job_id, is_absolute, job_id)
                 self._put("files", {"job": job_id, **file._asdict()})
 
-    def put_parts(self, record: Record) -> None:
-        """Write the files and the attempts of a job that is entered again."""
-        with self.transaction():
-            self.remove_trash(record.job.id)
-            self.put_files(record.job.id, record.files)
-            for number, attempt in enumerate(record.attempts, 1):
-                self.put_attempt(record.job.id, number, attempt)
-
-    def put_trash(self, trashed: Trashed) -> None:
-        """Write a job into the trash."""
-        record, deleted = trashed
-        row = {"id": record.job.id, "record": record.as_json(), "deleted": deleted}
-        self._put("trash", {**row, "bytes": record.size})
-
-    def remove_trash(self, job_id: str) -> None:
-        """Remove a job from the trash."""
-        self._write("DELETE FROM trash WHERE id = ?", job_id)
-
     def drop_files(self, job_id: str, paths: Iterable[str]) -> None:
         """Remove files from the list of a job."""
         query = "DELETE FROM files WHERE job = ? AND path IN (SELECT value FROM json_each(?))"
@@ -149,11 +130,11 @@ class LedgerWriter(Ledger):
         statement = f"UPDATE jobs SET dismissed = 1 WHERE {schema.UNDISMISSED} AND {which}"
         self._write(statement, json.dumps([*job_ids]))
 
-    def expire(self, threshold: float, parts: Iterable[str], kept: Iterable[str]) -> None:
+    def expire(self, threshold: float, parts: Iterable[str], unfinished: Iterable[str]) -> None:
         """Remove jobs that have aged since before `threshold`, a time of `Sight.counted_s`.
 
-        Jobs with a file of `parts` or with a request stay. So do `kept` jobs: favorites, and those
-        whose files are still in the state folder, as the next start would paint them again.
+        Jobs with a file of `parts` or with a request stay. So do `unfinished` jobs, whose files are
+        still in the state folder: the next start would paint them again.
         """
         query = (
             f"DELETE FROM jobs WHERE {schema.ENDED} AND id IN (SELECT job FROM ages "
@@ -163,18 +144,14 @@ class LedgerWriter(Ledger):
             "(SELECT json_extract(arguments, '$.job') FROM requests "
             "WHERE json_type(arguments, '$.job') = 'text')"
         )
-        self._write(query, threshold, json.dumps([*parts]), json.dumps([*kept]))
+        self._write(query, threshold, json.dumps([*parts]), json.dumps([*unfinished]))
 
     def see(self, sight: Sight) -> None:
-        """Record a sight of the clocks.
-
-        Jobs that ended, or were deleted, since the last sight age from now on.
-        """
+        """Record a sight of the clocks; jobs that ended since the last sight age from now on."""
         query = f"INSERT OR IGNORE INTO ages SELECT id, ? FROM jobs WHERE {schema.ENDED}"
         with self.transaction():
             self._put("clock", {"id": 1, **sight._asdict(), "latest": sight.latest.isoformat()})
             self._write(query, sight.counted_s)
-            self._write("UPDATE trash SET since = ? WHERE since IS NULL", sight.counted_s)
 
     def put_mounts(self, mounts: Iterable[Path]) -> None:
         """Record the mounts on which folders are used."""

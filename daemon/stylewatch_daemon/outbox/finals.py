@@ -91,20 +91,6 @@ def add(
     return Linking.DONE
 
 
-def add_again(
-    finals: Path, job: Job, final: OutputFile, former: OutputFile, step: Step
-) -> list[OutputFile]:
-    """Add the picture of a restored job under its `former` name, or another one if that is taken.
-
-    Return its record; none if the picture is gone. A link that was made before a kill stays.
-    """
-    result = add(finals, job, final, former, step)
-    if result is Linking.TAKEN:
-        former = choose(finals, job, final)
-        result = add(finals, job, final, former, step)
-    return [former] if result is Linking.DONE else []
-
-
 def _is_added(job: Job, final: OutputFile, name: str, folder: int, step: Step) -> bool:
     """Link or copy a picture into an opened folder; return False if it is not in the outbox."""
     path = PurePosixPath(final.path)

@@ -22,13 +22,9 @@ def remove(
     *,
     place: str | None = None,
     listed: Iterable[OutputFile] = (),
-    into: str = "",
-    disk: str = "",
 ) -> list[OutputFile]:
     """Remove the unchanged `files`, durably, and folders in an outbox that become empty.
 
-    If a folder is given, the files are moved `into` it, with their paths, instead of deleted; it is
-    made on the `disk` with this mark alone.
     Files in the folder `place` stay if its receipt is not `listed`: another job was painted into
     that folder, perhaps from the same pictures with the same bytes.
 
@@ -47,7 +43,7 @@ def remove(
         if is_displaced and file.path.startswith(f"{place}/"):
             continue
         try:
-            if _remove(root, file, step, into, disk):
+            if _remove(root, file, step):
                 gone.append(file)
         except OSError as error:
             step()  # raises the error again if it came from `step`
@@ -78,7 +74,7 @@ def _tidy(root: Path, folders: Collection[PurePosixPath]) -> None:
         Outbox(root).drop_empty(str(inside))  # a finals folder itself stays
 
 
-def _remove(root: Path, file: OutputFile, step: Step, into: str, disk: str) -> bool:
+def _remove(root: Path, file: OutputFile, step: Step) -> bool:
     """Remove a file if it has not changed; return whether it is gone now.
 
     Its bytes are read through a handle, to which its name still has to lead (law 1).
@@ -96,15 +92,8 @@ def _remove(root: Path, file: OutputFile, step: Step, into: str, disk: str) -> b
             is_same = identity.is_same_file(opened, name, handle)
             if not is_same or identity.version(opened) != version:
                 raise OSError(errno.EBUSY, "it changed at this moment")
-            if not into:
-                entries.unlink(name, handle)
-                return True
-            with Outbox(root, disk=disk).made(str(PurePosixPath(into, file.path).parent)) as target:
-                atomic.sweep(target)  # a kill may have left a half
-                atomic.move(name, name, handle, target, step)
+            entries.unlink(name, handle)
     except (FileNotFoundError, NotADirectoryError):
-        if entries.exists(path):  # its new folder is gone
-            raise
         return True
     except InputError:  # it is no longer a regular file
         return False

@@ -287,8 +287,6 @@ class RetentionSettings(Section):
     stages: Keep = "keep"
     inputs: Keep = "keep"
     ledger: Keep = "keep"
-    trash: Keep = 30
-    """Days for which a deleted job can be restored; 0: it is deleted at once."""
 
 
 # Alerts and log

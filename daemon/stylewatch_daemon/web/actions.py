@@ -20,7 +20,6 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -53,7 +52,6 @@ from stylewatch_daemon.views import estimate, readers
 from stylewatch_daemon.views.output_files import JobFiles, original_name, unused
 from stylewatch_daemon.web import forms, job_form, job_page, overview, shares
 from stylewatch_daemon.web.forms import NOTHING, File, Form
-from stylewatch_daemon.web.gallery import TRASH
 from stylewatch_daemon.web.http import (
     JOB,
     Context,
@@ -64,7 +62,6 @@ from stylewatch_daemon.web.http import (
     job_of,
     jobs_of,
     root_path,
-    trashed_of,
     wants_html,
 )
 from stylewatch_daemon.web.job_form import NO_MISTAKES, FormError
@@ -147,40 +144,15 @@ dismiss = partial(with_job, leave=operations.dismiss, to="/")
 delete_one = partial(with_job, leave=partial(operations.ask, "delete"), to="/gallery")
 
 
-async def with_trash(request: Request, verb: str, to: str) -> Response:
-    """Leave a request about the job in the trash with the id in the path."""
-    site = context(request)
-    job = await run_in_threadpool(trashed_of, request)
-    acted = await ask(site, partial(requests.leave, site.state, verb, job=job.id))
-    return done(request, to.format(job.id), acted=acted)
-
-
-restore = partial(with_trash, verb="restore", to="/jobs/{}")
-purge = partial(with_trash, verb="purge", to=f"/gallery?state={TRASH}")
-
-
-async def favorite(request: Request) -> Response:
-    """Make a job a favorite, or none any more if `off` is in the query.
-
-    A browser goes back to the gallery if it comes from there.
-    """
-    leave = partial(operations.favorite, on="off" not in request.query_params)
-    former, _, query = request.headers.get("referer", "").partition("?")
-    is_gallery = former.endswith(f"{root_path(request)}/gallery")
-    to = f"/gallery?{quote(query, '&=%+')}" if is_gallery else "/jobs/{}"
-    return await with_job(request, leave, to)
-
-
 async def delete(request: Request) -> Response:
-    """Delete the ended jobs that the fields `job` name; of several, favorites are left out."""
+    """Delete the ended jobs that the fields `job` name, with their files in the outbox."""
     site = context(request)
     fields = await form(request)
     jobs = await run_in_threadpool(jobs_of, site, fields.getlist("job"))
     for job in jobs:
         operations.check("delete", job)
-    jobs, kept = await run_in_threadpool(operations.without_favorites, site.state, jobs)
     acted = await ask(site, *(partial(operations.ask, "delete", site.state, job) for job in jobs))
-    return done(request, "/gallery", acted=acted, kept=[job.id for job in kept])
+    return done(request, "/gallery", acted=acted)
 
 
 async def retry(request: Request) -> Response:

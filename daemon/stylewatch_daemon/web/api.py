@@ -77,9 +77,6 @@ ENDPOINTS: dict[str, Callable[[Request], Awaitable[Response] | Response]] = {
     "dismiss": actions.dismiss,
     "keepStyle": actions.keep_style,
     "delete": actions.delete_one,
-    "favorite": actions.favorite,
-    "restore": actions.restore,
-    "purge": actions.purge,
 }
 """The function that answers each operation, by the `operationId` in api.yaml."""
 

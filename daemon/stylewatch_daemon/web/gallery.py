@@ -1,9 +1,7 @@
 """The gallery: tabs of ended jobs, with a search, a choice of the order, and pages."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 from urllib.parse import urlencode
@@ -17,9 +15,7 @@ from starlette.routing import Route
 from stylewatch_daemon.base.errors import UsageError
 from stylewatch_daemon.base.model import PICTURES, End, Job
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.ledger import favorites
-from stylewatch_daemon.ledger.ledger import NO_SEARCH, ORDERS, Order, Search
-from stylewatch_daemon.outbox import trash
+from stylewatch_daemon.ledger.ledger import ORDERS, Order, Search
 from stylewatch_daemon.views.job import name_of
 from stylewatch_daemon.views.output_files import original_name
 from stylewatch_daemon.web.http import context
@@ -27,15 +23,11 @@ from stylewatch_painter.validation import nearest
 
 TABS: Mapping[str, tuple[End, ...]] = {
     "done": PICTURES,
-    "favorites": PICTURES,
     "failed": (End.FAILED,),
     "refused": (End.REFUSED,),
     "canceled": (End.CANCELED,),
 }
 """For each tab of the gallery, the ends of the jobs that it shows."""
-
-TRASH = "trash"
-"""Tab with the jobs that were deleted, and can be restored."""
 
 PAGE = 24
 """Number of jobs on a page of the gallery."""
@@ -59,47 +51,30 @@ def values_of(request: Request) -> dict[str, Any]:
     site = context(request)
     fields = request.query_params
     state = fields.get("state") or "done"
-    if state not in (*TABS, TRASH):
+    if state not in TABS:
         raise HTTPException(404, f"the gallery has no jobs with the state {state!r}")
-    ends = TABS.get(state, ())
+    ends = TABS[state]
     search = _search(fields)
-    if state == TRASH and search != NO_SEARCH:
-        raise UsageError("the trash has no filters: it shows what was deleted, the latest first")
     key, _, last = fields.get("after", "").rpartition("~")
     after = (key, last) if last else None
-    marked = favorites.marked(site.state)
-    among = search if state != "favorites" else replace(search, ids=json.dumps([*marked]))
     with site.ledger() as ledger:
-        deleted = ledger.trash(PAGE + 1, *filter(None, [after])) if state == TRASH else []
-        jobs = [record.job for record, _ in deleted] or ledger.ended(ends, PAGE + 1, among, after)
+        jobs = ledger.ended(ends, PAGE + 1, search, after)
         recipes = ledger.recipes(*ends)
         recent = ledger.ended(ends, RECENT_STYLES)
         counts = ledger.ended_counts()
-        in_trash, _ = ledger.trash_size()
     page = jobs[:PAGE]
     more = jobs[PAGE:]
     filters = {name: fields[name] for name in FILTERS if fields.get(name)}
-    keys = [at for _, at in deleted] or [*map(search.key_of, page)]
-    end = f"{keys[len(page) - 1]}~{page[-1].id}" if more else ""
+    end = f"{search.key_of(page[-1])}~{page[-1].id}" if more else ""
     chosen = {search.style: "the selected style"} if search.style else {}
     return {
         "state": state,
         "jobs": page,
-        "counts": {
-            **{tab: sum(counts.get(end, 0) for end in ends) for tab, ends in TABS.items()},
-            "favorites": len(marked),
-            TRASH: in_trash,
-        },
-        "deleted": {record.job.id: at for record, at in deleted},
-        "there": {record.job.id: trash.there(record).job for record, _ in deleted},
-        "trash_days": site.settings.retention.trash,
+        "counts": {tab: sum(counts.get(end, 0) for end in ends) for tab, ends in TABS.items()},
         "fields": filters,
         "recipes": sorted({*recipes, search.recipe} - {""}),
         "styles": chosen | _style_names([*recent, *page]),
-        "tabs": {
-            **{tab: urlencode({**filters, "state": tab}) for tab in TABS},
-            TRASH: urlencode({"state": TRASH}),
-        },
+        "tabs": {tab: urlencode({**filters, "state": tab}) for tab in TABS},
         "first": urlencode({**filters, "state": state}) if after else "",
         "next": urlencode({**filters, "state": state, "after": end}) if more else "",
     }

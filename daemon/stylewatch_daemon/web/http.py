@@ -126,15 +126,6 @@ def job_of(request: Request) -> Job:
     return job
 
 
-def trashed_of(request: Request) -> Job:
-    """Return the job in the trash with the id in the path; raises HTTPException."""
-    with context(request).ledger() as ledger:
-        trashed = ledger.trashed(request.path_params["job"])
-    if trashed is None:
-        raise HTTPException(404, "there is no such job in the trash")
-    return trashed.record.job
-
-
 def jobs_of(site: Context, names: Sequence[str]) -> list[Job]:
     """Return the existing jobs with these ids or names.
 

@@ -197,8 +197,7 @@ def ask_to_delete(request: Request) -> Response:
     jobs = jobs_of(site, request.query_params.getlist("job"))
     for job in jobs:
         operations.check("delete", job)
-    jobs, kept = operations.without_favorites(site.state, jobs)
-    values = {"jobs": jobs, "kept": kept, "retention": site.settings.retention}
+    values = {"jobs": jobs, "retention": site.settings.retention}
     return site.templates.TemplateResponse(request, "delete.html", values)
 
 

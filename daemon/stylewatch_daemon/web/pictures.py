@@ -36,7 +36,6 @@ from stylewatch_daemon.base.model import PICTURES, Job
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import safe
 from stylewatch_daemon.ledger import thumbs
-from stylewatch_daemon.outbox import trash
 from stylewatch_daemon.settings.style_library import find_styles
 from stylewatch_daemon.views.job import JobView, name_of
 from stylewatch_daemon.views.output_files import (
@@ -163,13 +162,12 @@ def first_style(job: Job) -> Image | None:
     return next(inputs(job, "style"), None)
 
 
-def cover(state: Path, job: Job, there: Job | None = None) -> Image | str:
+def cover(state: Path, job: Job) -> Image | str:
     """Return the picture on the card of a job: its output, or else its content image.
 
-    Return a text if there is no picture, or if it cannot be read now. If the job is in the trash,
-    `there` has the places of its files.
+    Return a text if there is no picture, or if it cannot be read now.
     """
-    files = JobFiles(there or job, state)
+    files = JobFiles(job, state)
     output = None
     if job.seen in PICTURES:
         alt = f"{name_of(job)}, output"
@@ -283,16 +281,9 @@ async def send_picture(request: Request) -> Response:
     return await asyncio.shield(making)
 
 
-def _job_of(request: Request) -> Job:
-    """Return the job in the path, also one in the trash with the places of its files there."""
-    with context(request).ledger() as ledger:
-        trashed = ledger.trashed(request.path_params["job"])
-    return job_of(request) if trashed is None else trash.there(trashed.record).job
-
-
 def _picture(request: Request) -> Response:
     """Answer with a picture of a job, unless the browser has it already."""
-    job = _job_of(request)
+    job = job_of(request)
     what = request.path_params["what"]
     found = JobFiles(job, context(request).state).find(what)
     if found is None:
@@ -339,7 +330,7 @@ async def small(request: Request) -> Response:
     site = context(request)
     what = request.path_params["what"]
     side = SIDES.get(request.path_params["side"])
-    job = await run_in_threadpool(_job_of, request)
+    job = await run_in_threadpool(job_of, request)
     if side is None:
         raise HTTPException(404, "there is no such size")
     # The preview of an input outlives its file, so it is looked up by the ledger's digest first.

@@ -34,8 +34,7 @@ from stylewatch_daemon.base import errors, shortages
 from stylewatch_daemon.base.child import received
 from stylewatch_daemon.base.model import PICTURES
 from stylewatch_daemon.client import operations
-from stylewatch_daemon.client.status_text import running_text, trash_text
-from stylewatch_daemon.ledger import favorites
+from stylewatch_daemon.client.status_text import running_text
 from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.views import formatting
@@ -123,9 +122,7 @@ def application(page: WebPage) -> Starlette:
         "made_from": made_from,
         "blend": pictures.blend,
         "content": pictures.content,
-        "trash_text": trash_text,
         "cover": partial(pictures.cover, state),
-        "is_favorite": lambda job: job.id in favorites.marked(state),
         "first_style": pictures.first_style,
         "latest_stage": pictures.latest_stage,
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import Disk, failing, fill, recorded_syncs, replaced, tree
-from tests.daemon.world import DaemonWorld, LanesNow, changed_settings, done, run_jobs, scan, step
+from tests.daemon.world import DaemonWorld, LanesNow, done, run_jobs, scan, step
 from tests.e2e.changes import Painter
 
 from stylewatch_daemon.app import commands
@@ -149,7 +149,6 @@ def test_a_pause_that_waited_does_not_undo_a_later_resume(world: DaemonWorld) ->
 def test_jobs_that_have_ended_are_deleted_but_for_what_others_put_there(
     world: DaemonWorld,
 ) -> None:
-    world.settings = changed_settings(world.settings, trash=0)
     world.inspector.says = {"bad": "no picture"}
     world.drop("a", "b", "bad")
     loop = world.run()

@@ -17,8 +17,6 @@ from stylewatch_daemon.cli import control, lookup
 from stylewatch_daemon.client import operations
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.ledger import requests
-from stylewatch_daemon.ledger.ledger import Trashed
-from stylewatch_daemon.ledger.record import Record
 from stylewatch_daemon.ledger.state_dir import LEDGER
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.job import JobSettings
@@ -263,28 +261,3 @@ def test_to_cancel_a_job_that_has_ended_gives_up_its_deletion_unless_that_has_be
         ended = place.run("cancel", "trip")
     said = "too late to keep" if is_begun else "not deleted"
     assert (ended.code, ended.out) == (0, f"{said}: trip\n")
-
-
-def test_a_job_is_made_a_favorite_and_a_deleted_one_is_restored(place: Place) -> None:
-    for name in ("trip", "Trip", "sky"):
-        place.enter(name, "done")
-    place.enter("bad", "failed")
-    with closing(LedgerWriter.open(place.state / LEDGER)) as ledger:
-        for job in ledger.in_state(State.ENDED):
-            if job.name in ("trip", "Trip"):
-                ledger.delete(job.id)
-                ledger.put_trash(Trashed(Record(job, (), ()), NOON))
-    assert place.run("favorite", "sky").code == place.run("favorite", "sky", "--off").code == 0
-    refused = place.run("favorite", "bad")
-    assert "bad is failed: only jobs with a picture" in refused.err
-    assert place.run("restore", "trip").code == place.run("restore", "id-Trip").code == 0
-    for name, words in (
-        ("TRIP", "fits several"),
-        ("tripp", "did you mean"),
-        ("sky", "unknown job in the trash"),
-    ):
-        ended = place.run("restore", name)
-        assert ended.code == 64 and words in ended.err, ended.err
-    asked = [(each["verb"], each["job"], each.get("on")) for each in place.requests]
-    assert asked == [("favorite", "id-sky", True), ("favorite", "id-sky", False),
-                     ("restore", "id-trip", None), ("restore", "id-Trip", None)]  # fmt: skip

@@ -50,7 +50,6 @@ from stylewatch_daemon.jobs.lifecycle import (
     Published,
     Resolved,
     Restarted,
-    Restored,
     Staged,
     Stopped,
     Unusable,
@@ -152,7 +151,6 @@ def test_whatever_happens_a_job_ends_at_most_once_and_as_it_was_decided() -> Non
 def rendered() -> str:
     """The tables in Markdown: what `advance` makes of all samples; effects and activities."""
     outcomes: dict[type, list[str]] = {Found: [_outcome("-", {(Effect.MOVE,): ["claimed"]})]}
-    outcomes[Restored] = [_outcome("-", {(): ["ended"]})]
     for state, kind in TABLE:
         results = dict[tuple[Effect, ...], list[str]]()
         for event, job in product(EVENTS, samples(state)):

@@ -26,22 +26,13 @@ from tests.daemon.web.world import (
 
 from stylewatch_daemon.base.model import Attempt
 from stylewatch_daemon.client import status_json
-from stylewatch_daemon.ledger.ledger import FILE_NAME, Trashed
-from stylewatch_daemon.ledger.record import Record
-from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.web import actions, doctor_runner
 from stylewatch_daemon.web.http import API
 from stylewatch_daemon.web.job_form import NAMES
 
 DOCS = Path(__file__).parents[3] / "docs/api.md"
 
-JOBS = {
-    "cancel": "id-now",
-    "finish": "id-now",
-    "dismiss": "id-bad",
-    "restore": "id-gone",
-    "purge": "id-gone",
-}
+JOBS = {"cancel": "id-now", "finish": "id-now", "dismiss": "id-bad"}
 """Jobs that the examples for these operations are about; all others are about `id-sea`."""
 
 
@@ -56,9 +47,6 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     page = client(tmp_path, *jobs)
     painted = finished_job(tmp_path, settings={"backend": "sketch"})
     enter(tmp_path / "state", painted, attempts=(Attempt("2026-01-02T12:00:00+00:00"),))
-    ledger = LedgerWriter.open(tmp_path / "state" / FILE_NAME)
-    ledger.put_trash(Trashed(Record(a_job("gone"), (), ()), "2026-01-02"))
-    ledger.close()
     publish(tmp_path / "state")
     return page
 

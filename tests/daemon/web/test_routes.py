@@ -38,13 +38,8 @@ from tests.daemon.web.world import (
     write,
 )
 
-from stylewatch_daemon.ledger import favorites, requests
-from stylewatch_daemon.ledger.ledger import FILE_NAME, Trashed
-from stylewatch_daemon.ledger.record import Record
-from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.outbox import trash
+from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.web import access, actions, doctor_runner, http, live_updates, previews
-from stylewatch_daemon.web.http import API
 from stylewatch_daemon.web.serve import application
 
 PARAMETERS = {"job": "id-sea", "job:path": "id-sea", "side": "320", "what": "final",
@@ -229,7 +224,7 @@ def test_every_route_about_a_job_takes_its_id_or_its_name(
         ("POST", "/delete", {**KNOWN, "Content-Type": PLAIN_FORM}, b"", job),
     ]  # fmt: skip
     for method, path in addresses(app):
-        if "id-sea" in path and not path.endswith(("/restore", "/purge")):
+        if "id-sea" in path:
             named = path.replace("id-sea", name).replace("320", "512")
             asked.append((method, named, *(multipart if path.endswith("again") else (KNOWN,))))
     assert len(asked) > 25
@@ -366,14 +361,6 @@ def test_several_jobs_are_deleted_or_their_pictures_downloaded_together(
     assert len(wait.call_args.args[1]) == 2, "both at once"
     page.post("/delete", data={"job": ["gone", "id-sky"]})
     assert [request["job"] for request in requested(tmp_path)][2:] == [], "it waits already"
-    (tmp_path / "state/favorites").mkdir()
-    favorites.mark(tmp_path / "state", Record(a_job("sea"), (), ()))
-    question = page.get("/delete", params=chosen, headers=BROWSER).text
-    assert "Delete sky?" in question and "Favorites are left out" in question
-    assert page.post("/delete", data=chosen).json()["kept"] == ["id-sea"]
-    alone = page.get("/delete", params={"job": "id-sea"}, headers=BROWSER).text
-    assert "stay for 30 days" in alone and "It is a favorite" in alone
-    assert re.findall(r"<h2><a.*?>(\w+)<", page.get("/gallery?state=favorites").text) == ["sea"]
     for nothing in ({}, {"job": "gone"}, {"job": ["id-sea"] * 101}):
         assert page.get("/pictures.zip", params=nothing).status_code == 404
 
@@ -440,33 +427,3 @@ def test_an_invalid_long_or_slow_form_is_refused(
     monkeypatch.setattr(http, "FORM_TIMEOUT_S", 0.05)
     (answer,) = stalled(page, "/delete", b"job=", FORM)
     assert answer.status_code == 408
-
-
-def test_the_trash_has_pictures_and_a_favorite_is_marked_where_it_is_seen(
-    page: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(requests, "wait", lambda *_: True)
-    job = finished_job(tmp_path, "wood")
-    place = tmp_path / "out" / trash.folder_of(job.id)
-    place.mkdir(parents=True)
-    (tmp_path / "out/wood").rename(place / "wood")
-    ledger = LedgerWriter.open(tmp_path / "state" / FILE_NAME)
-    ledger.put_trash(Trashed(Record(job, (), ()), "2026-01-03T12:00:00+00:00"))
-    ledger.close()
-    text = page.get("/gallery?state=trash").text
-    assert "for 30 days" in text and "Delete wood for good?" in text
-    final = page.get("/jobs/id-wood/pictures/final")
-    assert final.content == (place / "wood/final.png").read_bytes()
-    assert 'alt="wood, output"' in text
-    assert "has no filters" in page.get("/gallery?state=trash&name=x").text
-    listed = page.get(f"{API}/jobs?state=trash").json()["jobs"]
-    assert [each["id"] for each in listed] == ["id-wood"]
-    for form, to in (("/jobs/id-wood/restore", "/jobs/id-wood"),
-                     ("/jobs/id-wood/purge", "/gallery?state=trash"),
-                     ("/jobs/id-sea/favorite?off=1", "/gallery?state=done&name=%7Bx"),
-                     ("/jobs/id-sea/favorite", "/jobs/id-sea")):  # fmt: skip
-        came = {"Referer": "http://x/gallery?state=done&name={x"} if "off" in form else {}
-        assert page.post(form, headers={**BROWSER, **came}).headers["Location"] == to
-    asked = [(each["verb"], each.get("on")) for each in requested(tmp_path)]
-    assert asked == [("restore", None), ("purge", None), ("favorite", False), ("favorite", True)]
-    assert page.post("/jobs/id-bad/favorite").status_code == 409
