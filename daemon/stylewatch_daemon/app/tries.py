@@ -18,6 +18,7 @@ from typing import Any
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, UnavailableError
+from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.names import FINAL
@@ -97,7 +98,9 @@ class Tries:
         self._clock = clock
         self._current: Try | None = None
         self._painted: Try | None = None
-        """The try whose preview a worker paints, which may have ended meanwhile."""
+        """The try whose preview is in work, which may have ended meanwhile."""
+        self._is_ordered = False
+        """Whether a worker has that preview; before, its style is copied."""
 
     @property
     def is_open(self) -> bool:
@@ -181,20 +184,38 @@ class Tries:
         self._attempts.stop_workers(PAUSED_FOR, but=spared, most=1)
 
     def _begin(self, current: Try) -> None:
-        """Order the next preview."""
+        """Copy the style of the next preview, in the lane of its library (law 9), and order it."""
         preview = current.previews[current.begun]
         current.begun += 1
-        staging = current.folder / str(current.begun)
         self._attempts.kept = 0
         self._painted = current
-        try:
-            atomic.make_folder(staging)
-            order = replace(current.order, styles=(Path(preview.style),), staging=staging)
+        style = Path(preview.style)
+        staging = current.folder / str(current.begun)
+        copy = staging / f"style{style.suffix}"
+        guard = self._jobs.mount_guard
+
+        def work(step: Step) -> None:
+            with guard.checked(style.parent):
+                atomic.make_folder(staging)
+                atomic.copy(style, copy, step=step, follow=True)
+
+        def done(error: Exception | None) -> None:
+            if current is not self._current:  # its page has gone meanwhile
+                self._painted = None
+                entries.attempt_removal(current.folder)
+                return
+            if error is not None:
+                self._painted = None
+                preview.reason = repr(error)
+                if isinstance(error, OSError | DaemonError):
+                    preview.reason = shortages.in_words(error)
+                self._write(current)
+                return
+            self._is_ordered = True
+            order = replace(current.order, styles=(copy,), staging=staging)
             self._executor.submit(self._ticket, order)
-        except OSError as error:
-            self._painted = None
-            preview.reason = shortages.in_words(error)
-            self._write(current)
+
+        self._jobs.lanes.do(style.parent, work, done)
 
     def follow(self, events: Iterable[AttemptEvent]) -> None:
         """Process events that belong to no job."""
@@ -204,6 +225,7 @@ class Tries:
                 continue
             if isinstance(each.event, AttemptEnd):
                 self._painted = None
+                self._is_ordered = False
                 self._ended(painted, each.event)
 
     def _ended(self, painted: Try, end: AttemptEnd) -> None:
@@ -234,6 +256,7 @@ class Tries:
         self._current = None
         self._attempts.kept = 0
         if current is not None and self._painted is current:
-            self._executor.ask(self._ticket, AttemptRequest.CANCEL)
+            if self._is_ordered:
+                self._executor.ask(self._ticket, AttemptRequest.CANCEL)
         elif current is not None:
             entries.attempt_removal(current.folder)

@@ -20,6 +20,7 @@ from stylewatch_daemon.cli import options, output_target
 from stylewatch_daemon.cli.exit_codes import note
 from stylewatch_daemon.cli.options import Member
 from stylewatch_daemon.cli.output_target import Place
+from stylewatch_daemon.client.operations import disks_of
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.names import FINAL, safe, shortened, shown
 from stylewatch_daemon.outbox.job_files import MAX_BYTES
@@ -256,9 +257,19 @@ def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
 def with_named_styles(
     pictures: Sequence[Path], job: options.JobOptions, settings: config.Config
 ) -> tuple[Path, ...]:
-    """Return the pictures of a command line, and the styles that the option names; UsageError."""
+    """Return the pictures of a command line, and the styles that the option names.
+
+    Raises UsageError, also if there is no photograph that they could be the styles of, and
+    OutputError if the disk of the style library is missing.
+    """
     names = job.get("style", ())
-    return (*pictures, *(named_styles(settings.pairing.styles, names) if names else ()))
+    if not names:
+        return tuple(pictures)
+    if not pictures and settings.job.only != "style":
+        raise UsageError("--style names a painting: name the photograph, too")
+    library = settings.pairing.styles
+    with disks_of(settings.state.path, library).checked(library):
+        return (*pictures, *named_styles(library, names))
 
 
 def sides(

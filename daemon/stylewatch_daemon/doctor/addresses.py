@@ -1,7 +1,6 @@
 """Addresses of this machine, and the one at which phones in the local network reach the page."""
 
 import fcntl
-import re
 import socket
 import struct
 from collections.abc import Iterator
@@ -16,8 +15,8 @@ from stylewatch_daemon.settings.sections import Address, WebSettings, parse_addr
 _PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 """Networks that no router of the internet serves: RFC 1918, and ULA of IPv6 (RFC 4193)."""
 
-_VIRTUAL = re.compile(r"(br-|cni|docker|flannel|lxcbr|lxdbr|podman|tailscale|tun|veth|virbr|wg).*")
-"""Interfaces of containers, virtual machines and tunnels, where no phone is."""
+_INTERFACES = Path("/sys/class/net")
+"""Folder of Linux with a folder for each interface."""
 
 _GET_ADDRESS = 0x8915
 """SIOCGIFADDR of Linux."""
@@ -29,7 +28,7 @@ _PASSING = 0x01 | 0x20 | 0x40
 def interfaces() -> Iterator[tuple[str, str]]:
     """Yield the interfaces of this machine, each with an address; on Linux alone."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
-        for name in entries.names("/sys/class/net"):  # a service may not ask by AF_NETLINK
+        for name in entries.names(_INTERFACES):  # a service may not ask by AF_NETLINK
             with suppress(OSError):  # the interface has no address
                 answer = fcntl.ioctl(asked, _GET_ADDRESS, struct.pack("256s", name.encode()[:15]))
                 yield name, socket.inet_ntoa(answer[20:24])
@@ -40,13 +39,29 @@ def interfaces() -> Iterator[tuple[str, str]]:
                 yield name, str(IPv6Address(bytes.fromhex(digits)))
 
 
+def is_physical(name: str) -> bool:
+    """Return whether an interface is a network card, or a bridge or another one above a card.
+
+    Those of containers, virtual machines and tunnels are not: no phone is there.
+    """
+    folder = _INTERFACES / name
+    if entries.exists(folder / "device"):
+        return True
+    lower = [each.removeprefix("lower_") for each in entries.names(folder) if "lower_" in each]
+    return any(map(is_physical, lower))
+
+
 def private() -> list[str]:
-    """Return the private addresses of this machine, without those of containers and tunnels."""
+    """Return the private addresses of this machine: those of its network cards.
+
+    A guest may have none; then all its interfaces count.
+    """
+    found = [*interfaces()]
+    physical = [(name, address) for name, address in found if is_physical(name)]
     return [
         address
-        for name, address in interfaces()
-        if not _VIRTUAL.fullmatch(name)
-        and any(ip_address(address) in network for network in _PRIVATE)
+        for _, address in physical or found
+        if any(ip_address(address) in network for network in _PRIVATE)
     ]
 
 
@@ -68,7 +83,12 @@ def url_for_phones(web: WebSettings) -> str:
         return f"https://{web.hosts[0]}{web.path}"  # behind a proxy
     host = address.host
     if ip_address(host).is_unspecified:
-        host = next(iter(private()), socket.gethostname())
+        known = [*web.hosts, *private()]
+        if not known:
+            raise SettingsError(
+                "web.hosts has no name of this machine: add the one by which phones reach it"
+            )
+        host = known[0]
     elif not _is_ours(host):
         raise UnavailableError(
             f"this machine no longer has the address {host}: set web.listen to "

@@ -499,7 +499,8 @@ class _Inbox:
         """Return what waits in a folder without a content or a style."""
         if folder.pictures:
             pair = self._waiting(folder, _style_for(folder.pictures))
-            is_pair = len(folder.pictures) == TWO
+            names = [path.name for path in folder.pictures]
+            is_pair = len(names) == TWO and names == [*map(shown, names)]  # else none can name it
             yield replace(pair, may_be_style=tuple(folder.pictures) if is_pair else ())
         elif folder.own.found:
             yield self._waiting(folder, f"{CONTENT} and {STYLE}".format(""))

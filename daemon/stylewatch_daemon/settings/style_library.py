@@ -130,11 +130,12 @@ def add_shipped(folder: Path) -> None:
 
     Names that the library has are left alone. Raises OSError.
     """
-    taken = {folded(Path(name).stem) for name in entries.names(folder)}
+    paths = [Path(name) for name in entries.names(folder)]
+    taken = {folded(path.stem) for path in paths if folded(path.suffix[1:]) in PICTURE_SUFFIXES}
     for title, style in shipped_styles().items():
         if folded(title) not in taken:
-            atomic.write(folder / f"{title}.txt", f"{style.caption}\n".encode())
             atomic.write(folder / f"{title}{style.path.suffix}", style.path.read_bytes())
+            atomic.write(folder / f"{title}.txt", f"{style.caption}\n".encode())
 
 
 def needs_style(only: Side | None) -> bool:

@@ -37,7 +37,7 @@ from stylewatch_daemon.base.errors import (
 from stylewatch_daemon.base.model import Job, new_id
 from stylewatch_daemon.client import operations, submit
 from stylewatch_daemon.client.submit import NewJob
-from stylewatch_daemon.files import atomic, disks, entries
+from stylewatch_daemon.files import atomic, disks, entries, safe_dirs
 from stylewatch_daemon.files.names import meant, safe, shown
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
@@ -235,24 +235,36 @@ async def choose_style(request: Request) -> Response:
 def _choose_style(site: Context, wanted: str) -> None:
     """Rename the picture with this path; raises InputError, and OutputError for its disk.
 
-    The daemon offers the path in its status: no other file can be renamed.
+    The daemon offers the path in its status: no other file can be renamed, and none outside the
+    inbox, wherever links in it lead now (law 11).
     """
     gone = "this picture no longer waits for a style image"
     offered = [path for pair in site.status()["incomplete"] for path in pair["may_be_style"]]
-    if wanted not in offered:
-        raise InputError(gone)
     picture = Path(wanted)
-    style = picture.with_name(f"style{picture.suffix}")
-    guard = operations.disks_of(site.state, picture.parent)
-    try:
-        with guard.checked(picture.parent):
-            if not entries.exists(picture):
+    inboxes = [inbox.path for inbox in site.settings.inboxes if picture.is_relative_to(inbox.path)]
+    if wanted not in offered or not inboxes:
+        raise InputError(gone)
+    inbox = inboxes[0]
+    style = f"style{picture.suffix}"
+
+    def rename() -> bool:
+        below = str(picture.parent.relative_to(inbox))
+        with (
+            operations.disks_of(site.state, inbox).checked(inbox),
+            safe_dirs.opened(inbox, below) as folder,
+        ):
+            if not entries.exists(picture.name, folder):
                 raise InputError(gone)
-            is_renamed = atomic.move_unless_taken(picture, style)
+            return atomic.move_unless_taken(picture.name, style, folder, folder)
+
+    try:
+        is_renamed = readers.read("", inbox, rename)
+    except FileNotFoundError as error:
+        raise InputError(gone) from error
     except OSError as error:
         raise OutputError(f"{shown(picture)} cannot be renamed: {error.strerror}") from error
     if not is_renamed:
-        raise InputError(f"there is a {shown(style.name)} in its folder already")
+        raise InputError(f"there is a {shown(style)} in its folder already")
 
 
 def estimate_time(request: Request) -> Response:
@@ -329,10 +341,7 @@ async def upload(request: Request) -> Response:
         except FormError as error:
             page = shares.ask if shared else overview.show
             return await run_in_threadpool(_mistaken, request, error, page, form)
-    if not shared:
-        return done(request, "/", jobs=jobs)
-    await run_in_threadpool(shares.end, site, shared)
-    return done(request, "/", jobs=jobs, page=f"{root_path(request)}/")
+    return done(request, "/", jobs=jobs, **({"page": f"{root_path(request)}/"} if shared else {}))
 
 
 def _submit(site: Context, form: Form) -> list[str]:
@@ -342,7 +351,14 @@ def _submit(site: Context, form: Form) -> list[str]:
     a photograph that is dropped alone. Raises FormError, InputError, FullError and OutputError.
     """
     shared = form.fields.get("shared")
-    contents = shares.files_of(site, shared) if shared else form.files.get("content", ())
+    if not shared:
+        return _put(site, _planned(site, form, form.files.get("content", ())))
+    with shares.claimed(site, shared) as contents:
+        return _put(site, _planned(site, form, contents))
+
+
+def _planned(site: Context, form: Form, contents: Sequence[File]) -> list[NewJob]:
+    """Return the jobs that a form asks for; raises FormError, InputError and FullError."""
     styles = [*form.files.get("style", ()), *_of_library(site, form)]
     unknown = form.files.keys() - {"content", "style"}
     if unknown:
@@ -360,7 +376,12 @@ def _submit(site: Context, form: Form) -> list[str]:
     inbox = site.settings.inboxes[0]
     size = sum(file.path.stat().st_size for file in files)
     disks.check([(inbox.path, size)], site.settings.limits.free_bytes)
-    new = [_new_job(name, *pair, settings) for name, pair in zip(names, pairs, strict=True)]
+    return [_new_job(name, *pair, settings) for name, pair in zip(names, pairs, strict=True)]
+
+
+def _put(site: Context, new: Sequence[NewJob]) -> list[str]:
+    """Put jobs into the first inbox; return their names there, or raise OutputError."""
+    inbox = site.settings.inboxes[0]
     jobs: list[str] = []
     try:
         for name in submit.put_all(site.state, new, inbox.path, inbox.outbox):

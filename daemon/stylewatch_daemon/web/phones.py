@@ -21,7 +21,7 @@ from starlette.routing import Route
 from stylewatch_daemon.base.errors import DaemonError, InputError
 from stylewatch_daemon.doctor.addresses import url_for_phones
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.web.access import admit, first_value, login_form, slow_down
+from stylewatch_daemon.web.access import admit, login_form, slow_down
 from stylewatch_daemon.web.codes import Codes
 from stylewatch_daemon.web.http import context, done, failed, form, root_path, wants_html
 
@@ -83,18 +83,18 @@ def add(request: Request) -> Response:
 def _url(request: Request) -> str:
     """Return the address of the page in the browser, or, if it is of this machine alone, another.
 
+    Browsers send it as the Origin of a form, which has been compared with the address already.
     Raises DaemonError if phones cannot reach the page.
     """
-    headers = request.headers
-    host = first_value(headers, "x-forwarded-host") or first_value(headers, "host")
-    name = urlsplit(f"//{host}").hostname or ""
+    origin = request.headers.get("origin", "")
+    host = urlsplit(origin).hostname or "localhost"
     try:
-        is_near = name == "localhost" or ip_address(name).is_loopback
+        is_near = ip_address(host).is_loopback
     except ValueError:
-        is_near = False
+        is_near = host == "localhost"
     if is_near:
         return url_for_phones(context(request).settings.web)
-    return f"{first_value(headers, 'x-forwarded-proto') or 'http'}://{host}{root_path(request)}"
+    return f"{origin}{root_path(request)}"
 
 
 async def end(request: Request) -> Response:

@@ -11,7 +11,8 @@ removes what an earlier one has left.
 import asyncio
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
@@ -20,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from stylewatch_daemon.base.errors import InputError
+from stylewatch_daemon.base.errors import FullError, InputError, UsageError
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.state_dir import UPLOADS
@@ -68,10 +69,30 @@ def files_of(site: Context, key: str) -> list[File]:
     return [File(name.partition(" ")[2], folder / name) for name in names]
 
 
-def end(site: Context, key: str) -> None:
-    """Remove the photographs of a share, which are in the inbox by now."""
-    if _KEY.fullmatch(key):
-        entries.attempt_removal(site.state / UPLOADS / key)
+@contextmanager
+def claimed(site: Context, key: str) -> Iterator[list[File]]:
+    """Yield the photographs of a share, which no other form can have meanwhile (law 4).
+
+    They stay a share if their form has a mistake, and go once they are in an inbox. Raises
+    InputError if the share has ended, or another form has it.
+    """
+    files_of(site, key)  # raises
+    folder = site.state / UPLOADS / key
+    taken = folder.with_name(f"taken-{key}")
+    try:
+        folder.rename(taken)
+    except OSError as error:
+        raise InputError(GONE) from error
+    try:
+        names = entries.names(taken)
+        yield [File(name.partition(" ")[2], taken / name) for name in names]
+    except (FullError, InputError, UsageError):
+        taken.rename(folder)
+        raise
+    except BaseException:
+        entries.attempt_removal(taken)
+        raise
+    entries.attempt_removal(taken)
 
 
 def ask(

@@ -183,6 +183,7 @@ def test_phones_get_one_private_address_and_the_page_a_token(
     monkeypatch: Patch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(addresses, "interfaces", lambda: table)
+    monkeypatch.setattr(addresses, "is_physical", lambda name: name.startswith("eth"))
     monkeypatch.setenv("PATH", "/bin")
     monkeypatch.setattr("shutil.which", lambda name, path="": "/usr/sbin" in path)
     options, _, answers = words.partition("ask: ")
@@ -206,6 +207,7 @@ def test_the_style_library_is_filled_and_what_is_there_stays(home: Path, run: Ru
     library = home / "Bilder/stylewatch/styles"
     library.mkdir(parents=True)
     (library / "mosaic.png").write_bytes(b"mine")
+    (library / "Impasto.txt").write_text("a note")
     assert run("init").code == 0
     titles = {*shipped_styles()} - {"Mosaic"}
     assert {path.stem for path in library.iterdir()} == titles | {"mosaic"}

@@ -116,7 +116,10 @@ def test_a_style_is_named_that_the_library_has_or_that_is_shipped(
     ):
         ended = run("submit", "content.jpg", "--style", wrong)
         assert ended.code == 64 and words in ended.err
-    assert run("submit", "--style", "mosaic").code == 64, "there is no photograph"
+    for named in (["--style", "mosaic"], ["--style", "mosaic", "--style", "impasto"]):
+        ended = run("submit", *named)
+        assert ended.code == 64 and "name the photograph, too" in ended.err
+    assert run("submit", "--style", "mosaic", "--only", "style").code == 0
 
 
 def test_nothing_is_submitted_while_the_disk_of_the_inbox_is_missing(

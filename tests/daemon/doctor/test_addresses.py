@@ -19,6 +19,10 @@ TABLE = [
 ]  # fmt: skip
 
 
+REAL = ("eth0", "eth1", "eth2", "eth3", "br0", "wan0")
+"""The interfaces of the table that are network cards, or above one."""
+
+
 def web(listen: str, **more: object) -> WebSettings:
     return WebSettings.model_validate({"listen": listen, "token_file": Path("token"), **more})
 
@@ -26,16 +30,21 @@ def web(listen: str, **more: object) -> WebSettings:
 def test_only_private_addresses_of_real_networks_are_offered(monkeypatch: Patch) -> None:
     assert ("lo", "127.0.0.1") in [*addresses.interfaces()]
     monkeypatch.setattr(addresses, "interfaces", lambda: TABLE)
+    monkeypatch.setattr(addresses, "is_physical", REAL.__contains__)
     assert addresses.private() == ["192.168.1.7", "172.31.0.7", "10.0.0.7", "fd12::7"]
+    monkeypatch.setattr(addresses, "interfaces", lambda: [("lo", "::1"), ("guest0", "10.1.0.1")])
+    assert addresses.private() == ["10.1.0.1"], "a guest without a card"
 
 
 def test_phones_are_sent_where_they_reach_the_page(monkeypatch: Patch) -> None:
     monkeypatch.setattr(addresses, "interfaces", lambda: TABLE)
+    monkeypatch.setattr(addresses, "is_physical", REAL.__contains__)
     monkeypatch.setattr(addresses, "_is_ours", lambda host: host.endswith("7"))
     for settings, url in (
         (web("192.168.1.7:80"), "http://192.168.1.7:80"),
         (web("[fd12::7]:80", path="/base"), "http://[fd12::7]:80/base"),
         (web("0.0.0.0:80"), "http://192.168.1.7:80"),
+        (web("0.0.0.0:80", hosts=["nas.local"]), "http://nas.local:80"),
         (web("unix:/run/a", hosts=["a.example"]), "https://a.example"),
     ):
         assert addresses.url_for_phones(settings) == url
@@ -44,12 +53,26 @@ def test_phones_are_sent_where_they_reach_the_page(monkeypatch: Patch) -> None:
     for listen in ("127.0.0.1:80", "unix:/run/a"):
         with pytest.raises(SettingsError, match="only this machine"):
             addresses.url_for_phones(web(listen))
+    monkeypatch.setattr(addresses, "interfaces", lambda: [("eth0", "8.8.8.8"), *TABLE[1:3]])
+    with pytest.raises(SettingsError, match=r"web\.hosts has no name"):
+        addresses.url_for_phones(web("0.0.0.0:80"))
     with pytest.raises(SettingsError, match="no page"):
         addresses.url_for_phones(WebSettings())
 
 
+def test_a_card_is_told_from_what_has_none_and_what_is_above_one(
+    tmp_path: Path, monkeypatch: Patch
+) -> None:
+    for name in ("eth0/device", "br-lan/lower_eth0", "docker0", "bond0/lower_br-lan"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.setattr(addresses, "_INTERFACES", tmp_path)
+    names = ("eth0", "br-lan", "bond0", "docker0", "gone")
+    assert [addresses.is_physical(name) for name in names] == [True, True, True, False, False]
+
+
 def test_the_doctor_says_that_the_address_has_changed_and_what_helps(monkeypatch: Patch) -> None:
     monkeypatch.setattr(diagnose, "CHECKS", {"page": diagnose.check_page})
+    monkeypatch.setattr(addresses, "private", lambda: ["192.168.1.7"])
     cases = (("127.0.0.1:80", ""), ("0.0.0.0:80", "ok"), ("203.0.113.9:80", "problem"))
     for listen, verdict in cases:  # the last address is for documents: no machine has it
         found = [*diagnose.look(make_settings((), Path("state"), web=web(listen)))]

@@ -100,11 +100,11 @@ function mark(form, mistakes) {
   return first;
 }
 
-async function send(form) {
+async function send(form, body) {
   // returns the message to show; throws an Error with the first mistake
   if (await hasEnded() && !(await logIn())) throw new Error("log in to start the job");
   const answer = await fetch(form.action, {
-    method: "POST", body: new FormData(form), headers: { Accept: "application/json" },
+    method: "POST", body, headers: { Accept: "application/json" },
   }).catch(() => { throw new Error("stylewatch does not answer: try again when it runs"); });
   const { jobs, page, acted, error, mistakes } = await answer.json().catch(() => ({}));
   const mistake = mark(form, mistakes ?? {});
@@ -142,9 +142,10 @@ export function jobForm(form) {
     const button = form.querySelector("button.main"), message = form.querySelector("#message");
     const say = (text, error = "") => { [message.textContent, message.className] = [text, `message ${error}`]; };
     event.preventDefault();
+    if (button.disabled) return; // it is being sent
     button.disabled = true;
     say("Uploading …");
-    await send(form).then((text) => say(text), (error) => say(error.message, "error"));
+    await send(form, new FormData(form)).then((text) => say(text), (error) => say(error.message, "error"));
     enable(button);
   });
 }

@@ -41,15 +41,16 @@ export function tries(place) {
   };
   const clear = () => { end(); list.replaceChildren(); list.hidden = true; say(""); };
 
-  function choose(name) {
+  function choose(name, composition) {
+    if (form.querySelector("button.main").disabled) return; // another one is being sent
     for (const box of form.querySelectorAll("[name=library]")) box.checked = box.value === name;
-    if (current?.preview) preview.value ||= current.preview;
+    preview.value ||= composition;
     form.requestSubmit();
   }
 
-  function show({ address }, previews) {
+  function show({ address, preview: composition }, previews) {
     for (const [index, { name, done, reason }] of previews.entries()) {
-      if (!list.children[index]) list.append(cell(() => choose(name)));
+      if (!list.children[index]) list.append(cell(() => choose(name, composition)));
       const item = list.children[index], image = item.querySelector("img");
       item.querySelector("span").textContent = reason ? `${name}: ${reason}` : done ? name : `${name} …`;
       item.querySelector("button").disabled = !done;
@@ -81,12 +82,14 @@ export function tries(place) {
     try {
       if (await hasEnded() && !(await logIn())) throw new Error("log in to see it");
       const begun = await post(place.dataset.tries, body);
+      if (content.files[0] !== photograph) { // another was chosen meanwhile
+        navigator.sendBeacon(`${begun.address}/end`);
+        return;
+      }
       current = begun;
       more.hidden = !begun.left;
-      if (content.files[0] === photograph) await beat(begun); // else another was chosen meanwhile
-      else clear();
-    } catch (error) { say(error.message, "error"); }
-    ask.disabled = false;
+      await beat(begun);
+    } catch (error) { say(error.message, "error"); } finally { ask.disabled = false; }
   }
 
   ask.addEventListener("click", begin);

@@ -60,7 +60,7 @@ export function viewer(dialog) {
     const { large, page, title, photograph } = links[at].dataset, name = part("a");
     const [painting, over] = [new Image(), new Image()];
     painting.onload = () => {
-      if (painting.naturalWidth <= 1) return; // a preview that is being made
+      if (!painting.isConnected || painting.naturalWidth <= 1) return; // another one is shown, or none yet
       sheet.style.setProperty("--ratio", painting.naturalWidth / painting.naturalHeight);
       if (links[at + 1]) new Image().src = links[at + 1].dataset.large;
     };
