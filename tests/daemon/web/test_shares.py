@@ -8,6 +8,7 @@ import pytest
 from tests.daemon.web.test_upload import PAIR, dropped
 from tests.daemon.web.world import BROWSER, OURS, TOKEN, client, picture, write
 
+from stylewatch_daemon.client import submit
 from stylewatch_daemon.web import serve, shares
 
 FILES: list[Any] = [
@@ -37,6 +38,29 @@ def test_shared_photographs_are_shown_and_painted_in_the_chosen_style(tmp_path: 
     assert dropped(tmp_path)["coast-wave/content.jpg"] == FILES[1][1][1]
     for gone in (page.get(to), page.post("/jobs", files=fields)):
         assert gone.status_code == 422 and "share them again" in gone.json()["error"]
+
+
+def test_two_forms_at_once_paint_a_share_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "styles/wave.png", b"wave")
+    page = client(tmp_path)
+    to = page.post("/share", files=FILES).headers["Location"]
+    fields = [("shared", (None, to.rpartition("/")[2])), ("library", (None, "wave"))]
+    put_all = submit.put_all
+    others = list[int]()
+
+    def slow(*words: Any) -> Any:
+        monkeypatch.setattr(submit, "put_all", put_all)
+        others.append(page.post("/jobs", files=fields).status_code)
+        return put_all(*words)
+
+    monkeypatch.setattr(submit, "put_all", slow)
+    assert page.post("/jobs", files=fields).status_code == 200
+    assert others == [422]
+    assert {path.partition("/")[0] for path in dropped(tmp_path)} == {
+        "sea-wave", "coast-wave", "sea-wave-2",
+    }  # fmt: skip
 
 
 def test_what_nobody_confirms_is_removed_after_an_hour_and_at_a_restart(
