@@ -34,6 +34,9 @@ from stylewatch_daemon.web.pictures import Image
 SHARED_S = 3600.0
 """Seconds for which a share waits for its confirmation."""
 
+MOST_SHARES = 8
+"""Maximum number of shares that wait; one more ends the oldest."""
+
 GONE = "these photographs have waited for too long, or were painted: share them again"
 
 _KEY = re.compile(r"share-[0-9a-f]{32}")
@@ -57,6 +60,9 @@ def _keep(site: Context, form: Form) -> Path:
     atomic.make_folder(folder)
     for number, file in enumerate(files):
         file.path.rename(folder / f"{number:02} {file.name}")
+    waiting = [each for each in folder.parent.iterdir() if _KEY.fullmatch(each.name)]
+    for oldest in sorted(waiting, key=lambda each: each.stat().st_mtime_ns)[:-MOST_SHARES]:
+        entries.attempt_removal(oldest)
     return folder
 
 

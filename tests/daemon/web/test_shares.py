@@ -63,6 +63,13 @@ def test_two_forms_at_once_paint_a_share_once(
     }  # fmt: skip
 
 
+def test_only_the_latest_shares_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "MOST_SHARES", 2)
+    page = client(tmp_path)
+    shared = [page.post("/share", files=FILES).headers["Location"] for _ in range(3)]
+    assert [page.get(to).status_code for to in shared] == [422, 200, 200]
+
+
 def test_what_nobody_confirms_is_removed_after_an_hour_and_at_a_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

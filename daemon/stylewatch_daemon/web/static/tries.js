@@ -7,8 +7,10 @@ async function post(address, body = null) {
   const answer = await fetch(address, { method: "POST", body, headers: { Accept: "application/json" } })
     .catch(() => null);
   const plain = await answer?.json().catch(() => null) ?? {};
-  if (!answer?.ok) throw new Error(plain.error ?? "stylewatch does not answer: ask again when it runs");
-  return plain;
+  if (answer?.ok) return plain;
+  const error = new Error(plain.error ?? "stylewatch does not answer: ask again when it runs");
+  error.isAnswer = answer !== null;
+  throw error;
 }
 
 function cell(choose) {
@@ -68,7 +70,9 @@ export function tries(place) {
       show(shown, previews);
       waiting = setTimeout(beat, BEAT_MS, shown);
     } catch (error) {
-      if (shown === current) { current = null; more.hidden = true; say(error.message, "error"); }
+      if (shown !== current) return;
+      if (!error.isAnswer) waiting = setTimeout(beat, BEAT_MS, shown); // the network was away
+      else { current = null; more.hidden = true; say(error.message, "error"); }
     }
   }
 
