@@ -113,7 +113,6 @@ EXCEPTIONS: dict[Use, str] = {
     ("app/settings_file.py", "rehearse", "except (DaemonError, OSError)"): REPORTED,
     ("app/settings_file.py", "rehearsed", "except (OSError, EOFError, ValueError)"): REPORTED,
     ("app/settings_file.py", "SettingsFile.read", "except (DaemonError, OSError)"): REPORTED,
-    ("app/tries.py", "Tries._begin", "except OSError"): "the page shows it in place of the preview",
     ("client/status_json.py", "read", "except (OSError, ValueError, RecursionError)"):
         "for commands and the page, which show what they can; nothing follows from it",
     ("base/child.py", "Child.kill", "suppress(ProcessLookupError, PermissionError)"):
