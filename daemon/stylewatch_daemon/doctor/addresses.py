@@ -25,10 +25,17 @@ _PASSING = 0x01 | 0x20 | 0x40
 """Flags of IPv6 addresses that are temporary, deprecated or not certain yet."""
 
 
+def _names() -> Iterator[str]:
+    """Yield the names of the interfaces; a service may not ask for them by AF_NETLINK."""
+    with suppress(OSError):
+        for line in Path("/proc/net/dev").read_text("ascii").splitlines()[2:]:
+            yield line.partition(":")[0].strip()
+
+
 def interfaces() -> Iterator[tuple[str, str]]:
     """Yield the interfaces of this machine, each with an address; on Linux alone."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
-        for name in entries.names(_INTERFACES):  # a service may not ask by AF_NETLINK
+        for name in _names():
             with suppress(OSError):  # the interface has no address
                 answer = fcntl.ioctl(asked, _GET_ADDRESS, struct.pack("256s", name.encode()[:15]))
                 yield name, socket.inet_ntoa(answer[20:24])
