@@ -13,8 +13,9 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, UnavailableError
@@ -46,14 +47,33 @@ PAUSED_FOR = "paused for previews"
 BUSY = "another photograph is being painted in every style: wait until its previews are done"
 
 
-@dataclass
+class Phase(Enum):
+    """What becomes of a preview."""
+
+    COPYING = auto()
+    """Its style is copied, or waits for it: a library that hangs must hold no worker (law 9)."""
+    COPIED = auto()
+    """It waits for a worker."""
+    PAINTING = auto()
+    """A worker has it."""
+    ENDED = auto()
+    """It is done, or cannot be painted."""
+
+
+@dataclass(eq=False)
 class Preview:
     """The photograph in the style called `name`; `reason` says why it cannot be painted."""
 
+    number: int
     name: str
-    style: str
-    is_done: bool = False
+    style: Path
+    phase: Phase = Phase.COPYING
     reason: str = ""
+
+    @property
+    def is_done(self) -> bool:
+        """True if the preview is painted."""
+        return self.phase is Phase.ENDED and not self.reason
 
 
 @dataclass(eq=False)
@@ -63,23 +83,30 @@ class Try:
     folder: Path
     order: Order
     heard: float
-    """When the page gave its last sign of life, by the clock of the daemon."""
+    """Time of the page's last sign of life, by the clock of the daemon."""
     sign: int = 0
     """Time of the file of that sign, in nanoseconds."""
     previews: list[Preview] = field(default_factory=list)
-    begun: int = 0
-    """Number of previews that were ordered, or could not be."""
+    is_copying: bool = False
+    """True while a lane copies a style into the folder."""
 
-    @property
-    def is_waiting(self) -> bool:
-        """True if previews are left to begin."""
-        return self.begun < len(self.previews)
+    def those(self, phase: Phase) -> list[Preview]:
+        """Return the previews in a phase, in their order."""
+        return [preview for preview in self.previews if preview.phase is phase]
+
+
+class Painting(NamedTuple):
+    """The preview that a worker paints; its try may have ended meanwhile."""
+
+    of: Try
+    preview: Preview
+    ticket: str
 
 
 class Tries:
     """Painter of the previews of one try at a time, with workers of `attempts`.
 
-    While previews are left to begin, a worker is kept for them; if all are busy, one job writes a
+    While a preview waits for a worker, one is kept for it; if all are busy, one job writes a
     checkpoint and waits, which counts as no fault. `clock` is monotonic, in seconds.
     """
 
@@ -97,10 +124,7 @@ class Tries:
         self._may_begin = may_begin
         self._clock = clock
         self._current: Try | None = None
-        self._painted: Try | None = None
-        """The try whose preview is in work, which may have ended meanwhile."""
-        self._is_ordered = False
-        """Whether a worker has that preview; before, its style is copied."""
+        self._painting: Painting | None = None
 
     @property
     def is_open(self) -> bool:
@@ -111,13 +135,7 @@ class Tries:
     def in_work(self) -> bool:
         """True while previews are being painted, or wait."""
         current = self._current
-        return current is not None and (current.is_waiting or self._painted is current)
-
-    @property
-    def _ticket(self) -> str:
-        """Ticket of the preview that a worker paints; empty if there is none."""
-        painted = self._painted
-        return "" if painted is None else f"{VERB} {painted.folder.name}#{painted.begun}"
+        return current is not None and len(current.those(Phase.ENDED)) < len(current.previews)
 
     def ask(
         self, name: str, styles: Mapping[str, str], content: str, settings: Mapping[str, Any]
@@ -145,8 +163,11 @@ class Tries:
             atomic.attempt_write(folder / RESULT, json.dumps({"reason": str(error)}).encode())
             return
         known = {preview.name for preview in current.previews}
-        current.previews += [Preview(*style) for style in styles.items() if style[0] not in known]
+        for style in (name for name in styles if name not in known):
+            number = len(current.previews) + 1
+            current.previews.append(Preview(number, style, Path(styles[style])))
         self._write(current)
+        self._copy_next(current)
 
     def _order(self, folder: Path, content: str, settings: Mapping[str, Any]) -> Order:
         service = self._jobs.settings
@@ -169,74 +190,84 @@ class Tries:
         content = json.dumps({"previews": previews}).encode("ascii")
         atomic.attempt_write(current.folder / RESULT, content)
 
-    def go_on(self) -> None:
-        """Begin the next preview if there is a worker for it, else ask a job for its worker."""
-        self._end_if_silent()
-        current = self._current
-        is_due = current is not None and current.is_waiting and self._painted is None
-        self._attempts.kept = int(is_due and self._may_begin())
-        if current is None or not self._attempts.kept:
+    def _copy_next(self, current: Try) -> None:
+        """Copy the styles of a try one after the other, in the lane of their library."""
+        if current.is_copying:
             return
-        if self._attempts.free >= 0:
-            self._begin(current)
-            return
-        spared = (AttemptRequest.CANCEL, AttemptRequest.FINISH)
-        self._attempts.stop_workers(PAUSED_FOR, but=spared, most=1)
+        left = current.those(Phase.COPYING)
+        if current is not self._current:
+            self._discard(current)
+        elif left:
+            self._copy(current, left[0])
 
-    def _begin(self, current: Try) -> None:
-        """Copy the style of the next preview, in the lane of its library (law 9), and order it."""
-        preview = current.previews[current.begun]
-        current.begun += 1
-        self._attempts.kept = 0
-        self._painted = current
-        style = Path(preview.style)
-        staging = current.folder / str(current.begun)
-        copy = staging / f"style{style.suffix}"
-        guard = self._jobs.mount_guard
+    def _copy(self, current: Try, preview: Preview) -> None:
+        copy = self._order_of(current, preview).styles[0]
 
         def work(step: Step) -> None:
-            with guard.checked(style.parent):
-                atomic.make_folder(staging)
-                atomic.copy(style, copy, step=step, follow=True)
+            with self._jobs.mount_guard.checked(preview.style.parent):
+                atomic.make_folder(copy.parent)
+                atomic.copy(preview.style, copy, step=step, follow=True)
 
         def done(error: Exception | None) -> None:
-            if current is not self._current:  # its page has gone meanwhile
-                self._painted = None
-                entries.attempt_removal(current.folder)
-                return
+            current.is_copying = False
+            preview.phase = Phase.COPIED
             if error is not None:
-                self._painted = None
-                preview.reason = repr(error)
-                if isinstance(error, OSError | DaemonError):
-                    preview.reason = shortages.in_words(error)
-                self._write(current)
-                return
-            self._is_ordered = True
-            order = replace(current.order, styles=(copy,), staging=staging)
-            self._executor.submit(self._ticket, order)
+                self._ended(current, preview, _in_words(error))
+            self._copy_next(current)
 
-        self._jobs.lanes.do(style.parent, work, done)
+        current.is_copying = True
+        self._jobs.lanes.do(preview.style.parent, work, done)
+
+    def _order_of(self, current: Try, preview: Preview) -> Order:
+        staging = current.folder / str(preview.number)
+        copy = staging / f"style{preview.style.suffix}"
+        return replace(current.order, styles=(copy,), staging=staging)
+
+    def go_on(self) -> None:
+        """Order the next preview if a worker is free, else ask a job for its worker."""
+        self._end_if_silent()
+        current = self._current
+        copied = [] if current is None else current.those(Phase.COPIED)
+        is_due = bool(copied) and self._painting is None and self._may_begin()
+        self._attempts.kept = int(is_due)
+        if current is None or not is_due:
+            return
+        if self._attempts.free < 0:
+            spared = (AttemptRequest.CANCEL, AttemptRequest.FINISH)
+            self._attempts.stop_workers(PAUSED_FOR, but=spared, most=1)
+            return
+        self._attempts.kept = 0
+        preview = copied[0]
+        preview.phase = Phase.PAINTING
+        ticket = f"{VERB} {current.folder.name}#{preview.number}"
+        self._painting = Painting(current, preview, ticket)
+        self._executor.submit(ticket, self._order_of(current, preview))
 
     def follow(self, events: Iterable[AttemptEvent]) -> None:
         """Process events that belong to no job."""
         for each in events:
-            painted = self._painted
-            if painted is None or each.ticket != self._ticket:
+            painting = self._painting
+            if painting is None or each.ticket != painting.ticket:
                 continue
             if isinstance(each.event, AttemptEnd):
-                self._painted = None
-                self._is_ordered = False
-                self._ended(painted, each.event)
+                self._painting = None
+                is_done = isinstance(each.event, messages.Done)
+                reason = getattr(each.event, "reason", "") or "it was stopped"
+                self._ended(painting.of, painting.preview, "" if is_done else reason)
+                self._discard(painting.of)
 
-    def _ended(self, painted: Try, end: AttemptEnd) -> None:
-        if painted is not self._current:  # its page has gone meanwhile
-            entries.attempt_removal(painted.folder)
-            return
-        preview = painted.previews[painted.begun - 1]
-        preview.is_done = isinstance(end, messages.Done)
-        if not preview.is_done:
-            preview.reason = getattr(end, "reason", "") or "it was stopped"
-        self._write(painted)
+    def _ended(self, of: Try, preview: Preview, reason: str) -> None:
+        """Let the page know that a preview is done, or is not for a `reason`."""
+        preview.phase = Phase.ENDED
+        preview.reason = reason
+        if of is self._current:
+            self._write(of)
+
+    def _discard(self, ended: Try) -> None:
+        """Remove the folder of a try that has ended, once nothing writes there."""
+        is_painted = self._painting is not None and self._painting.of is ended
+        if ended is not self._current and not (is_painted or ended.is_copying):
+            entries.attempt_removal(ended.folder)
 
     def _end_if_silent(self) -> None:
         """End the try if its page has gone."""
@@ -251,12 +282,19 @@ class Tries:
             self.end()
 
     def end(self) -> None:
-        """End the try, and remove its folder once no worker writes there."""
-        current = self._current
+        """End the try."""
+        ended = self._current
         self._current = None
         self._attempts.kept = 0
-        if current is not None and self._painted is current:
-            if self._is_ordered:
-                self._executor.ask(self._ticket, AttemptRequest.CANCEL)
-        elif current is not None:
-            entries.attempt_removal(current.folder)
+        if ended is None:
+            return
+        if self._painting is not None and self._painting.of is ended:
+            self._executor.ask(self._painting.ticket, AttemptRequest.CANCEL)
+        self._discard(ended)
+
+
+def _in_words(error: Exception) -> str:
+    """Return why a style could not be copied (law 14)."""
+    if isinstance(error, OSError | DaemonError):
+        return shortages.in_words(error)
+    return f"a fault of stylewatch, {type(error).__name__}: {error}"

@@ -1,6 +1,7 @@
 """A photograph in every style: jobs yield for it and lose nothing; it ends with its page."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,13 @@ def run(world: World) -> None:
     run_jobs(world.loop)
 
 
+def copy(world: World) -> None:
+    """Take the requests, and copy the styles, before a worker makes another step."""
+    world.loop.commands.act()
+    for _ in range(3):
+        world.loop.wakeup.wait(0)
+
+
 def result(world: World, name: str = FIRST) -> Any:
     return json.loads((world.state.tries / name / RESULT).read_text())
 
@@ -54,6 +62,7 @@ def test_a_running_job_yields_and_goes_on_to_the_same_bytes(world: World) -> Non
     world.started("a", "b")
     begin(world)
     ask(world, FIRST, "night", "wave")
+    copy(world)
     seen = set[str]()
     for _ in range(18):
         step(world.loop)
@@ -77,6 +86,53 @@ def test_a_running_job_yields_and_goes_on_to_the_same_bytes(world: World) -> Non
     assert [path.read_bytes() for path in painted] == library, "the daemon's own copies"
     assert [attempt.reason for attempt in world.attempts(first)] == [PAUSED_FOR, ""]
     assert world.job(first).faults == world.job(first).interruptions == 0
+
+
+def test_jobs_go_on_while_the_library_hangs_and_yield_once_for_all_previews(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.started("a", "b")
+    begin(world)
+    lanes, held = world.loop.jobs.lanes, list[Callable[[], None]]()
+    do = lanes.do
+
+    def slowly(root: Path, work: Any, done: Any, size: int = 0) -> None:
+        if root == world.root / "styles":
+            held.append(lambda: do(root, work, done, size))
+        else:
+            do(root, work, done, size)
+
+    monkeypatch.setattr(lanes, "do", slowly)
+    ask(world, FIRST, "night", "wave")
+    copy(world)
+    world.loop.tries.go_on()
+    assert held and not world.executor.wanted, "no job waits for the library (law 9)"
+    for _ in range(2):
+        held.pop()()
+        world.loop.wakeup.wait(0)
+    run(world)
+    assert shown(world) == {"night": True, "wave": True}
+    names = [order.name for order in world.executor.orders]
+    assert names[1:3] == [VERB, VERB] and names.count(names[0]) == 2, "it was stopped once"
+    assert tree(world.outbox).items() >= done("a", "b").items()
+
+
+def test_a_try_that_ends_while_a_style_is_copied_leaves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.start()
+    lanes, held = world.loop.jobs.lanes, list[Callable[[], None]]()
+    do = lanes.do
+    monkeypatch.setattr(lanes, "do", lambda *words: held.append(lambda: do(*words)))
+    ask(world)
+    step(world.loop)
+    monkeypatch.setattr(lanes, "do", do)
+    (world.state.tries / FIRST / ALIVE).unlink()
+    step(world.loop)
+    assert held and not world.loop.tries.is_open
+    held.pop()()
+    run(world)
+    assert not any(world.state.tries.iterdir()) and not world.executor.orders
 
 
 def test_a_try_ends_with_its_page_at_once_or_when_it_is_silent(world: World) -> None:
