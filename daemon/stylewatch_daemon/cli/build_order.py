@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from os.path import lexists, realpath
@@ -267,9 +267,16 @@ def with_named_styles(
         return tuple(pictures)
     if not pictures and settings.job.only != "style":
         raise UsageError("--style names a painting: name the photograph, too")
+    with style_library(settings) as library:
+        return (*pictures, *named_styles(library, names))
+
+
+@contextmanager
+def style_library(settings: config.Config) -> Iterator[Path]:
+    """Yield the style library; OutputError if its disk is missing, before or after (law 2)."""
     library = settings.pairing.styles
     with disks_of(settings.state.path, library).checked(library):
-        return (*pictures, *named_styles(library, names))
+        yield library
 
 
 def sides(

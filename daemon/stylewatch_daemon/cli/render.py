@@ -291,7 +291,7 @@ def try_(
     base = config.load(config_file)
     settings = config.override(base, overrides)
     is_alone = len(pictures) == 1 and not job.get("style") and settings.job.only is None
-    every = every_style(settings.pairing.styles) if is_alone else {}
+    every = _every_style(settings) if is_alone else {}
     pictures = [*build_order.with_named_styles(pictures, job, settings)]
     job = {name: value for name, value in job.items() if name != "style"}
     chosen = _chosen_styles(every, job, all_styles=all_styles)
@@ -315,6 +315,11 @@ def try_(
     if not quiet:
         note(_more_styles(len(every) - len(chosen)))
         echo(str(sheet))
+
+
+def _every_style(settings: config.Config) -> Mapping[str, Path]:
+    with build_order.style_library(settings) as library:
+        return every_style(library)
 
 
 @dataclass(frozen=True)

@@ -99,8 +99,11 @@ def _new_jobs(
     only = settings.job.only
     is_photograph = only != "style"  # else the one picture is the style itself
     is_alone = is_photograph and len(pictures) == 1
-    defaults = default_styles(settings.pairing).values() if is_alone and needs_style(only) else ()
-    groups = [[*pictures, style] for style in defaults] or [[*pictures]]
+    groups = [[*pictures]]
+    if is_alone and needs_style(only) and settings.pairing.default_style is not None:
+        with build_order.style_library(settings):
+            defaults = default_styles(settings.pairing)
+        groups = [[*pictures, style] for style in defaults.values()]
     sweep = options.parse_sweep(job.get("sweep"))
     jobs: list[NewJob] = []
     for group in groups:

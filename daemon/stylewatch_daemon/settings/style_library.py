@@ -102,8 +102,6 @@ def _all_styles(folder: Path) -> dict[str, Path]:
     """Return all pictures of the library by name; raises UsageError if it cannot be read."""
     try:
         return find_styles(folder, "all")
-    except FileNotFoundError:
-        return {}
     except OSError as error:
         raise UsageError(f"the style library {folder} cannot be read: {error.strerror}") from error
 

@@ -351,10 +351,16 @@ def _submit(site: Context, form: Form) -> list[str]:
     a photograph that is dropped alone. Raises FormError, InputError, FullError and OutputError.
     """
     shared = form.fields.get("shared")
+    jobs: list[str] = []
     if not shared:
-        return _put(site, _planned(site, form, form.files.get("content", ())))
-    with shares.claimed(site, shared) as contents:
-        return _put(site, _planned(site, form, contents))
+        _put(site, _planned(site, form, form.files.get("content", ())), jobs)
+        return jobs
+    taken = shares.claim(site, shared)
+    try:
+        _put(site, _planned(site, form, shares.files_in(taken)), jobs)
+    finally:
+        shares.settle(taken, is_painted=bool(jobs))
+    return jobs
 
 
 def _planned(site: Context, form: Form, contents: Sequence[File]) -> list[NewJob]:
@@ -379,17 +385,18 @@ def _planned(site: Context, form: Form, contents: Sequence[File]) -> list[NewJob
     return [_new_job(name, *pair, settings) for name, pair in zip(names, pairs, strict=True)]
 
 
-def _put(site: Context, new: Sequence[NewJob]) -> list[str]:
-    """Put jobs into the first inbox; return their names there, or raise OutputError."""
+def _put(site: Context, new: Sequence[NewJob], jobs: list[str]) -> None:
+    """Put new jobs into the first inbox, and add their names there to `jobs`.
+
+    Raises InputError and OutputError.
+    """
     inbox = site.settings.inboxes[0]
-    jobs: list[str] = []
     try:
         for name in submit.put_all(site.state, new, inbox.path, inbox.outbox):
             jobs.append(name)
     except OutputError as error:
         accepted = f"; jobs that were submitted before: {', '.join(jobs)}" if jobs else ""
         raise OutputError(f"{error}{accepted}") from error.__cause__
-    return jobs
 
 
 def _default_styles(site: Context) -> list[list[File]]:

@@ -11,8 +11,7 @@ removes what an earlier one has left.
 import asyncio
 import re
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
@@ -21,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from stylewatch_daemon.base.errors import FullError, InputError, UsageError
+from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.ledger import thumbs
 from stylewatch_daemon.ledger.state_dir import UPLOADS
@@ -61,26 +60,34 @@ def _keep(site: Context, form: Form) -> Path:
     for number, file in enumerate(files):
         file.path.rename(folder / f"{number:02} {file.name}")
     waiting = [each for each in folder.parent.iterdir() if _KEY.fullmatch(each.name)]
-    for oldest in sorted(waiting, key=lambda each: each.stat().st_mtime_ns)[:-MOST_SHARES]:
+    for oldest in sorted(waiting, key=_age)[:-MOST_SHARES]:
         entries.attempt_removal(oldest)
     return folder
 
 
+def _age(share: Path) -> int:
+    """Return the time of a share in nanoseconds; 0 if it has just ended."""
+    status = entries.attempt_status(share)
+    return 0 if status is None else status.st_mtime_ns
+
+
 def files_of(site: Context, key: str) -> list[File]:
     """Return the photographs of a share, in their order; raises InputError if it has ended."""
-    folder = site.state / UPLOADS / key
-    names = entries.names(folder) if _KEY.fullmatch(key) else []
-    if not names:
+    files = files_in(site.state / UPLOADS / key) if _KEY.fullmatch(key) else []
+    if not files:
         raise InputError(GONE)
-    return [File(name.partition(" ")[2], folder / name) for name in names]
+    return files
 
 
-@contextmanager
-def claimed(site: Context, key: str) -> Iterator[list[File]]:
-    """Yield the photographs of a share, which no other form can have meanwhile (law 4).
+def files_in(folder: Path) -> list[File]:
+    """Return the photographs in the folder of a share, in their order."""
+    return [File(name.partition(" ")[2], folder / name) for name in entries.names(folder)]
 
-    They stay a share if their form has a mistake, and go once they are in an inbox. Raises
-    InputError if the share has ended, or another form has it.
+
+def claim(site: Context, key: str) -> Path:
+    """Take a share for one form (law 4): no other can have it meanwhile. Return its folder then.
+
+    Raises InputError if the share has ended, or another form has it.
     """
     files_of(site, key)  # raises
     folder = site.state / UPLOADS / key
@@ -89,16 +96,15 @@ def claimed(site: Context, key: str) -> Iterator[list[File]]:
         folder.rename(taken)
     except OSError as error:
         raise InputError(GONE) from error
-    try:
-        names = entries.names(taken)
-        yield [File(name.partition(" ")[2], taken / name) for name in names]
-    except (FullError, InputError, UsageError):
-        taken.rename(folder)
-        raise
-    except BaseException:
+    return taken
+
+
+def settle(taken: Path, *, is_painted: bool) -> None:
+    """Remove a claimed share if jobs were made of it; else it waits for another form."""
+    if is_painted:
         entries.attempt_removal(taken)
-        raise
-    entries.attempt_removal(taken)
+    else:
+        taken.rename(taken.with_name(taken.name.removeprefix("taken-")))
 
 
 def ask(

@@ -122,6 +122,25 @@ def test_a_style_is_named_that_the_library_has_or_that_is_shipped(
     assert run("submit", "--style", "mosaic", "--only", "style").code == 0
 
 
+def test_a_library_whose_disk_is_missing_is_not_taken_for_an_empty_one(
+    here: Path, place: Place, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "styles").mkdir()
+    shutil.copy(here / "style.jpg", here / "styles/mosaic.jpg")
+    text = f"state: {{path: {place.state}}}\npairing: {{default_style: mosaic}}\n"
+    (here / "config.yaml").write_text(text)
+    disk = Disk(here / "styles", monkeypatch)
+    with closing(LedgerWriter.open(place.state / LEDGER)) as ledger:
+        ledger.put_mounts([here / "styles"])
+    commands = (("submit", "content.jpg"), ("submit", "content.jpg", "--style", "mosaic"),
+                ("try", "content.jpg"))  # fmt: skip
+    with disk.unplugged():
+        for words in commands:
+            ended = run(*words)
+            assert ended.code == 73 and "which is not mounted now" in ended.err, words
+    assert run(*commands[0]).code == 0
+
+
 def test_nothing_is_submitted_while_the_disk_of_the_inbox_is_missing(
     inbox: Path, here: Path, place: Place, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
