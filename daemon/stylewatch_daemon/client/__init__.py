@@ -1,4 +1,4 @@
-"""What processes other than the daemon may do: submit pictures, ask for changes, read the status.
+"""Operations for processes other than the daemon: submit pictures, ask for changes, read status.
 
 Commands and the page use this package. It may import the ledger, `outbox` and the packages below
 them. It leaves requests in the ledger, and never changes a job itself. Begin with `operations`,

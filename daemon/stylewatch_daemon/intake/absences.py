@@ -86,7 +86,7 @@ class _Observation:
 
 @dataclass(frozen=True)
 class _Known:
-    """What is known of an inbox after a scan."""
+    """Knowledge of an inbox after a scan: the last observation, and the absences found so far."""
 
     last: _Observation | None = None
     """The scan, if the next one may be compared with it."""

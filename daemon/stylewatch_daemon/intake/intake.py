@@ -56,7 +56,7 @@ ledger."""
 
 @dataclass(frozen=True)
 class _Remains:
-    """What an earlier daemon has left of a group that it claimed, or was about to claim."""
+    """Remains of a group that an earlier daemon claimed, or was about to claim."""
 
     has_begun: bool
     """True if files of the group may have been touched: its first claim was whole by then."""

@@ -32,7 +32,7 @@ class Styles:
     pictures: Mapping[str, Seen] = field(default_factory=dict)
     """The default styles by name. A picture that is too large is not copied, and has no digest."""
     waits_for: str = ""
-    """What pairs that need a default style wait for; empty if the styles are known."""
+    """Reason for which pairs wait that need a default style; empty if the styles are known."""
     trouble: str = ""
     """Reason for the wait that the status shows."""
 

@@ -72,7 +72,7 @@ OBSTACLES: Mapping[Cause, type[OutputError | UnavailableError | ShortageError]] 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is known of the next attempt at a queued `job` while its outbox is prepared.
+    """Plan of the next attempt at a queued `job`, made before its outbox is prepared.
 
     `place` is the preferred folder in the outbox.
     """

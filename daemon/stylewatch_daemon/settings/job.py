@@ -525,7 +525,7 @@ class Described:
     words: Mapping[str, str] = field(default_factory=dict)
     """The choices in the words of the form, if these differ."""
     empty: str = "by the recipe"
-    """What an empty control of the form means, if the default is null."""
+    """Placeholder of an empty control in the form, for a setting whose default is null."""
     is_timeless: bool = False
     """True if the time of a job hardly depends on it: the page's estimate compares the others."""
     spares_frames: bool = False

@@ -32,7 +32,7 @@ LOCKED_S = 5.0
 NO_CODE = "no code is valid now: make a new one, by `stylewatch phone` or on the page under Phones"
 
 _MEANT = str.maketrans("ILO", "110", " -")
-"""What people type in place of digits, and between them."""
+"""Letters that people type in place of digits, and characters that they type between them."""
 
 
 class Codes:

@@ -253,8 +253,8 @@ class Film:
         """
         said = list[str]()
         doubts = dict[int, bool]()
-        """Whether the picture of a packet is doubtful, by its time: the decoder returns a picture
-        some packets later."""
+        """For each packet, by its time, whether its picture is doubtful: the decoder returns the
+        picture some packets later."""
         with opened(self._path, said) as (container, stream):
             is_doubtful = _has_complained(said)
             decoder = stream.codec_context

@@ -208,13 +208,13 @@ class _StepBytes:
     """The memory of a step in bytes, part by part, in addition to the targets."""
 
     saved_by_losses: float
-    """What losses keep from the forward pass to the end of the backward pass."""
+    """Tensors that losses keep from the forward pass to the end of the backward pass."""
     held_by_network: float
-    """What the network keeps for the same time, in addition to its maps."""
+    """Tensors that the network keeps for the same time, without its maps."""
     maps: float
     """Maps that the forward pass computes for the losses."""
     network_forward: float
-    """What the network allocates in addition while it computes these maps."""
+    """Temporary tensors of the network in the forward pass."""
     cut_map: float
     """Copy of the largest map without its halo and border: maps are copied one at a time."""
     maps_of_network: float
@@ -222,9 +222,9 @@ class _StepBytes:
     maps_of_losses: float
     """Maps that losses read in the backward pass, where they are not the network's own."""
     gradients: float
-    """What losses allocate in the backward pass, including the gradients of maps."""
+    """Temporary tensors of losses in the backward pass, with the gradients of maps."""
     network_backward: float
-    """What the network allocates in addition in the backward pass."""
+    """Temporary tensors of the network in the backward pass."""
 
     @property
     def peak(self) -> float:

@@ -16,7 +16,7 @@ FILES: list[Any] = [
     for name, shade in (("sea", 10), ("coast", 200), ("sea", 90))
 ]
 BY_WILL = {"Sec-Fetch-Site": "none", "Origin": "null"}
-"""What a browser says of a request that its user made, as by sharing."""
+"""Headers of a request that the user of a browser makes, for example by sharing."""
 
 
 def test_shared_photographs_are_shown_and_painted_in_the_chosen_style(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from stylewatch_daemon.web import actions, tries
 
 @pytest.fixture(autouse=True)
 def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What a daemon answers to a try: the content of its file."""
+    """Return the answer of a daemon to a try, as in its file."""
     said: dict[str, Any] = {"previews": [{"name": "s 00", "done": True, "reason": ""}]}
 
     async def ask(site: object, leave: Any) -> bool:
