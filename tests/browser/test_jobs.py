@@ -21,6 +21,19 @@ from tests.browser.viewer import (
 LOST = "connection lost, trying again"
 
 
+def test_of_two_pictures_in_a_folder_a_click_says_which_one_is_the_style(
+    page: Page, site: Site
+) -> None:
+    folder = site.root / "inbox/dusk"
+    folder.mkdir(parents=True)
+    for name, picture in (("a.jpg", site.sea), ("b.jpg", site.wave)):
+        (folder / name).write_bytes(picture.read_bytes())
+    expect(page.get_by_text("Which one is the style image?")).to_be_visible()
+    page.get_by_role("button", name="Rename b.jpg to style.jpg").click()
+    expect(page.get_by_text("Which one is the style image?")).to_be_hidden()
+    until(lambda: not (folder / "b.jpg").exists())
+
+
 def test_two_files_that_are_dropped_become_a_job_whose_stages_appear_by_themselves(
     page: Page, site: Site
 ) -> None:
