@@ -45,7 +45,6 @@ from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.settings.style_library import (
     add_style,
     default_styles,
-    find_styles,
     needs_style,
 )
 from stylewatch_daemon.views import estimate, readers
@@ -317,9 +316,12 @@ def _mistaken(
 
 
 def _of_library(site: Context, form: Form) -> list[File]:
-    """Return the styles chosen from the library; raises InputError if one no longer exists."""
-    styles = find_styles(site.settings.pairing.styles, "all")
+    """Return the styles chosen from the library; raises InputError if one no longer exists.
+
+    Raises OutputError, too, if the disk of the library is missing.
+    """
     names = [*filter(str.strip, form.values.get("library", ()))]
+    styles = site.styles() if names else {}
     matches = [meant(name, styles, "styles of the library") for name in names]
     missing = [name for name, style in zip(names, matches, strict=True) if style is None]
     if missing:

@@ -15,10 +15,11 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
 from stylewatch_daemon.base.model import Job
-from stylewatch_daemon.client import status_json
+from stylewatch_daemon.client import operations, status_json
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ledger.ledger import FILE_NAME, Ledger, reading
 from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.style_library import find_styles
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
 from stylewatch_daemon.web.previews import Previews
 from stylewatch_daemon.web.sessions import Sessions
@@ -68,6 +69,15 @@ class Context:
     def ledger(self) -> AbstractContextManager[Ledger]:
         """Open the ledger; raises OutputError if it cannot be read."""
         return reading(self.state / FILE_NAME)
+
+    def styles(self) -> dict[str, Path]:
+        """Return the pictures of the style library by name.
+
+        Raises OutputError if its disk is missing (law 2), and OSError if it cannot be read.
+        """
+        folder = self.settings.pairing.styles
+        with operations.disks_of(self.state, folder).checked(folder):
+            return find_styles(folder, "all")
 
     def job(self, name: str) -> Job | None:
         """Return the job that an id or a name means; raises as `ledger` and `Ledger.the_one` do."""

@@ -34,7 +34,6 @@ from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.state_dir import TRIES
 from stylewatch_daemon.settings.config import merge_job
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.style_library import find_styles
 from stylewatch_daemon.web import actions, forms, job_form
 from stylewatch_daemon.web.forms import Form
 from stylewatch_daemon.web.http import Context, context, root_path
@@ -107,7 +106,7 @@ def _smaller(size: str) -> str:
 
 def _next_styles(site: Context, known: tuple[str, ...]) -> tuple[int, dict[str, str]]:
     """Return the next styles of the library after those `known`, and how many are left then."""
-    every = find_styles(site.settings.pairing.styles, "all")
+    every = site.styles()
     others = {
         name: str(path)
         for name, path in every.items()

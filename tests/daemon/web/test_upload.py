@@ -239,6 +239,21 @@ def test_a_stalled_upload_gives_up_its_place_but_not_one_that_has_just_begun(
     assert stalled(client(tmp_path), "/jobs", WHOLE[:500], KIND)[0].status_code == 408
 
 
+def test_a_library_whose_disk_is_missing_is_not_taken_for_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "styles/wave.png", b"from the library")
+    page = client(tmp_path)
+    disk = Disk(tmp_path / "styles", monkeypatch)
+    with closing(LedgerWriter.open(tmp_path / "state" / FILE_NAME)) as ledger:
+        ledger.put_mounts([tmp_path / "styles"])
+    with disk.unplugged():
+        answer = page.post("/jobs", files=PAIR[:1], data={"library": "wave"})
+        assert answer.status_code == 503 and "not mounted now" in answer.json()["error"]
+        assert page.post("/jobs", files=PAIR).status_code == 200, "it needs no library"
+    assert page.post("/jobs", files=PAIR[:1], data={"library": "wave"}).status_code == 200
+
+
 def test_a_style_of_the_library_is_used_by_its_name_and_no_other_file_is(tmp_path: Path) -> None:
     names = [" space", 'Say "hi"', "Say %22hi%22", "a;b\\c"]
     for name in names:
