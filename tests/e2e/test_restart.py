@@ -76,11 +76,12 @@ def test_twenty_signals_in_a_second_lose_nothing_and_leave_nothing_behind(daemon
     for _ in range(20):
         os.kill(pid, signal.SIGHUP)
         time.sleep(0.05)
+    until(lambda: starts(daemon) > 1)  # a slow machine takes all signals, and the edit, for one
     file.write_text(STEPS.format(3))
     reload(daemon)
     until(lambda: daemon.painted == ["sea"])
     assert daemon.process.poll() is None and not free
-    assert daemon.end() == 0 and 1 < starts(daemon) < 25
+    assert daemon.end() == 0 and 2 < starts(daemon) < 25
     watcher.join()
     attempts = daemon.receipt("sea")["attempts"]
     assert {attempt["ended"] for attempt in attempts[:-1]} == {"daemon"}
