@@ -138,6 +138,8 @@ def test_a_job_is_canceled_after_a_question_and_can_be_tried_again(page: Page, s
     page.get_by_role("link", name="Gallery", exact=True).click()
     page.get_by_role("link", name=re.compile("canceled")).click()
     retry = page.get_by_role("button", name="Retry sea-wave")
+    retry.wait_for()
+    page.wait_for_load_state()  # the page has its script
     assert retry.evaluate("button => { button.click(); return button.disabled; }")
     page.wait_for_url("**/jobs/*")
     page.get_by_role("button", name="Finish now").click()

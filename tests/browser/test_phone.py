@@ -86,7 +86,8 @@ def test_phones_are_added_and_removed_on_the_page(guarded: Site, windows: Window
     desk = windows.open()
     log_in(desk, guarded, "phones")
     for name in ("Ada's phone", "Bea's phone"):
-        desk.get_by_role("button", name="Add a phone").click()
+        with desk.expect_navigation():  # the code before it was used
+            desk.get_by_role("button", name="Add a phone").click()
         expect(desk.get_by_role("img", name=re.compile("QR code"))).to_be_visible()
         (code,) = re.findall(r"\w{4}-\w{4}", desk.get_by_role("region").inner_text())
         phone = windows.open(script=False, **PHONE)
