@@ -38,7 +38,8 @@ window.hide = (value) => { hidden = value; document.dispatchEvent(new Event("vis
 """Hides a tab or shows it again by `hide`: no tab of a headless browser is hidden by itself."""
 
 PATHS = ("", "gallery?name=holiday&from=2020-01-01&sort=name", "gallery?name=nobody",
-         *(f"gallery?state={state}" for state in ("done", "refused", "failed")), "health",
+         *(f"gallery?state={state}" for state in ("done", "refused", "failed", "trash")),
+         "health",
          "nowhere", "jobs/sea-wave-2", "jobs/note-wave", "jobs/sea-wave")  # fmt: skip
 """Pages of all kinds, with a running, a done and a refused job."""
 

@@ -19,6 +19,7 @@ from tests.errors.scenarios import FOLDERS, QuietPainter, Scenario
 from stylewatch_daemon.base.model import End as JobEnd
 from stylewatch_daemon.base.model import Job, State
 from stylewatch_daemon.cli.exit_codes import explain
+from stylewatch_daemon.ledger import favorites
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGING
 
@@ -248,6 +249,7 @@ def result(world: DaemonWorld) -> dict[str, Any]:
         waiting = [request.verb for request in ledger.requests()]
     return {
         "states": states_of(jobs),
+        "favorites": len(favorites.marked(world.state.root)),
         "reasons": sorted([job.name, job.reason] for job in jobs),
         "faults": sum(job.faults for job in jobs),
         "requests": waiting,

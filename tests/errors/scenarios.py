@@ -39,7 +39,7 @@ class Scenario:
     done: tuple[str, ...] = ()
     """Pairs that were done before."""
     asks: str = ""
-    """The request for the first of these, `retry` or `delete`, which waits."""
+    """The request for the first of these, `retry`, `favorite` or `delete`, which waits."""
     begun: tuple[str, ...] = ()
     """Pairs amid which an earlier daemon was killed: the last one while it was claimed, the others
     while they were painted, or waited for that."""
@@ -134,6 +134,7 @@ SCENARIOS = (
     Scenario("refused", ("bad/content.jpg", "bad/style.jpg")),
     Scenario("library", ("lone.jpg",), library=("sea.jpg", "wave.jpg")),
     Scenario("retry", done=("old",), asks="retry"),
+    Scenario("favorite", done=("old",), asks="favorite"),
     Scenario("deletion", done=("gone", "stays"), asks="delete"),
     Scenario("after-delete", ("b/content.jpg", "b/style.jpg"), after="delete"),
     Scenario("restart", begun=("first", "second", "third")),

@@ -855,8 +855,22 @@ class Laws:
         found = (_STAGING.match(path) for path in world.snapshot.paths())
         return tuple({match[0] for match in found if match and match["job"] not in known})
 
+    def _check_marks(self) -> None:
+        """Check that the trash and the favorites have the jobs that users marked last."""
+        users = self._world.users
+        if users.has_restored:
+            return  # the backup has other marks
+        jobs = wiring.jobs(Path(self._world.path("state")))
+        trashed = {job.id for job in jobs if job.is_trashed}
+        favorites = {job.id for job in jobs if job.is_favorite}
+        if wrong := trashed ^ users.trashed:
+            raise ViolationError(5, "the trash has other jobs than users moved there", f"{wrong}")
+        if wrong := favorites ^ users.favorites:
+            raise ViolationError(5, "other jobs are favorites than users marked", f"{wrong}")
+
     def _check_jobs(self) -> None:
         world = self._world
+        self._check_marks()
         for job in wiring.jobs(Path(world.path("state"))):
             if job.id in world.users.deleted:
                 raise ViolationError(5, "a deleted job is back", f"{job.title}")

@@ -47,6 +47,7 @@ MORE = (
     ("memory",),
     ("submit",),
     ("install",),
+    ("trash", "favorite"),
 )
 """Deeds of users and of the machine that are drawn apart, each sort by itself, so that a number
 still is the same world."""

@@ -151,6 +151,9 @@ class Users:
     """What a user did last with a content, and when."""
     deleted: set[str] = field(default_factory=set)
     """Ids of the jobs whose deletion was asked for."""
+    trashed: set[str] = field(default_factory=set)
+    favorites: set[str] = field(default_factory=set)
+    """Ids of the jobs that are to be in the trash, and of those that are to be favorites."""
     removed_styles: set[Token] = field(default_factory=set)
     """Styles that left the library; a claim that was just being made may still have them."""
     grabs: int = 0
@@ -457,6 +460,8 @@ class Users:
             "forge": self._forge,
             "reload": self._reload,
             "submit": self._submit,
+            "trash": partial(self._mark, "trash", "restore", self.trashed),
+            "favorite": partial(self._mark, "favorite", "unfavorite", self.favorites),
         }
         return deeds[what](random)
 
@@ -1225,6 +1230,22 @@ class Users:
             self._ask(verb, random.choice(jobs))
         yield 0.0
 
+    def _mark(self, on: wiring.Verb, off: wiring.Verb, marked: set[str], random: Random) -> Script:
+        """Mark a job that has ended, or take its mark away, once or several times."""
+        state = Path(self.world.path("state"))
+        for _ in range(300):
+            if jobs := [job for job in wiring.jobs(state)
+                        if job.has_ended and job.id not in self.deleted]:  # fmt: skip
+                job = random.choice(jobs)
+                for _ in range(random.randint(1, 3)):
+                    verb = off if job.id in marked else on
+                    if wiring.ask(state, verb, job.id):
+                        self.world.note(f"user: asks to {verb} {job.title}")
+                        marked.symmetric_difference_update({job.id})
+                    yield random.choice([0.0, 1.0])
+                return
+            yield 0.5
+
     def _ask(self, verb: wiring.Verb, job: wiring.JobSeen) -> None:
         self.world.see()
         if not wiring.ask(Path(self.world.path("state")), verb, job.id):
@@ -1242,6 +1263,8 @@ class Users:
             self.without_final.add(job.id)
         if verb == "delete":
             self.deleted.add(job.id)
+            self.trashed.discard(job.id)
+            self.favorites.discard(job.id)
             self.doomed.update(tokens)
             is_all = self.world.plan.settings.default_style == "all"
             for token in tokens:

@@ -49,7 +49,7 @@ from stylewatch_daemon.jobs import jobs as jobs_module
 from stylewatch_daemon.jobs import lifecycle
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.lifecycle import ALLOWED, Doing, Kind, Obstacle
-from stylewatch_daemon.ledger import requests, writer
+from stylewatch_daemon.ledger import favorites, requests, writer
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox import job_files
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from tests.simulate.plan import Inbox, Settings
     from tests.simulate.world import World
 
-Verb = Literal["cancel", "finish", "retry", "delete"]
+Verb = Literal["cancel", "finish", "retry", "favorite", "unfavorite", "trash", "restore", "delete"]
 
 CHUNK = 64
 """Number of bytes that the daemon copies at a time, so that a copy has several steps."""
@@ -599,6 +599,8 @@ class JobSeen:
     reason: str
     finals: tuple[str, ...]
     """Paths in a finals folder that are the job's by the ledger."""
+    is_trashed: bool
+    is_favorite: bool
 
     @property
     def has_ended(self) -> bool:
@@ -625,6 +627,8 @@ def jobs(state: Path) -> list[JobSeen]:
                 job.retry_of,
                 job.reason,
                 tuple(file.path for file in ledger.files(job.id) if file.part == "finals"),
+                job.trashed is not None,
+                favorites.is_marked(state, job.id),
             )
             for job in ledger.in_state(*State)
         ]

@@ -92,7 +92,7 @@ OF_ONE = {"submit --wait": ("/place/out",), "submit --wait of a pair": ("/place/
 NO_NOTES = {"overview", "status --watch"}
 """The overview links to Health, which has the notes; a window may end before them."""
 
-NO_COMMAND = {"delete"}
+NO_COMMAND = {"favorite", "unfavorite", "trash", "restore", "delete"}
 """Operations without a command."""
 
 VERBS: tuple[str, ...] = get_args(operations.Verb)
@@ -501,6 +501,8 @@ def _variants(state: State, end: End | None) -> Iterator[tuple[str, dict[str, An
     yield "clip", {"frames": 40, "step": 5}
     if end in (End.REFUSED, End.FAILED) and state is State.ENDED:
         yield "dismissed", {"dismissed": True}
+    if state is State.ENDED:
+        yield "trashed", {"trashed": NOON}
 
 
 def _job(root: Path, name: str, values: dict[str, Any]) -> Job:
@@ -543,6 +545,8 @@ def changes(verb: str, job: Job) -> bool:
         return not job.dismissed
     if verb == "cancel":
         return End.CANCELED not in (job.asked, job.end)
+    if verb == "unfavorite":
+        return False  # none of these jobs is a favorite
     return verb != "finish" or (job.asked or job.end) is None
 
 
@@ -555,6 +559,8 @@ def of_job(place: Place, job: Job, *, with_commands: bool = True) -> Iterator[st
     for name, text in (("show", shown), ("page", page), ("API", str(api["state"]))):
         if job.seen not in text:
             yield f"{name} does not say that it is {job.seen}"
+        if bool(job.trashed) != ("the trash" in text) and name != "API":
+            yield f"{name} says wrongly whether it is in the trash"
     own = page.partition("Variants of this photograph")[0]
     for name, text in (("show", shown), ("page", own), ("API", api["reason"])):
         words, reason = (" ".join(each.replace(";", "").split()) for each in (text, job.reason))
@@ -601,11 +607,15 @@ def _progress(place: Place, job: Job, page: str, shown: str) -> Iterator[str]:
 def offered(job: Job, markup: str) -> set[str]:
     """Return the operations that a page offers for a job."""
     here = re.escape(html.escape(f"/jobs/{job.id}"))
-    verbs = set(re.findall(rf'action="{here}/(cancel|finish|retry|dismiss)"', markup))
+    verbs = set(
+        re.findall(
+            rf'action="{here}/(cancel|finish|retry|dismiss|(?:un)?favorite|restore)"', markup
+        )
+    )
     if re.search(rf'href="{here}/again"', markup):
         verbs.add("retry")
     if f"/delete?job={job.id}" in html.unescape(markup):
-        verbs.add("delete")
+        verbs |= {"delete"} if job.trashed else {"trash", "delete"}  # its page has both
     return verbs
 
 
@@ -624,7 +634,8 @@ def _on_the_overview(place: Place, job: Job, useful: set[str]) -> Iterator[str]:
     """Yield if the first page lists a job wrongly, or offers what is not `useful` for it."""
     first = place.page.get("/", headers=BROWSER).text
     own = re.search(rf'data-key="{re.escape(job.id)}".*?</(?:li|article)>', first, re.DOTALL)
-    is_listed = job.state is State.ENDED and job.end in REFUSALS and not job.dismissed
+    is_listed = job.state is State.ENDED and job.end in REFUSALS
+    is_listed = is_listed and not (job.dismissed or job.trashed)
     if job.state is State.ENDED and job.end not in PICTURES and is_listed != (own is not None):
         yield f"the overview {'lacks' if is_listed else 'lists'} it"
     here = useful if own is None else offered(job, own[0])
@@ -878,7 +889,7 @@ def of_deletion(root: Path) -> Iterator[str]:
         place.publish(blocked=blocked)
         with lock.held(place.state / LOCK):
             markup = place.page.get(f"/jobs/{job.id}", headers=BROWSER).text
-            if offered(job, markup) != {"retry", "cancel"}:
+            if offered(job, markup) != {"retry", "favorite", "cancel"}:
                 yield f"its page offers {sorted(offered(job, markup))}"
             if (reason if blocked else "requested: delete") not in text_of(markup):
                 yield "its page does not say why its deletion waits"

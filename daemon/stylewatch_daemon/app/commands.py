@@ -15,7 +15,7 @@ from stylewatch_daemon.app.tries import NAME as TRY_NAME
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError
 from stylewatch_daemon.base.lanes import Step
-from stylewatch_daemon.base.model import End, Job, OutputFile, State, is_id
+from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile, State, is_id, now
 from stylewatch_daemon.client.condition import DRAINING
 from stylewatch_daemon.client.condition import PAUSED as PAUSED_NOW
 from stylewatch_daemon.client.retries import needed
@@ -32,8 +32,10 @@ from stylewatch_daemon.jobs.lifecycle import (
     Found,
     Kind,
     Obstacle,
+    Restored,
+    Trashed,
 )
-from stylewatch_daemon.ledger import thumbs
+from stylewatch_daemon.ledger import favorites, thumbs
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.ledger import Request
 from stylewatch_daemon.ledger.requests import PAUSED, PAUSING
@@ -100,6 +102,10 @@ class Commands:
             "finish": checked(self._finish),
             "dismiss": checked(self._dismiss),
             "retry": checked(self._retry),
+            "favorite": checked(self._favorite),
+            "unfavorite": checked(self._unfavorite),
+            "trash": checked(self._trash),
+            "restore": checked(self._restore),
             "delete": checked(self._delete),
             "try": checked(self._try),
         }
@@ -296,10 +302,7 @@ class Commands:
         If the job has ended, a deletion of it that waits is given up: its disk may be gone for
         good.
         """
-        for deletion in self._waiting_before(request, "delete", job=job):
-            if deletion.id not in self._busy:
-                self._reporter.requested(f"asked not to delete {self._jobs.title(job)}")
-                self._carried_out(deletion)
+        self._give_up_deletion(request, job)
         record = self._jobs.ledger.get(job)
         waiting = self._waiting_before(request, "retry", new=job)
         if record is not None or not waiting:
@@ -309,6 +312,15 @@ class Commands:
             self._reporter.requested(f"asked to cancel {job}, which a retry was to make")
             self._carried_out(waiting[0])
             self._carried_out(request)
+
+    def _give_up_deletion(self, request: Request, job: str) -> bool:
+        """Give up the deletions of a job that wait; return False if its files are being removed."""
+        deletions = self._waiting_before(request, "delete", job=job)
+        waiting = [deletion for deletion in deletions if deletion.id not in self._busy]
+        for deletion in waiting:
+            self._reporter.requested(f"asked not to delete {self._jobs.title(job)}")
+            self._carried_out(deletion)
+        return len(waiting) == len(deletions)
 
     def _waiting_before(self, request: Request, verb: str, **arguments: str) -> list[Request]:
         """Return the requests with this `verb` that were made before `request`, and still wait."""
@@ -414,6 +426,33 @@ class Commands:
             self._carried_out(request, new, Found(job_of(claim)))
         entries.attempt_removal(self._state.uploads / new)
 
+    def _favorite(self, request: Request, job: JobId) -> None:
+        """Make a job with a picture a favorite."""
+        record = self._jobs.ledger.get(job)
+        if record is None or not (record.has_ended and record.end in PICTURES):
+            raise InputError(f"there is no job {shown(job)} with a picture")
+        favorites.mark(self._state.root, self._jobs.ledger, record)
+        self._carried_out(request)
+
+    def _unfavorite(self, request: Request, job: JobId) -> None:
+        """Make a job no favorite any more."""
+        favorites.unmark(self._state.root, job)
+        self._carried_out(request)
+
+    def _trash(self, request: Request, job: JobId) -> None:
+        """Move a job that has ended into the trash: its files stay until `retention.trash` ends."""
+        self._reporter.requested(f"moved {shown(self._jobs.title(job))} into the trash")
+        self._carried_out(request, job, Trashed(now()))
+
+    def _restore(self, request: Request, job: JobId) -> None:
+        """Take a job out of the trash; give up its deletion unless that has begun."""
+        if self._jobs.ledger.get(job) is None:
+            raise InputError(f"there is no job {shown(job)}: it was deleted for good")
+        if self._give_up_deletion(request, job):
+            self._reporter.requested(f"restored {shown(self._jobs.title(job))} from the trash")
+            forget = partial(LedgerWriter.forget_trashing, job_id=job)
+            self._carried_out(request, job, Restored(), forget)
+
     def _delete(self, request: Request, job: JobId) -> None:
         """Remove the files of a job that has ended, and forget it."""
         record = self._jobs.ledger.get(job)
@@ -478,6 +517,7 @@ class Commands:
         return [*released, *unlinked, (outbox, remove)]
 
     def _deleted(self, request: Request, job: Job, files: Sequence[OutputFile]) -> None:
+        favorites.unmark(self._state.root, job.id)  # before: a start would enter it again
         self._reporter.requested(f"deleted {shown(job.title)}")
         self._carried_out(request, job.id, Deleted())
         self._jobs.commit()

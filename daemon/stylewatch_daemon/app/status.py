@@ -156,6 +156,7 @@ class StatusFiles:
         refused = list[Job]()
         for outbox in outboxes:
             refused += reversed(self._jobs.ledger.undismissed(MAX_REFUSALS, str(outbox)))
+        in_trash, trash_bytes = self._jobs.ledger.trash_size(map(str, outboxes))
         trouble = [f"{what}: {reason}" for what, reason in _blocked(snapshot, inboxes)]
         notes = [note for inbox in inboxes for note in inbox.notes]
         content = {
@@ -179,6 +180,7 @@ class StatusFiles:
                 for pair in inbox.incomplete
             ],
             "refused": [{"job": job.title, "id": job.id, "reason": job.reason} for job in refused],
+            "trash": {"jobs": in_trash, "bytes": trash_bytes},
             "health": {
                 **self._daemon,
                 "at_work": not snapshot.leaving,  # a daemon that is killed leaves this True

@@ -247,6 +247,8 @@ class Job:
     """Name in the outbox of the job that this one repeats."""
     dismissed: bool = False
     """True if a person removed the refused or failed job from the status."""
+    trashed: str | None = None
+    """When a person moved the job into the trash; None if it is not there."""
 
     @property
     def title(self) -> str:

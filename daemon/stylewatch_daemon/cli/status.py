@@ -202,9 +202,10 @@ def _summary(view: JobView) -> Mapping[str, str]:
     changes = ", ".join(f"{key}={value}" for key, value in view.changes) or "all as by default"
     finished = when(job.finished) if job.finished else ""
     time = f"{duration(receipt.seconds)}, finished {when(receipt.finished)}" if receipt else ""
+    apart = " (in the trash)" if job.trashed else " (dismissed)" if job.dismissed else ""
     return {
         "job": view.name,
-        "state": f"{job.seen}{' (dismissed)' * job.dismissed}",
+        "state": f"{job.seen}{apart}",
         "progress": view.standing,
         "reason": view.reason,
         "inputs": ", ".join(f"{name} ({size})" for name, size in view.inputs),

@@ -16,21 +16,36 @@ from stylewatch_daemon.client import retries, status_json
 from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.ledger import requests
+from stylewatch_daemon.ledger import favorites, requests
 from stylewatch_daemon.ledger.ledger import Ledger, reading
 from stylewatch_daemon.ledger.state_dir import LEDGER, reading_below
 from stylewatch_daemon.outbox.job_files import SourceFile
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobFile, is_file
 
-Verb = Literal["cancel", "finish", "retry", "dismiss", "delete"]
+Verb = Literal[
+    "cancel", "finish", "retry", "dismiss", "favorite", "unfavorite", "trash", "restore", "delete"
+]
 
 VERBS: tuple[Verb, ...] = get_args(Verb)
+
+TOGGLES = ("favorite", "unfavorite")
+"""Operations that undo each other."""
 
 RETRIABLE = (End.FAILED, End.CANCELED)
 """Ends after which a retry without changes can succeed."""
 
-_IN_WORDS = {"retry": "run again", "delete": "deleted"}
+_IN_WORDS = {"retry": "run again", "trash": "moved into the trash", "delete": "deleted"}
+
+_ENDS_FOR: Mapping[Verb, tuple[Collection[End], str]] = {
+    "dismiss": (REFUSALS, "refused and failed jobs can be dismissed"),
+    "favorite": (PICTURES, "jobs with a picture can be favorites"),
+    "unfavorite": (PICTURES, "jobs with a picture can be favorites"),
+}
+"""For some operations, the ends of the jobs that allow them, and these jobs in words."""
+
+_REFUSED_IN_TRASH = ("retry", "dismiss", "favorite", "trash")
+"""Operations that a job in the trash does not allow until it is restored."""
 
 
 def check(verb: Verb, job: Job) -> None:
@@ -49,6 +64,8 @@ def _is_done(verb: Verb, job: Job) -> bool:
     """Return whether an operation was requested before, so that a new request changes nothing."""
     if verb == "dismiss":
         return job.dismissed
+    if verb in ("favorite", "unfavorite"):
+        return False  # the ledger does not know
     if verb == "cancel":
         return End.CANCELED in (job.asked, job.end)
     return verb == "finish" and (job.asked or job.end) is not None
@@ -58,9 +75,12 @@ def _why_not(verb: Verb, job: Job) -> str:
     """Return why the state of the job does not allow the operation; empty if it does."""
     name = shown(job.title)
     why = ""
-    if verb == "dismiss":
-        if not (job.has_ended and job.end in REFUSALS):
-            why = f"{name} is {job.seen}: only refused and failed jobs can be dismissed"
+    if verb == "restore" or (job.trashed and verb in _REFUSED_IN_TRASH):
+        why = _restore_first(verb, job)
+    elif verb in _ENDS_FOR:
+        ends, which = _ENDS_FOR[verb]
+        if not (job.has_ended and job.end in ends):
+            why = f"{name} is {job.seen}: only {which}"
     elif verb in _IN_WORDS:
         if not job.has_ended:
             why = f"{name} has not ended, so it cannot be {_IN_WORDS[verb]}: cancel or finish it"
@@ -69,6 +89,14 @@ def _why_not(verb: Verb, job: Job) -> str:
     elif verb == "finish":
         why = _without_picture(job)
     return why
+
+
+def _restore_first(verb: Verb, job: Job) -> str:
+    """Return that a job has to be restored before an operation, or cannot be restored."""
+    name = shown(job.title)
+    if verb != "restore":
+        return f"{name} is in the trash: restore it first"
+    return "" if job.trashed else f"{name} is not in the trash"
 
 
 def _finished(job: Job) -> str:
@@ -88,21 +116,39 @@ def _without_picture(job: Job) -> str:
     return ""
 
 
-def ask(verb: Literal["cancel", "finish", "delete"], state: Path, job: Job) -> int:
-    """Ask the daemon to cancel, finish or delete a job; return the id of the request.
+def ask(
+    verb: Literal["cancel", "finish", "favorite", "unfavorite", "trash", "restore", "delete"],
+    state: Path,
+    job: Job,
+) -> int:
+    """Ask the daemon for an operation without other arguments; return the id of the request.
 
-    A request that waits already is not repeated. To finish a job keeps its current picture, to
-    delete a job removes its files, and to cancel an ended job gives up its deletion if that waits.
-    Raises StateError if the job's state does not allow it, and OutputError.
+    A request that waits already is not repeated. To finish a job keeps its current picture, to move
+    it into the trash keeps its files for `retention.trash`, to delete a job removes its files, and
+    to cancel an ended job gives up its deletion if that waits. Raises StateError if the job's state
+    does not allow it, and OutputError.
     """
     waiting = requests.waiting(state)
     is_deletion = any(request.asks("delete", job=job.id) for request in waiting)
     if not (verb == "cancel" and job.has_ended and is_deletion):
         check(verb, job)
-    for request in waiting:
-        if request.asks(verb, job=job.id):
+    about_it = [request for request in waiting if request.asks(request.verb, job=job.id)]
+    if verb in TOGGLES:  # a later request may undo an earlier one
+        about_it = [request for request in about_it if request.verb in TOGGLES][-1:]
+    for request in about_it:
+        if request.verb == verb:
             return request.id
     return requests.leave(state, verb, job=job.id)
+
+
+def without_favorites(state: Path, jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
+    """Return the jobs that are deleted if these are deleted together, and the others: favorites.
+
+    A single favorite is deleted on purpose. Raises OutputError.
+    """
+    marked = favorites.marked(state) if len(jobs) > 1 else set()
+    kept = [job for job in jobs if job.id in marked]
+    return [job for job in jobs if job not in kept], kept
 
 
 def dismiss(state: Path, *jobs: Job) -> int:

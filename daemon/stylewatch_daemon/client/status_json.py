@@ -90,7 +90,8 @@ def nothing() -> dict[str, Any]:
     }  # fmt: skip
     return {
         "inboxes": [], "counts": dict.fromkeys(SEEN, 0), "running": [], "waiting": [],
-        "incomplete": [], "refused": [], "health": health, "at": None,
+        "incomplete": [], "refused": [], "trash": {"jobs": 0, "bytes": 0}, "health": health,
+        "at": None,
     }  # fmt: skip
 
 

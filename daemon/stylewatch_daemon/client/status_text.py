@@ -7,6 +7,7 @@ from typing import Any
 from stylewatch_daemon.base.model import End, Job, Progress, State
 from stylewatch_daemon.base.words import columns, progress_text
 from stylewatch_daemon.client.condition import condition
+from stylewatch_daemon.files.disks import amount
 from stylewatch_daemon.files.names import shown
 
 Rows = Sequence[Sequence[str]]
@@ -78,9 +79,16 @@ def sections(status: Mapping[str, Any]) -> dict[str, Rows]:
             [f"{pair['name']}: waits for {pair['waits_for']}"] for pair in status["incomplete"]
         ],
         "Finished": status.get("finished", ()),
+        "Trash": [[trash_text(status)]] if status["trash"]["jobs"] else [],
         "Notes": [[one_line(text)] for text in health["notes"]],
         "Queue": [*waiting, *([[f"... and {more} more"]] if waiting and more else [])],
     }
+
+
+def trash_text(status: Mapping[str, Any]) -> str:
+    """Return the size of the trash, such as `2 jobs, 3.1 MB`."""
+    count = status["trash"]["jobs"]
+    return f"{count} job{'' if count == 1 else 's'}, {amount(status['trash']['bytes'])}"
 
 
 def titled(parts: Mapping[str, Rows]) -> list[str]:

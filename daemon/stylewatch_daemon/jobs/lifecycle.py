@@ -53,6 +53,13 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Regained:
+    """This job, which has ended, is a favorite that the ledger has lost."""
+
+    job: Job
+
+
+@dataclass(frozen=True)
 class Moved:
     """The files are in the state folder, and nothing of the job is in the inbox any more."""
 
@@ -194,6 +201,18 @@ class InputsChanged:
     """A program wrote to inputs after the end; they are published as they are now."""
 
     inputs: Mapping[str, OutputFile] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trashed:
+    """The job was moved into the trash at a time; UTC, ISO 8601."""
+
+    at: str
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The job was taken out of the trash."""
 
 
 @dataclass(frozen=True)
@@ -392,6 +411,14 @@ def _same(*effects: Effect) -> Rule:
     return lambda job, event: Next(job, effects)
 
 
+def _trashed(job: Job, event: Trashed) -> Next:
+    return Next(replace(job, trashed=event.at))
+
+
+def _restored(job: Job, event: Restored) -> Next:
+    return Next(replace(job, trashed=None))
+
+
 def _gone(job: Job, event: object) -> Next:
     return Next(None)
 
@@ -430,6 +457,8 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.ENDING, LinkChosen): _same(Effect.LINK),
     (State.ENDING, Published): _published,
     (State.ENDING, Restarted): _same(Effect.PUBLISH_END),
+    (State.ENDED, Trashed): _trashed,
+    (State.ENDED, Restored): _restored,
     (State.ENDED, Deleted): _gone,
     (State.ENDED, InputsChanged): _inputs_changed,
     (State.ENDED, Restarted): _same(Effect.DISCARD),
@@ -444,7 +473,12 @@ no queued job, because nothing was interrupted."""
 def advance(job: Job | None, event: object) -> Next:
     """Apply `event` to `job`."""
     if job is None:
-        return Next(event.job, (Effect.MOVE,)) if isinstance(event, Found) else Next(None)
+        match event:
+            case Found():
+                return Next(event.job, (Effect.MOVE,))
+            case Regained():
+                return Next(event.job)
+        return Next(None)
     rule = TABLE.get((job.state, type(event)))
     return Next(job) if rule is None else rule(job, event)
 

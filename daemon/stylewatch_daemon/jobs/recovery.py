@@ -3,10 +3,14 @@
 `Intake.recover` continues the claims.
 """
 
+from functools import partial
+
 from stylewatch_daemon.base.model import Cause, State
 from stylewatch_daemon.jobs.jobs import Jobs, job_of
-from stylewatch_daemon.jobs.lifecycle import Broke, Found, Restarted
+from stylewatch_daemon.jobs.lifecycle import Broke, Found, Regained, Restarted
 from stylewatch_daemon.ledger import claim as claims
+from stylewatch_daemon.ledger import favorites
+from stylewatch_daemon.ledger.writer import LedgerWriter
 
 
 def recover(jobs: Jobs) -> None:
@@ -23,7 +27,11 @@ def recover(jobs: Jobs) -> None:
         if job.id not in claimed:
             reason = f"its files are no longer in {state.jobs}: drop it again"
             jobs.post(job.id, Broke(reason, Cause.DISK))
-    for job_id in sorted(claimed - ledger.open_jobs().keys()):
+    lost = [*favorites.lost(state.root, ledger)]
+    for job, files, attempts in ((each.job, each.files, each.attempts) for each in lost):
+        put = partial(LedgerWriter.put_parts, job_id=job.id, files=files, attempts=attempts)
+        jobs.post(job.id, Regained(job), put)
+    for job_id in sorted(claimed - ledger.open_jobs().keys() - {each.job.id for each in lost}):
         _recover_job(jobs, job_id)
     jobs.commit()
 

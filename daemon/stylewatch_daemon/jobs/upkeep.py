@@ -1,14 +1,17 @@
-"""Retention: remove old stages and inputs of jobs that have ended, and forget old jobs."""
+"""Retention: remove old stages and inputs, forget old jobs, and delete jobs that are in the trash.
+
+Favorites are left out.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
 from stylewatch_daemon.base.lanes import Step
-from stylewatch_daemon.base.model import Job, OutputFile
+from stylewatch_daemon.base.model import Job, OutputFile, now
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.wall_clock import DAY, NOTICEABLE, WallClock
-from stylewatch_daemon.ledger import thumbs
+from stylewatch_daemon.ledger import favorites, thumbs
 from stylewatch_daemon.ledger.ledger import Sight
 from stylewatch_daemon.outbox import removal
 
@@ -55,6 +58,10 @@ class Upkeep:
         }
         for part, days in limited.items():
             self._remove(part, sight.counted_s - days * DAY)
+        if retention.trash != "keep":
+            trash_threshold = sight.counted_s - retention.trash * DAY
+            self._jobs.post("", None, lambda it: it.ask_to_empty_trash(trash_threshold, now()))
+            self._jobs.commit()
         if retention.ledger != "keep":
             self._expire(sight.counted_s - retention.ledger * DAY, limited)
 
@@ -65,14 +72,14 @@ class Upkeep:
 
         def work(step: Step) -> set[str]:
             with jobs.mount_guard.checked(state.root):
-                return state.claimed()
+                return state.claimed() | favorites.marked(state.root)
 
-        def done(unfinished: set[str] | Exception) -> None:
+        def done(kept: set[str] | Exception) -> None:
             self._open -= 1
-            if isinstance(unfinished, Exception):
-                jobs.reporter.waits("retention", str(unfinished))
+            if isinstance(kept, Exception):
+                jobs.reporter.waits("retention", str(kept))
                 return
-            jobs.post("", None, lambda ledger: ledger.expire(threshold, parts, unfinished))
+            jobs.post("", None, lambda ledger: ledger.expire(threshold, parts, kept))
             jobs.commit()
             thumbs.sweep(state.thumbs, jobs.ledger.digests())
 
@@ -91,16 +98,20 @@ class Upkeep:
 
     def _remove_of(self, job: Job, outbox: Path, files: list[OutputFile]) -> None:
         listed = self._jobs.ledger.files(job.id)
+        state = self._jobs.state.root
 
-        def work(step: Step) -> list[OutputFile]:
+        def work(step: Step) -> list[OutputFile] | None:
             inner = [str(Path(files[0].path).parent)]
-            with self._jobs.mount_guard.checked(outbox, inner=inner, disk=job.disk):
+            with self._jobs.mount_guard.checked(outbox, state, inner=inner, disk=job.disk):
+                if favorites.is_marked(state, job.id):
+                    return None
                 return removal.remove(outbox, files, step, place=job.place, listed=listed)
 
-        def done(result: list[OutputFile] | Exception) -> None:
+        def done(result: list[OutputFile] | Exception | None) -> None:
             self._open -= 1
             if isinstance(result, Exception):
                 self._jobs.reporter.waits("retention", str(result))
+            if result is None or isinstance(result, Exception):
                 return
             paths = [file.path for file in files]
             self._jobs.post("", None, lambda ledger: ledger.drop_files(job.id, paths))

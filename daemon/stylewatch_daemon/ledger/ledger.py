@@ -45,8 +45,12 @@ FILE_NAME = LEDGER
 BUSY_S = 10.0
 """Timeout in seconds while another process has the ledger locked."""
 
-_ENDED = f"FROM jobs INDEXED BY jobs_ended WHERE {schema.ENDED}"
-"""SQL for the jobs that ended. Without the index SQLite would read and sort all of them."""
+_ENDED = f"FROM jobs INDEXED BY jobs_ended WHERE {schema.KEPT}"
+"""SQL for the jobs that ended and are not in the trash. Without the index SQLite would read and
+sort all of them."""
+
+_TRASHED = "FROM jobs INDEXED BY jobs_trashed WHERE trashed NOT NULL"
+"""SQL for the jobs in the trash."""
 
 _AMONG = "end IN (SELECT value FROM json_each(?))"
 """SQL condition that a job ended in one of the ways in a list."""
@@ -98,6 +102,10 @@ class Search:
     """`since` and `until` limit the end of the job, from `since` on and before `until`; UTC, ISO
     8601."""
     order: Order = "newest"
+    in_trash: bool = False
+    """True for the jobs in the trash, False for all others."""
+    ids: frozenset[str] | None = None
+    """The ids of the jobs to search in; None for all."""
 
     def key_of(self, job: Job) -> str:
         """Return the key of `job` in this order, from which the next page starts."""
@@ -259,21 +267,48 @@ class Ledger:
     # -- lists of jobs
 
     def counts(self) -> dict[str, int]:
-        """Return the number of jobs in each state of SEEN.
+        """Return the number of jobs in each state of SEEN, without those in the trash.
 
         Refused and failed jobs are counted until they are dismissed.
         """
         counts = dict.fromkeys(SEEN, 0)
-        query = "SELECT state, end, dismissed, count(*) FROM jobs GROUP BY 1, 2, 3"
+        query = (
+            "SELECT state, end, dismissed, count(*) FROM jobs WHERE trashed IS NULL "
+            "GROUP BY 1, 2, 3"
+        )
         for state, end, dismissed, count in self._rows(query):
             if not (dismissed and end in REFUSALS):
                 counts[seen(State(state), end and End(end))] += count
         return counts
 
     def ended_counts(self) -> dict[str, int]:
-        """Return the number of jobs by end, including dismissed ones, without zeros."""
-        query = f"SELECT end, count(*) FROM jobs WHERE {schema.ENDED} GROUP BY end"
+        """Return the number of jobs by end, including dismissed ones, without zeros.
+
+        Jobs in the trash are not counted.
+        """
+        query = f"SELECT end, count(*) FROM jobs WHERE {schema.KEPT} GROUP BY end"
         return dict(map(tuple, self._rows(query)))
+
+    def count_kept(self, ids: Collection[str]) -> int:
+        """Return how many of the jobs with these ids have ended and are not in the trash."""
+        among = "id IN (SELECT value FROM json_each(?))"
+        query = f"SELECT count(*) FROM jobs WHERE {schema.KEPT} AND {among}"
+        return self._count(query, json.dumps([*ids]))
+
+    def trash_size(self, outboxes: Iterable[str]) -> tuple[int, int]:
+        """Return the number of jobs of `outboxes` in the trash, and the bytes of their files."""
+        trashed = f"{_TRASHED} AND outbox IN (SELECT value FROM json_each(?1))"
+        size = (
+            f"SELECT coalesce(sum(size), 0) FROM files WHERE job IN (SELECT id {trashed}) "
+            "AND part != 'finals'"  # those are links
+        )
+        query = f"SELECT count(*), ({size}) {trashed}"
+        ((count, size_bytes),) = self._rows(query, json.dumps([*map(schema.sql_value, outboxes)]))
+        return count, size_bytes
+
+    def count_trashed(self) -> int:
+        """Return the number of jobs in the trash."""
+        return self._count(f"SELECT count(*) {_TRASHED}")
 
     def ended(
         self,
@@ -290,8 +325,11 @@ class Ledger:
         """
         key, direction, compare = ORDERS[search.order]
         words = search.name.split()[:_MAX_WORDS]
-        source = f"{_ENDED} AND {_AMONG}"
+        source = f"{_TRASHED if search.in_trash else _ENDED} AND {_AMONG}"
         values = [json.dumps([*ends])]
+        if search.ids is not None:
+            source += " AND id IN (SELECT value FROM json_each(?))"
+            values.append(json.dumps([*search.ids]))
         for condition, value in (
             ("finished >= ?", search.since),
             ("finished < ?", search.until),
@@ -330,8 +368,11 @@ class Ledger:
         return self._jobs(f"SELECT * {source} AND outbox = ? {order}", outbox, limit)
 
     def with_content(self, sha256: str, limit: int) -> list[Job]:
-        """Return the jobs whose content image has this digest, latest first."""
-        query = f"SELECT * FROM jobs WHERE {schema.FIRST_DIGEST} = ? ORDER BY id DESC LIMIT ?"
+        """Return the jobs whose content image has this digest, latest first, without the trash."""
+        query = (
+            f"SELECT * FROM jobs WHERE {schema.FIRST_DIGEST} = ? AND trashed IS NULL "
+            "ORDER BY id DESC LIMIT ?"
+        )
         jobs = self._jobs(query, sha256, limit)
         return [job for job in jobs if job.inputs and job.inputs[0].role == "content"]
 

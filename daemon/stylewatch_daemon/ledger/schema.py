@@ -45,7 +45,11 @@ text of IN_INBOX_ORDER; no index has this one."""
 
 WAITING = f"state IN {listed(State.CLAIMED, State.QUEUED)}"
 ENDED = f"state = '{State.ENDED}'"
-UNDISMISSED = f"{ENDED} AND end IN {listed(*REFUSALS)} AND dismissed = 0"
+KEPT = f"{ENDED} AND trashed IS NULL"
+"""SQL condition for the jobs that ended and are not in the trash."""
+
+_UNDISMISSED = f"end IN {listed(*REFUSALS)} AND dismissed = 0"
+UNDISMISSED = f"{KEPT} AND {_UNDISMISSED}"
 """SQL condition for the refused and failed jobs that the status lists."""
 
 FIRST_DIGEST = "json_extract(inputs, '$[0].sha256')"
@@ -187,7 +191,7 @@ VERSIONS: tuple[Sequence[str], ...] = (
         """,
         "CREATE INDEX jobs_counted ON jobs (state, end, dismissed)",
         f"CREATE INDEX jobs_ended ON jobs (finished, id, end) WHERE {ENDED}",
-        f"CREATE INDEX jobs_undismissed ON jobs (finished, id) WHERE {UNDISMISSED}",
+        f"CREATE INDEX jobs_undismissed ON jobs (finished, id) WHERE {ENDED} AND {_UNDISMISSED}",
         "CREATE INDEX jobs_by_name ON jobs (name)",
         "CREATE INDEX jobs_by_place ON jobs (place)",
         "CREATE INDEX jobs_by_refusal ON jobs (refused_as) WHERE refused_as IS NOT NULL",
@@ -253,6 +257,18 @@ VERSIONS: tuple[Sequence[str], ...] = (
         """,
         "ALTER TABLE clock ADD COLUMN set_s REAL",
         "ALTER TABLE clock ADD COLUMN offset_s REAL",
+    ),
+    (
+        "ALTER TABLE jobs ADD COLUMN trashed TEXT",
+        # ledger.Sight.counted_s when the job was first seen in the trash
+        "ALTER TABLE ages ADD COLUMN trashed_since REAL",
+        "DROP INDEX jobs_counted",
+        "CREATE INDEX jobs_counted ON jobs (state, end, dismissed, trashed)",
+        "DROP INDEX jobs_ended",
+        f"CREATE INDEX jobs_ended ON jobs (finished, id, end) WHERE {KEPT}",
+        "DROP INDEX jobs_undismissed",
+        f"CREATE INDEX jobs_undismissed ON jobs (finished, id) WHERE {UNDISMISSED}",
+        "CREATE INDEX jobs_trashed ON jobs (finished, id) WHERE trashed NOT NULL",
     ),
 )
 """Statements that upgrade the tables to each version from the previous one."""

@@ -8,6 +8,7 @@
   state/previews/      larger previews made for the page, named in the same way
   state/uploads/       uploads to the page in progress
   state/tries/         photographs that the page shows in every style; see `app.tries`
+  state/favorites/     the marks of favorites; see `favorites`
   state/styles/        copies of the default styles; see `style_key`
   state/trash/         folders about to be removed
   state/settings.yaml  a copy of config.yaml that the daemon starts anew with; beside it the one
@@ -32,8 +33,9 @@ from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.ledger.claim import FILES, Claim, is_held, load
 
 LEDGER, LOCK, WAKE = "ledger.sqlite3", "lock", "wake"
-PREVIEWS, UPLOADS, TRIES = "previews", "uploads", "tries"
-"""Folders of previews made for the page, of pictures that it received, and of its tries."""
+PREVIEWS, UPLOADS, TRIES, FAVORITES = "previews", "uploads", "tries", "favorites"
+"""Folders of previews made for the page, of pictures that it received, of its tries, and of the
+marks of favorites."""
 
 
 @contextmanager
@@ -65,6 +67,7 @@ class StateDir:
         self.previews = root / PREVIEWS
         self.uploads = root / UPLOADS
         self.tries = root / TRIES
+        self.favorites = root / FAVORITES
         self.styles = root / "styles"
         self.lock = root / LOCK
         self.worker_lock = root / "worker.lock"
@@ -81,7 +84,7 @@ class StateDir:
         """
         make_root(self.root)
         folders = (self.claims, self.jobs, self.trash, self.thumbs, self.previews, self.uploads,
-                   self.tries, self.styles)  # fmt: skip
+                   self.tries, self.styles, self.favorites)  # fmt: skip
         for path in (*folders, self.wake):
             is_pipe = path == self.wake
             is_right = stat.S_ISFIFO if is_pipe else stat.S_ISDIR
@@ -89,7 +92,7 @@ class StateDir:
             if status is not None and not is_right(status.st_mode):
                 kind = "pipe" if is_pipe else "folder"
                 raise OutputError(f"{path} is not a {kind}, as stylewatch needs it: move it away")
-        for folder in (self.claims, self.jobs, self.trash):
+        for folder in (self.claims, self.jobs, self.trash, self.favorites):
             atomic.make_folder(folder)
         entries.make_pipe(self.wake)
         entries.attempt_emptying(self.tries)
@@ -104,7 +107,8 @@ class StateDir:
         entries.attempt_emptying(self.trash)
         atomic.attempt_sweep(self.root, ours=True)
         if not self._is_swept:
-            swept = [atomic.attempt_sweep(each, ours=False) for each in (self.root, self.jobs)]
+            folders = self.root, self.jobs, self.favorites
+            swept = [atomic.attempt_sweep(each, ours=False) for each in folders]
             self._is_swept = all(swept)
 
     def probe(self) -> None:

@@ -130,28 +130,67 @@ class LedgerWriter(Ledger):
         statement = f"UPDATE jobs SET dismissed = 1 WHERE {schema.UNDISMISSED} AND {which}"
         self._write(statement, json.dumps([*job_ids]))
 
-    def expire(self, threshold: float, parts: Iterable[str], unfinished: Iterable[str]) -> None:
+    def expire(self, threshold: float, parts: Iterable[str], kept: Iterable[str]) -> None:
         """Remove jobs that have aged since before `threshold`, a time of `Sight.counted_s`.
 
-        Jobs with a file of `parts` or with a request stay. So do `unfinished` jobs, whose files are
-        still in the state folder: the next start would paint them again.
+        Jobs with a file of `parts` or with a request stay, and so do those in the trash, whose
+        files are yet to be removed. So do `kept` jobs: favorites, and those whose files are still
+        in the state folder, as the next start would paint them again.
         """
         query = (
-            f"DELETE FROM jobs WHERE {schema.ENDED} AND id IN (SELECT job FROM ages "
+            f"DELETE FROM jobs WHERE {schema.KEPT} AND id IN (SELECT job FROM ages "
             "WHERE since < ?) AND id NOT IN "
             "(SELECT job FROM files WHERE part IN (SELECT value FROM json_each(?))) "
             "AND id NOT IN (SELECT value FROM json_each(?)) AND id NOT IN "
             "(SELECT json_extract(arguments, '$.job') FROM requests "
             "WHERE json_type(arguments, '$.job') = 'text')"
         )
-        self._write(query, threshold, json.dumps([*parts]), json.dumps([*unfinished]))
+        self._write(query, threshold, json.dumps([*parts]), json.dumps([*kept]))
 
     def see(self, sight: Sight) -> None:
-        """Record a sight of the clocks; jobs that ended since the last sight age from now on."""
-        query = f"INSERT OR IGNORE INTO ages SELECT id, ? FROM jobs WHERE {schema.ENDED}"
+        """Record a sight of the clocks.
+
+        Jobs that ended, or were moved into the trash, since the last sight age from now on.
+        """
+        ended = (
+            f"INSERT OR IGNORE INTO ages (job, since) SELECT id, ? FROM jobs WHERE {schema.ENDED}"
+        )
+        trashed = (
+            "UPDATE ages SET trashed_since = ? WHERE trashed_since IS NULL "
+            "AND job IN (SELECT id FROM jobs WHERE trashed NOT NULL)"
+        )
         with self.transaction():
             self._put("clock", {"id": 1, **sight._asdict(), "latest": sight.latest.isoformat()})
-            self._write(query, sight.counted_s)
+            self._write(ended, sight.counted_s)
+            self._write(trashed, sight.counted_s)
+
+    def forget_trashing(self, job_id: str) -> None:
+        """Forget since when a job, which was restored, was in the trash."""
+        self._write("UPDATE ages SET trashed_since = NULL WHERE job = ?", job_id)
+
+    def ask_to_empty_trash(self, threshold: float, made: str) -> None:
+        """Request the deletion of the jobs in the trash since before `threshold`, as a person does.
+
+        That is a time of `Sight.counted_s`; `made` is the time of the requests. Favorites are
+        deleted too: somebody has moved them into the trash one by one.
+        """
+        query = (
+            "INSERT INTO requests (verb, arguments, made) "
+            "SELECT 'delete', json_object('job', job), ? FROM ages "
+            "WHERE trashed_since < ? AND job NOT IN "
+            "(SELECT json_extract(arguments, '$.job') FROM requests "
+            "WHERE verb = 'delete' AND json_type(arguments, '$.job') = 'text')"
+        )
+        self._write(query, made, threshold)
+
+    def put_parts(
+        self, job_id: str, files: Iterable[OutputFile], attempts: Iterable[Attempt]
+    ) -> None:
+        """Write the files and the attempts of a job that is entered again."""
+        with self.transaction():
+            self.put_files(job_id, files)
+            for number, attempt in enumerate(attempts, 1):
+                self.put_attempt(job_id, number, attempt)
 
     def put_mounts(self, mounts: Iterable[Path]) -> None:
         """Record the mounts on which folders are used."""

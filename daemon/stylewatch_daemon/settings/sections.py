@@ -282,11 +282,12 @@ class LimitSettings(Section):
 
 
 class RetentionSettings(Section):
-    """Days for which the stages, the inputs and the ledger entry of a finished job are kept."""
+    """Days for which parts of a finished job are kept, and a job in the trash."""
 
     stages: Keep = "keep"
     inputs: Keep = "keep"
     ledger: Keep = "keep"
+    trash: Keep = 30
 
 
 # Alerts and log
@@ -401,7 +402,8 @@ _HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?"
 _OWN_PATHS = frozenset(
     {"api", "delete", "dismiss", "doctor", "estimate", "events", "favicon.ico", "gallery",
      "health", "healthz", "incomplete", "jobs", "library", "login", "logout", "metrics", "pair",
-     "pause", "phones", "pictures.zip", "readyz", "resume", "share", "static", "tries"}
+     "pause", "phones", "pictures.zip", "readyz", "resume", "restore", "share", "static", "trash",
+     "tries"}
 )  # fmt: skip
 """First parts of the page's own paths: a proxy may remove `web.path` in front of them."""
 

@@ -265,6 +265,8 @@ def _log(
     if job.finished:
         reason = f": {in_a_line(job.reason)}" if job.reason else ""
         yield job.finished, f"{job.seen}{reason}"
+    if job.trashed:
+        yield job.trashed, "moved into the trash"
 
 
 def _facts(job: Job, receipt: Receipt | None) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,8 @@ POST /jobs/ID/again    the same without `content` and `name`. The styles replace
                        with `blend` they are added to the job's styles with the numbers `keep`
 
 The module `api` has the routes of the actions. Uploaded files are first stored in `state/uploads`.
-POST /jobs submits pairs in the same way as `stylewatch submit`. All other actions except /doctor
+POST /trash, /restore and /delete act on the jobs that the fields `job` name. POST /jobs submits
+pairs in the same way as `stylewatch submit`. All other actions except /doctor
 and /jobs/ID/keep leave a request, and wait for WAIT_S at most until the daemon has acted on it.
 """
 
@@ -19,7 +20,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -140,18 +141,28 @@ dismiss_all = partial(with_all, leave=operations.dismiss_all)
 cancel = partial(with_job, leave=partial(operations.ask, "cancel"))
 finish = partial(with_job, leave=partial(operations.ask, "finish"))
 dismiss = partial(with_job, leave=operations.dismiss, to="/")
+favorite = partial(with_job, leave=partial(operations.ask, "favorite"))
+unfavorite = partial(with_job, leave=partial(operations.ask, "unfavorite"))
+trash_one = partial(with_job, leave=partial(operations.ask, "trash"), to="/gallery")
+restore_one = partial(with_job, leave=partial(operations.ask, "restore"))
 delete_one = partial(with_job, leave=partial(operations.ask, "delete"), to="/gallery")
 
 
-async def delete(request: Request) -> Response:
-    """Delete the ended jobs that the fields `job` name, with their files in the outbox."""
+async def with_selected(request: Request, verb: Literal["trash", "restore", "delete"]) -> Response:
+    """Leave a request about each ended job that a field `job` names.
+
+    Of several jobs, favorites are neither moved into the trash nor deleted.
+    """
     site = context(request)
     fields = await form(request)
     jobs = await run_in_threadpool(jobs_of, site, fields.getlist("job"))
     for job in jobs:
-        operations.check("delete", job)
-    acted = await ask(site, *(partial(operations.ask, "delete", site.state, job) for job in jobs))
-    return done(request, "/gallery", acted=acted)
+        operations.check(verb, job)
+    kept = list[Job]()
+    if verb != "restore":
+        jobs, kept = await run_in_threadpool(operations.without_favorites, site.state, jobs)
+    acted = await ask(site, *(partial(operations.ask, verb, site.state, job) for job in jobs))
+    return done(request, "/gallery", acted=acted, kept=[job.id for job in kept])
 
 
 async def retry(request: Request) -> Response:
@@ -535,7 +546,9 @@ def _left_out(job: Job, form: Form, *, has_others: bool) -> Iterator[int]:
 
 
 ROUTES = [
-    Route("/delete", delete, methods=["POST"]),
+    Route("/trash", partial(with_selected, verb="trash"), methods=["POST"]),
+    Route("/restore", partial(with_selected, verb="restore"), methods=["POST"]),
+    Route("/delete", partial(with_selected, verb="delete"), methods=["POST"]),
     Route("/estimate", estimate_time),
     Route("/incomplete/style", choose_style, methods=["POST"]),
     Route(f"/jobs/{JOB}/again", ask_again),

@@ -76,6 +76,10 @@ ENDPOINTS: dict[str, Callable[[Request], Awaitable[Response] | Response]] = {
     "paintAgain": actions.paint_again,
     "dismiss": actions.dismiss,
     "keepStyle": actions.keep_style,
+    "favorite": actions.favorite,
+    "unfavorite": actions.unfavorite,
+    "trash": actions.trash_one,
+    "restore": actions.restore_one,
     "delete": actions.delete_one,
 }
 """The function that answers each operation, by the `operationId` in api.yaml."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 from urllib.parse import urlencode
@@ -15,17 +16,23 @@ from starlette.routing import Route
 from stylewatch_daemon.base.errors import UsageError
 from stylewatch_daemon.base.model import PICTURES, End, Job
 from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.ledger import favorites
 from stylewatch_daemon.ledger.ledger import ORDERS, Order, Search
 from stylewatch_daemon.views.job import name_of
 from stylewatch_daemon.views.output_files import original_name
 from stylewatch_daemon.web.http import context
 from stylewatch_painter.validation import nearest
 
+FAVORITES, TRASH = "favorites", "trash"
+"""Tabs of jobs that a person has marked, and of those that wait for their deletion."""
+
 TABS: Mapping[str, tuple[End, ...]] = {
     "done": PICTURES,
+    FAVORITES: PICTURES,
     "failed": (End.FAILED,),
     "refused": (End.REFUSED,),
     "canceled": (End.CANCELED,),
+    TRASH: tuple(End),
 }
 """For each tab of the gallery, the ends of the jobs that it shows."""
 
@@ -57,11 +64,19 @@ def values_of(request: Request) -> dict[str, Any]:
     search = _search(fields)
     key, _, last = fields.get("after", "").rpartition("~")
     after = (key, last) if last else None
+    marked = favorites.marked(site.state)
+    search = replace(
+        search,
+        in_trash=state == TRASH,
+        ids=frozenset(marked) if state == FAVORITES else None,
+    )
     with site.ledger() as ledger:
         jobs = ledger.ended(ends, PAGE + 1, search, after)
         recipes = ledger.recipes(*ends)
         recent = ledger.ended(ends, RECENT_STYLES)
-        counts = ledger.ended_counts()
+        ended = ledger.ended_counts()
+        counts = {tab: sum(ended.get(end, 0) for end in ends) for tab, ends in TABS.items()}
+        counts |= {FAVORITES: ledger.count_kept(marked), TRASH: ledger.count_trashed()}
     page = jobs[:PAGE]
     more = jobs[PAGE:]
     filters = {name: fields[name] for name in FILTERS if fields.get(name)}
@@ -70,7 +85,8 @@ def values_of(request: Request) -> dict[str, Any]:
     return {
         "state": state,
         "jobs": page,
-        "counts": {tab: sum(counts.get(end, 0) for end in ends) for tab, ends in TABS.items()},
+        "counts": counts,
+        "trash_days": site.settings.retention.trash,
         "fields": filters,
         "recipes": sorted({*recipes, search.recipe} - {""}),
         "styles": chosen | _style_names([*recent, *page]),

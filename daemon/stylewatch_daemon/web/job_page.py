@@ -68,6 +68,7 @@ def view(site: Context, job: Job) -> dict[str, Any]:
         "photograph": photograph,
         "origin": origin,
         "deletion": _deletion(site, job, status) if job.has_ended else "",
+        "trash_days": site.settings.retention.trash,
     }
 
 
@@ -108,6 +109,8 @@ def _pictures(view: JobView) -> dict[str, Any]:
 
 def _beside(ledger: Ledger, job: Job, order: Order) -> Job | None:
     """Return the job after `job` on its tab of the gallery, sorted by `order`."""
+    if job.trashed:
+        return None
     for ends in TABS.values():
         if job.end in ends:
             jobs = ledger.ended(ends, 1, Search(order=order), (job.finished or "", job.id))
@@ -197,7 +200,8 @@ def ask_to_delete(request: Request) -> Response:
     jobs = jobs_of(site, request.query_params.getlist("job"))
     for job in jobs:
         operations.check("delete", job)
-    values = {"jobs": jobs, "retention": site.settings.retention}
+    jobs, kept = operations.without_favorites(site.state, jobs)
+    values = {"jobs": jobs, "favorites": kept, "retention": site.settings.retention}
     return site.templates.TemplateResponse(request, "delete.html", values)
 
 

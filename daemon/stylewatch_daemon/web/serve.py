@@ -34,7 +34,8 @@ from stylewatch_daemon.base import errors, shortages
 from stylewatch_daemon.base.child import received
 from stylewatch_daemon.base.model import PICTURES
 from stylewatch_daemon.client import operations
-from stylewatch_daemon.client.status_text import running_text
+from stylewatch_daemon.client.status_text import running_text, trash_text
+from stylewatch_daemon.ledger import favorites
 from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.views import formatting
@@ -117,12 +118,14 @@ def application(page: WebPage) -> Starlette:
     templates.env.filters |= {
         "when": formatting.when,
         "progress": running_text,
+        "trash_text": trash_text,
         "offered": operations.offered,
         "name": name_of,
         "made_from": made_from,
         "blend": pictures.blend,
         "content": pictures.content,
         "cover": partial(pictures.cover, state),
+        "is_favorite": lambda job: favorites.is_marked(state, job.id),
         "first_style": pictures.first_style,
         "latest_stage": pictures.latest_stage,
     }

@@ -136,6 +136,7 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
         "refused": [
             {"job": job, "id": f"id-{job}", "reason": "a fault"} for job in ("bad", "worse")
         ],
+        "trash": {"jobs": 0, "bytes": 0},
         "health": {"at_work": True, "pid": os.getpid(), "paused": False, "draining": False,
                    "opens": None, "trying": False,
                    "stopping": False, "restarting": False, "old_settings": False,

@@ -48,10 +48,13 @@ from stylewatch_daemon.jobs.lifecycle import (
     OutputListed,
     Placed,
     Published,
+    Regained,
     Resolved,
     Restarted,
+    Restored,
     Staged,
     Stopped,
+    Trashed,
     Unusable,
     advance,
     may_resume,
@@ -67,7 +70,7 @@ EVENTS: tuple[Any, ...] = (
     Blocked(Cause.DISK, "full"), Lost(Cause.WORKER, "it died", LIMIT), Asked(End.CANCELED),
     Asked(End.STOPPED_EARLY), Broke("KeyError"), OutputListed(), LinkChosen(),
     Published(),
-    InputsChanged(), Deleted(),
+    InputsChanged(), Trashed("then"), Restored(), Deleted(),
     Displaced(), Restarted(),
 )  # fmt: skip
 
@@ -82,6 +85,8 @@ def samples(state: State) -> Iterator[Job]:
         if not (state is State.QUEUED and asked is End.CANCELED):
             job = replace(NEW, state=state, end=end, asked=asked, faults=faults, step=5)
             yield replace(job, finished="now" if state is State.ENDED else None)
+    if state is State.ENDED:
+        yield replace(job, trashed="before")
 
 
 def text_of(before: Job, after: Job | None) -> str:
@@ -98,6 +103,7 @@ def text_of(before: Job, after: Job | None) -> str:
 def test_nothing_happens_by_an_event_without_a_rule_or_to_no_job() -> None:
     assert advance(None, Found(NEW)) == Next(NEW, (Effect.MOVE,))
     assert advance(NEW, Found(NEW)) == Next(NEW), "it was found before"
+    assert advance(None, Regained(NEW)) == advance(NEW, Regained(NEW)) == Next(NEW)
     assert {advance(None, event) for event in EVENTS} == {Next(None)}
     for state, event in product(State, EVENTS):
         if (state, type(event)) not in TABLE:
@@ -130,7 +136,8 @@ def check(before: Job, event: object, job: Job | None) -> None:
     assert (job.end is not None) == (job.state in (State.ENDING, State.ENDED))
     assert job.state in (State.ENDING, State.ENDED) or job.faults < LIMIT
     if before.state is State.ENDED:
-        assert job == before, "late bytes change nothing but its inputs"
+        assert replace(job, trashed=before.trashed) == before, "late bytes change only its inputs"
+        assert job == before or isinstance(event, Trashed | Restored)
     if before.finished:
         assert (job.end, job.finished) == (before.end, before.finished), "people were told"
     if job.state is State.ENDED:

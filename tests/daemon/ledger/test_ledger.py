@@ -70,6 +70,7 @@ FULL = Job(
     refused_as="_refused/waves", disk="1d", faults=2, interruptions=3, step=40,
     finished="2026-01-02",
     settings={"steps": 3, "recipe": "best", "size": None}, retry_of="waves/old", dismissed=True,
+    trashed="2026-11-30T08:00:00+00:00",
     inputs=(
         Input("content", "a.jpg", f"{LATIN}/a.jpg", 7, "12ab", (4, 5), frames=9),
         Input("style-2-mask", "b.png", "/in/b.png", 0),

@@ -115,10 +115,12 @@ def test_ages_of_jobs_of_the_first_version_are_counted_from_now(tmp_path: Path) 
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         upgrade(connection, path, VERSIONS[:1])
         # the row as the first version had it
-        connection.execute("ALTER TABLE jobs ADD COLUMN disk TEXT")
+        for column in ("disk", "trashed"):
+            connection.execute(f"ALTER TABLE jobs ADD COLUMN {column} TEXT")
         ledger = LedgerWriter(path, connection)
         ledger.put(job("1", state=State.ENDED, end=End.DONE, finished="2026-11-09"))
-        connection.execute("ALTER TABLE jobs DROP COLUMN disk")
+        for column in ("disk", "trashed"):
+            connection.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
     with closing(LedgerWriter.open(path)) as ledger:
         ledger.put_files("1", [OutputFile("a/1", "stages", "", 1)])
         ledger.see(Sight(datetime.now(UTC), 0.0))

@@ -32,7 +32,7 @@ from stylewatch_daemon.web.job_form import NAMES
 
 DOCS = Path(__file__).parents[3] / "docs/api.md"
 
-JOBS = {"cancel": "id-now", "finish": "id-now", "dismiss": "id-bad"}
+JOBS = {"cancel": "id-now", "finish": "id-now", "dismiss": "id-bad", "restore": "id-gone"}
 """Jobs that the examples for these operations are about; all others are about `id-sea`."""
 
 
@@ -43,7 +43,8 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TestClient:
     monkeypatch.setattr(doctor_runner, "CHECK", CHECK)
     monkeypatch.setattr(doctor_runner, "VISITOR_TIMEOUT_S", 0.0)
     write(tmp_path / "styles/kelp.jpg", picture(70, "JPEG"))
-    jobs = (a_job("bad", "refused"), a_job("now", "running", settings={}), a_job("trip/sea"))
+    jobs = (a_job("bad", "refused"), a_job("now", "running", settings={}), a_job("trip/sea"),
+            a_job("gone", trashed="2026-01-03T12:00:00+00:00"))  # fmt: skip
     page = client(tmp_path, *jobs)
     painted = finished_job(tmp_path, settings={"backend": "sketch"})
     enter(tmp_path / "state", painted, attempts=(Attempt("2026-01-02T12:00:00+00:00"),))

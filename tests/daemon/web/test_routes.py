@@ -38,7 +38,8 @@ from tests.daemon.web.world import (
     write,
 )
 
-from stylewatch_daemon.ledger import requests
+from stylewatch_daemon.ledger import favorites, requests
+from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
 from stylewatch_daemon.web import access, actions, doctor_runner, http, live_updates, previews
 from stylewatch_daemon.web.serve import application
 
@@ -353,7 +354,7 @@ def test_several_jobs_are_deleted_or_their_pictures_downloaded_together(
     assert archive.namelist() == ["pictures/sea.png", "pictures/sky.png"]
     assert archive.read("pictures/sea.png") == (tmp_path / "out/sea/final.png").read_bytes()
     question = page.get("/delete", params=chosen, headers=BROWSER).text
-    assert "Delete 2 jobs?" in question and question.count('name="job"') == 2
+    assert "Delete 2 jobs?" in question and question.count('name="job"') == 2 * 2
     assert 'alt="sea, output"' in question and "harbour in the style of wave" in question
     answer = page.post("/delete", data=chosen, headers=BROWSER)
     assert answer.headers["Location"] == "/gallery"
@@ -363,6 +364,44 @@ def test_several_jobs_are_deleted_or_their_pictures_downloaded_together(
     assert [request["job"] for request in requested(tmp_path)][2:] == [], "it waits already"
     for nothing in ({}, {"job": "gone"}, {"job": ["id-sea"] * 101}):
         assert page.get("/pictures.zip", params=nothing).status_code == 404
+
+
+def test_jobs_are_moved_into_the_trash_and_back_together_but_for_favorites(
+    page: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "wait", lambda *_: True)
+    trashed = a_job("wood", trashed="2026-01-03T12:00:00+00:00")
+    client(tmp_path, finished_job(tmp_path, "sky"), trashed)
+    (tmp_path / "state/favorites").mkdir()
+    with reading(tmp_path / "state" / FILE_NAME) as ledger:
+        favorites.mark(tmp_path / "state", ledger, a_job("sea"))
+    both = {"job": ["id-sea", "id-sky"]}
+    question = page.get("/delete", params=both, headers=BROWSER).text
+    assert (
+        "Delete sky?" in question
+        and "Favorites stay when several jobs are deleted: sea" in question
+    )
+    assert "are removed after 30 days" in question and "It is a favorite" not in question
+    for verb in ("trash", "delete"):
+        assert page.post(f"/{verb}", data=both).json() == {"acted": True, "kept": ["id-sea"]}
+    alone = page.get("/delete", params={"job": "id-sea"}, headers=BROWSER).text
+    assert "Move to the trash" in alone and "It is a favorite" in alone
+    assert page.post("/trash", data={"job": "id-wood"}).status_code == 409
+    for form in (both, {"job": ["id-wood", "id-sea"]}):
+        assert page.post("/restore", data=form).status_code == 409, "it is not in the trash"
+    assert page.post("/restore", data={"job": "id-wood"}, headers=BROWSER).status_code == 303
+    asked = [(each["verb"], each["job"]) for each in requested(tmp_path)]
+    assert asked == [("trash", "id-sky"), ("delete", "id-sky"), ("restore", "id-wood")]
+    bin_ = page.get("/gallery?state=trash", headers=BROWSER).text
+    assert "moved into the trash" in bin_ and "30 days after a job was moved here" in bin_
+    shown = page.get("/jobs/id-wood", headers=BROWSER).text
+    assert "In the trash since" in shown and "Restore" in shown and "Paint again" not in shown
+    question = page.get("/delete", params={"job": "id-wood"}, headers=BROWSER).text
+    assert "Delete for good" in question and "Move to the trash" not in question
+    marked = page.get("/gallery?state=favorites", headers=BROWSER).text
+    assert re.findall(r"<h2><a.*?>(\w+)<", marked) == ["sea"] and "★" in marked
+    assert "★ Favorite" in page.get("/jobs/id-sea", headers=BROWSER).text
+    assert "☆ Favorite" in page.get("/jobs/id-sky", headers=BROWSER).text
 
 
 def test_a_job_that_is_called_like_a_part_of_another_is_meant_by_its_name(

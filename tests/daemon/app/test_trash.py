@@ -1,0 +1,166 @@
+"""The trash, from which jobs are restored or deleted for good; favorites, which stay."""
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from tests.daemon.app.test_commands import NEW
+from tests.daemon.jobs.test_upkeep import Kept
+from tests.daemon.world import DaemonWorld, done, run_jobs
+
+from stylewatch_daemon.base.errors import StateError
+from stylewatch_daemon.base.model import End
+from stylewatch_daemon.client import operations, status_json
+from stylewatch_daemon.ledger import favorites, requests
+from stylewatch_daemon.ledger.ledger import Search, reading
+
+TRASH = Search(in_trash=True)
+FAVORITE: Literal["favorite"] = "favorite"
+UNFAVORITE: Literal["unfavorite"] = "unfavorite"
+
+
+def ask(world: DaemonWorld, verb: str, *names: str) -> None:
+    """Let a person ask, for jobs with these names, and the daemon act."""
+    for name in names:
+        world.ask(verb, name)
+    run_jobs(world.loop)
+    assert requests.waiting(world.state.root) == []
+
+
+def lists(world: DaemonWorld) -> tuple[list[str], list[str]]:
+    """The jobs that the gallery shows, and those in its trash."""
+    with reading(world.state.ledger) as ledger:
+        both = ledger.ended([*End], 9), ledger.ended([*End], 9, TRASH)
+        assert sum(ledger.ended_counts().values()) == sum(ledger.counts().values()) == len(both[0])
+    kept, trashed = [sorted(job.name for job in jobs) for jobs in both]
+    return kept, trashed
+
+
+def test_a_job_in_the_trash_is_hidden_everywhere_and_restored_as_it_was(tmp_path: Path) -> None:
+    world = DaemonWorld(tmp_path)
+    world.inspector.says = {"bad": "no picture"}
+    world.drop("a", "bad")
+    world.run()
+    files, jobs = world.published, world.jobs
+    ask(world, "trash", "a", "bad")
+    ask(world, "trash", "a")
+    assert lists(world) == ([], ["a", "bad"])
+    assert world.published == files, "its files stay where they are"
+    status = status_json.read(world.state.root)
+    size = sum(len(text.encode()) for text in files.values())
+    assert (status["trash"], status["refused"]) == ({"jobs": 2, "bytes": size}, [])
+    assert f"Trash:\n  2 jobs, {size} bytes" in (world.outbox / "_status.txt").read_text()
+    for verb in ("trash", "retry", "dismiss", "favorite"):
+        with pytest.raises(StateError, match="in the trash"):
+            operations.check(verb, world.job("bad"))
+    world.start()
+    ask(world, "restore", "a", "bad")
+    assert (world.published, world.jobs, lists(world)) == (files, jobs, (["a", "bad"], []))
+    with pytest.raises(StateError, match="not in the trash"):
+        operations.check("restore", world.job("a"))
+
+
+def test_the_trash_is_emptied_of_what_was_there_for_its_days_without_a_break(
+    tmp_path: Path,
+) -> None:
+    world = Kept(tmp_path, {"trash": 5, "ledger": 1})
+    world.start()
+    ask(world, "trash", "old", "new")
+    world.go_on(3)
+    assert lists(world) == ([], ["new", "old"]), "the ledger does not forget them before"
+    ask(world, "restore", "new")
+    ask(world, "trash", "new")
+    world.go_on(4)
+    assert (world.published, lists(world)) == (done("new"), ([], ["new"]))
+    world.set_retention(trash="keep", ledger="keep")
+    world.start()
+    world.go_on(9)
+    ask(world, "restore", "new")
+    world.set_retention(trash=0)
+    world.start()
+    world.go_on(3)
+    assert (world.published, lists(world)) == (done("new"), (["new"], []))
+
+
+def test_a_job_is_restored_while_its_deletion_waits_but_not_once_that_has_begun(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = DaemonWorld(tmp_path)
+    world.drop("a", "b")
+    world.run()
+    ask(world, "trash", "a", "b")
+    aside = world.outbox.rename(tmp_path / "away")
+    world.ask("delete", "a")
+    run_jobs(world.loop)
+    world.ask("restore", "a")
+    run_jobs(world.loop)
+    aside.rename(world.outbox)
+    world.wait(999)
+    run_jobs(world.loop)
+    assert (lists(world), world.published) == ((["a"], ["b"]), done("a", "b"))
+    world.ask("delete", "b")
+    world.ask("restore", "b")
+    run_jobs(world.loop)
+    assert (lists(world), world.published) == ((["a"], []), done("a"))
+    assert "it was deleted for good" in caplog.text
+
+
+def test_favorites_outlive_retention_and_a_lost_ledger_until_they_are_deleted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = Kept(tmp_path, {"stages": 1, "inputs": 1, "ledger": 1})
+    world.start()
+    world.ask("favorite", job=NEW)
+    ask(world, "favorite", "old")
+    assert f"there is no job {NEW} with a picture" in caplog.text
+    old = world.job("old")
+    with reading(world.state.ledger) as ledger:
+        record = ledger.files(old.id), ledger.attempts(old.id)
+    world.go_on(9)
+    kept = done("old") | {name: text for name, text in done("new").items()
+                          if "/stages/" not in name and "/inputs/" not in name}  # fmt: skip
+    assert (world.states, world.published) == ({"old": "done"}, kept)
+    world.set_retention(stages="keep", inputs="keep")
+    world.start()
+    world.go_on(3)
+    assert world.states == {"old": "done"}
+    world.close()
+    for path in world.state.root.glob("ledger.sqlite3*"):
+        path.unlink()
+    (world.state.favorites / f"{NEW}.json").write_text("{")
+    run_jobs(world.start())
+    assert f"{NEW}.json is damaged" in caplog.text
+    with reading(world.state.ledger) as ledger:
+        assert (world.job("old"), (ledger.files(old.id), ledger.attempts(old.id))) == (old, record)
+        assert ledger.count_kept(favorites.marked(world.state.root)) == 1
+
+
+def test_a_mark_stays_in_the_trash_and_goes_with_the_job(tmp_path: Path) -> None:
+    world = DaemonWorld(tmp_path)
+    world.drop("a")
+    world.run()
+    job = world.job("a").id
+    ask(world, "favorite", "a")
+    ask(world, "unfavorite", "a")
+    assert not favorites.marked(world.state.root)
+    for verb in ("favorite", "trash", "restore"):
+        ask(world, verb, "a")
+    assert favorites.marked(world.state.root) == {job}
+    ask(world, "delete", "a")
+    run_jobs(world.start())
+    assert (world.jobs, favorites.marked(world.state.root)) == ([], set())
+
+
+def test_of_two_requests_that_undo_each_other_the_later_one_counts(tmp_path: Path) -> None:
+    world = DaemonWorld(tmp_path)
+    world.drop("a", "b")
+    world.run()
+    job = world.job("a")
+    verbs = (FAVORITE, FAVORITE, UNFAVORITE, FAVORITE, UNFAVORITE, FAVORITE)
+    ids = [operations.ask(verb, world.state.root, job) for verb in verbs]
+    assert ids[0] == ids[1] and len({*ids}) == 5
+    run_jobs(world.loop)
+    assert favorites.marked(world.state.root) == {job.id}
+    both = world.jobs
+    assert operations.without_favorites(world.state.root, both) == (both[1:], both[:1])
+    assert operations.without_favorites(world.state.root, both[:1]) == (both[:1], [])
