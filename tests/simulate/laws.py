@@ -716,6 +716,8 @@ class Laws:
         self._check_finals()
         self._check_published()
         self._check_left()
+        if tries := wiring.tries_left(Path(self._world.path("state"))):
+            raise ViolationError(7, "a try has left its files", f"{tries}")
         self._check_notes()
         self._check_hooks()
         for path in self._world.users.behind:

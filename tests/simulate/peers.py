@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, get_args
 
+from stylewatch_daemon.app import tries
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import InputError, ShortageError
 from stylewatch_daemon.base.model import Cause, Picture, Progress, Started
@@ -144,6 +145,8 @@ class Painter:
         """Paint, unless the memory is not enough."""
         if self._is_too_large(attempt.order):
             yield Failed("the memory is not enough", Cause.MEMORY)
+        elif attempt.ticket.startswith(f"{tries.VERB} "):
+            yield from self._preview(attempt)
         else:
             yield from self._paint(attempt)
 
@@ -201,6 +204,23 @@ class Painter:
         yield self._write(order, "receipt.json", _as_json(receipt), STEPS)
         keep_staged(order.staging, ["."])
         yield Done(receipt)
+
+    def _preview(self, attempt: _Attempt) -> Iterator[Event]:
+        """Paint a preview of a try, which has no checkpoint and no receipt."""
+        order = attempt.order
+        _read(order.main)
+        content = self.world.contents.of(_read(order.styles[0]))
+        yield Started("simulated", "cpu", ((4, 4),), (STEPS,), step=0)
+        for step in range(1, STEPS + 1):
+            if attempt.wanted is not AttemptRequest.GO_ON:
+                yield AttemptStopped(step - 1)
+                return
+            yield Progress(step, STEPS, (4, 4), loss=1 / step, seconds=step)
+        if content is None or content.is_odd:
+            yield Refused("the style is damaged")
+            return
+        stage(order.staging, tries.PICTURE, b"a preview")
+        yield Done({"state": "done"})
 
     def _is_too_large(self, order: Order) -> bool:
         main = self.world.contents.of(_read(order.main))

@@ -48,6 +48,7 @@ MORE = (
     ("submit",),
     ("install",),
     ("trash", "favorite"),
+    ("try",),
 )
 """Deeds of users and of the machine that are drawn apart, each sort by itself, so that a number
 still is the same world."""

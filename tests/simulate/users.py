@@ -46,6 +46,9 @@ _CLAIMS = (
 NOTICED_AFTER = 2.5
 """Seconds after a change from which another one of the same size has another time (law 3)."""
 
+TRIED_WITHIN = 300.0
+"""Seconds within which a photograph is shown in every style, while nothing disturbs it."""
+
 SEEN_WITHIN = 45.0
 """Seconds of quiet within which the daemon reads what is in an inbox."""
 
@@ -154,6 +157,8 @@ class Users:
     trashed: set[str] = field(default_factory=set)
     favorites: set[str] = field(default_factory=set)
     """Ids of the jobs that are to be in the trash, and of those that are to be favorites."""
+    _plain: Mapping[str, str] = field(default_factory=dict)
+    """The style in a library that only visitors of the page use."""
     removed_styles: set[Token] = field(default_factory=set)
     """Styles that left the library; a claim that was just being made may still have them."""
     grabs: int = 0
@@ -461,6 +466,7 @@ class Users:
             "reload": self._reload,
             "submit": self._submit,
             "trash": partial(self._mark, "trash", "restore", self.trashed),
+            "try": self._try,
             "favorite": partial(self._mark, "favorite", "unfavorite", self.favorites),
         }
         return deeds[what](random)
@@ -1171,6 +1177,52 @@ class Users:
                 self._put_style(name, content)
                 self.world.note(f"user: adds the style {name} <{content.token}> to the library")
         yield 0.0
+
+    def _try(self, random: Random) -> Script:
+        """See a photograph in every style, until the visitor goes, or only the window is closed."""
+        styles = self._styles_to_try()
+        if not (styles and self.world.daemon.is_first_start_over):
+            return
+        visit = wiring.Try(self.world, random.randbytes(16).hex())
+        visit.ask(styles, "content.jpg")
+        self.world.note(f"user: tries {len(styles)} styles")
+        for _ in range(random.choice([1, 5, 30, 90])):
+            yield 2.0
+            previews = visit.beat()
+            if previews is None:
+                return
+            if random.random() < 0.1:
+                visit.ask(self._styles_to_try())
+        if random.random() < 0.5:
+            visit.end()
+
+    def last_try(self) -> Script:
+        """Try all styles while nothing disturbs it; raises ViolationError if one is not shown."""
+        styles = self._styles_to_try()
+        visit = wiring.Try(self.world, self.world.random.randbytes(16).hex())
+        visit.ask(styles, "content.jpg")
+        began, previews = self.world.times.now, None
+        while self.world.times.now - began < TRIED_WITHIN:
+            yield 2.0
+            previews = visit.beat()
+            if previews and all(each["done"] or each["reason"] for each in previews):
+                break
+        odd = {name for name, content in self.library.items() if content.is_odd}
+        seen = {each["name"] for each in previews or () if each["done"]}
+        if styles.keys() - odd != seen - odd:
+            raise ViolationError(5, "a style is not shown", f"{previews}")
+
+    def _styles_to_try(self) -> Mapping[str, str]:
+        """Return the pictures of the library by name; it gets one if jobs do not use it."""
+        folder = self.world.path("styles")
+        if not self.library and not self._plain and self._can_write(folder):
+            content = self._picture(Random(0))
+            self._plain = {"plain": f"{folder}/plain.{content.kind}"}
+            Path(self._plain["plain"]).write_bytes(content.data)
+            self.world.seam.user_wrote(self._plain["plain"])
+            self.stays[self._plain["plain"]] = content.data
+        own = {name: f"{folder}/{name}.{content.kind}" for name, content in self.library.items()}
+        return own or self._plain
 
     def _stranger(self, random: Random) -> Script:
         """Put a file that is no input into an inbox, an outbox or the finals folder."""

@@ -5,9 +5,11 @@ first look at folders, the inspection, the executor, the watch of file events, t
 """
 
 import hashlib
+import json
 import logging
 import os
 import secrets
+import shutil
 import sqlite3
 import sys
 import time
@@ -29,7 +31,7 @@ from tests.simulate.peers import Inspector, Painter
 from tests.simulate.seam import KilledError, Times
 from tests.simulate.tasks import Lanes, Post
 
-from stylewatch_daemon.app import daemon, settings_file
+from stylewatch_daemon.app import daemon, settings_file, tries
 from stylewatch_daemon.app.hooks import HookRunner
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.app.restart import Handover
@@ -51,7 +53,7 @@ from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.lifecycle import ALLOWED, Doing, Kind, Obstacle
 from stylewatch_daemon.ledger import favorites, requests, writer
 from stylewatch_daemon.ledger.ledger import reading
-from stylewatch_daemon.ledger.state_dir import StateDir
+from stylewatch_daemon.ledger.state_dir import TRIES, StateDir
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import ServiceSettings
@@ -453,9 +455,10 @@ class Heart:
         clock = datetime.fromtimestamp(_Clocks.times.wall()).astimezone()
         if hours is not None and not parse_hours(hours).is_open(clock):
             kind = "a worker outside of the hours"
-            yield from ((kind, ticket) for ticket in self.painter.unasked)
+            working = self.painter.unasked - self.loop.tries.tickets  # these take seconds
+            yield from ((kind, ticket) for ticket in working)
         believed = {worker.ticket: job for job, worker in self.loop.attempts.running.items()}
-        tickets = self.painter.tickets
+        tickets = self.painter.tickets - self.loop.tries.tickets
         yield from (("a worker without a job", ticket) for ticket in tickets - believed.keys())
         for job in self.loop.jobs.ledger.in_state(State.RUNNING):
             if job.id not in self.loop.attempts.running:
@@ -688,6 +691,49 @@ def ask(state: Path, verb: Verb, job_id: str) -> bool:
             operations.ask(verb, state, job)
         return True
     return False
+
+
+class Try:
+    """The page's side of a try: a photograph in every style of the library."""
+
+    def __init__(self, world: "World", name: str) -> None:
+        self._world, self._name = world, name
+        self._state = Path(world.path("state"))
+        self._folder = self._state / TRIES / name
+
+    def ask(self, styles: Mapping[str, str], content: str = "") -> None:
+        """Begin the try with a photograph, or ask for more styles."""
+        job = settings_of(self._world.plan.settings).job
+        more = {"content": content, "settings": job.model_dump(mode="json")} if content else {}
+        with self._world.seam.acting("client"), suppress(OSError):
+            if content:
+                atomic.make_folder(self._folder)
+                (self._folder / content).write_bytes(b"a photograph")
+                (self._folder / tries.ALIVE).touch()
+            requests.leave(self._state, tries.VERB, name=self._name, styles=styles, **more)
+
+    def beat(self) -> list[Mapping[str, Any]] | None:
+        """Give a sign of life; return the previews, or None if the try has ended."""
+        # after a power cut its page is not there, and the file may be empty
+        with self._world.seam.acting("client"), suppress(OSError, ValueError):
+            alive = self._folder / tries.ALIVE
+            if alive.exists():
+                alive.touch()
+            plain = json.loads((self._folder / tries.RESULT).read_bytes())
+            if "previews" in plain:
+                return list(plain["previews"])
+            shutil.rmtree(self._folder)  # the try was refused
+        return None
+
+    def end(self) -> None:
+        """End the try."""
+        (self._folder / tries.ALIVE).unlink(missing_ok=True)
+
+
+def tries_left(state: Path) -> list[str]:
+    """Return the tries that have left a folder."""
+    folder = StateDir(state).tries
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
 def submit(world: "World", inbox: "Inbox", name: str, files: Mapping[str, "Content"]) -> str | None:

@@ -34,6 +34,9 @@ AT_MOST = 1800.0
 BESIDE_WITHIN = 400.0
 """Seconds within which all is done that is not concerned by what stays unreadable."""
 
+LEFT_WITHIN = 60.0
+"""Seconds within which nothing is left of a try whose visitor has gone."""
+
 TURN = 600.0
 """Seconds that a card has for its last turn."""
 
@@ -425,10 +428,34 @@ class World:
         is_late = self.times.now - max(rest.since, rest.last_at) > AT_MOST
         is_first = self.times.now - rest.since < SETTLE + 1  # look twice whether nothing begins
         if is_late or not (is_first or self._is_at_something()):
-            self._is_over = True
-            self.stop_daemon(0.0)
+            self._last_try() if self._is_to_try else self._end()
         else:
             self.later(SETTLE, partial(self._settle, rest))
+
+    @property
+    def _is_to_try(self) -> bool:
+        """True if a visitor of the page is to see that previews are painted as before."""
+        is_asked = any(deed.what == "try" for deed in self.plan.deeds)
+        return is_asked and self.daemon.is_up and self.plan.settings.hours is None
+
+    def _last_try(self) -> None:
+        def go_on() -> None:
+            try:
+                pause = next(script)
+            except StopIteration:
+                self.later(LEFT_WITHIN, self._end)
+            except ViolationError as error:
+                self._violate(error)
+            else:
+                self.later(pause, go_on)
+
+        script = self.users.last_try()
+        self.note("user: tries all styles")
+        go_on()
+
+    def _end(self) -> None:
+        self._is_over = True
+        self.stop_daemon(0.0)
 
     def _is_at_something(self) -> bool:
         """Return whether the daemon does something, or has something to do."""

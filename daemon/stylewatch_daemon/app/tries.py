@@ -132,6 +132,11 @@ class Tries:
         return self._current is not None
 
     @property
+    def tickets(self) -> frozenset[str]:
+        """The ticket of the preview that a worker paints."""
+        return frozenset() if self._painting is None else frozenset({self._painting.ticket})
+
+    @property
     def in_work(self) -> bool:
         """True while previews are being painted, or wait."""
         current = self._current
