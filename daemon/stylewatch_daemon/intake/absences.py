@@ -19,17 +19,30 @@ NEVER = 0
 """Number below that of every scan: no scan is known to have lacked a file."""
 
 
+@dataclass(frozen=True)
+class _Vanished:
+    """Files of one size that vanished before their content was known."""
+
+    absent: int
+    """Number of the last scan that certainly lacked all of them."""
+    open: int
+    """How many of them no second scan has missed yet: these may just be moved."""
+    gone: int
+    """Number of the scan that confirmed the latest absence."""
+
+
 class ScanNumbers:
     """Numbers that order the scans of all inboxes; the next scan has the number `first`.
 
-    They also order the scans in which files vanished before their content was known: such a file
-    may be in any inbox since. Lanes of several inboxes share this record.
+    They also order the scans in which files vanished before their content was known: until such a
+    file is gone, any file of its size may be that one, moved. Lanes of several inboxes share this
+    record.
     """
 
     def __init__(self, first: int) -> None:
         self._numbers = count(first)
-        self._vanished: dict[int, int] = {}
-        """By size of such files: the number of the last scan that certainly lacked one of them."""
+        self._vanished: dict[int, _Vanished] = {}
+        """These files by their size in bytes."""
         self._lock = Lock()
 
     def draw(self) -> int:
@@ -39,15 +52,30 @@ class ScanNumbers:
     def note_vanished(self, size: int, absent: int) -> None:
         """Note that a file of unknown content vanished, which the scan `absent` lacked."""
         with self._lock:
-            self._vanished[size] = min(self._vanished.get(size, absent), absent)
+            former = self._vanished.get(size)
+            if former is None or not former.open:
+                self._vanished[size] = _Vanished(absent, 1, NEVER)
+            else:
+                self._vanished[size] = replace(
+                    former, absent=min(former.absent, absent), open=former.open + 1
+                )
+
+    def note_gone(self, size: int, number: int) -> None:
+        """Note that a file that vanished is gone: the scan `number` was the second to miss it."""
+        with self._lock:
+            former = self._vanished[size]
+            self._vanished[size] = replace(former, open=former.open - 1, gone=number)
 
     def last_without(self, size: int, number: int) -> int:
         """Return the last scan that certainly lacked the content of a file of this size.
 
         That is `number`, the last scan that lacked its path, or an earlier one if it may be a file
-        that vanished.
+        that vanished and was not gone by then.
         """
-        return min(number, self._vanished.get(size, number))
+        vanished = self._vanished.get(size)
+        if vanished is None or not (vanished.open or number < vanished.gone):
+            return number
+        return min(number, vanished.absent)
 
 
 class _FileOnDisk(NamedTuple):
@@ -121,6 +149,8 @@ class Absences:
         self._numbers = numbers
         self._number = NEVER
         """Number of the scan that is going on."""
+        self._vanished: list[tuple[int, float]] = []
+        """Sizes of files of unknown content that vanished and are not gone yet, with the times."""
         self._known = _Known()
 
     def begin(self) -> None:
@@ -149,17 +179,28 @@ class Absences:
         expected_again = list[Seen]()
         if known.last is None or known.last.mounts != mounts:
             known = known.interrupted()
+            self._vanished = [(size, now.at) for size, _ in self._vanished]
             expected_again += (
                 each._replace(gone=None) for each in records if each.gone is not None
             )
+        self._settle_vanished(now)
         for size, number in _vanished(known, now, records):
             self._numbers.note_vanished(size, number)
+            self._vanished.append((size, now.at))
         absent = {
             path: self._numbers.last_without(look.size, _last_lacking(path, known, now))
             for path, look in now.files.items()
         }
         self._known = _Known(now, absent, _unknown(now, records), _missed(known, now))
         return absent, (*expected_again, *_gone(known, now, records, self._rescan_s))
+
+    def _settle_vanished(self, now: _Observation) -> None:
+        """Note which files of unknown content are gone: a second scan missed them (law 3)."""
+        for each in [*self._vanished]:
+            size, since = each
+            if now.at - since >= self._rescan_s:
+                self._vanished.remove(each)
+                self._numbers.note_gone(size, now.number)
 
     @property
     def any_doubt(self) -> bool:

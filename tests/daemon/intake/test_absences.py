@@ -139,3 +139,10 @@ def test_what_went_before_its_content_was_known_may_be_any_file_of_its_size_sinc
     assert absent == {"a3.jpg": 1, "b.jpg": 5}, "it was a.jpg, then a2.jpg"
     inbox.scan()
     assert inbox.scan("a.jpg") == {"a.jpg": 1}
+    for _ in range(3):
+        inbox.scan()
+    assert inbox.scan("a4.jpg") == {"a4.jpg": 11}, "a3.jpg is gone, as two scans missed it"
+    inbox.scan()
+    inbox.absences.interrupt()
+    inbox.scan()
+    assert inbox.scan("a5.jpg") == {"a5.jpg": 11}, "a4.jpg may be anywhere since a scan failed"
