@@ -290,7 +290,6 @@ class Tries:
         """End the try."""
         ended = self._current
         self._current = None
-        self._attempts.kept = 0
         if ended is None:
             return
         if self._painting is not None and self._painting.of is ended:
