@@ -11,7 +11,15 @@ from pydantic import ValidationError
 
 from stylewatch_daemon.artifacts.loss_curve import Curve, curve, parse
 from stylewatch_daemon.base.errors import SettingsError
-from stylewatch_daemon.base.model import CONTENT_MASK, MASK, Attempt, Cause, Job, progress_unit
+from stylewatch_daemon.base.model import (
+    CONTENT_MASK,
+    MASK,
+    Attempt,
+    Cause,
+    Input,
+    Job,
+    progress_unit,
+)
 from stylewatch_daemon.base.words import duration, in_pixels
 from stylewatch_daemon.client import status_json
 from stylewatch_daemon.client.operations import open_ledger
@@ -146,14 +154,21 @@ def name_of(job: Job) -> str:
 
 
 def made_from(job: Job) -> str:
-    """Return the names of a job's pictures, such as `sea in the style of wave`."""
-    sides = (
-        " and ".join(
-            PurePosixPath(original_name(job, file)).stem for file in job.inputs if file.role == role
-        )
+    """Return the names of a job's pictures, such as `sea in the style of wave`.
+
+    A file that is named for its role alone, such as style.jpg, says nothing.
+    """
+    content, style = (
+        " and ".join(filter(None, (_said(job, file) for file in job.inputs if file.role == role)))
         for role in ("content", "style")
     )
-    return " in the style of ".join(filter(None, sides))
+    return f"{content} in the style of {style}".strip() if style else content
+
+
+def _said(job: Job, file: Input) -> str:
+    """Return the name of an input without its role, which `sea.content.jpg` has."""
+    stem = PurePosixPath(original_name(job, file)).stem
+    return "" if stem == file.role else stem.removesuffix(f".{file.role}")
 
 
 def changes(job: Job) -> dict[str, str]:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import segno
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -27,6 +28,10 @@ from stylewatch_daemon.web.http import context, done, failed, form, root_path, w
 
 LONGEST_NAME = 40
 """Maximum number of characters of a phone's name."""
+
+NOT_BY_PHONE = (
+    "a phone cannot add another one: log in with the token, or run `stylewatch phone` there"
+)
 
 KINDS = ("iPhone", "iPad", "Android", "Windows", "Macintosh", "Linux")
 """Words in the User-Agent of browsers by which a phone without a name is called."""
@@ -65,12 +70,17 @@ def show(request: Request, **more: str) -> Response:
         for each in site.sessions.phones()
     ]
     headers = {"Cache-Control": "no-store"}  # a code may be on it
-    values = {"phones": phones, **more}
+    values = {"phones": phones, "may_add": not _is_phone(request), **more}
     return site.templates.TemplateResponse(request, "phones.html", values, headers=headers)
 
 
 def add(request: Request) -> Response:
-    """Make a code, and answer with it, its QR code and the address for phones."""
+    """Make a code, and answer with it, its QR code and the address for phones.
+
+    Raises HTTPException if a phone asks: one that was lost would have let in others.
+    """
+    if _is_phone(request):
+        raise HTTPException(403, NOT_BY_PHONE)
     try:
         url = _url(request)
     except DaemonError as error:
@@ -78,6 +88,12 @@ def add(request: Request) -> Response:
     code = Codes(context(request).state).make()
     drawn = segno.make(f"{url}/pair#{code}", micro=False).svg_inline(scale=6)
     return show(request, code=code, url=f"{url}/pair", drawn=drawn)
+
+
+def _is_phone(request: Request) -> bool:
+    """Return whether the request comes from a phone that was paired."""
+    sessions = context(request).sessions
+    return sessions.is_phone(request.cookies.get(sessions.cookie, ""))
 
 
 def _url(request: Request) -> str:

@@ -114,6 +114,10 @@ class Sessions:
         ]
         return phones[::-1]
 
+    def is_phone(self, cookie: str) -> bool:
+        """Return whether `cookie` belongs to the session of a phone."""
+        return self._signature(cookie) in self._names
+
     def end_phone(self, key: str) -> None:
         """End the session of the phone with this key, if there is one."""
         with self._writing:

@@ -12,7 +12,7 @@ from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.views.formatting import losses
-from stylewatch_daemon.views.job import JobView, in_a_line, job_view, submit_command
+from stylewatch_daemon.views.job import JobView, in_a_line, job_view, made_from, submit_command
 
 NOON = "2026-01-02T12:00:00+00:00"
 
@@ -38,6 +38,19 @@ def test_the_log_of_a_job_has_its_entry_attempts_warnings_and_end(tmp_path: Path
     ]
     refused = a_job("bad", "refused", place=None, reason="no picture", finished=NOON)
     assert _view(refused).log[-1] == (NOON, "refused: no picture")
+
+
+def test_a_job_is_told_by_the_names_of_its_pictures_but_for_their_roles() -> None:
+    for content, style, told in (
+        ("sea.jpg", "wave.png", "sea in the style of wave"),
+        ("sea.content.jpg", "sea.style.png", "sea in the style of sea"),
+        ("sea/content.jpg", "sea/style.png", ""),
+        ("sea/content.jpg", "styles/wave.png", "in the style of wave"),
+        ("trip/one.jpg", "trip/style.png", "one"),
+    ):
+        sides = (("content", content), ("style", style))
+        inputs = tuple(Input(side, Path(name).name, f"/in/{name}", 1) for side, name in sides)
+        assert made_from(a_job("sea", inputs=inputs)) == told
 
 
 def test_settings_are_named_if_they_differ_from_the_defaults_and_values_are_one_safe_line() -> None:

@@ -123,8 +123,13 @@ def test_each_phone_has_a_session_with_a_name_that_lasts_and_can_be_ended(tmp_pa
     again.post("/phones/end", data={"phone": key}, headers=KNOWN)
     again.post("/phones/end", data={"phone": ""}, headers=KNOWN)
     for phone, status in zip(phones, (200, 200, 401), strict=True):
-        cookies = "; ".join(f"{name}={value}" for name, value in phone.cookies.items())
-        assert again.get("/metrics", headers={"Cookie": cookies}).status_code == status
+        own = {"Cookie": "; ".join(f"{name}={value}" for name, value in phone.cookies.items())}
+        assert again.get("/metrics", headers=own).status_code == status
+        may_add = again.post("/phones", headers=own).json()
+        assert status == 401 or "a phone cannot add another one" in may_add["error"]
+        assert (
+            status == 401 or "Add a phone" not in again.get("/phones", headers=own | BROWSER).text
+        )
 
 
 @pytest.mark.parametrize(
