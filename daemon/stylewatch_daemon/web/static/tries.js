@@ -60,7 +60,8 @@ export function tries(place) {
     }
     list.hidden = false;
     const left = previews.filter(({ done, reason }) => !done && !reason).length;
-    say(left ? `${left} more to come …` : "Choose one: it is painted large, with the same composition.");
+    const what = content.files.length > 1 ? `${content.files.length} photographs are` : "it is";
+    say(left ? `${left} more to come …` : `Choose one: ${what} painted large, with the same composition.`);
   }
 
   async function beat(shown) {
