@@ -117,8 +117,9 @@ class Mistake:
 
 def brief(text: str) -> str:
     """Shorten `text` in the middle to LONGEST characters."""
-    half = LONGEST // 2
-    return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"
+    left_out = " ... "
+    half = (LONGEST - len(left_out)) // 2
+    return text if len(text) <= LONGEST else f"{text[:half]}{left_out}{text[-half:]}"
 
 
 def first_line(error: BaseException) -> str:

@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field, SecretStr, ValidationError
 
 from stylewatch_painter.fields import Strict
-from stylewatch_painter.validation import LONGEST, MOST, mistakes
+from stylewatch_painter.validation import LONGEST, MOST, brief, mistakes
 
 
 class Brush(Strict):
@@ -78,6 +78,7 @@ def test_values_are_shortened_and_long_lists_of_mistakes_counted() -> None:
     for value in ("x" * 50_000, ["x" * 1000] * 1000, {"x" * 50_000: 1}, 10**5000):
         for key in ("tool", "ground", "x" * 50_000):
             assert max(map(len, messages({key: value}))) < LONGEST + 10
+    assert len(brief("x" * 3000)) <= LONGEST == len(brief("y" * LONGEST))
     *first, last = messages({f"key{number:03}": 1 for number in range(300)})
     assert len(first) == MOST
     assert last == f"there are {300 - MOST} more mistakes"

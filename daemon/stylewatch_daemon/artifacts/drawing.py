@@ -17,7 +17,7 @@ from stylewatch_painter.images.clip import ClipLimits
 from stylewatch_painter.images.decode import NeededSize, long_side
 from stylewatch_painter.images.encode import encode, over_white
 from stylewatch_painter.images.film import is_film
-from stylewatch_painter.images.read import file_bytes, picture_of
+from stylewatch_painter.images.read import file_bytes, open_file, picture_of
 from stylewatch_painter.stage import Pixels
 
 FRAME_SIDE = {"webp": 800, "gif": 480}
@@ -68,10 +68,10 @@ def animation(request: ArtifactRequest, format: str) -> bytes:
 
     Raises PictureError if no picture is left.
     """
-    frames = _frames(request, FRAME_SIDE[format], MAX_FRAMES[format])
+    frames, has_content = _frames(request, FRAME_SIDE[format], MAX_FRAMES[format])
     if not frames:
         raise PictureError("none of its pictures exists any more")
-    first_ms = [FIRST_MS] if request.content is not None and len(frames) > 1 else []
+    first_ms = [FIRST_MS] if has_content and len(frames) > 1 else []
     stages = len(frames) - len(first_ms) - 1
     stage_ms = min(SLOWEST_MS, max(FASTEST_MS, STAGES_MS // max(1, stages)))
     times = [*first_ms, *[stage_ms] * stages, LAST_MS]
@@ -124,8 +124,11 @@ def thumbnail(source: Source, side: int, max_pixels: int) -> Pixels | None:
     """
     for path in map(Path, source.paths):
         if is_film(path):
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            try:
+                with open_file(path) as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+            except PictureError:
+                continue
             if source.sha256 in ("", digest):
                 frame = next(read_clip.frames(path, ClipLimits(max_pixels, sys.maxsize)))
                 return sheet.shrunk(frame.pixels.astype(np.float32), side)
@@ -141,18 +144,23 @@ def thumbnail(source: Source, side: int, max_pixels: int) -> Pixels | None:
     return None
 
 
-def _frames(request: ArtifactRequest, side: int, count: int) -> list[Image.Image]:
-    """Return at most `count` frames, all in the size of the final picture."""
+def _frames(request: ArtifactRequest, side: int, count: int) -> tuple[list[Image.Image], bool]:
+    """Return at most `count` frames in the size of the final picture, or else of the first frame.
+
+    Also return whether the first one is the content image.
+    """
     final = thumbnail(request.final, side, request.max_pixels)
     chosen = [request.stages[number] for number in evenly(len(request.stages), count - 2)]
     frames: list[Image.Image] = []
     size = None if final is None else (final.shape[1], final.shape[0])
-    for source in [*([request.content] if request.content else []), *chosen]:
-        pixels = thumbnail(source, side, request.max_pixels)
+    has_content = False
+    for source in (request.content, *chosen):
+        pixels = thumbnail(source, side, request.max_pixels) if source else None
         if pixels is not None:
+            has_content |= source is request.content
             size = size or (pixels.shape[1], pixels.shape[0])
             frames.append(_image(pixels).resize(size, Image.Resampling.LANCZOS))
-    return frames if final is None else [*frames, _image(final)]
+    return (frames if final is None else [*frames, _image(final)]), has_content
 
 
 def _image(pixels: Pixels) -> Image.Image:

@@ -59,8 +59,8 @@ def diagnose(start: Start) -> Iterator[Finding]:
 
     If the settings have mistakes, nothing else is checked.
     """
-    path = start.config_file or config.find()
     try:
+        path = start.config_file or config.find()
         settings = start.read(path)
         found = mistakes(settings, (*FOLDERS, _wrong_executor, *PAGE))
         refusal = settings.origin.refusal

@@ -251,9 +251,12 @@ def attempt_removal_if_old(folder: Path, seconds: float) -> None:
 
 def attempt_emptying(folder: Path) -> None:
     """Remove the contents of a folder as far as possible; call it as `attempt_removal`."""
-    with suppress(OSError):
-        for name in names(folder):
-            remove(folder / name)
+    try:
+        contents = names(folder)
+    except OSError:
+        return
+    for name in contents:
+        attempt_removal(folder / name)
 
 
 def attempt_mode(name: Name, mode: int) -> None:

@@ -82,12 +82,12 @@ def head_of(data: bytes) -> Head:
 
 
 def _may_have_alpha(bits: "_Bits", has_fields: int) -> bool:
-    """Return whether the picture may have more channels than colors; True if it has a preview."""
+    """Return whether the picture may have more channels than colors."""
     if has_fields:
         if bits.take(1):  # another size for display
             _size(bits)
-        if bits.take(1):  # a preview, whose head is longer
-            return True
+        if bits.take(1):
+            _pass_preview(bits)
         if bits.take(1):
             raise PictureError("is an animated JPEG XL, which is not read; export its first frame")
     is_float = bits.take(1)
@@ -96,6 +96,14 @@ def _may_have_alpha(bits: "_Bits", has_fields: int) -> bool:
         bits.take(6)
     bits.take(4 * is_float + 1)  # bits of the exponent; a flag for buffers of 16 bits
     return bits.take(2) > 0
+
+
+def _pass_preview(bits: "_Bits") -> None:
+    """Pass over the size of a preview, whose sides are stored in other numbers of bits."""
+    lengths = (0, 0, 5, 9) if bits.take(1) else (6, 8, 10, 12)  # in units of 8 pixels, or of one
+    bits.take(lengths[bits.take(2)])
+    if _RATIOS[bits.take(3)] is None:
+        bits.take(lengths[bits.take(2)])
 
 
 def _size(bits: "_Bits") -> Size:

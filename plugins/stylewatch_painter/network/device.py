@@ -40,6 +40,8 @@ def device_model(device: torch.device) -> str:
     """Return the model of a device; for a CPU, also the instruction set that torch uses."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    if device.type != "cpu":  # torch names no model of these
+        return f"{device.type} of {platform.machine()} {platform.processor()}".strip()
     model = platform.processor()
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -95,10 +95,15 @@ def test_an_animation_leads_from_the_content_to_the_final_picture(
     stages = (small, gone(request.stages[1]), request.stages[2])
     shown = frames(replace(request, content=None, stages=stages), format)
     assert {image.size for image, _ in shown} == {(48, 36)} and len(shown) == 3
+    gone_content = gone(request.content) if request.content else None
+    shown = frames(replace(request, content=gone_content), format)
+    assert [time for _, time in shown] == [400, 400, 400, 2500], "a stage is not the content image"
     assert len(frames(painting(tmp_path, stages=45), format)) == drawing.MAX_FRAMES[format]
 
 
-def test_of_a_film_the_first_frame_is_shown(tmp_path: Path) -> None:
+def test_of_a_film_the_first_frame_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pages = [flat(color) for color in (GREEN, RED)]
     path = film(tmp_path / "film.mkv", "ffv1", frames=pages, pix_fmt="bgr0")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -106,6 +111,8 @@ def test_of_a_film_the_first_frame_is_shown(tmp_path: Path) -> None:
     assert pixels is not None and pixels.shape == (24, 32, 3)
     assert is_near(pixels.mean(axis=(0, 1)), GREEN)
     assert thumbnail(Source((str(path),), "a" * 64), 32, MAX_PIXELS) is None
+    monkeypatch.setattr(drawing, "is_film", lambda path: path.suffix == ".mkv")
+    assert thumbnail(Source((str(tmp_path / "gone.mkv"),), ""), 32, MAX_PIXELS) is None
 
 
 def test_a_sheet_has_inputs_and_final_picture_then_stages_in_whole_rows(

@@ -160,6 +160,20 @@ def test_what_costs_nothing_while_it_fails_is_only_attempted(attempt: Question, 
                 attempt(root)
 
 
+def test_what_cannot_be_removed_keeps_nothing_else_in_a_folder(root: Path) -> None:
+    fill(root, "full/a", "full/b/c", "full/d")
+    remove = entries.remove
+
+    def removed(name: Path, folder: int | None = None) -> None:
+        if name.name == "a":
+            raise OSError(errno.EIO, "Input/output error")
+        remove(name, folder)
+
+    with replaced(entries, remove=removed):
+        entries.attempt_emptying(root / "full")
+    assert [path.name for path in (root / "full").iterdir()] == ["a"]
+
+
 def _private(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -1,6 +1,7 @@
 """Values mean what their file says, and become sRGB (laws 17 to 19)."""
 
 import io
+import itertools
 import struct
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from tests.painter.light import coded_in
 from tests.painter.tiffs import COLORS, FULL, MOSAIC, SMALL, Entry, Page, large, tiff
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images import encoding
+from stylewatch_painter.images import encoding, jxl
 from stylewatch_painter.images.encoding import ADOBE_RGB, Encoding, of_numbers
 from stylewatch_painter.images.formats import JXL, RAW, kind_in
 from stylewatch_painter.images.vips import vips
@@ -241,6 +242,36 @@ def test_a_raw_file_is_developed_in_its_whole_size() -> None:
     columns = picture.pixels[10:-10].mean(axis=(0, 2))
     assert (np.diff(columns[10:100]) > -2).all() and np.ptp(columns) > 100
     assert "is 9,600 pixels; the limit is 100 pixels" in refusal(data, limit=100)
+
+
+@pytest.mark.parametrize("is_animated", [False, True])
+@pytest.mark.parametrize(
+    "preview",
+    [
+        ((1, 1), (2, 1), (3, 1)),  # 32 pixels, a ratio of 1 to 1
+        ((1, 1), (2, 2), (5, 31), (3, 0), (2, 3), (9, 511)),  # in units of 8 pixels, with a width
+        ((1, 0), (2, 3), (12, 4095), (3, 0), (2, 0), (6, 63)),  # in pixels
+    ],
+)
+def test_a_preview_of_a_jpeg_xl_hides_no_animation(
+    preview: tuple[tuple[int, int], ...], is_animated: bool
+) -> None:
+    fields = (
+        ((1, 1), (5, 2), (3, 1)),  # 24 pixels, a ratio of 1 to 1
+        ((1, 0), (1, 1), (3, 0), (1, 0), (1, 1)),  # fields of its own, upright, a preview
+        preview,
+        ((1, is_animated), (1, 0), (2, 0), (1, 0), (2, 0)),
+    )
+    bits = place = 0
+    for length, value in itertools.chain(*fields):
+        bits |= value << place
+        place += length
+    data = b"\xff\x0a" + bits.to_bytes(16, "little")
+    if is_animated:
+        with pytest.raises(PictureError, match="animated"):
+            jxl.head_of(data)
+    else:
+        assert jxl.head_of(data).size == (24, 24)
 
 
 @needs_jxl
