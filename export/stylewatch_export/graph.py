@@ -181,7 +181,7 @@ def links(plan: Plan) -> list[Link]:
 
 
 def build(plan: Plan, weights: str, pair: Pair) -> None:
-    """Write both graphs of `plan`, each atomically, from the weights called `weights`.
+    """Write both graphs of `plan` to `pair`, each atomically, from the weights called `weights`.
 
     Raises WeightsError if the weights are missing, damaged or not those of the plan, and OSError if
     a graph cannot be written.
@@ -198,7 +198,7 @@ def build(plan: Plan, weights: str, pair: Pair) -> None:
 
 
 def write(path: Path, model: onnx.ModelProto) -> None:
-    """Check `model` and write it, atomically."""
+    """Check `model` and write it to `path`, atomically; raises OSError if that fails."""
     onnx.checker.check_model(model)
     store.write_file(path, model.SerializeToString(deterministic=True))
 
@@ -232,7 +232,7 @@ def _pool(nodes: Nodes, link: Link, x: str, plan: Plan) -> str:
 
 
 def gradient(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
-    """Build the graph from the features' gradients and the state to the picture's gradient."""
+    """Build the graph from features, their gradients and the state to the picture's gradient."""
     nodes = Nodes(f"{plan.architecture}-gradient")
     chain = links(plan)
     for link in chain:

@@ -51,8 +51,8 @@ class Comparison:
 def verify(pair: Pair, size: tuple[int, int] = (97, 75)) -> Iterator[Comparison]:
     """Compare graphs for two random pictures, the larger of `size` (width, height) in pixels.
 
-    Raises GraphError if the graphs are damaged or not a pair, WeightsError if their weights are
-    missing.
+    The smaller one is for the reference evaluator. Raises GraphError if the graphs are damaged or
+    not a pair, OSError if a file cannot be read, and WeightsError if their weights are missing.
     """
     plan = load(pair.features)[0].plan
     if load(pair.gradient)[0].plan != plan:
@@ -104,7 +104,7 @@ def _even(maps: Tensor) -> Tensor:
 
 
 def opened(pair: Pair, plan: Plan) -> OrtVgg19:
-    """Open the graphs in ONNX Runtime, on the CPU."""
+    """Open the graphs of `pair` in ONNX Runtime, on the CPU; raises GraphError if that fails."""
     providers = [("CPUExecutionProvider", dict[str, str]())]
     return OrtVgg19(pair, plan, _CPU, providers, torch.get_num_threads())
 

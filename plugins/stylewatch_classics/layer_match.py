@@ -57,7 +57,7 @@ class LayerMatchSettings(LayerSettings):
     """Factor of the distance of each layer."""
     weight: fields.Weight = 1.0
     rotations: bool = False
-    """Also search the style turned by 90, 180 and 270 degrees."""
+    """True if the style is also searched turned by 90, 180 and 270 degrees."""
     largest: fields.SideLength = fields.ANY_SIDE
     """Maximum long side, in pixels, of the sizes that have this term."""
 
@@ -68,7 +68,7 @@ class LayerMatchSettings(LayerSettings):
 
     @property
     def can_blend(self) -> bool:
-        """True if the loss can mix its targets from style and content, for `strength_by: blend`."""
+        """False: the loss cannot mix its targets from style and content."""
         return False
 
     def holds_at(self, side: int) -> bool:
@@ -123,8 +123,8 @@ def _sampled(pixels: float, layer: LayerName) -> float:
 class LayerMatch(Loss):
     """Mean centered cosine distance to the nearest features of a style, summed over layers.
 
-    In maps whose side has 128 positions or more, a step draws one position in every square, the
-    same one in the painting and in the style.
+    In maps whose long side has 128 positions or more, a step samples one position of every square,
+    the same one in all squares of the painting and of the style.
     """
 
     rereads_maps = False

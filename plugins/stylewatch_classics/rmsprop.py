@@ -1,4 +1,4 @@
-"""RMSprop."""
+"""The optimizer RMSprop."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class RmspropSettings(OptimizerSettings):
     def at(self, *, is_coarse: bool, is_final: bool) -> Self:
         """Return the settings for one size.
 
-        `is_coarse` is True at a size with the terms of `objective.coarse`, `is_final` at the first
-        size and all larger ones.
+        `is_coarse` is True at a size with the terms of `objective.coarse`. `is_final` is True at
+        the size `Task.first` and all larger ones, which have `final_rate` if it is set.
         """
         if not is_final or self.final_rate is None:
             return self
@@ -65,7 +65,7 @@ class Rmsprop(Optimizer):
         self._v: Tensor | None = None
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
-        """Make one step; x and the mean squares change in place."""
+        """Move x (1, 3, height, width) in place; return the evaluation before the step."""
         s = self._settings
         evaluation = evaluate(x)
         g = evaluation.gradient
@@ -79,7 +79,7 @@ class Rmsprop(Optimizer):
         return evaluation
 
     def state(self) -> dict[str, Tensor]:
-        """Return the moving average of the squares."""
+        """Return the moving average of the squares; nothing before the first step."""
         return {} if self._v is None else {"v": self._v.clone()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:

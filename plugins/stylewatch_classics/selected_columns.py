@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class SelectedColumns(torch.autograd.Function):
-    """Select columns of a matrix, as float32 or float64.
+    """Selection of columns of a matrix, as float32 or float64.
 
     The gradient is summed in the same order on every device, unlike that of torch's own indexing.
     """

@@ -47,7 +47,7 @@ class Sgd(Optimizer):
         self._i = 0
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
-        """Make one step; x changes in place."""
+        """Move x (1, 3, height, width) in place; return the evaluation before the step."""
         s = self._settings
         evaluation = evaluate(x)
         rate = s.rate * s.decay ** (self._i / s.decay_steps)
@@ -56,7 +56,7 @@ class Sgd(Optimizer):
         return evaluation
 
     def state(self) -> dict[str, Tensor]:
-        """Return the step count."""
+        """Return the number of steps so far."""
         return {"i": torch.tensor(self._i)}
 
     def load(self, state: Mapping[str, Tensor]) -> None:

@@ -95,18 +95,18 @@ class TransportSettings(LayerSettings):
     pixels: fields.Weight = 1.0
     """Factor of the colors (0..1) in a hypercolumn."""
     samples: Annotated[fields.Whole, Field(ge=2, le=100_000)] = 1024
-    """Number of positions drawn in each step from the picture, and from each of its regions."""
+    """Maximum number of positions drawn in each step from the picture, and from each region."""
     style_samples: Annotated[fields.Whole, Field(ge=2, le=100_000)] = 5000
-    """Number of positions drawn for each scale from a style, and from each of its regions."""
+    """Maximum number of positions drawn for each scale from a style, or from each region of it."""
     content_weight: fields.Weight = 1.0
     content_side: fields.SideLength | None = None
     """Long side, in pixels, of a scale with exactly `content_weight`. The weight is inversely
     proportional to the long side. null: all scales have the same weight."""
     palette: bool = True
-    """Compare colors separately as well."""
+    """True if colors are also compared separately."""
 
     def is_possible(self, pictures: Collection[Side]) -> bool:
-        """Return whether at least one picture is given."""
+        """Return whether `pictures` has the content, a style or both."""
         return not self.compared.isdisjoint(pictures)
 
     def memory(self, extent: Extent) -> LossBytes:
@@ -147,7 +147,7 @@ class TransportSettings(LayerSettings):
 
     @property
     def can_blend(self) -> bool:
-        """True if the loss can mix its targets from style and content, for `strength_by: blend`."""
+        """False: the loss cannot mix its targets from style and content."""
         return False
 
 
@@ -166,7 +166,11 @@ class PictureFeatures:
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """Hypercolumns of length 1 from a region of a style, with their colors, mean and covariance."""
+    """Sample of a region of a style.
+
+    `columns` (Q, D) are hypercolumns of length 1, and `colors` (Q, 3) the colors, 0..1, at their
+    positions. `mean` (D,) and `covariance` (D, D) are those of the hypercolumns in full length.
+    """
 
     columns: Tensor
     colors: Tensor
@@ -227,7 +231,7 @@ class Transport(Loss):
         return PictureFeatures(size, self._scene.canvas.colors(u), maps, shapes)
 
     def _sampled(self, style: Style, number: int) -> list[_Sample]:
-        """Return samples of each region of a style."""
+        """Return a sample of each region of a style, which has the `number` among the styles."""
         scene = self._scene
         settings = self._settings
         pixels = scene.style(style)
@@ -242,7 +246,7 @@ class Transport(Loss):
         return samples
 
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
-        """Return the losses after `step` steps, at positions drawn for that step."""
+        """Return the unweighted losses (), at positions drawn for the step after `step` steps."""
         scene = self._scene
         settings = self._settings
         picture = self._picture(u, {layer: maps[layer] for layer in settings.layers})
@@ -304,7 +308,10 @@ def style_positions(region: Flags, count: int, draw: np.random.Generator) -> Pos
 
 
 def positions(region: Flags, count: int, draw: np.random.Generator) -> Positions:
-    """Draw up to `count` distinct positions of a region, from a grid with a random offset."""
+    """Draw up to `count` distinct positions of a region, from a grid with a random offset.
+
+    They are drawn from the whole region if the grid has no position in it.
+    """
     apart = math.sqrt(region.size // _GRID_PIXELS)
     down, right = max(1, math.floor(apart)), max(1, math.ceil(apart))
     grid = np.zeros_like(region)
@@ -329,7 +336,7 @@ def pixels_of_regions(mask: Regions | None, size: Size) -> list[Flags]:
 def hypercolumns_at(
     picture: PictureFeatures, at: Positions, settings: TransportSettings, *, bilinear: bool = True
 ) -> Tensor:
-    """Return the hypercolumns (P, D) at some positions, each layer multiplied by its factor.
+    """Return the hypercolumns (P, D) at the pixels `at`, each layer multiplied by its factor.
 
     Coordinates are halved after each pool. Maps are interpolated between positions if `bilinear`,
     or else read at the position that contains the pixel.

@@ -13,13 +13,13 @@ class PainterError(Exception):
 
 
 class PictureError(PainterError, ValueError):
-    """A picture cannot be read, or cannot be painted as it is."""
+    """A picture, a clip or a mask cannot be read, or cannot be painted as it is."""
 
     exit_code = 65
 
 
 class SaveError(PainterError, ValueError):
-    """A picture cannot be written in the format, the depth or the size that was asked for."""
+    """A picture cannot be encoded in the requested form, or weights cannot be stored."""
 
     exit_code = 65
 
@@ -31,34 +31,37 @@ class RecipeError(PainterError, ValueError):
 
 
 class LibraryError(PainterError, ImportError):
-    """A library of the installation cannot be loaded, which says nothing about the picture."""
+    """A library of the program cannot be loaded: a fault of the installation, not of a picture."""
 
     exit_code = 69
 
 
 class RecipesAwayError(PainterError, OSError):
-    """A folder or a file of recipes cannot be read now, so its recipes are unknown.
+    """A folder or a file of recipes cannot be read now, so the recipes in it are unknown.
 
-    They are neither absent nor wrong (law 2): a job that needs one waits.
+    An unknown recipe is neither absent nor wrong (law 2): a job that needs it waits.
     """
 
     exit_code = 75
 
 
 class WeightsError(PainterError):
-    """The network's weights are missing, damaged or of another kind."""
+    """The network's weights are missing, cannot be read, are damaged or do not fit the network."""
 
     exit_code = 69
 
 
 class WeightsNameError(WeightsError):
-    """A name is not valid for weights, or names no weights that can be fetched."""
+    """A name for weights is invalid, belongs to others, or names none that can be fetched."""
 
     exit_code = 64
 
 
 class CheckpointError(PainterError, ValueError):
-    """A checkpoint belongs to another job or is damaged."""
+    """A checkpoint cannot be resumed.
+
+    It is damaged, belongs to another painting, or was painted with other weights or packages.
+    """
 
     @classmethod
     def because(cls, problem: str) -> Self:
@@ -67,17 +70,17 @@ class CheckpointError(PainterError, ValueError):
 
     @classmethod
     def of_another_painting(cls) -> Self:
-        """Return the error for a checkpoint of another task."""
+        """Return the error for a checkpoint that belongs to another task."""
         problem = "this checkpoint belongs to another painting (other pictures, recipe or seed)"
         return cls.because(problem)
 
     @classmethod
     def damaged(cls, fault: str) -> Self:
-        """Return the error for a checkpoint whose arrays have a `fault`."""
+        """Return the error for a damaged checkpoint; `fault` is a clause like `it lacks 'u'`."""
         return cls.because(f"this checkpoint is damaged, {fault}")
 
 
 class DivergedError(PainterError, ArithmeticError):
-    """The loss is no longer finite."""
+    """The loss or the picture is no longer finite."""
 
     exit_code = 65

@@ -1,4 +1,4 @@
-"""Types of the fields of recipes, and the base class of all settings. They need no torch."""
+"""Types of the fields of recipes, and the base class of all settings; no torch is needed."""
 
 import re
 from typing import Annotated, Any
@@ -56,12 +56,15 @@ Stroke = Annotated[Real, Field(ge=0.0625, le=16)]
 
 
 def _number_as_text(value: object) -> object:
-    """Convert a value that YAML read as a number, such as 640, to text."""
+    """Convert a number, such as 640 as YAML reads it, to text; return other values unchanged."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def written_as(pattern: str, choice: str) -> tuple[BeforeValidator, AfterValidator, Any]:
-    """Return validators for text that matches `pattern`; `choice` describes it in messages."""
+    """Return the metadata, for Annotated, of text that matches `pattern`.
+
+    Numbers become text before the check. `choice` completes the message `should be ...`.
+    """
 
     def check(text: str) -> str:
         if re.fullmatch(pattern, text) is None:
@@ -78,8 +81,8 @@ _SIZES = (
 )
 
 SizeRule = Annotated[str, *written_as(SIZE_RULE, _SIZES)]
-"""Size of a picture: `640` is the long side, `512-short` the short side, `640x480` a box, `x400`
-the rows, `400x` the columns (pixels), `0.25mp` the area."""
+"""Size of a picture. In pixels, `640` is the long side, `512-short` the short side, `640x480` a
+box, `x400` the rows and `400x` the columns; `0.25mp` is the area in megapixels."""
 
 STYLE_SIZE = f"{SIZE_RULE}|area|side|stretch"
 STYLE_SIZES = f"area, side, stretch, {_SIZES}"

@@ -36,15 +36,16 @@ _WITH_COMPILER = {
     "pacman": "pacman --sync --noconfirm gcc",
     "apk": "apk add g++",
 }
-"""The command with which root installs a C++ compiler, by the system's package manager."""
+"""Shell commands with which root installs a C++ compiler, by the package managers they use."""
 
 _ON_A_MAC = "xcode-select"
 
 
 def library(module: str, advice: str = "") -> Any:
-    """Import a `module` of another package.
+    """Import a `module` of another package and return it.
 
-    Raises LibraryError, with `advice` or else the usual command, if it cannot be loaded.
+    Raises LibraryError if the module cannot be loaded. The message ends with `advice`; if that is
+    empty, or if a package that the module needs is at fault, it ends with a command for the repair.
     """
     try:
         return import_module(module)
@@ -55,16 +56,20 @@ def library(module: str, advice: str = "") -> Any:
 
 
 def unloadable(error: ImportError, module: str = "a library", package: str = _OURS) -> LibraryError:
-    """Return the LibraryError for a failed import of a `module` that `package` needs."""
+    """Return the LibraryError for a failed import of a `module` that `package` needs.
+
+    An `error` that is a LibraryError is returned unchanged.
+    """
     if isinstance(error, LibraryError):
         return error
     return _unloadable(module, error, package=package)
 
 
 def incomplete() -> str:
-    """Return a sentence about files of this program that are missing; empty if none is.
+    """Return a sentence about missing files of this program; empty if none is missing.
 
-    Files are missing while the program is installed anew; work that needs them has to wait.
+    It is also empty if the program runs from its sources. Files are missing while the program is
+    installed anew; work that needs them has to wait. Raises OSError if a file cannot be looked at.
     """
     if _project() is not None:
         return ""
@@ -82,7 +87,7 @@ def incomplete() -> str:
 
 
 def _recorded_files() -> Iterator[Path]:
-    """Yield the files that the installer recorded, except those that Python makes again."""
+    """Yield the files that the installer recorded, except the `.pyc` that Python makes again."""
     ours = distribution(_OURS)
     for row in csv.reader((ours.read_text("RECORD") or "").splitlines()):
         if not row[0].endswith(".pyc"):
@@ -103,10 +108,10 @@ def install_command(extra: str) -> str:
 
 
 def compile_command() -> str:
-    """Return the shell command, in backticks, that installs this program anew with a C++ compiler.
+    """Return the shell command, in backticks, that installs this program anew from its sources.
 
-    It installs the program from its origin. If there already is a compiler, the command shows the
-    compiler's messages.
+    The installation compiles the program's libraries. Without a C++ compiler the command first
+    installs one, if the command for that is known; with one it shows the compiler's messages.
     """
     # installers keep wheels that they have built, also one without the compiled libraries
     words = ["--force-reinstall", "--no-deps", "--no-cache-dir" if _has_pip() else "--no-cache"]
@@ -117,12 +122,15 @@ def compile_command() -> str:
 
 
 def has_compiler() -> bool:
-    """Return whether a C++ compiler is installed; it may still fail."""
+    """Return whether a C++ compiler is found on the path; it may still fail to compile."""
     return any(map(shutil.which, _COMPILERS))
 
 
 def _compiler_command() -> str:
-    """Return the shell command that installs a C++ compiler; empty if it is not known."""
+    """Return the shell command that installs a C++ compiler.
+
+    It is empty if there is a compiler, or if no known package manager is installed.
+    """
     if has_compiler():
         return ""
     if shutil.which(_ON_A_MAC):
@@ -185,13 +193,16 @@ def _unloadable(
 
 
 def _named(error: Exception) -> str:
-    """Return the innermost module that an import did not find; empty if no error names one."""
+    """Return the module that the innermost failed import names; empty if no error names one."""
     names = [each.name for each in _chain(error) if isinstance(each, ImportError) and each.name]
     return names[-1] if names else ""
 
 
 def _raising(error: Exception, packages: Collection[str]) -> str:
-    """Return the top-level module of `packages` that raised the error; empty if none did."""
+    """Return the innermost of `packages` in the traceback of the last cause; empty without one.
+
+    `packages` are names of top-level modules.
+    """
     *_, cause = _chain(error)
     frames = [frame for frame, _ in walk_tb(cause.__traceback__)]
     modules = [str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames]
@@ -199,7 +210,7 @@ def _raising(error: Exception, packages: Collection[str]) -> str:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error and its causes, in which NumPy gives the reason of a long error."""
+    """Yield the error and its causes, outermost first; NumPy gives the short reason in a cause."""
     while error is not None:
         yield error
         error = error.__cause__
@@ -221,14 +232,18 @@ def command(*words: str) -> str:
 def repair_command(package: str) -> str:
     """Return the shell command, in backticks, that installs a package anew, and nothing else.
 
-    This program itself is installed from its origin; if that is unknown, there is no command.
+    This program itself is installed from its origin; if that is unknown, the result is a phrase
+    instead of a command.
     """
     options = ["--force-reinstall", "--no-deps"]
     return _again(*options) if package == _OURS else command(*options, package)
 
 
 def _again(*options: str) -> str:
-    """Return the command that installs this program again, and the packages that it lacks."""
+    """Return the command that installs this program from its origin, with an installer's `options`.
+
+    If the origin is unknown, the result is a phrase instead of a command.
+    """
     origin = _origin()
     return command(*options, *origin) if origin else f"another installation of {_OURS}"
 
@@ -238,14 +253,14 @@ def _has_pip() -> bool:
 
 
 def _is_managed_by_the_system() -> bool:
-    """Return whether installers refuse to change this Python unless they are told to (PEP 668)."""
+    """Return whether installers change this Python only with an extra option (PEP 668)."""
     is_virtual = sys.prefix != sys.base_prefix
     marker = Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
     return not is_virtual and os.path.lexists(marker)
 
 
 def _has_torch_for_cpu() -> bool:
-    """Return whether the installed build of torch has no CUDA."""
+    """Return whether the version of the installed torch marks it as a build for CPUs."""
     try:
         return version("torch").endswith("+cpu")
     except PackageNotFoundError:

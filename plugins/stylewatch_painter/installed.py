@@ -25,7 +25,7 @@ _PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 _log = logging.getLogger(__name__)
 _left_out: dict[str, bool] = {}
-"""Sentences about entries that were left out. The value is True if an entry raised an error, which
+"""Sentences about entries that were left out, each with True if the entry raised an error, which
 may not happen at the next start."""
 _versions: dict[Any, tuple[str, str]] = {}
 """Name and version of the package of each loaded loss, optimizer and recipe that is not ours."""
@@ -38,11 +38,12 @@ def load(
     *,
     are_names_free: bool = False,
 ) -> dict[str, Any]:
-    """Return the entries of all packages in the group `stylewatch.` + `kind`, by name.
+    """Load the entries of all packages in the group `stylewatch.` + `kind`; return them by name.
 
-    Our entries come first, then those of other packages, sorted. An entry that cannot be imported,
-    for which `misfit` returns a reason, or whose name is `taken`, is left out (see `leave_out`).
-    With `are_names_free` several packages may use the same name, and a key is package and name.
+    Our entries come first, then those of other packages, sorted. An entry is left out (see
+    `leave_out`) if it cannot be imported, if `misfit`, which gets its name and its value, returns a
+    reason or raises an error, or if its name is in `taken` or belongs to an earlier entry. With
+    `are_names_free` several packages may use the same name, and a key is package and name.
     """
     found: dict[str, Any] = {}
     for entry in sorted(entries(f"{_OURS}.{kind}"), key=_place):
@@ -68,30 +69,40 @@ def load(
 
 
 def packages(kinds: Iterable[object]) -> dict[str, str]:
-    """Return the versions, by name, of the packages other than ours that have these `kinds`."""
+    """Return the versions, by name, of the packages other than ours that `kinds` come from.
+
+    `kinds` are values that `load` returned, or ours.
+    """
     return dict(sorted({_versions[settings] for settings in kinds if settings in _versions}))
 
 
 def lacking(versions: Mapping[str, str]) -> tuple[str, ...]:
-    """Return those of the packages `versions` (by name) that are not installed or were left out."""
+    """Return the name and version of each package in `versions` from which nothing was loaded.
+
+    Such a package is not installed, or all of its entries were left out. `versions` maps names to
+    versions.
+    """
     present = {name for name, _ in _versions.values()}
     return tuple(f"{name} {versions[name]}" for name in versions if name not in present)
 
 
 def leave_out(what: str, why: str, *, has_failed: bool = False) -> None:
-    """Warn in the log that `what` is left out, and keep the sentence for `left_out`."""
+    """Warn in the log that `what` is left out, and keep the sentence for `left_out`.
+
+    `has_failed` tells that it raised an error; then the sentence is kept for `failed`, too.
+    """
     sentence = f"{what} is left out: {why}"
     _log.warning("%s", sentence)
     _left_out[sentence] = has_failed
 
 
 def failed() -> tuple[str, ...]:
-    """Return the sentences about entries that raised an error; the next start may succeed."""
+    """Return the sentences about entries that raised an error, which the next start may load."""
     return tuple(sentence for sentence, has_failed in _left_out.items() if has_failed)
 
 
 def left_out() -> tuple[str, ...]:
-    """Return a sentence for each entry that `load` left out."""
+    """Return a sentence for each thing that was left out by `leave_out`."""
     return tuple(_left_out)
 
 

@@ -12,7 +12,7 @@ __all__ = ["functional", "late", "np", "torch"]
 
 
 class _Late(ModuleType):
-    """Stand-in for the module of its name."""
+    """Stand-in for the module that has the same name."""
 
     def __getattr__(self, name: str) -> Any:
         """Import the module, and return its attribute `name`."""

@@ -26,7 +26,11 @@ class Patience:
         self._latest: Future[Any] | None = None
 
     def call(self, work: Callable[[], _Result]) -> _Result:
-        """Return the result of `work`; raises its errors, and SilentError without an answer."""
+        """Return the result of `work`, which runs in a new thread; raises the errors of `work`.
+
+        Raises SilentError if `work` has not ended after the seconds allowed, if the turn of this
+        call does not come within that time, or if an earlier call still hangs.
+        """
         if not self._turn.acquire(timeout=self._seconds):
             raise SilentError(self._name)
         try:

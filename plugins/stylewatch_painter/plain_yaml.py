@@ -1,4 +1,4 @@
-"""Plain values of recipes and settings: YAML with the line of every value, and its merging.
+"""Plain values of recipes and settings: YAML with the line of every value; merging of values.
 
 0100 is not octal, and dates and times are text. Anybody who can drop files can write settings:
 tags are refused, and sizes, depths, numbers and characters are limited.
@@ -49,7 +49,10 @@ _INTEGER = re.compile("[-+]?(0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$")
 
 
 class YamlError(ValueError):
-    """A text is no YAML, or none that is allowed; the message has the file's name and the line."""
+    """A text is no YAML, or none that is allowed.
+
+    The message has the name of the file and, if known, the line.
+    """
 
 
 class _Loader(yaml.SafeLoader):
@@ -78,7 +81,10 @@ class Document:
     lines: Mapping[Location, int] = field(default_factory=dict)
 
     def line(self, where: Location) -> int | None:
-        """Return the line of the value at `where`, or of the nearest parent that has a line."""
+        """Return the line of the value at `where`, or else of its nearest parent that has one.
+
+        None means that no line is known.
+        """
         for end in range(len(where), -1, -1):
             if where[:end] in self.lines:
                 return self.lines[where[:end]]
@@ -93,7 +99,8 @@ class Document:
 def parse(text: str, file_name: str) -> Document:
     """Parse `text`, a mapping with text for keys; empty text is an empty mapping.
 
-    Raises YamlError if it is not YAML, has a key twice, or exceeds a limit.
+    `file_name` is for messages. Raises YamlError if the text is not YAML, is no such mapping, has a
+    tag, has a key twice, or exceeds a limit.
     """
     with refusing(YamlError, file_name):
         node = _compose(text, file_name)
@@ -107,7 +114,7 @@ def parse(text: str, file_name: str) -> Document:
 
 
 def value(text: str) -> Any:
-    """Parse `text` as one YAML value; raises YamlError."""
+    """Parse `text` as one YAML value; None for empty text. Raises YamlError as `parse` does."""
     with refusing(YamlError, "the value"):
         node = _compose(text, "the value")
         return None if node is None else _Walk("the value").value(node, ())
@@ -118,7 +125,10 @@ def _error(file_name: str, mark: Mark, sentence: str) -> YamlError:
 
 
 def _with_address(text: str, number: int) -> str:
-    """Return `text` with quotes around the address that ends a line; empty if there is none."""
+    """Return `text` with quotes around the address that ends the line `number`, from 0.
+
+    The result is empty if no address ends that line.
+    """
     lines = text.split("\n")  # YAML has more ends of lines
     match = _BARE_ADDRESS.fullmatch(lines[number]) if number < len(lines) else None
     if match is None:
@@ -128,7 +138,7 @@ def _with_address(text: str, number: int) -> str:
 
 
 def _compose(text: str, file_name: str, more: int = _MOST_ADDRESSES) -> Node | None:
-    """Return the node of `text`, without tags and within the limits; raises YamlError.
+    """Return the node of `text`, None for empty text; raises YamlError for a tag or beyond a limit.
 
     Up to `more` lines may end with an address without quotes, which is no YAML.
     """
@@ -239,14 +249,18 @@ class _Walk:
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `above` merged over `below`, recursively; a mapping with another `kind` replaces."""
+    """Return a copy of `below` into which `above` is merged, recursively.
+
+    A mapping in `above` is merged with the mapping at the same place, unless both have a `kind` and
+    these differ. It replaces anything else there, as every other value in `above` does.
+    """
     merged = deepcopy(dict(below))
     merge_into(merged, above)
     return merged
 
 
 def merge_into(below: dict[str, Any], above: Mapping[str, Any]) -> None:
-    """Merge `above` into `below` in place, in time proportional to the size of `above`."""
+    """Merge `above` into `below` in place, as `merge` does, but without a deep copy of `below`."""
     for key, value in above.items():
         old = below.get(key)
         both = (old, value) if isinstance(old, dict) and isinstance(value, Mapping) else ()
@@ -259,7 +273,7 @@ def merge_into(below: dict[str, Any], above: Mapping[str, Any]) -> None:
 
 
 def remove(plain: dict[str, Any], paths: Iterable[Location]) -> bool:
-    """Remove, for each of `paths`, the innermost key of a mapping on the way to the value.
+    """Remove from `plain`, for each of `paths`, the innermost key of a mapping that the path has.
 
     Return False if no path has such a key.
     """

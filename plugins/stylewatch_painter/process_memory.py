@@ -21,12 +21,13 @@ _UNUSED = 1 << 30  # bytes that may remain unused at the end of the heap
 
 
 def import_uncollected(name: str) -> ModuleType:
-    """Import a module without garbage collection, and exempt its objects from later collections.
+    """Import a module without garbage collection, unless it is imported already; return it.
 
-    Classes and functions live until the process ends; collecting garbage among torch's objects
-    takes a sixth of the import time. The import runs in a new thread, whose stack is empty: on the
-    stack of a command, Python mapped and unmapped the same stack chunk 13,000 times, because a loop
-    in torch called functions across the end of that chunk.
+    All objects that exist after the import are exempt from later collections: classes and functions
+    live until the process ends, and collecting garbage among torch's objects takes a sixth of the
+    import time. The import runs in a new thread, whose stack is empty: on the stack of a command,
+    Python mapped and unmapped the same stack chunk 13,000 times, because a loop in torch called
+    functions across the end of that chunk.
     """
     if name in sys.modules:
         return sys.modules[name]
@@ -69,6 +70,8 @@ def give_back_large_blocks() -> None:
 def keep_large_blocks() -> None:
     """Make the C library keep freed blocks of any size for reuse. Without glibc, do nothing.
 
+    It returns memory to the system only beyond 1 GiB of unused memory at the end of the heap.
+
     Feature maps are allocated and freed in every step. At 4 megapixels the kernel used a quarter of
     the processor time to map their pages. Keeping the blocks takes up to 50 % more memory.
     """
@@ -83,9 +86,10 @@ def _call_glibc(function: str, *arguments: int) -> None:
 
 
 def available() -> float:
-    """Return the bytes that the machine and its control groups still allow; inf if unknown.
+    """Return the bytes that the machine and this process's control groups still allow, or inf.
 
-    Cached files count as free, as in `MemAvailable`: the system drops them when it needs memory.
+    The result is inf if nothing is known. Cached files count as free, as in `MemAvailable`: the
+    system drops them when it needs memory.
     """
     free = _of_machine("MemAvailable")
     for group in _groups():
@@ -99,7 +103,10 @@ def available() -> float:
 
 
 def installed() -> float:
-    """Return the memory of the machine or its smallest control group, in bytes; inf if unknown."""
+    """Return the bytes of the machine's memory, or the lowest limit of a control group if lower.
+
+    The control groups are those of this process. The result is inf if nothing is known.
+    """
     limits = (_limit(group / "memory.max") for group in _groups())
     return min(_of_machine("MemTotal"), *limits)
 

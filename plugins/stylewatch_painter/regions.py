@@ -35,14 +35,18 @@ def region_flags(regions: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 def for_region(values: Sequence[Value], region: int) -> Value:
-    """Return the value, of a style's `values` by region, for a region of the painting.
+    """Return the one of a style's `values` that applies to `region`, a number from 0.
 
-    A style without a mask has a single value, which serves every region.
+    A style with a mask has one value for each region of the painting. A style without a mask has a
+    single value, which serves every region.
     """
     return values[region % len(values)]
 
 
 def turned(picture: Tensor, *, rotations: bool) -> list[Tensor]:
-    """Return a picture (..., height, width); with `rotations`, also turned by 90, 180 and 270°."""
+    """Return a list with `picture` (..., height, width).
+
+    With `rotations` the list also has the picture turned by 90, 180 and 270 degrees.
+    """
     quarters = range(4 if rotations else 1)
     return [picture.rot90(quarter, (-2, -1)).contiguous() for quarter in quarters]

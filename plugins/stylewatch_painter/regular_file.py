@@ -1,6 +1,6 @@
 """Listing of folders, and opening of files without waiting: in place of a file may be a pipe.
 
-An error is not an absence (law 2): all functions raise OSError unless nothing is there.
+An error is not an absence (law 2): no function takes a file that cannot be looked at for missing.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 class NotAFileError(OSError):
-    """A pipe or a device was named instead of a file."""
+    """A path leads to a pipe or a device instead of a file."""
 
 
 def listed(folder: Path) -> list[Path]:
@@ -25,10 +25,11 @@ def listed(folder: Path) -> list[Path]:
 
 
 def status(path: Path, *, follow: bool = True) -> os.stat_result | None:
-    """Return the status of the file at a path; None if there is none.
+    """Return the status of what is at a path; None if nothing is there.
 
-    Without `follow` a symbolic link has a status of its own. Unlike this function, `Path.exists`
-    returns False for every error since Python 3.14.
+    Without `follow` the status of a symbolic link is its own, not that of its target. Raises
+    OSError if the path cannot be looked at, for which `Path.exists` returns False since Python
+    3.14.
     """
     try:
         return path.stat(follow_symlinks=follow)
@@ -37,7 +38,7 @@ def status(path: Path, *, follow: bool = True) -> os.stat_result | None:
 
 
 def is_file(path: Path) -> bool:
-    """Return whether a path leads to a regular file."""
+    """Return whether a path leads to a regular file; raises OSError if it cannot be looked at."""
     found = status(path)
     return found is not None and stat.S_ISREG(found.st_mode)
 

@@ -1,4 +1,7 @@
-"""Resampling and padding of pictures as tensors, with deterministic gradients."""
+"""Resampling and padding of pictures as tensors.
+
+Gradients through `bordered` and the matrices of `interpolation` are deterministic, also on a GPU.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,10 @@ def interpolation(
 ) -> tuple[Tensor, Tensor]:
     """Return the matrices that interpolate the rows and the columns of pictures of `shape`.
 
-    For pictures (..., height, width), the matrices are float32 (rows of `to`, height) and (columns
-    of `to`, width). They replace torch's own interpolation, whose backward pass is not
-    deterministic on a GPU.
+    `shape` is (..., height, width), and `to` is the numbers of rows and columns to interpolate. The
+    matrices are float32 (rows, height) and (columns, width). With `corners` the outermost pixels
+    keep their places (torch's `align_corners`). The matrices replace torch's own interpolation,
+    whose backward pass is not deterministic on a GPU.
     """
     down, right = (
         functional.interpolate(

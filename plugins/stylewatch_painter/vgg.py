@@ -1,7 +1,7 @@
 """The topology of VGG16 and VGG19: their convolutions, channels and pools. It needs no torch.
 
 Simonyan and Zisserman 2014 (arXiv 1409.1556), configurations D and E. All filters are 3 x 3. A pool
-halves the maps before the first convolution of each block except the first block.
+halves the maps before the first convolution of each block, except the first block.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -24,7 +24,7 @@ ARCHITECTURES: Mapping[Architecture, tuple[LayerName, ...]] = {
     "vgg16": tuple(layer for layer in LAYERS if not layer.endswith("_4")),
     "vgg19": LAYERS,
 }
-"""The convolutions of each network, in order. Both networks share the shapes of equal names."""
+"""The convolutions of each network, in order. Those of the same name have the same shape."""
 
 
 def pools_before(layer: LayerName) -> int:
@@ -43,7 +43,7 @@ def values_per_pixel(layer: LayerName) -> float:
 
 
 def pooled_side(side: int, *, ceil: bool) -> int:
-    """Return the length of a side of maps after a pool; with `ceil` an odd end is not dropped."""
+    """Return half a side of maps, its length after a pool; `ceil` rounds up instead of down."""
     return (side + ceil) // 2
 
 
@@ -57,11 +57,14 @@ FILTERS: dict[LayerName, tuple[int, int]] = {
 def layers_up_to(
     layers: Collection[LayerName], convolutions: tuple[LayerName, ...] = LAYERS
 ) -> tuple[LayerName, ...]:
-    """Return the convolutions of a network up to the deepest of `layers`."""
+    """Return the `convolutions` of a network, by default VGG19, up to the deepest of `layers`.
+
+    Raises ValueError if there are no `layers`, or if the network lacks one.
+    """
     return convolutions[: max(convolutions.index(name) for name in layers) + 1]
 
 
 def with_pools(chain: tuple[LayerName, ...]) -> Iterator[tuple[LayerName, bool]]:
-    """Yield each convolution of a chain, with a flag that is True if a pool follows it."""
+    """Yield each convolution of a chain, and whether a pool lies between it and the next one."""
     for layer, following in zip(chain, (*chain[1:], chain[-1]), strict=True):
         yield layer, pools_before(following) > pools_before(layer)

@@ -12,11 +12,12 @@ from stylewatch_plugins.errors import BackendFaultError
 
 
 def paint(backend: Backend, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
-    """Run `task` by `backend.paint`.
+    """Run `task` by `backend.paint`, and yield its steps.
 
-    Raises BackendFaultError if the backend ends before its last stage although nobody asked it to
-    stop, or yields a picture of the wrong form or with values that are not numbers. Raises
-    DivergedError if a loss is not a number, and the errors of the backend.
+    Raises BackendFaultError if the backend ends without its last stage although `wish` did not
+    return STOP, or yields a picture that is not float32 (height, width, 3) at the final size or has
+    values that are not finite. Raises DivergedError if a loss is not finite, and the errors of the
+    backend.
     """
     asked = Wish.GO_ON
     last = None
@@ -39,7 +40,7 @@ def paint(backend: Backend, task: Task, wish: Callable[[], Wish]) -> Iterator[St
 
 
 def _check_losses(step: Step) -> None:
-    """Raise DivergedError if a loss of a step is not a number."""
+    """Raise DivergedError if a loss of `step` is not finite."""
     losses = step.losses
     terms = [*losses.content.values(), *(t for of in losses.style.values() for t in of.values())]
     terms += [term for term in (losses.tv, losses.temporal) if term is not None]

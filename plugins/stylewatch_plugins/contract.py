@@ -50,7 +50,7 @@ _Options = TypeVar("_Options", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Capabilities:
-    """The abilities of a backend; the defaults are those of most backends."""
+    """The abilities that a backend declares; the defaults apply to a backend that declares none."""
 
     masks: bool = False
     """True if the backend uses the masks of content and styles; otherwise masks change nothing."""
@@ -181,7 +181,7 @@ def check_options(name: str, model: type[_Options], options: Mapping[str, object
 
 
 def capabilities(backend: object) -> Capabilities:
-    """Return the capabilities of a backend or of its class; the defaults if it has none."""
+    """Return the Capabilities that a backend or its class declares; the defaults without any."""
     declared = getattr(backend, "capabilities", None)
     return declared if isinstance(declared, Capabilities) else Capabilities()
 

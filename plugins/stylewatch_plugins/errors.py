@@ -4,10 +4,10 @@
   ├── BackendMissingError    the backend does not exist, is broken or cannot run here
   ├── BackendOptionError     the backend does not have this option or accept this value
   ├── BackendFaultError      the backend broke its contract while it painted
-  └── GraphError             a network's graph is damaged, or made for something else
+  └── GraphError             a network's graph is damaged, or is not the one that is needed
 
 Each message is one sentence that says what happened and what to do about it. `error_kind`
-classifies errors of torch, ONNX Runtime and drivers that no setting of a job can cause.
+recognizes a lack of memory and a lost device in errors of torch, ONNX Runtime and drivers.
 """
 
 import errno
@@ -41,13 +41,13 @@ class BackendFaultError(BackendError):
 
 
 class GraphError(BackendError):
-    """A network's graph is damaged, or made for something else."""
+    """A network's graph is damaged, or has other weights, layers or pools than are needed."""
 
     exit_code = 65
 
 
 class ErrorKind(StrEnum):
-    """The cause of an error that is not the job's fault."""
+    """The cause of an error, as far as `error_kind` recognizes it."""
 
     MEMORY = "memory"
     """The device or the machine did not have enough memory."""

@@ -77,7 +77,10 @@ class Plan(Strict):
         return f"{self.architecture}-{self.pool}-{self.pool_edge}-{digest[:16]}"
 
     def check(self, path: Path, part: Part, manifest: str) -> None:
-        """Raise GraphError if the manifest of `path` does not match this plan's `part`."""
+        """Raise GraphError if `manifest`, a text in the graph at `path`, is not for this `part`.
+
+        It must also agree with all fields of this plan.
+        """
         fields = read_manifest(path, manifest)
         for field, value in {"part": part, **self.model_dump(mode="json")}.items():
             if fields.get(field) != value:
@@ -88,9 +91,9 @@ class Plan(Strict):
 
 
 def read_manifest(path: Path, manifest: str) -> dict[str, object]:
-    """Parse the `manifest` of the graph at `path`.
+    """Return the fields of `manifest`, a JSON text in the metadata of the graph at `path`.
 
-    Raises GraphError if it is missing, or of another format.
+    Raises GraphError if the text is empty or damaged, or if its `form` is not FORM.
     """
     try:
         fields = json.loads(manifest)
@@ -128,7 +131,7 @@ def cache_folder() -> Path:
 
 
 def problem() -> str | None:
-    """Explain why there are no graphs and none can be built; None if there are, or can be."""
+    """Explain why no graph can be built; None if one can be, or if the cache has any graph."""
     if find_spec("onnx") is not None or any(cache_folder().glob("*.onnx")):
         return None
     return f"the package onnx, which builds the graphs, is not installed: {install_command('onnx')}"
@@ -137,8 +140,9 @@ def problem() -> str | None:
 def ready(plan: Plan, weights: str, *, anew: bool = False) -> Pair:
     """Return the graphs of `plan` in the cache, building them if they are missing or if `anew`.
 
-    After a build the least recently used pairs are removed. Raises BackendMissingError if graphs
-    cannot be built or stored.
+    `weights` is the name of the trained weights. The least recently used pairs are removed from a
+    cache of more than MAX_CACHE_BYTES. Raises BackendMissingError if graphs cannot be built or
+    stored.
     """
     folder = cache_folder()
     pair = Pair.of(folder, plan.stem)
@@ -164,8 +168,8 @@ def ready(plan: Plan, weights: str, *, anew: bool = False) -> Pair:
 def make_room(folder: Path, limit: int) -> None:
     """Remove the least recently used pairs until the rest takes at most `limit` bytes.
 
-    Files of an incomplete pair, which a killed process left, count as a pair. A process that has
-    opened the graphs of a pair can still use them. Raises OSError.
+    Files of an incomplete pair, which a killed process left in `folder`, count as a pair. A process
+    that has opened the graphs of a removed pair can still use them. Raises OSError.
     """
     pairs: dict[str, list[Path]] = {}
     newest_first = sorted(
@@ -182,7 +186,7 @@ def make_room(folder: Path, limit: int) -> None:
 
 
 def _build(plan: Plan, weights: str, folder: Path) -> None:
-    """Build the pair of `plan` in a child process; raises BackendMissingError."""
+    """Build the pair of `plan` in a child process; raises BackendMissingError if that fails."""
     _log.warning(
         "building the ONNX graphs of the weights %r for %s pools and %d layers, once, into %s",
         weights, plan.pool, len(plan.layers), folder,

@@ -18,8 +18,9 @@ from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Checkpoint, Losses, Pixels, Stage, Step, Wish
 
 Move = Callable[[Pixels, int], tuple[Losses, Pixels]]
-"""Function that makes one step. It takes a picture (height, width, 3) and the number of the step,
-counted from 1, and returns the losses of that picture and the next picture, of the same size."""
+"""Function that makes one step. It takes a float32 picture (height, width, 3) and the number of the
+step, counted from 1, and returns the losses of that picture and the next picture, of the same size
+and type."""
 
 _GRAY = 127.5  # the mean of noise
 
@@ -27,8 +28,8 @@ _GRAY = 127.5  # the mean of noise
 def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> Iterator[Step]:
     """Run `task` by the contract of `Backend.paint`, with the move that `at` returns for a size.
 
-    Raises RecipeError or CheckpointError before the first step, DivergedError, and the errors of
-    `at` and of the moves.
+    Raises RecipeError or CheckpointError before the first step, DivergedError if a total or a
+    picture is not finite, and the errors of `at` and of the moves.
     """
     levels = task.levels()
     schedule = task.recipe.schedule
@@ -64,10 +65,10 @@ def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> I
 
 
 def start(task: Task, size: Size) -> Pixels:
-    """Return the picture that `task` starts from, (height, width, 3), at `size` (width, height).
+    """Return the float32 picture that `task` starts from, (height, width, 3), at `size`.
 
-    `style_color` is a flat color, without detail of the content. Raises RecipeError if `task`
-    starts from a picture that is missing.
+    With `start: style_color` it is a flat color, without detail of the content. Raises RecipeError
+    if `task` starts from a picture that is missing.
     """
     kind = task.recipe.schedule.start
     noise_share = {"noise": 1.0, "mixed": task.recipe.schedule.noise_ratio}.get(kind, 0.0)
@@ -104,7 +105,7 @@ class _State:
 
 
 def _noise(task: Task, size: Size) -> Pixels:
-    """Draw normal noise around gray."""
+    """Draw a picture (height, width, 3) of normal noise around gray, by the seed of `task`."""
     noise = np.random.Generator(np.random.PCG64(task.seed)).standard_normal((*size.shape, 3))
     picture: Pixels = (_GRAY + task.recipe.schedule.noise_scale * noise).astype(np.float32)
     return picture

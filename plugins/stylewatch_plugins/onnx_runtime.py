@@ -48,7 +48,8 @@ def runtime() -> Any:
     """Import onnxruntime with telemetry off; raises ImportError if it is not installed.
 
     From version 1.29 on, its wheels for Linux report about machine and models to Microsoft, and
-    keep a journal in the user's cache folder, unless this variable is set before the first import.
+    keep a journal in the user's cache folder, unless ORT_DISABLE_TELEMETRY is set before the first
+    import.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
@@ -60,7 +61,8 @@ class OrtVgg19:
     """VGG16 or VGG19 in ONNX Runtime: feature maps of pictures in network units.
 
     The maps are those of the layers of `plan`, differentiable once with respect to the picture.
-    Raises GraphError if a file does not match `plan`.
+    Raises GraphError if the runtime cannot load a file of `pair`, or if a file does not match
+    `plan` or the other file.
     """
 
     rereads_maps = True
@@ -114,10 +116,11 @@ class OrtVgg19:
         return {layer: maps for layer, maps in named if layer in layers}
 
     def bytes_per_pixel(self, layers: Collection[LayerName]) -> NetworkBytes:
-        """Return the maximum memory that an evaluation takes for each pixel.
+        """Return the maximum number of bytes that an evaluation takes for each pixel.
 
-        The graphs compute all layers of the plan. For the backward pass they hold flags of the
-        features and the positions of maxima.
+        The graphs compute all layers of the plan, also those that are not in `layers`. For the
+        backward pass they hold the positions of maxima, and flags for the layers between those of
+        the plan.
         """
         held = largest = 0.0
         for layer, pools in with_pools(layers_up_to(self._plan.layers)):
@@ -132,14 +135,20 @@ class OrtVgg19:
         return NetworkBytes(_FLOAT, passing=2 * largest, held=held, back=5 * largest)
 
     def forward(self, x: Tensor, *, keep: bool) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
-        """Compute the features of x and, with `keep`, the state that `backward` needs."""
+        """Compute the features of x, in the order of the plan, and a state by names of outputs.
+
+        With `keep` the state is what `backward` needs besides features; without, it is empty.
+        """
         names = [name for name in self._features.outputs if keep or name in self._plan.layers]
         outputs = {name: self._empty(name, x) for name in names}
         self._features.run({"picture": x}, outputs)
         return tuple(outputs.pop(layer) for layer in self._plan.layers), outputs
 
     def backward(self, inputs: Mapping[str, Tensor], like: Tensor) -> Tensor:
-        """Compute the picture's gradient, with the shape of `like`."""
+        """Compute the picture's gradient, with the shape of `like`.
+
+        `inputs` has the tensors for the gradient graph by name: `inputs_back` and the state.
+        """
         gradient = torch.empty_like(like, memory_format=torch.contiguous_format)
         self._gradient.run(inputs, {"picture.gradient": gradient})
         return gradient
@@ -166,7 +175,8 @@ class OrtVgg19:
 class Session:
     """A graph in ONNX Runtime, with inputs and outputs in torch's memory.
 
-    Raises GraphError if the file at `path` is not the given `part` of `plan`.
+    Raises GraphError if the runtime cannot load the file at `path`, or if it is not the given
+    `part` of `plan`.
     """
 
     def __init__(
@@ -200,7 +210,7 @@ class Session:
         return torch.empty(shape, dtype=_TYPES[output.type][0], device=device)
 
     def run(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> None:
-        """Compute `outputs` from `inputs`, in place."""
+        """Compute the outputs of the graph from `inputs`, and write them into `outputs`."""
         binding = self._session.io_binding()
         contiguous = {name: tensor.contiguous() for name, tensor in inputs.items()}
         for name, tensor in contiguous.items():
@@ -251,8 +261,8 @@ def open_network(
 ) -> OrtVgg19:
     """Open the graphs of `plan`, made of the weights called `weights`, or reuse the last network.
 
-    Raises BackendMissingError if the graphs cannot be built, and GraphError if the runtime cannot
-    load them.
+    Graphs that cannot be loaded or do not fit are built anew. Raises BackendMissingError if that
+    fails, and GraphError if new graphs cannot be loaded either.
     """
     key = (plan, device, str(providers), threads)
     if key not in _open:

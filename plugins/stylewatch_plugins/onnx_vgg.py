@@ -55,7 +55,10 @@ class OnnxOptions(VggOptions):
 
 
 class OnnxVgg(VggBackend):
-    """Backend that runs in ONNX Runtime; graphs are built and loaded with the first task."""
+    """Backend whose VGG runs in ONNX Runtime.
+
+    A task loads its graphs, which are built first if the cache lacks them.
+    """
 
     name = "onnx"
     keeps_freed_blocks = False
@@ -79,7 +82,7 @@ class OnnxVgg(VggBackend):
         return tuple(devices)
 
     def problem(self) -> str | None:
-        """Explain why the backend cannot run: a package, provider, device or file is missing."""
+        """Explain which package, provider, device or file is missing; None if nothing is."""
         if _runtime() is None:
             return f"the package onnxruntime is not installed: {install_command('onnx')}"
         return (
@@ -87,7 +90,7 @@ class OnnxVgg(VggBackend):
         )
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
-        """Run the painter's loop."""
+        """Run the painter's loop; after an error, close the graphs and raise it again."""
         try:
             yield from super().paint(task, wish)
         except Exception:
@@ -175,7 +178,10 @@ def _is_available(name: ProviderName) -> bool:
 
 
 def _provider_options(name: ProviderName, device: torch.device) -> dict[str, str]:
-    """Return a provider's options: the index of the GPU, and no TF32 in place of fp32."""
+    """Return the options of a provider for `device`: its index, and for `cuda` no TF32.
+
+    Providers that do not compute on torch's device `cuda` have no options.
+    """
     if name not in _ON_GPU:
         return {}
     options = {"device_id": str(device.index or 0)}

@@ -60,10 +60,10 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
 
 
 def author(error: BaseException) -> str | None:
-    """Describe the other package's plugin whose code raised or passed on `error`.
+    """Describe the plugin of another package whose code raised or passed on `error`.
 
-    The plugin is a backend, a loss or an optimizer, and its package is named. None if `error`
-    passed through no code of another package.
+    The text names the backend, loss or optimizer, and its package; of several backends of a package
+    it names the package alone. Returns None if `error` passed through no such plugin.
     """
     frames = (frame for frame, _ in walk_tb(error.__traceback__))
     modules = {str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames}
@@ -79,7 +79,7 @@ def author(error: BaseException) -> str | None:
 
 
 def _of_modules(entries: Iterable[EntryPoint], modules: Collection[str]) -> list[EntryPoint]:
-    """Return the entry points of packages other than ours with code in these top-level modules."""
+    """Return the entry points of packages other than ours with code in top-level `modules`."""
     return [
         entry
         for entry in entries
@@ -88,7 +88,7 @@ def _of_modules(entries: Iterable[EntryPoint], modules: Collection[str]) -> list
 
 
 def described(name: str) -> str:
-    """Return the name of a backend and of its package, for messages."""
+    """Return the name of a backend and, if it is installed, of its package, for messages."""
     packages = [package_of(entry) for entry in _installed().select(name=name)]
     return f"the backend {name!r}{f' of {packages[0]}' if packages else ''}"
 
@@ -136,7 +136,7 @@ def _broken(entry: EntryPoint, why: str) -> str:
 
 
 def _members() -> list[str]:
-    """Return the names of all members that a backend must have."""
+    """Return the names of all public members that a backend must have."""
     from stylewatch_plugins.contract import Backend
 
     methods = (name for name in vars(Backend) if callable(getattr(Backend, name)))

@@ -108,9 +108,11 @@ def colors(picture: Pixels) -> Colors:
 
 
 def statistics(picture: Pixels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Compute mean (3,) and covariance (3, 3) in bands, because float64 takes much memory.
+    """Compute the mean (3,) and the covariance (3, 3) of a picture's colors.
 
-    Each sum starts with the previous sum, so that it is bitwise equal to the sum over all pixels.
+    It converts one band of pixels at a time, because float64 takes much memory. The sum over a band
+    starts with the sum over all bands before, so that the last sum is bitwise equal to a sum over
+    all pixels.
     """
     flat = picture.reshape(-1, 3)
     bands = [flat[start : start + _BAND] for start in range(0, len(flat), _BAND)]
@@ -164,7 +166,7 @@ class Sketch:
         return None
 
     def provenance(self, task: Task) -> Provenance:
-        """Describe the backend, with warnings about abilities that it lacks."""
+        """Describe the backend, with a warning that it moves colors only, and one about masks."""
         warnings = ["a sketch moves colors only, there is no network behind it"]
         if task.content_mask is not None or any(style.mask is not None for style in task.styles):
             warnings.append("a sketch does not look at masks")

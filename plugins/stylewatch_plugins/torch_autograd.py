@@ -89,7 +89,10 @@ class TorchAutograd(VggBackend):
         return (*_gpus(), Device("cpu", f"{torch.get_num_threads()} threads"))
 
     def problem(self) -> str | None:
-        """Explain why the backend cannot run here: its device or its weights are missing."""
+        """Explain why the backend cannot run with its options; None if it can.
+
+        It needs the device, the precision and the kernels of the options, and weights.
+        """
         problem = self._device_problem(f"torch {self.version} finds")
         if problem:
             return problem
@@ -98,7 +101,10 @@ class TorchAutograd(VggBackend):
         return self._kernels_problem() or weights.problem(self._options.weights)
 
     def _kernels_problem(self) -> str | None:
-        """Explain why `convolution: compiled` is impossible on the CPU, if that is the device."""
+        """Explain why `convolution: compiled` is impossible here.
+
+        None if it is possible, if it is not set, or if a GPU is the device.
+        """
         on_cpu = self._options.device == "cpu" or not any(_gpus())
         if self._options.convolution != "compiled" or not on_cpu:
             return None
@@ -137,7 +143,10 @@ class TorchAutograd(VggBackend):
 
     @property
     def _advice(self) -> tuple[str, ...]:
-        """Say that painting could be faster, unless the options choose the convolutions."""
+        """Sentence about a faster library for the CPU that cannot be used, if any.
+
+        It is left out on a GPU, and if the options choose the convolutions.
+        """
         if self._device.type != "cpu" or self._options.convolution != "auto":
             return ()
         delay = kernels.delay()

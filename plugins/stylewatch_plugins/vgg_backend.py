@@ -88,7 +88,12 @@ _threads = _Threads()
 
 
 class VggBackend(ABC):
-    """A backend for VGG16 and VGG19; a subclass adds the network."""
+    """Abstract base of the backends for VGG16 and VGG19; a subclass adds devices and the network.
+
+    All methods but `devices` and `problem` raise BackendMissingError if the backend has a
+    `problem`, RecipeError if the weights lack a layer of the recipe, and PictureError if a picture
+    is unusable or the limit of memory too low.
+    """
 
     name: str
     options_model: ClassVar[type[VggOptions]]
@@ -160,7 +165,10 @@ class VggBackend(ABC):
         return measure(task, self._network(task), plan)
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
-        """Run the painter's loop; raises CheckpointError if another network made `task.resume`."""
+        """Run the painter's loop, and add the identity of the weights to each checkpoint.
+
+        Raises CheckpointError if `task.resume` was painted with other weights.
+        """
         plan = self._begin(task)
         digest = np.frombuffer(self._trained_weights(task).digest, np.uint8)
         saved = task.resume or {}
@@ -180,7 +188,9 @@ class VggBackend(ABC):
         return plan
 
     def _memory_plan(self, task: Task) -> MemoryPlan:
-        """Return the memory plan of `task`, computed once; PictureError if memory is not enough.
+        """Return the memory plan of `task`, computed once.
+
+        Raises PictureError if a picture is unusable or the limit of memory is too low.
 
         A plan may be asked for while another task is painted, so it changes no setting of the
         process. It depends on the memory that is free.
@@ -204,7 +214,12 @@ class VggBackend(ABC):
         return network
 
     def _choose_freed_blocks(self, task: Task, plan: MemoryPlan) -> None:
-        """Keep freed feature maps if there is enough memory, or else return them to the system."""
+        """Choose whether the process keeps freed feature maps or returns them to the system.
+
+        It keeps them on a CPU without a limit of memory if memory suffices for the whole task. If
+        memory does not suffice, the plan saves memory, or a loss needs the whole picture, it
+        returns them. Otherwise nothing changes.
+        """
         on_cpu = self._device.type == "cpu"
         may_keep = self._memory_settings.limit is None and on_cpu and self.keeps_freed_blocks
         if plan == UNLIMITED and may_keep and _HOLES * memory.at_most(task) <= available():
@@ -218,7 +233,10 @@ class VggBackend(ABC):
         return _threads.count(self._options.threads)
 
     def _device_problem(self, library: str) -> str | None:
-        """Explain that the requested device is missing; return None if it is present."""
+        """Explain that the requested device is missing; return None if it is present.
+
+        `library` begins the sentence, such as `torch 2.9 finds`.
+        """
         requested = self._options.device
         names = [device.name for device in self.devices()]
         kinds = (name.partition(":")[0] for name in names)

@@ -44,11 +44,14 @@ class WorkerActor:
         self._ticket = ""
 
     async def hello(self) -> tuple[str, ...]:
-        """Return the machine of this actor, and its versions."""
+        """Return the host name of this actor's machine, and its versions (see `versions`)."""
         return platform.node(), *versions()
 
     async def run(self, order: Order) -> AsyncIterator[Event | None]:
-        """Run an order; yield its events, and None after each HEARTBEAT without an event."""
+        """Run an order; yield its events, and None after each HEARTBEAT without an event.
+
+        An order with a shared input that this machine does not see ends as Failed.
+        """
         if (path := missing(order)) is not None:
             reason = f"{path} does not exist on {platform.node()}; is the outbox mounted?"
             yield Failed(reason, Cause.DISK)

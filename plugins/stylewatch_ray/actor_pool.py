@@ -30,11 +30,17 @@ class Actor(Protocol):
     """A WorkerActor on any machine; `ray_api.ActorHandle` is an implementation."""
 
     async def hello(self) -> tuple[str, ...]:
-        """Return the actor's machine and versions; raises UnavailableError."""
+        """Return the actor's machine and versions once it is available.
+
+        Raises UnavailableError if the actor cannot start or is lost.
+        """
         ...
 
     def run(self, order: Order, silent_s: float) -> AsyncIterator[Event]:
-        """Run an order; raises UnavailableError if the actor is lost."""
+        """Run an order, and yield its events.
+
+        Raises UnavailableError if the actor is lost, or sends nothing for `silent_s` seconds.
+        """
         ...
 
     def ask(self, wanted: AttemptRequest) -> None:
@@ -42,7 +48,7 @@ class Actor(Protocol):
         ...
 
     def end(self) -> None:
-        """End the running order at once."""
+        """End the actor and the order that it runs at once."""
         ...
 
 
@@ -69,14 +75,14 @@ class ActorSlot:
         self._orders.put_nowait(order)
 
     def ask(self, wanted: AttemptRequest) -> None:
-        """Pass a request on to the attempt."""
+        """Pass a request on to the attempt, as soon as the actor has its order."""
         if self._runs:
             self.actor.ask(wanted)
         else:
             self._wanted = wanted
 
     def end(self, why: str) -> None:
-        """End the actor and its attempt."""
+        """End the actor, and its attempt, if there is one, as lost with the reason `why`."""
         self.is_ended = True
         self.actor.end()
         self._finish(AttemptLost(why))
@@ -95,6 +101,8 @@ class ActorSlot:
 
     async def run_next(self, idle_s: float) -> bool:
         """Run the next order; return False if none arrives within `idle_s` seconds.
+
+        Also returns False if the slot was ended while the inputs of the order could not be shared.
 
         Raises UnavailableError if the actor is lost, and any error of the call to it, after the
         attempt has got its AttemptEnd.
@@ -152,7 +160,7 @@ class ActorPool(Scheduler):
         self._machines: Sequence[Machine] | None = None
         """The machines of the cluster; None until it has answered."""
         self._machine_of: dict[ActorSlot, str] = {}
-        """All slots, each with the machine that it is bound to."""
+        """All slots, each with the id of the machine that it is bound to, or an empty string."""
         self._tasks: dict[ActorSlot, asyncio.Task[None]] = {}
         self._starting: set[ActorSlot] = set()
 
@@ -162,7 +170,7 @@ class ActorPool(Scheduler):
         return self._demand.places(self._machines or ())
 
     def obey(self, command: Command) -> None:
-        """Carry out a command, and start actors for waiting orders."""
+        """Carry out a command, remove ended slots, and start actors for waiting orders."""
         super().obey(command)
         for slot in self._machine_of:
             if slot.is_ended:
@@ -181,7 +189,10 @@ class ActorPool(Scheduler):
             slot.actor.end()
 
     def _start_actors(self) -> None:
-        """Request actors for the waiting orders, as far as there are places."""
+        """Request actors for the waiting orders, as far as there are places.
+
+        If no machine has a place for a job, all waiting attempts fail instead.
+        """
         if self._machines is None:
             return
         if not self.places:
@@ -197,7 +208,7 @@ class ActorPool(Scheduler):
             self._tasks[slot] = asyncio.ensure_future(self._serve(slot))
 
     def _unused_machine(self, machines: Sequence[Machine]) -> str:
-        """Return a suitable machine without an actor; empty if there is none.
+        """Return the id of a suitable machine without an actor; empty if there is none.
 
         Without demands each machine has one place.
         """

@@ -38,7 +38,10 @@ LOOK_EVERY = 2.0
 
 
 def serve(pipe: Connection, lock: Path, demand: Demand, options: ActorOptions) -> None:
-    """Run the orders from `pipe` on the cluster until the pipe closes, holding `lock`."""
+    """Run the orders from `pipe` on the cluster that `demand` names, holding `lock`.
+
+    The process ends when the pipe closes, or when the cluster cannot be used.
+    """
     _discard_output()
     # the daemon retries by itself; three attempts by Ray take five seconds
     os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")
@@ -71,7 +74,10 @@ class _Driver:
         os._exit(0)  # a call to an unresponsive cluster may still run in a thread
 
     async def _watch(self) -> None:
-        """Report the number of places periodically, or that the cluster cannot be used."""
+        """Report the number of places every LOOK_EVERY seconds.
+
+        If the cluster cannot be used, report the reason, and end the process.
+        """
         address = self._demand.address
         try:
             async with asyncio.timeout(CONNECT_WITHIN):

@@ -45,7 +45,7 @@ PROBE_TIMEOUT = 90.0
 
 
 class Cluster(Executor):
-    """Executor with places on the machines of a cluster, each of which takes `demand`.
+    """Executor with places on the machines of a cluster; a job in a place takes `demand`.
 
     The cluster reports the number of places once there has been work; until then, and while it does
     not answer, there is one place. `lock` is a file that the driver holds while it lives. A driver
@@ -69,7 +69,7 @@ class Cluster(Executor):
         self._running: set[str] = set()
         self._driver: Child | None = None
         self._silent = self._idle = 0.0
-        """How long the driver has been silent, and how long it has had no work, in seconds."""
+        """Times in seconds since the last message of the driver, and since its last work."""
         self._has_answered = False
         """True once the driver has sent a message."""
 
@@ -160,9 +160,10 @@ class Cluster(Executor):
 
 
 def places(demand: Demand) -> int:
-    """Return how many jobs a cluster can run at once; a temporary driver asks it.
+    """Return how many jobs a cluster can run at once, 0 if no machine meets the demand.
 
-    Raises UnavailableError if the cluster cannot be used.
+    A temporary driver asks the cluster. Raises UnavailableError if the cluster cannot be used or
+    does not answer within PROBE_TIMEOUT.
     """
     answer: Message | None = None
     with TemporaryDirectory(dir=shortages.temporary_folder()) as folder:

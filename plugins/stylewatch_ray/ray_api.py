@@ -86,7 +86,10 @@ class ActorHandle:
         self._handle = actor_class.options(**options).remote(work, all_cores=all_cores)
 
     async def hello(self) -> tuple[str, ...]:
-        """Return the actor's greeting once it is available; raises UnavailableError."""
+        """Return the actor's machine and versions once it is available (see `WorkerActor.hello`).
+
+        Raises UnavailableError if the actor cannot start or is lost.
+        """
         with _translated_errors():
             greeting: tuple[str, ...] = await self._handle.hello.remote()
             return greeting
@@ -127,7 +130,7 @@ def _translated_errors() -> Iterator[None]:
 
 
 def explain(error: BaseException) -> str:
-    """Return Ray's message as a sentence, with a hint if there is one."""
+    """Return the message of an error in one line, cut if long, with a hint if there is one."""
     text = " ".join(str(error).split()) or type(error).__name__
     text = text[text.find(_WHY) + len(_WHY) :] if _WHY in text else text
     hints = [hint for sign, hint in _HINTS.items() if sign in text]
@@ -136,7 +139,7 @@ def explain(error: BaseException) -> str:
 
 
 def _check_port(address: str) -> None:
-    """Raise UnavailableError if nothing listens at `address`."""
+    """Raise UnavailableError if nothing listens at `address`; nothing is checked without a port."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdecimal():
         return

@@ -25,7 +25,10 @@ def _check_gpus(gpus: float) -> float:
 
 
 class RaySettings(ExecutorSettings):
-    """Jobs run on the machines of the Ray cluster at `address`, with these shares of a machine."""
+    """Settings of the executor on the Ray cluster at `address`.
+
+    A job takes `gpus_per_job` GPUs and the `resources` of a machine.
+    """
 
     is_remote: ClassVar = True
     extra: ClassVar = Extra("ray", "ray", "jobs can run on a cluster (executor.kind: ray)")

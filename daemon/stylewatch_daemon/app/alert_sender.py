@@ -45,7 +45,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Result:
-    """Outcome for a URL, which the child sends, whose number counts from 0."""
+    """Outcome for one URL, which the child reports; the `number` of the URL counts from 0."""
 
     number: int
     outcome: Outcome
@@ -54,8 +54,10 @@ class Result:
 def send(urls: Sequence[SecretStr], message: Message | None, seconds: float) -> list[Outcome]:
     """Send `message` to the `urls` within `seconds`; return the outcome for each URL.
 
-    Without a message the URLs are only checked. The URLs go to the child through a connection,
-    because the arguments and the environment of a process are visible to others.
+    Without a message the URLs are only checked. The outcome is "silent" for each URL about which
+    the child has reported nothing in time, also if no child could be started. The child gets the
+    URLs through a connection, because the arguments and the environment of a process are visible to
+    others.
     """
     outcomes: list[Outcome] = ["silent"] * len(urls)
     deadline = monotonic() + seconds
@@ -72,7 +74,7 @@ def send(urls: Sequence[SecretStr], message: Message | None, seconds: float) -> 
 
 
 def unusable(urls: Sequence[SecretStr]) -> list[str]:
-    """Return a sentence for each of the `urls` that apprise does not know."""
+    """Return a sentence for each of the `urls` that apprise does not know within CHECK_TIMEOUT."""
     outcomes = send(urls, None, CHECK_TIMEOUT) if urls else []
     return [
         f"{url_number(number, len(urls))}: {IN_WORDS[outcome]}"
@@ -87,7 +89,10 @@ def url_number(number: int, count: int) -> str:
 
 
 def serve(pipe: Connection, urls: list[str], message: Message | None) -> None:
-    """Send a Result for each of the `urls` as soon as it is known; this runs in the child."""
+    """Send a Result for each of the `urls` through `pipe` as soon as it is known, in the child.
+
+    Without a message the URLs are only checked.
+    """
     from apprise import Apprise, AppriseAsset, NotifyFormat
 
     asset = AppriseAsset(app_id="stylewatch", app_desc="stylewatch")

@@ -28,10 +28,10 @@ MAX_PAUSE = 600.0
 longer."""
 
 NAMED = 10
-"""Maximum number of jobs of a kind that a message names; the others are counted."""
+"""Maximum number of events of a kind that a message names; the others are counted."""
 
 LONGEST = 300
-"""Maximum number of characters of a line; a longer line is cut."""
+"""Maximum number of characters of a line, after the kind of its event; a longer line is cut."""
 
 _INERT = str.maketrans({"@": "\uff20", "<": "\u2039", ">": "\u203a", "`": "'"})
 """Characters that mention people or create links in chats, mapped to harmless look-alikes."""
@@ -42,12 +42,13 @@ Send = Callable[[Sequence[SecretStr], Message, float], list[Outcome]]
 class Digest:
     """Events that no message has reported yet.
 
-    A wait is reported if it still lasts when the message is written, and once more when it is over.
+    A wait is reported if it still lasts when a message is written; its end is reported, too, if its
+    beginning was.
     """
 
     def __init__(self) -> None:
         self._blocked: Mapping[str, str] = {}
-        """Everything that waits now, with the reason."""
+        """The reasons of the waits that last now, by what waits."""
         self._reported: set[str] = set()
         self._counts: Counter[str] = Counter()
         self._lines: defaultdict[str, list[str]] = defaultdict(list)
@@ -58,17 +59,20 @@ class Digest:
         return not self._counts and self._blocked.keys() == self._reported
 
     def add(self, kind: str, what: str, reason: str = "") -> None:
-        """Add an event that concerns `what`, such as a job."""
+        """Add an event of a `kind` that concerns `what`, such as a job; `reason` may be empty."""
         self._counts[kind] += 1
         if self._counts[kind] <= NAMED:
             self._lines[kind].append(_line(kind, what, reason))
 
     def block(self, blocked: Mapping[str, str]) -> None:
-        """Record everything that waits now, with the reasons."""
+        """Record the reasons of all waits that last now, by what waits."""
         self._blocked = blocked
 
     def message(self) -> Message | None:
-        """Return a message with everything since the last `clear`; None if there is nothing."""
+        """Return a message with everything since the last `clear`; None if there is nothing.
+
+        Waits in the message count as reported.
+        """
         for what, reason in self._blocked.items():
             if what not in self._reported:
                 self.add("waiting", what, reason)
@@ -87,7 +91,7 @@ class Digest:
         return Message(f"stylewatch: {', '.join(title)}", "\n".join(body))
 
     def clear(self) -> None:
-        """Forget the events of the message, because it was sent."""
+        """Forget the events of the last message, because it was sent."""
         self._counts.clear()
         self._lines.clear()
 
@@ -95,8 +99,8 @@ class Digest:
 class Notifier(Reporter):
     """Sender of events to `targets` with `send`, in a thread.
 
-    A message that no URL accepted is sent with the next one. Leaving the context sends the rest,
-    once, unless a second signal interrupted the daemon.
+    A message that no URL accepted is sent again later, together with newer events. Leaving the
+    context sends the rest, once, and waits for that, unless a second signal interrupted the daemon.
     """
 
     def __init__(self, targets: AlertSettings, send: Send = alert_sender.send) -> None:
@@ -117,13 +121,13 @@ class Notifier(Reporter):
             self._thread.join(2 * WITHIN)
 
     def ended(self, job: Job, folder: Path, final: Path | None = None) -> None:
-        """Report a job that is done, was refused or failed for good."""
+        """Report a job that is done, was refused or failed for good, if the settings want that."""
         kind, reason = ("done", "") if job.end in PICTURES else (str(job.end), job.reason)
         if kind in self._kinds:
             self._events.put(lambda digest: digest.add(kind, shown(job.title), reason))
 
     def blocked(self, trouble: Mapping[str, str]) -> None:
-        """Report new waits, and waits that are over."""
+        """Report new waits, and waits that are over, if the settings want that."""
         if "blocked" in self._kinds:
             self._events.put(lambda digest: digest.block(trouble))
 
@@ -149,7 +153,10 @@ class Notifier(Reporter):
                 digest.clear()
 
     def _collect(self, digest: Digest, seconds: float) -> bool:
-        """Collect events for `seconds` from the first one on; return whether the daemon stops."""
+        """Collect events for `seconds` from the first one on; return whether the daemon stops.
+
+        If the digest has events already, the time begins at once.
+        """
         until: float | None = None
         while True:
             if until is None and not digest.is_empty:

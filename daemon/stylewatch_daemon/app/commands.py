@@ -50,8 +50,8 @@ ROUND_S = 1.0
 meanwhile."""
 
 COMMIT_EVERY = 200
-"""Number of requests that one transaction records: a daemon that is killed among thousands of
-requests has then done a part."""
+"""Maximum number of requests that one transaction records, so that a daemon that is killed among
+thousands of requests has carried out a part of them."""
 
 
 def _checked_id(text: str) -> str:
@@ -61,7 +61,7 @@ def _checked_id(text: str) -> str:
 
 
 JobId = Annotated[str, AfterValidator(_checked_id)]
-"""Id of a job, which is the name of its folder."""
+"""Id of a job, checked to be a valid name of its folder."""
 
 
 class Commands:
@@ -81,10 +81,10 @@ class Commands:
         self._reporter = jobs.reporter
         self._paused = jobs.state.root / PAUSED
         self.paused = entries.exists(self._paused)
-        """True while no job may start, even after a restart."""
+        """True while people have paused the jobs, which a file remembers across restarts."""
         self.draining = False
         self._waiting: dict[int, tuple[Request, str]] = {}
-        """Requests that wait for something outside the daemon, with the reasons, by their ids."""
+        """Requests that wait for something outside the daemon, each with the reason, by id."""
         self._requests: Sequence[Request] = ()
         """The requests in the ledger when it was last read."""
         self._latest = 0
@@ -119,14 +119,15 @@ class Commands:
 
     @property
     def in_work(self) -> bool:
-        """True while the lanes work on a request."""
+        """True while lanes work on a request, or one that was carried out is not removed yet."""
         return bool(self._busy)
 
     def act(self, *, drains: bool = True) -> bool:
-        """Act on the requests, in the order of their arrival; return whether some are left.
+        """Act on the requests, in the order of their arrival; return whether the time was over.
 
-        Unless the daemon `drains` on request now, a request to drain waits for the next daemon.
-        After ROUND_S the remaining requests wait for the next round, which begins with them.
+        After ROUND_S the remaining requests wait for the next round, which begins with them. Of the
+        requests to pause and to resume, only the last one has an effect. Unless the daemon `drains`
+        on request now, a request to drain waits for the next daemon.
         """
         until = time.monotonic() + ROUND_S
         requests = self._jobs.ledger.requests()
@@ -193,11 +194,11 @@ class Commands:
 
     @property
     def trouble(self) -> dict[str, str]:
-        """The requests that wait for something outside the daemon, with the reasons."""
+        """The reasons why requests wait for something outside the daemon, by name."""
         return {self._name(request): reason for request, reason in self._waiting.values()}
 
     def _name(self, request: Request) -> str:
-        """Return the name of a request in `trouble`, which people read."""
+        """Return the name that people read for a request, in `trouble`."""
         job = request.arguments.get("job")
         title = f" {shortened(self._jobs.title(job))}" if isinstance(job, str) else ""
         return f"{_key(request)}{title}"
@@ -209,7 +210,11 @@ class Commands:
         event: object = None,
         write: Callable[[LedgerWriter], object] = lambda ledger: None,
     ) -> None:
-        """Post that a request was carried out, with the event of a job or change of the ledger."""
+        """Post that a request was carried out or given up, which removes it from the ledger.
+
+        In the same transaction, `event` happens to the job `job_id`, and `write` changes the
+        ledger.
+        """
 
         def also(ledger: LedgerWriter) -> None:
             write(ledger)
@@ -232,7 +237,9 @@ class Commands:
     ) -> None:
         """Do the work of a request on `size` bytes in the lane of `root`; act on the result.
 
-        Nothing else works meanwhile on the job whose files are `removed`, if any.
+        `succeed` is called with the result; after an error, also one of `succeed`, the request is
+        tried again later or given up. `removed` is the id of the job whose files are removed, if
+        any: nothing else works on that job meanwhile.
         """
         doing = self._jobs.known(removed).doing if removed else Doing()
 
@@ -290,7 +297,10 @@ class Commands:
         content: Annotated[str, Field(pattern=r"^content\.[a-z0-9]+$|^$")] = "",
         settings: dict[str, Any] | None = None,
     ) -> None:
-        """Paint the photograph of a try of the page in `styles`, or in more of them."""
+        """Begin the try `name` of the page with the photograph `content`, or add `styles` to it.
+
+        Without `content`, styles are added. `styles` are paths by name.
+        """
         self._try_styles(name, styles, content, settings or {})
         self._carried_out(request)
 
@@ -299,8 +309,8 @@ class Commands:
     def _cancel(self, request: Request, job: JobId) -> None:
         """Cancel the job with this id: it may wait, run, or be the new job of a retry.
 
-        If the job has ended, a deletion of it that waits is given up: its disk may be gone for
-        good.
+        A retry whose files are being copied is canceled afterwards. A deletion of the job that
+        waits is given up, because its disk may be gone for good.
         """
         self._give_up_deletion(request, job)
         record = self._jobs.ledger.get(job)
@@ -314,7 +324,7 @@ class Commands:
             self._carried_out(request)
 
     def _give_up_deletion(self, request: Request, job: str) -> bool:
-        """Give up the deletions of a job that wait; return False if its files are being removed."""
+        """Give up the deletions of a job before `request`; return False if one is in work."""
         deletions = self._waiting_before(request, "delete", job=job)
         waiting = [deletion for deletion in deletions if deletion.id not in self._busy]
         for deletion in waiting:
@@ -323,21 +333,24 @@ class Commands:
         return len(waiting) == len(deletions)
 
     def _waiting_before(self, request: Request, verb: str, **arguments: str) -> list[Request]:
-        """Return the requests with this `verb` that were made before `request`, and still wait."""
+        """Return the requests before `request` with this `verb` and at least these `arguments`.
+
+        They wait, are in work, or are part of the next commit.
+        """
         earlier = (
             former for former in self._requests if former.verb == verb and former.id < request.id
         )
         return [former for former in earlier if former.asks(verb, **arguments)]
 
     def _is_retried(self, job: Job) -> bool:
-        """Return whether a retry with a name made from the name of `job` is in progress."""
+        """Return whether a retry is in work whose name has the stem of that of a retry of `job`."""
         self._retried_stems = {
             id_: stem for id_, stem in self._retried_stems.items() if id_ in self._busy
         }
         return retries.stem_of(job) in self._retried_stems.values()
 
     def _finish(self, request: Request, job: JobId) -> None:
-        """Make the current picture of the job with this id final, if it has one."""
+        """Make the current picture of the job with this id final, if it runs or has a stage."""
         record = self._jobs.ledger.get(job)
         has_picture = record is not None and (record.step > 0 or record.state is State.RUNNING)
         self._ask(request, record if has_picture else None, End.STOPPED_EARLY)
@@ -353,7 +366,7 @@ class Commands:
         self._carried_out(request, job.id, Asked(end))
 
     def _dismiss(self, request: Request, jobs: list[JobId]) -> None:
-        """Remove refused and failed jobs from the status."""
+        """Remove those of `jobs` that were refused or failed from the status."""
         self._reporter.requested(
             f"asked to dismiss {shortened(', '.join(jobs)) or 'nothing'} from the status"
         )
@@ -371,8 +384,10 @@ class Commands:
     ) -> None:
         """Run the job with the id `job` again, as the job `new`, with `settings` alone.
 
-        The styles with the numbers `without`, from 1, are left out. The files `added` are
-        additional styles in the folder `new` of the uploads, which is removed afterwards.
+        The painting starts from the stage after the step `from_stage`, if given. The styles with
+        the numbers `without`, from 1, are left out. The files `added` are additional styles in the
+        folder `new` of the uploads, which is removed afterwards. While another retry of a job of
+        that name is in work, this request waits.
         """
         ledger = self._jobs.ledger
         old = ledger.get(job)
@@ -427,7 +442,7 @@ class Commands:
         entries.attempt_removal(self._state.uploads / new)
 
     def _favorite(self, request: Request, job: JobId) -> None:
-        """Make a job with a picture a favorite."""
+        """Make a job that has ended with a picture a favorite."""
         record = self._jobs.ledger.get(job)
         if record is None or not (record.has_ended and record.end in PICTURES):
             raise InputError(f"there is no job {shown(job)} with a picture")
@@ -440,12 +455,15 @@ class Commands:
         self._carried_out(request)
 
     def _trash(self, request: Request, job: JobId) -> None:
-        """Move a job that has ended into the trash: its files stay until `retention.trash` ends."""
+        """Move a job that has ended into the trash; its files stay as `retention.trash` says."""
         self._reporter.requested(f"moved {shown(self._jobs.title(job))} into the trash")
         self._carried_out(request, job, Trashed(now()))
 
     def _restore(self, request: Request, job: JobId) -> None:
-        """Take a job out of the trash; give up its deletion unless that has begun."""
+        """Take a job out of the trash, and give up its deletion.
+
+        If files are being removed already, this request waits until that has ended.
+        """
         if self._jobs.ledger.get(job) is None:
             raise InputError(f"there is no job {shown(job)}: it was deleted for good")
         if self._give_up_deletion(request, job):
@@ -454,7 +472,11 @@ class Commands:
             self._carried_out(request, job, Restored(), forget)
 
     def _delete(self, request: Request, job: JobId) -> None:
-        """Remove the files of a job that has ended, and forget it."""
+        """Remove the files of a job that has ended, and forget it.
+
+        While something else works on the job, this request waits. For any other job it does
+        nothing.
+        """
         record = self._jobs.ledger.get(job)
         if record is None or not (record.has_ended or record.state is State.ENDING):
             self._carried_out(request)
@@ -530,7 +552,7 @@ class Commands:
 
 
 def _debug(request: Request, text: str) -> None:
-    """Log why a request waits, at the level debug."""
+    """Log `text`, what happens with a request, at the level debug."""
     log = logging.getLogger(__name__)
     if log.isEnabledFor(logging.DEBUG):
         asked = {name: value for name, value in request.arguments.items() if name != "settings"}
@@ -538,7 +560,7 @@ def _debug(request: Request, text: str) -> None:
 
 
 def _obstacle(request: Request) -> Obstacle:
-    """Return the obstacle for which a request waits after an error of a disk."""
+    """Return the obstacle for which a request alone waits after an error of a disk."""
     return Obstacle(Kind.REQUEST, str(request.id))
 
 

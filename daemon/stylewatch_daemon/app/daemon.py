@@ -53,12 +53,13 @@ class Summary:
     ended: Mapping[End, int] = field(default_factory=dict)
     """Number of jobs that ended in each way."""
     waiting: tuple[str, ...] = ()
-    """The jobs that have not ended, and the complete pairs without a job."""
+    """Titles of the jobs that have not ended, and names of the complete pairs without a job."""
     blocked: Mapping[str, str] = field(default_factory=dict)
-    """Jobs and inboxes that wait for something outside the daemon, with the reasons."""
+    """The reasons why jobs, requests, folders and other things wait for something outside the
+    daemon, by name."""
     incomplete: tuple[Pair, ...] = ()
     held: str = ""
-    """Why no job may start now; empty if jobs may start."""
+    """Why a request or the hour lets no job start now; empty if both let jobs start."""
 
     @property
     def exit_code(self) -> int:
@@ -78,12 +79,14 @@ def once(
 ) -> Summary:
     """Process the files in the inboxes, and stop.
 
-    The run ends when a new scan shows nothing that can be claimed and nothing to wait for. Files
-    that are still changing are waited for, at most PATIENCE times `quiet_s` since a job last ended;
-    the time that scans take does not count. The rest of a file that lacks its end is waited for
-    half as long, then the file is refused. Raises SettingsError (for example, if another daemon
-    uses the state folder), UnavailableError (if a worker of a killed daemon uses it), and
-    OutputError (if the state folder cannot be written).
+    The run ends when a new scan shows nothing that can be claimed and nothing to wait for. It waits
+    for files that are still changing, and for folders that do not answer, at most PATIENCE times
+    `quiet_s` since the last change of a job; the time that scans take does not count. It waits for
+    the rest of a file that lacks its end at most half as long, then the file is refused.
+
+    Raises SettingsError (for example, if another daemon uses the state folder), UnavailableError
+    (if a worker of a killed daemon uses it), OutputError (if the state folder cannot be written),
+    and ShortageError.
     """
     patience = PATIENCE * max(settings.watch.quiet_s, MIN_INTERVAL)
     truncated_s = min(patience / 2, settings.watch.truncated_s)
@@ -118,9 +121,10 @@ def watch(
     """Process files that arrive in the inboxes until told to stop; raises as `once` does.
 
     The daemon calls `at_work` once the inboxes are watched, and `at_end` as `Loop.watch` says.
-    `systemd` gets the daemon's status. On SIGHUP, or if the `file` of the settings has changed,
-    everything stops, and the handover for the next daemon is returned: the state folder stays
-    locked, and signals are held (law 15). `received` is the handover of the previous daemon.
+    `systemd` gets the daemon's status. On SIGHUP, or if the `file` of the settings has other
+    settings, everything stops, and the handover for the next daemon is returned: the state folder
+    stays locked, and signals are held (law 15). If the daemon is told to stop for good, None is
+    returned. `received` is the handover of the previous daemon.
     """
     wakeup = wakeup or Wakeup()
     reporter = reporter or Reporter()
@@ -220,9 +224,10 @@ def _lock(state: StateDir, stack: ExitStack, inherited: int | None) -> int:
 def _prepare(
     settings: ServiceSettings, lanes: Lanes, guard: MountGuard, *, makes_outboxes: bool
 ) -> None:
-    """Create missing inboxes, but none below a missing mount, without waiting for a disk.
+    """Create missing inboxes, and outboxes if `makes_outboxes`, without waiting for a disk.
 
-    A folder that cannot be used now is reported by whoever uses it next (law 16).
+    None is created below a missing mount. A folder that cannot be used now is reported by whoever
+    uses it next (law 16).
     """
 
     def work(folder: Path, step: Step) -> None:

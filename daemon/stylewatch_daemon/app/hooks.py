@@ -27,11 +27,11 @@ from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.settings.config import VARIABLE, key_of_variable
 
 OUTPUT_CHARACTERS = 300
-"""Characters from the end of a failed command's output that the log gets."""
+"""Maximum number of characters from the end of a failed command's output that the log gets."""
 
 TAIL = 4096
-"""Number of bytes that are read from the end of a command's output, because the whole output may
-not fit into memory."""
+"""Maximum number of bytes that are read from the end of a command's output, because the whole
+output may not fit into memory."""
 
 KILLED_S = 5.0
 """Timeout in seconds for a killed command to end, which a disk that hangs may prevent."""
@@ -49,8 +49,9 @@ class LeftHook(NamedTuple):
 
     id: int
     name: str
-    """Key of the hook in the settings, and name of the job, as in the log."""
+    """Key of the hook in the settings."""
     job: str
+    """Title of the job, as in the log."""
     pid: int
     since: float
     """Time at which the hook began, by the monotonic clock in seconds."""
@@ -61,9 +62,10 @@ class LeftHook(NamedTuple):
 class HookRunner:
     """Runner of the hooks in the ledger of `jobs`; `post` makes the main loop call a function.
 
-    Only the main loop calls its methods; a thread waits for the command. A hook that fails or
-    exceeds `timeout_s` is only logged, because the job has ended by then. A hook that was running
-    when the daemon ended is not repeated. The hook in `left` goes on after a restart.
+    Only the main loop calls its methods; a thread waits for the command. A hook that fails is only
+    logged, because the job has ended by then; one that exceeds `hooks.timeout_s` is killed and
+    logged. A hook that was running when the daemon ended is not repeated. The hook in `left` goes
+    on after a restart.
     """
 
     def __init__(self, jobs: Jobs, post: Post, left: LeftHook | None = None) -> None:
@@ -79,13 +81,17 @@ class HookRunner:
 
     @property
     def in_work(self) -> bool:
-        """True while a hook runs or waits."""
+        """True while a hook runs or waits; raises OutputError if the ledger cannot be read."""
         if self._running is not None or self._left is not None:
             return True
         return self._jobs.ledger.next_hook() is not None
 
     def go_on(self) -> None:
-        """Begin the next hook, unless one runs; raises LedgerError."""
+        """Begin the next hook, unless one runs; raises OutputError if the ledger cannot be used.
+
+        A hook that an earlier image of this process began goes on first. A hook is dropped if its
+        job or its command is gone, or if the end of a daemon interrupted it.
+        """
         if self._running is not None:
             return
         if self._left is not None:
@@ -151,7 +157,7 @@ class HookRunner:
         return {f"{VARIABLE}{name}": str(value) for name, value in values.items()}
 
     def _ended(self, running: "_Running", problem: str) -> None:
-        """Forget a hook, and log what went wrong with it; raises LedgerError."""
+        """Forget a hook, and log the `problem` with it, if any; raises OutputError."""
         self._jobs.ledger.remove_hook(running.id)
         self._running = None
         running.files.close()
@@ -160,7 +166,10 @@ class HookRunner:
             log.warning("hooks.%s %s", running.name, problem, extra={"job": running.job})
 
     def left(self) -> LeftHook | None:
-        """Return the hook that runs, for the next image of this process."""
+        """Return the hook that runs, for the next image of this process.
+
+        Returns None if none runs, or if its command could not be started within STARTED_S.
+        """
         if self._left is not None:  # the ledger could not be read yet
             return self._left
         running = self._running
@@ -184,7 +193,10 @@ def _is_secret(name: str) -> bool:
 
 
 def _popen(words: Sequence[str], variables: Mapping[str, str], output: IO[bytes]) -> "_Command":
-    """Start a command in a process group of its own, with `variables` in its environment."""
+    """Start the command `words` in a process group of its own.
+
+    Its environment has `variables`, but no settings of alerts; its output goes to `output`.
+    """
     inherited = {name: value for name, value in os.environ.items() if not _is_secret(name)}
     return subprocess.Popen(
         words, env={**inherited, **variables}, start_new_session=True,
@@ -200,7 +212,7 @@ class _Command(Protocol):
         """Id of the process and of its group."""
 
     def wait(self, timeout: float) -> int:
-        """Return the exit code of the process.
+        """Return the exit code of the process, negative after a signal.
 
         Raises subprocess.TimeoutExpired after `timeout` seconds.
         """
@@ -213,7 +225,10 @@ class _Adopted:
         self.pid = pid
 
     def wait(self, timeout: float) -> int:
-        """Return the exit code; raises subprocess.TimeoutExpired after `timeout` seconds."""
+        """Return the exit code; raises subprocess.TimeoutExpired after `timeout` seconds.
+
+        Raises ChildProcessError if the process is gone, with its exit code.
+        """
         until = monotonic() + timeout
         while True:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -237,7 +252,7 @@ class _Running:
         self.since = since
         self.command: _Command | None = None
         self.output: IO[bytes] | None = None
-        """The file with its output."""
+        """The file with its output; None until the process exists."""
         self.has_begun = Event()
         self.files = ExitStack()
         """Files that are open until the main loop forgets the hook."""
@@ -254,7 +269,11 @@ class _Running:
         return self.go_on(command, output, timeout_s)
 
     def go_on(self, command: _Command, output: IO[bytes], timeout_s: float) -> str:
-        """Wait for a command that has begun; return what went wrong, or an empty string."""
+        """Wait for a command that has begun; return what went wrong, or an empty string.
+
+        The string is also empty if the exit code is unknown. A command that takes longer than
+        `timeout_s` is killed.
+        """
         self.output = output
         self.command = command
         self.has_begun.set()
@@ -281,7 +300,7 @@ class _Running:
 
 
 def _tail(output: IO[bytes]) -> bytes:
-    """Return the last TAIL bytes of a file."""
+    """Return at most the last TAIL bytes of a file."""
     length = output.seek(0, os.SEEK_END)
     output.seek(max(0, length - TAIL))
     return output.read(TAIL)

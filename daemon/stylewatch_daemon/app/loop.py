@@ -38,17 +38,20 @@ MIN_INTERVAL = 0.2
 """Minimum interval in seconds between scans, however much happens in an inbox."""
 
 NEWS_EVERY = 0.5
-"""Maximum length in seconds of a wait while a job runs or the status needs an update."""
+"""Maximum length in seconds of a wait while a job runs, a try is open, or the status needs an
+update."""
 
 ALIVE = "alive"
 """Name of the file in the state folder that is touched before each ping to systemd."""
 
 PATIENCE = 10.0
-"""Multiple of `quiet_s` for which a run with `--once` waits for files that keep changing."""
+"""Multiple of `quiet_s` for which a run with `--once` waits for files that keep changing, and for
+folders that do not answer."""
 
 LEAVE_WITHIN = 4.0
 """Timeout in seconds for each of two waits when the daemon stops: for an outbox in which a worker
-stops, and for the ends of jobs. With that of the lanes both are within ten seconds (law 9)."""
+stops, and for the ends of jobs. Both, with the wait for the lanes, take at most ten seconds if
+folders do not answer (law 9)."""
 
 
 class AtEnd(Protocol):
@@ -84,7 +87,7 @@ class _Farewell:
             self._say(keeps=False)
 
     def say_last(self) -> None:
-        """Announce the end of the main loop, now that nothing keeps the daemon any more."""
+        """Announce the end of the main loop, once nothing delays a stop or a new start any more."""
         self._say(keeps=self._wakeup.intent is Intent.RESTART)
 
     def _say(self, *, keeps: bool) -> None:
@@ -140,7 +143,7 @@ class Loop:
 
     @contextmanager
     def _ledger_may_fail(self) -> Iterator[None]:
-        """Record a trouble if the ledger cannot be read now; a damaged ledger ends the daemon."""
+        """Record it if the ledger cannot be used now; raise DamagedError, which ends the daemon."""
         try:
             yield
         except DamagedError:
@@ -149,7 +152,10 @@ class Loop:
             self.jobs.note_trouble(error)
 
     def _guarded(self, call: Callable[[], object]) -> None:
-        """Make a posted call; its errors do not end the daemon, except that of a damaged ledger."""
+        """Make a posted call; its errors do not end the daemon, except that of a damaged ledger.
+
+        A call that the ledger cannot serve now is made again later; any other error is logged.
+        """
         try:
             call()
         except DamagedError:
@@ -171,9 +177,9 @@ class Loop:
     ) -> None:
         """Run jobs until told to stop, or to start anew with the settings in `file`.
 
-        `at_end` is called once: as soon as the daemon is told to stop for good, or with `keeps`
-        once nothing prevents a new start. If a folder does not answer by then, the daemon stays,
-        and jobs go on with the earlier settings.
+        `watch` has the file events, `systemd` gets the status. `at_end` is called once: as soon as
+        the daemon is told to stop for good, or with `keeps` once nothing prevents a new start. If a
+        folder does not answer by then, the daemon stays, and jobs go on with the earlier settings.
         """
         wakeup = self.wakeup
         self._file = file
@@ -209,7 +215,7 @@ class Loop:
             wakeup.wait(self._seconds_to_wait(watch, systemd))
 
     def _stay(self, systemd: SystemdNotifier) -> None:
-        """Go on with the settings in force, because a folder has stopped answering."""
+        """Go on with the settings in force, because a folder does not answer; try again later."""
         self.wakeup.stay()
         if self._file is not None:
             self._file.ask()
@@ -228,10 +234,10 @@ class Loop:
         return bool(self.jobs.trouble) or not self.hooks.in_work
 
     def _look_at_settings(self, systemd: SystemdNotifier) -> None:
-        """Begin a restart if there are new settings, or a signal asks for a restart.
+        """Begin a restart if there are new settings, or if a signal has asked for a restart.
 
-        A folder that does not answer would hold up the new process: the kernel waits for the thread
-        that works there.
+        The restart waits until all folders answer. Otherwise they would hold up the new process:
+        the kernel waits for the threads that work there. A daemon that drains does not restart.
         """
         file = self._file
         wakeup = self.wakeup
@@ -284,12 +290,12 @@ class Loop:
         self.jobs.commit()
 
     def _may_begin(self) -> bool:
-        """Return whether jobs may begin now; asked again when the outbox of a job is prepared."""
+        """Return whether jobs may begin now; asked again once the outbox of a job is prepared."""
         return not (self.wakeup.stopping or self.held or self.jobs.trouble)
 
     @property
     def held(self) -> str:
-        """Why no job may start now, by a request or by the hour; empty if jobs may start."""
+        """Why a request or the hour lets no job start now; empty if both let jobs start."""
         if self.commands.draining:
             return DRAINING.sentence
         if self.commands.paused:
@@ -297,7 +303,10 @@ class Loop:
         return "" if self._opens is None else outside_hours(self._opens)
 
     def _keep_hours(self) -> None:
-        """Let running jobs write a checkpoint and wait, outside of `executor.hours`."""
+        """Let running jobs write a checkpoint and wait, outside of `executor.hours`.
+
+        Jobs that are being canceled or finished go on.
+        """
         opens = self.jobs.settings.executor.opens(self._wall_clock.local())
         if opens != self._opens:
             self._opens = opens
@@ -319,7 +328,7 @@ class Loop:
             self.attempts.begin(job)
 
     def scan(self) -> None:
-        """Scan all inboxes, and run the daily upkeep if it is due."""
+        """Begin a scan of all inboxes, tidy up, and run the daily upkeep if it is due."""
         with self._ledger_may_fail():
             self.jobs.state.tidy()
             self.endings.sweep()
@@ -327,7 +336,7 @@ class Loop:
             self._upkeep.go()
 
     def _scan_due(self, watch: Watch) -> None:
-        """Scan the inboxes whose time has come; run the daily upkeep if it is due."""
+        """Do what `scan` does for the inboxes whose time has come, if there are any."""
         due = [inbox for inbox in self.intake.inboxes if self._scan_in(inbox, watch) <= 0]
         if due:
             self.wakeup.scan_requested = False
@@ -339,7 +348,11 @@ class Loop:
                 self._upkeep.go()
 
     def _scan_in(self, inbox: Inbox, watch: Watch) -> float:
-        """Return the seconds until the next scan; scans must leave most time for other work."""
+        """Return the seconds until the next scan of `inbox`, 0 or less if it is due.
+
+        Scans must leave most time for other work. While the inbox is being scanned, the result is
+        NEWS_EVERY.
+        """
         if inbox.is_busy:
             return NEWS_EVERY
         settings = self.jobs.settings.watch
@@ -353,7 +366,7 @@ class Loop:
         return max(interval, shortest) - (self._clock() - inbox.scanned_at)
 
     def _seconds_to_wait(self, watch: Watch, systemd: SystemdNotifier) -> float:
-        """Return the seconds until something is due."""
+        """Return the seconds until something is due, 0 if something is due now."""
         is_busy = bool(self.attempts.running) or self._has_news or self.tries.is_open
         due = [
             *(self._scan_in(inbox, watch) for inbox in self.intake.inboxes),
@@ -367,7 +380,7 @@ class Loop:
         return max(0.0, min(seconds for seconds in due if seconds is not None))
 
     def _notify(self, systemd: SystemdNotifier) -> None:
-        """Send systemd a ping if the state folder responds.
+        """Send systemd the status and, if one is due, a ping once the state folder responds.
 
         An error of the folder counts as a response: a full disk is reported elsewhere, and a
         restart would not help.
@@ -380,8 +393,9 @@ class Loop:
     def stop(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Make all workers save a checkpoint and stop, and publish the ends that are decided.
 
-        `meanwhile` is called repeatedly, because a checkpoint may take some time. A worker whose
-        outbox does not answer is left, and so is an end that cannot be recorded.
+        Then run the hooks that wait, unless the daemon starts anew. `meanwhile` is called
+        repeatedly, because a checkpoint may take some time. A worker whose outbox does not answer
+        is left, and so is an end that cannot be recorded.
         """
         since = self._clock()
         with self._ledger_may_fail():
@@ -406,7 +420,10 @@ class Loop:
             self._finish_hooks(meanwhile)
 
     def _finish_hooks(self, meanwhile: Callable[[], object]) -> None:
-        """Run the hooks that wait, for `timeout_s` in total; the next start runs the others."""
+        """Run the hooks that wait, for `hooks.timeout_s` in total; then kill the one that runs.
+
+        The next start runs the others.
+        """
         until = self._clock() + self.jobs.settings.hooks.timeout_s
         with self._ledger_may_fail():
             while self.hooks.in_work and self._clock() < until and not self.jobs.trouble:
@@ -420,12 +437,12 @@ class Loop:
     # -- once
 
     def run_once(self, quiet_s: float, patience: float) -> None:
-        """Process the inboxes until no files are left, or only files that keep changing.
+        """Process the inboxes until nothing can be done any more, or told to stop; then stop.
 
-        They are scanned only while nothing else happens. `patience` is the time in seconds for
-        which changing files, and folders that do not answer, are waited for after the last change
-        of a job. Time in which work still gives signs of life, such as the scan of a slow share,
-        does not count.
+        The inboxes are scanned only while nothing else happens, with pauses of a quarter of
+        `quiet_s`, in seconds. After the last change of a job the run waits at most `patience`
+        seconds for files that keep changing, and for folders that do not answer. Time in which work
+        still gives signs of life, such as the scan of a slow share, does not count.
         """
         since = self._clock()
         waited = 0.0
@@ -453,7 +470,11 @@ class Loop:
 
     @property
     def _is_idle(self) -> bool:
-        """True if no job is claimed, running or ending, and all waiting jobs are blocked."""
+        """True if no work is under way, and no job can begin by itself: all that wait are blocked.
+
+        A job that waits after a crash can. No job can while the ledger cannot be used, or while
+        `held` says why.
+        """
         if self.attempts.are_at_work() or self.endings.in_work or self._upkeep.in_work:
             return False
         if self.jobs.trouble:
@@ -476,7 +497,7 @@ class Loop:
 
     @property
     def _scanned_at(self) -> float:
-        """Time from which on all inboxes that answer have been scanned."""
+        """Time of the oldest last scan of the inboxes that answer; the time now if none answers."""
         silent = self._lanes.silent()
         answering = (inbox for inbox in self.intake.inboxes if inbox.path not in silent)
         return min((inbox.scanned_at for inbox in answering), default=self._clock())
@@ -498,7 +519,11 @@ class Loop:
 
     @property
     def blocked(self) -> dict[str, str]:
-        """Jobs and requests that wait for something outside the daemon, with the reasons."""
+        """The reasons why jobs, requests, the settings or the ledger wait, by name.
+
+        They wait for something outside the daemon, such as a folder that does not answer; each such
+        folder is an entry, too.
+        """
         waiting = {
             self.jobs.title(job_id): live.doing.reason
             for job_id, live in self.jobs.live.items()
@@ -514,7 +539,10 @@ class Loop:
         return {**silent, **settings, **waiting, **self.commands.trouble, **ledger}
 
     def update_status(self, leaving: bool = False) -> None:
-        """Update the status files if that is due."""
+        """Update the status files if that is due, if the daemon is `leaving`, or if there is news.
+
+        While a job runs or is being claimed, news waits until an update is due.
+        """
         has_news = leaving or self._has_news
         is_resting = not (self.attempts.running or self.intake.is_claiming)
         if not ((has_news and is_resting) or leaving or self._status.due):

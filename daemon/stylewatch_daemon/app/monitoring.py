@@ -17,7 +17,7 @@ LOGGER = "stylewatch_daemon"
 """Name of the parent of all loggers of the daemon."""
 
 EXTEND_S = 30.0
-"""Seconds that a stopping daemon requests each time; a checkpoint may need them."""
+"""Time in seconds that a stopping daemon requests each time; a checkpoint may need it."""
 
 SEND_WITHIN = 5.0
 """Timeout in seconds for sending a message, after which it is dropped."""
@@ -41,7 +41,7 @@ def _trace(record: logging.LogRecord) -> str:
 
 
 def _text(record: logging.LogRecord) -> str:
-    """Return `stylewatch: JOB: message`, with the trace of a fault at level debug."""
+    """Return `stylewatch: JOB: message`, with the trace of an error if the level is debug."""
     job = getattr(record, "job", "")
     trace = _trace(record)
     text = f"stylewatch: {f'{job}: ' if job else ''}{record.getMessage()}"
@@ -50,7 +50,7 @@ def _text(record: logging.LogRecord) -> str:
 
 
 def _json(record: logging.LogRecord) -> str:
-    """Return a line of JSON, with the time in UTC; `job` and `trace` only if there are any."""
+    """Return a line of JSON, with the time in UTC, and with `job` and `trace` if there are any."""
     plain = {
         "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
         "level": record.levelname.lower(),
@@ -63,7 +63,7 @@ def _json(record: logging.LogRecord) -> str:
 
 @contextmanager
 def logging_as(settings: LogSettings, *, quiet: bool) -> Iterator[logging.Logger]:
-    """Yield the daemon's logger, configured by `settings`; `quiet` logs only errors."""
+    """Yield the daemon's logger, configured by `settings`; if `quiet`, it logs only errors."""
     logger = logging.getLogger(LOGGER)
     level = "error" if quiet else settings.level
     handler = _Stderr(_json if settings.format == "json" else _text)
@@ -102,11 +102,11 @@ class SystemdNotifier:
         self._status = ""
 
     def ready(self) -> None:
-        """Report that the daemon works, for the first time or after a reload."""
+        """Report that the daemon works: for the first time, or after `reloading`."""
         self._send("READY=1")
 
     def reloading(self) -> None:
-        """Report that the daemon restarts with new settings; `ready` ends this state."""
+        """Report that the daemon may restart with new settings; `ready` ends this state."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
@@ -114,7 +114,7 @@ class SystemdNotifier:
         self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={EXTEND_S * 1e6:.0f}")
 
     def status(self, text: str) -> None:
-        """Report the daemon's work in one line, if it has changed."""
+        """Report `text` on the daemon's work in one line, if it has changed."""
         line = " ".join(text.split())  # a newline would start another message
         if line != self._status:
             self._status = line
@@ -125,7 +125,7 @@ class SystemdNotifier:
         return self.ping_every is not None and time.monotonic() - self._pinged >= self.ping_every
 
     def ping(self) -> None:
-        """Report that the daemon works; call this only after checking it."""
+        """Report to the watchdog that the daemon works; call this only after a check of that."""
         self._pinged = time.monotonic()
         self._send("WATCHDOG=1")
 

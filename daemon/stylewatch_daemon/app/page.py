@@ -1,4 +1,4 @@
-"""Start and watch the page's process in a separate thread, and replace the process if it fails.
+"""Supervision of the page's process by a thread, which replaces the process if it fails.
 
 The daemon listens and the process accepts connections, so that waiting visitors are not lost if
 the process dies. The process sends signs of life; if it hangs or is stopped, it is replaced.
@@ -24,16 +24,16 @@ from stylewatch_daemon.settings.sections import Address, parse_address
 SERVE = "stylewatch_daemon.web.serve:serve"
 
 NAME = "web"
-"""The name of the process and of the thread."""
+"""Name of the process and of the thread."""
 
 RETRY = Backoff(first=1.0, most=60.0)
 """Delays before the page is started again."""
 
 SILENT_S = 30.0
-"""Seconds without a sign of life after which the process is replaced."""
+"""Time in seconds without a sign of life after which the process is replaced."""
 
 STABLE_S = 60.0
-"""Seconds after which a failure of the page counts as its first again."""
+"""Time in seconds after which a process that fails counts as the first failure again."""
 
 GRACE_S = 6.0
 """Time in seconds that requests have to end, such as uploads, when the page's process stops."""
@@ -58,7 +58,7 @@ class Listening(NamedTuple):
 
 @contextmanager
 def listening_socket(address: Address, inherited: int | None = None) -> Iterator[socket.socket]:
-    """Open a socket that listens at `address`, or use an inherited one; raises OSError.
+    """Open a socket that listens at `address`, or use the descriptor `inherited`; raises OSError.
 
     At the end it is closed, and the name of a UNIX socket removed, unless it was detached.
     """
@@ -74,7 +74,7 @@ def listening_socket(address: Address, inherited: int | None = None) -> Iterator
 
 
 def _opened(address: Address) -> socket.socket:
-    """Open a socket at `address`, in the place of one that an ended process has left behind."""
+    """Open a socket at `address`; replace a UNIX socket that an ended process has left there."""
     if address.socket is None:
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         # `::` stands for every address of this machine, so it includes the IPv4 addresses.
@@ -98,7 +98,10 @@ def _remove_abandoned(path: Path) -> None:
 
 
 def url_of(listening: socket.socket, path: str = "") -> str:
-    """Return the address of the page, for a browser."""
+    """Return the address of the page, for a browser; `path` is the setting `web.path`.
+
+    The address of a UNIX socket begins with `unix:`, and has no `path`.
+    """
     if listening.family == socket.AF_UNIX:
         return f"unix:{listening.getsockname()}"
     host, port, *_ = listening.getsockname()
@@ -144,7 +147,10 @@ class Supervisor:
         self._warned = ""
 
     def start(self) -> None:
-        """Start the thread, if there is a page."""
+        """Start the thread, if there is a page; close an inherited socket of another address.
+
+        If no thread can be started, log that there is no page.
+        """
         old = self._inherited
         address = None if self._page is None else str(self._page.address)
         if old is not None and old.address != address:
@@ -162,7 +168,7 @@ class Supervisor:
                 self._thread = thread
 
     def leave(self, *, keeps: bool = False) -> None:
-        """Begin to stop the page's process; the socket `keeps` listening for `hand_over`."""
+        """Begin to stop the page's process; with `keeps`, keep the socket for `hand_over`."""
         self._keeps = keeps
         self._leave.close()
 
@@ -173,13 +179,16 @@ class Supervisor:
             self._thread.join()
 
     def hand_over(self) -> Listening | None:
-        """Stop the page's process and the thread; return the socket, which keeps listening."""
+        """Stop the page's process and the thread; return the socket, which keeps listening.
+
+        Returns None if there is none.
+        """
         self.leave(keeps=True)
         self.close()
         return self._kept
 
     def _run(self, page: WebPage) -> None:
-        """Serve the page until `close` is called; try again after each OSError."""
+        """Serve the page until `leave` or `close` is called; try again after each OSError."""
         failures = 0
         while not self._is_leaving([], 0):
             try:
@@ -200,9 +209,9 @@ class Supervisor:
                 self._is_leaving([], self._retry.seconds(failures))
 
     def _keep_serving(self, page: WebPage, listening: socket.socket) -> None:
-        """Run the page's process, and a new one after each failure, until `close` is called.
+        """Run the page's process, and a new one after each failure, until `leave` is called.
 
-        Raises ShortageError.
+        Raises ShortageError if no process can be started.
         """
         failures = 0
         while True:
@@ -222,7 +231,7 @@ class Supervisor:
                 return
 
     def _watch(self, child: Child) -> str:
-        """Wait until the process fails; return why, or an empty string once `close` is called."""
+        """Wait until the process fails; return why, or an empty string once `leave` is called."""
         while not self._is_leaving([child.line], SILENT_S):
             if not child.line.poll():
                 return f"no sign of life for {SILENT_S:g} s"
@@ -233,7 +242,10 @@ class Supervisor:
         return ""
 
     def _is_leaving(self, others: Sequence[Connection], seconds: float | None) -> bool:
-        """Wait at most `seconds` for `close` or `others`; return whether `close` was called."""
+        """Wait for `leave`, `close` or `others`; return whether one of the two was called.
+
+        Wait at most `seconds` (None: without limit).
+        """
         return self._left in wait([self._left, *others], seconds)
 
     def _log_address(self, page: WebPage, listening: socket.socket) -> None:
@@ -244,7 +256,7 @@ class Supervisor:
         self._log.info("the page is at %s, for %s%s", where, who, token)
 
     def _warn(self, text: str) -> None:
-        """Log a warning, unless it is the same as the last one."""
+        """Log a warning, unless it is the same as the last one; an empty `text` forgets that."""
         if text and text != self._warned:
             self._log.warning("%s", text)
         self._warned = text

@@ -59,7 +59,10 @@ class Handover:
 
 
 def received(environment: MutableMapping[str, str]) -> Handover:
-    """Return what an earlier image of this process has left in `environment`, and remove it."""
+    """Return what an earlier image of this process has left in `environment`, and remove it.
+
+    Returns an empty Handover if there is none, or if it is invalid or that of another process.
+    """
     try:
         plain = json.loads(environment.pop(VARIABLE, "null"))
         handover = TypeAdapter(Handover).validate_python(plain)
@@ -81,7 +84,8 @@ def _descriptors(handover: Handover) -> list[int]:
 def begin_anew(handover: Handover, environment: Mapping[str, str]) -> None:
     """Replace this process by a new one with the same arguments and this `environment`.
 
-    Signals that are held stay so. Raises UnavailableError if it is impossible.
+    The new process gets the `handover`. Signals that are held stay so. If the replacement is
+    impossible, release them and raise UnavailableError.
     """
     for descriptor in _descriptors(handover):
         os.set_inheritable(descriptor, True)

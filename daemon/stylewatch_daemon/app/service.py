@@ -33,7 +33,7 @@ class Reporting(Protocol):
     """Function that opens the report of the daemon's work in the log."""
 
     def __call__(self, settings: LogSettings, *, quiet: bool) -> AbstractContextManager[Reporter]:
-        """Open the report; with `quiet` it has only errors."""
+        """Open the report by these `settings`; with `quiet` it has only errors."""
 
 
 class Service:
@@ -134,7 +134,10 @@ class Service:
 
     @contextmanager
     def _going_back(self) -> Iterator[None]:
-        """Start anew with the settings that worked last if the block fails with newer settings."""
+        """Start anew with the settings that worked last if the block fails with newer settings.
+
+        Once the daemon is at work, or if there are no such settings, the error is raised.
+        """
         try:
             yield
         except Exception as error:

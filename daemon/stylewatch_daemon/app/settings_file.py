@@ -45,7 +45,8 @@ DAEMON = "stylewatch_daemon.app.service"
 """The module of the daemon, which imports this one."""
 
 Rehearse = Callable[[bytes], str]
-"""Function that says why a new process could not begin with the content of the file."""
+"""Function that says why a new process could not begin with the content of the file; the result is
+empty if it could."""
 
 Load = Callable[[bytes], ServiceSettings]
 """Function that returns the settings in the content of the file, with the command line on top."""
@@ -55,7 +56,10 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class Loaded:
-    """Settings, the content of their file, and the page and the alerts with their secrets."""
+    """Settings, the content of their file, and the page and the alerts with their secrets.
+
+    `page` is None if there is none.
+    """
 
     content: bytes
     settings: ServiceSettings
@@ -70,7 +74,7 @@ class Loaded:
 
 
 def loaded(content: bytes, settings: ServiceSettings) -> Loaded:
-    """Read the secrets that the settings name; raises as `check` does if that is impossible."""
+    """Return `settings` with the secrets that they name; raises as `check` does if that fails."""
     check(settings, SECRETS)
     return Loaded(content, settings, config.web_page(settings), settings.alerts.targets())
 
@@ -85,7 +89,8 @@ class Rehearsal:
 def rehearse(line: Connection, start: Start, path: Path, content: bytes) -> None:
     """Begin like a daemon with these settings, in a process of its own, and change nothing.
 
-    It imports the daemon, reads and checks the settings, and looks at the ledger.
+    Import the daemon, read and check the settings in the `content` of the file `path`, look at the
+    ledger, and send a Rehearsal through `line`.
     """
     try:
         import_module(DAEMON)
@@ -119,7 +124,8 @@ def rehearsed(start: Start, path: Path, content: bytes) -> str:
 
 
 Look = Callable[[ServiceSettings], Iterable[object]]
-"""Function that returns mistakes, or raises a SettingsError with them."""
+"""Function that returns mistakes, or raises a SettingsError with them; raises UnavailableError if a
+package that it asks cannot be used."""
 
 
 def _folders_and_hooks(settings: ServiceSettings) -> Iterable[object]:
@@ -135,7 +141,10 @@ def _executor(settings: ServiceSettings) -> Iterable[object]:
 
 
 def default_style(settings: ServiceSettings, *, may_be_away: bool = False) -> Iterable[object]:
-    """Raise SettingsError if the default style cannot be used; its library `may_be_away`."""
+    """Return no mistakes; raise SettingsError if the default style cannot be used.
+
+    With `may_be_away` it is no mistake if the library of the style is away.
+    """
     if not settings.origin.spoils("pairing"):
         look = partial(check_default_style, settings.pairing, may_be_away=may_be_away)
         bounded(look, ANSWER_WITHIN)
@@ -188,7 +197,8 @@ def mistakes(settings: ServiceSettings, looks: Iterable[Look]) -> list[str]:
 def check(settings: ServiceSettings, looks: Sequence[Look] = PLACES) -> None:
     """Raise SettingsError if the `looks` find that the daemon cannot run with `settings`.
 
-    Then the error has all mistakes, also the findings of all other looks.
+    Then the error has all mistakes, also the findings of all other looks. Raises UnavailableError
+    as `mistakes` does.
     """
     if not mistakes(settings, looks):
         return
@@ -201,7 +211,7 @@ def check(settings: ServiceSettings, looks: Sequence[Look] = PLACES) -> None:
 
 @dataclass(frozen=True)
 class Reading:
-    """The settings that were read, or the error, with the versions of the files just before."""
+    """The settings that were read, or the error; `versions` of the files are from just before."""
 
     versions: tuple[Version, ...]
     result: Loaded | DaemonError | OSError
@@ -219,7 +229,7 @@ class Phase(Enum):
     READ = "read"
     """The file was read, and the main loop decides: by `accept`, or `wait`."""
     WAITING = "waiting"
-    """New settings have to wait: for LOOK_EVERY the file is not even read for a signal."""
+    """New settings have to wait: for LOOK_EVERY seconds the file is not even read for a signal."""
 
 
 class SettingsFile:
@@ -255,11 +265,11 @@ class SettingsFile:
         self._waits_until = clock()
         """Time at which the phase WAITING ends."""
         self._reading: Reading | None = None
-        """What the lane has read last."""
+        """What the lane has read last; None before the first time."""
         self._is_asked = False
         """True if a signal asked for a restart, which is not forgotten in any phase."""
         self.accepted: ServiceSettings | None = None
-        """The settings with which the daemon should start anew."""
+        """The settings with which the daemon should start anew; None until `accept` took some."""
 
     # -- in the main loop
 
@@ -291,10 +301,11 @@ class SettingsFile:
         return self._reading is not None and not isinstance(self._reading.result, Loaded)
 
     def accept(self) -> bool:
-        """Return whether the daemon should start anew, with a copy of the settings that were read.
+        """Judge the settings that were read; return whether the daemon should start anew with them.
 
         It should not if they are wrong, or if they are in force already and no signal asked for a
-        restart.
+        restart. Otherwise they are copied into the state folder; if that fails, they are refused,
+        too. Only call this if `is_read`.
         """
         assert self._reading is not None
         self._phase = Phase.RESTING
@@ -349,7 +360,7 @@ class SettingsFile:
         lanes.do(self.path.parent, lambda step: work(), finish)
 
     def _noticed(self, lanes: Lanes, versions: tuple[Version, ...]) -> None:
-        """Have the file read if it has changed, but not within the last `quiet_s`."""
+        """Have the file read if it has changed, but not within the last `watch.quiet_s` seconds."""
         now = self._clock()
         if versions != self._seen:
             self._seen = versions
@@ -391,7 +402,7 @@ class SettingsFile:
         return version_of(self.path), *secret_versions(self._now.settings)
 
     def read(self) -> Reading:
-        """Read the files, and check the settings whole."""
+        """Read the files, and check the settings whole; return an error as part of the Reading."""
         versions = self.look()
         try:
             return Reading(versions, self._checked(versions[0]))
@@ -435,12 +446,15 @@ class SettingsFile:
 
 
 def secret_versions(settings: ServiceSettings) -> tuple[Version, Version]:
-    """Return the versions of the files with the token of the page and the URLs of alerts."""
+    """Return the versions of the files with the token of the page and with the URLs of alerts."""
     return version_of(settings.web.token_file), version_of(settings.alerts.urls_file)
 
 
 def version_of(path: Path | None) -> Version:
-    """Return the version of a file; None if it does not exist, or cannot be looked at."""
+    """Return the version of a file; None if it does not exist, or cannot be looked at.
+
+    Without a `path` there is no file.
+    """
     status = None if path is None else entries.attempt_status(path)
     if status is None:
         return None

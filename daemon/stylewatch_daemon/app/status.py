@@ -55,7 +55,7 @@ class Snapshot:
     running: Mapping[str, Worker]
     """Workers by the id of the job."""
     blocked: Mapping[str, str] = field(default_factory=dict)
-    """Jobs and requests that wait for something outside the daemon, with the reasons."""
+    """The reasons why jobs and other things wait for something outside the daemon, by name."""
     paused: bool = False
     trying: bool = False
     """True while previews are painted for the page."""
@@ -86,7 +86,7 @@ class StatusFiles:
         self._daemon = {"since": now(), "pid": os.getpid(), "version": version("stylewatch")}
         waiting = map(Path, jobs.ledger.outboxes_of_waiting())
         self._texts = dict.fromkeys([*jobs.settings.outboxes, *waiting], "")
-        """The text written last in each outbox."""
+        """The text written last in each outbox; empty if this daemon has written none."""
         self._writing: set[Path] = set()
         """Outboxes in which a text is being written."""
         self._plain: Mapping[str, Any] = {}
@@ -109,7 +109,8 @@ class StatusFiles:
         """Update `status.json`, and `_status.txt` in every outbox, if they have changed.
 
         Without news, such as new or ended jobs, the texts are updated only every TEXT_EVERY
-        seconds.
+        seconds. A change of what is blocked is also reported. Raises OutputError if the ledger
+        cannot be read.
         """
         began = self._clock()
         blocked = _blocked(snapshot, snapshot.inboxes)
@@ -129,7 +130,7 @@ class StatusFiles:
         self._took = self._updated - began
 
     def publish(self, snapshot: Snapshot) -> Mapping[str, int]:
-        """Update `status.json` alone; return the numbers of the jobs."""
+        """Update `status.json` alone, if it has changed; return the numbers of jobs by state."""
         counts = self._jobs.ledger.counts()
         status = {**self._content(snapshot, [*self._texts], counts), "counts": counts}
         self.condition = condition(status)
@@ -137,7 +138,7 @@ class StatusFiles:
         return counts
 
     def leave(self, snapshot: Snapshot, outboxes: Collection[Path]) -> None:
-        """Write a last text into `outboxes`, which the next daemon will not use."""
+        """Write a last text into `outboxes`, which the daemon will not use after its restart."""
         counts = self._jobs.ledger.counts()
         for outbox in self._texts.keys() & {*outboxes}:
             self._write_text(outbox, status_text.text(self._content(snapshot, [outbox], counts)))
@@ -199,7 +200,7 @@ class StatusFiles:
         return status_json.with_condition(_safe(content))
 
     def _write_text(self, outbox: Path, text: str) -> None:
-        """Write `text` with the time to an outbox, unless it is unchanged."""
+        """Write `text` with the time to an outbox, in its lane, unless the text is unchanged."""
         if text == self._texts[outbox]:
             return
         content = f"stylewatch, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n\n{text}\n"
@@ -234,7 +235,7 @@ class StatusFiles:
 
 
 def _blocked(snapshot: Snapshot, inboxes: Sequence[Inbox]) -> list[tuple[str, str]]:
-    """Return everything that is blocked, each with its reason; files of `inboxes` come first."""
+    """Return what is blocked, each with its reason: first that of `inboxes`, then all else."""
     in_inboxes = [item for inbox in inboxes for item in inbox.trouble.items()]
     return [*in_inboxes, *snapshot.blocked.items()]
 

@@ -1,4 +1,4 @@
-"""Drawing of losses, animations and contact sheets, with one picture in memory at a time."""
+"""Drawing of losses, animations and contact sheets; pictures are read and shrunk one by one."""
 
 import hashlib
 import io
@@ -21,7 +21,10 @@ from stylewatch_painter.images.read import file_bytes, open_file, picture_of
 from stylewatch_painter.stage import Pixels
 
 FRAME_SIDE = {"webp": 800, "gif": 480}
-"""Maximum long side of a frame in pixels; a GIF is many times as large as the same WebP."""
+"""Maximum long side of a frame in pixels, by the format of the animation.
+
+A GIF has smaller and fewer frames, because its file is many times as large as the same WebP.
+"""
 
 MAX_FRAMES = {"webp": 40, "gif": 24}
 
@@ -29,13 +32,14 @@ FIRST_MS, LAST_MS = 1000, 2500
 """Durations in milliseconds of the content and of the final picture."""
 
 STAGES_MS, SLOWEST_MS, FASTEST_MS = 6000, 400, 80
-"""Durations in milliseconds: of all stages together, and the longest and shortest of one stage."""
+"""Durations in milliseconds: the longest and the shortest of one stage, and, as far as these allow,
+that of all stages together (STAGES_MS)."""
 
 QUALITY = 84
 COLORS = 256
 
 MIN_SIDE = 200
-"""Minimum side of a cell of the sheet in pixels, which labels need."""
+"""Minimum side of a cell of the sheet in pixels, so that labels have enough room."""
 
 MAX_STAGES = 9
 MAX_COLUMNS = 5
@@ -43,7 +47,7 @@ MIN_COLUMNS = 3
 
 
 def draw(request: ArtifactRequest) -> Iterator[Drawn]:
-    """Yield each requested file, in order, or the problem that occurred."""
+    """Yield for each file in `request.wanted`, in order, its content or a problem."""
     for name in request.wanted:
         try:
             yield Drawn(name, _draw_file(request, name))
@@ -64,9 +68,10 @@ def _draw_file(request: ArtifactRequest, name: str) -> bytes:
 
 
 def animation(request: ArtifactRequest, format: str) -> bytes:
-    """Return the animation, in `format` webp or gif: content, stages, final picture.
+    """Return the file of the animation in `format`, webp or gif: content, stages, final picture.
 
-    Raises PictureError if no picture is left.
+    Pictures that are missing or have changed are left out. Raises PictureError if no picture is
+    left, or if one cannot be decoded.
     """
     frames, has_content = _frames(request, FRAME_SIDE[format], MAX_FRAMES[format])
     if not frames:
@@ -94,7 +99,8 @@ def animation(request: ArtifactRequest, format: str) -> bytes:
 def job_sheet(request: ArtifactRequest) -> bytes:
     """Return the sheet as PNG: content, styles and final picture, then rows of chosen stages.
 
-    The stages are evenly spaced. Raises PictureError, SaveError.
+    The stages are evenly spaced. Raises PictureError if a picture cannot be decoded, and SaveError
+    if the sheet is larger than a PNG may be.
     """
     # a small final picture is not enlarged: the others are shown at its size
     final = thumbnail(request.final, sheet.SIDE, request.max_pixels)
@@ -117,10 +123,11 @@ def job_sheet(request: ArtifactRequest) -> bytes:
 
 
 def thumbnail(source: Source, side: int, max_pixels: int) -> Pixels | None:
-    """Return a picture on white, float32 (height, width, 3), 0..255, with sides up to `side`.
+    """Return `source` on white, float32 (height, width, 3), 0..255, with sides up to `side` pixels.
 
-    For a film it is the first frame. Returns None if the file is missing or has changed. Raises
-    PictureError if it cannot be decoded.
+    For a film it is the first frame. Returns None if no file of `source.paths` can be read and has
+    the right SHA-256. Raises PictureError if the picture cannot be decoded, or has more than
+    `max_pixels`.
     """
     for path in map(Path, source.paths):
         if is_film(path):
@@ -168,7 +175,10 @@ def _image(pixels: Pixels) -> Image.Image:
 
 
 def evenly(count: int, limit: int) -> list[int]:
-    """Return at most `limit` evenly spaced numbers below `count`, with the first and last."""
+    """Return at most `limit` evenly spaced numbers from 0 to `count` - 1, both included.
+
+    If `limit` is 1 and `count` is larger, the last number alone is returned.
+    """
     if count <= limit:
         return list(range(count))
     if limit == 1:

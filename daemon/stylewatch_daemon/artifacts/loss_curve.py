@@ -12,7 +12,7 @@ from stylewatch_daemon.artifacts.request import LossTable
 from stylewatch_painter.errors import PictureError
 
 WIDTH, HEIGHT = 320, 96
-"""Size of the SVG view box in units; the picture is stretched to the available space."""
+"""Size in units of the SVG view box on the page, which is stretched to the available space."""
 
 MARGIN = 4
 """Space above and below the curve, in units."""
@@ -21,10 +21,10 @@ MIN_DECADES = 0.1
 """Minimum range of the scale in decades, so that a constant loss is drawn in the middle."""
 
 MAX_POINTS = 160
-"""Approximate maximum number of points of a path; longer curves are thinned out."""
+"""Number of points to which curves are thinned out; a path has less than about twice as many."""
 
 MAX_STEP = 2**53
-"""Largest step; larger numbers cannot be represented exactly as floats."""
+"""Largest step that is shown; larger numbers cannot be represented exactly as floats."""
 
 
 class Point(NamedTuple):
@@ -37,9 +37,10 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Scales:
-    """Scales of a box: of the steps, and of the losses, which is logarithmic from `low` to `high`.
+    """Scales of a box of `width` x `height` units: steps across it, losses down it.
 
-    `low` and `high` are the logarithms to base 10 of the least and the greatest loss.
+    The scale of the steps is linear from `first` to `last`. That of the losses is logarithmic, and
+    `low` and `high` are the logarithms to base 10 of its ends.
     """
 
     first: float
@@ -53,27 +54,33 @@ class Scales:
     def of(
         cls, steps: Sequence[float], losses: Sequence[float], width: float, height: float
     ) -> "Scales":
-        """Return the scales of a box for these steps and losses."""
+        """Return the scales of a box of `width` x `height` units that shows all steps and losses.
+
+        The losses must be more than 0. Their scale covers MIN_DECADES at least.
+        """
         low, high = math.log10(min(losses)), math.log10(max(losses))
         if high - low < MIN_DECADES:
             low, high = low - MIN_DECADES / 2, high + MIN_DECADES / 2
         return cls(min(steps), max(steps), low, high, width, height)
 
     def across(self, step: float) -> float:
-        """Return the place of a step, from the left."""
+        """Return the distance of a step from the left side of the box, in units."""
         return (step - self.first) * (self.width / ((self.last - self.first) or 1))
 
     def down(self, loss: float) -> float:
-        """Return the place of a loss, from the top."""
+        """Return the distance of a loss from the top of the box, in units."""
         share = (self.high - math.log10(loss)) / (self.high - self.low)
         return MARGIN + share * (self.height - 2 * MARGIN)
 
     def decades(self) -> list[float]:
-        """Return the powers of ten in the range."""
+        """Return the powers of ten within the scale of the losses."""
         return [10.0**power for power in range(math.ceil(self.low), math.floor(self.high) + 1)]
 
     def path(self, points: Sequence[tuple[float, float]]) -> str:
-        """Return a line through points, each a step and its loss, as an SVG path."""
+        """Return a line through points, each a step and its loss, as an SVG path.
+
+        Of many points, some are left out.
+        """
         thinned = [*points[: -1 : max(1, len(points) // MAX_POINTS)], points[-1]]
         return "M" + " L".join(f"{self.across(x):.1f} {self.down(y):.1f}" for x, y in thinned)
 
@@ -87,17 +94,18 @@ class Curve:
 
     path: str
     decades: tuple[float, ...]
-    """Heights of the powers of ten."""
+    """Distances of the powers of ten from the top, in units."""
     changes: tuple[float, ...]
-    """Places from the left at which the size of the picture changes."""
+    """Distances from the left, in units, of the steps at which the size of the picture changes."""
     words: str
     """Description of the curve at the last size, as losses at other sizes cannot be compared."""
 
 
 def parse(table: str) -> list[Point]:
-    """Return the points of a losses.csv; none if the table is damaged.
+    """Return the points in `table`, the text of a losses.csv; an empty list if it is damaged.
 
-    Steps that no job can have, and losses that a logarithmic scale cannot show, are left out.
+    Points are left out if no job can have their step, or if a logarithmic scale cannot show their
+    loss.
     """
     try:
         points = [
@@ -114,9 +122,9 @@ def parse(table: str) -> list[Point]:
 
 
 def curve(points: Sequence[Point], steps: int = 0, unit: str = "step") -> Curve | None:
-    """Draw the losses of a job of `steps` steps (0: as many as there are); None without points.
+    """Return the curve of a job from its first point to step `steps`, or to a later last point.
 
-    `unit` is "step", or "frame" for a clip.
+    Returns None without points. `unit` is "step", or "frame" for a clip.
     """
     if not points:
         return None
@@ -142,35 +150,35 @@ PLOT_WIDTH, PLOT_HEIGHT = 720, 420
 """Size in units of the box with the curves in losses.svg."""
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 20, 36, 62
-"""Space around that box, for the letters; the legend is below it."""
+"""Space in units around the box with the curves, for letters; the legend is below that space."""
 
 _LETTERS, _LINE = 15, 24
-"""Height of letters, and of a line of the legend."""
+"""Height of letters, and of a line of the legend, in units."""
 
 _HEAD = 4
 """Number of columns of a row before the losses: step, width, height, seconds."""
 
 _HUES = {"content": 210, "tv": 120}
 _STYLE_HUES = (25, 280, 335, 45, 180)
-"""Hues in degrees: of the terms of the content, of smoothness, and of each style in turn. All
-layers of a side have the same hue; its first layer is the lightest."""
+"""Hues in degrees: of the content's terms and of smoothness, and, in turn, of every other side,
+such as each style. All layers of a side have the same hue; its first layer is the lightest."""
 
 _LIGHTEST, _DARKEST = 72, 28
-"""Range of lightness in percent."""
+"""Lightness in percent: an upper limit for the first layer of a side, and that of its last one."""
 
 _WORDS = {"tv": "smoothness"}
 _TICKS = 7
-"""Maximum number of numbers along a side."""
+"""Maximum number of values that are written along an axis."""
 
 _MIN_SHARE = 0.09
-"""Minimum share of the width that the label of a size needs."""
+"""Minimum share of the box's width that a size must have to be labeled."""
 
 Run = list[tuple[float, float]]
-"""Points of a term without a gap: steps and weighted values."""
+"""Points of a term without a gap, each a step and a weighted value."""
 
 
 class Term(NamedTuple):
-    """A curve of losses.svg; the curves of one `label` have one line in the legend."""
+    """A curve of losses.svg, with a line in the legend unless its `label` is empty."""
 
     label: str
     color: str
@@ -179,10 +187,10 @@ class Term(NamedTuple):
 
 
 def svg(losses: LossTable) -> bytes:
-    """Return losses.svg: each term at each step. Raises PictureError if there is nothing to draw.
+    """Return losses.svg: each term and the total at each step.
 
     Terms that act on the gradient alone have no values that a logarithmic scale can show, and are
-    left out.
+    left out. Raises PictureError if there is nothing to draw.
     """
     terms = [*_terms(losses), Term("total", "#202020", _runs(losses, "total"), 3)]
     drawn = [term for term in terms if term.runs]
@@ -212,7 +220,10 @@ def svg(losses: LossTable) -> bytes:
 
 
 def _terms(losses: LossTable) -> Iterator[Term]:
-    """Yield the curve of each term except the total; the last layer of a side has the label."""
+    """Yield the curve of each term, except the total and terms without a value to show.
+
+    Of the layers of a side, the last one has the label.
+    """
     names = [name for name in losses.columns if name != "total" and _runs(losses, name)]
     hues_of_styles = cycle(_STYLE_HUES)
     for side in dict.fromkeys(name.partition(".")[0] for name in names):
@@ -233,7 +244,7 @@ def _label(side: str, names: Sequence[str]) -> str:
 
 
 def _runs(losses: LossTable, name: str) -> list[Run]:
-    """Return the values of a term, where a logarithmic scale can show them."""
+    """Return the runs of a column: its points, divided where a logarithmic scale shows none."""
     column = _HEAD + losses.columns.index(name)
     points = [(row[0] or 0, row[column] or 0) for row in losses.rows]
     runs = groupby(points, key=lambda point: point[1] > 0 and math.isfinite(point[1]))
@@ -249,7 +260,7 @@ def _curve_of(term: Term, scales: Scales) -> str:
 
 
 def _stages(scales: Scales, losses: LossTable) -> Iterator[str]:
-    """Yield a circle on the total for each stage."""
+    """Yield a circle on the curve of the total for each stage, where the curve has a point."""
     stages = {*losses.stages}
     points = (point for run in _runs(losses, "total") for point in run if point[0] in stages)
     for step, total in points:
@@ -278,14 +289,14 @@ def _axes(scales: Scales, unit: str) -> Iterator[str]:
 
 
 def _round_steps(first: float, last: float) -> range:
-    """Return at most _TICKS steps at round distances."""
+    """Return at most _TICKS steps from `first` to `last`: the multiples of a round number."""
     distances = (ones * 10**zeros for zeros in range(17) for ones in (1, 2, 5))
     distance = next(each for each in distances if (last - first) / each <= _TICKS - 1)
     return range(math.ceil(first / distance) * distance, math.floor(last) + 1, distance)
 
 
 def _sizes(scales: Scales, losses: LossTable) -> Iterator[str]:
-    """Yield a line at each change of the picture's size, and the sizes above the box."""
+    """Yield a line at each change of the picture's size, and above the box each size with room."""
     steps_of = groupby(losses.rows, key=lambda row: row[1:3])
     starts = [(next(rows)[0] or 0, size) for size, rows in steps_of]
     for (start, size), (end, _) in pairwise([*starts, (scales.last, ())]):

@@ -8,14 +8,14 @@ from stylewatch_daemon.files.names import candidates, first_free
 
 
 def file_name(artifact: str, final: str) -> str:
-    """Return the file name of an artifact, which must differ from the picture `final`."""
+    """Return the file name of `artifact`: its own, or one with a number if `final` is called so."""
     path = PurePosixPath(artifact)
     return first_free(candidates(path.stem, path.suffix), lambda name: name == final)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A picture: the `paths` where it may be, its SHA-256 if it is to be checked, and its label."""
+    """A picture: `paths` where it may be, its SHA-256 (empty: any file counts), and its label."""
 
     paths: tuple[str, ...]
     sha256: str = ""
@@ -26,10 +26,10 @@ class Source:
 class LossTable:
     """The losses of a job.
 
-    Columns are as in losses.csv, `total` and the terms. A row has the step, the width and the
-    height of the picture, the seconds, then a value for each column, or None for a term that the
-    step does not have. `stages` are the steps of the stages. `unit` is "step", or "frame" for a
-    clip.
+    Columns are as in losses.csv: `total` and the terms. A row has the step, the width and the
+    height of the picture in pixels, the time in seconds, then a value for each column, or None for
+    a term that the step does not have. `stages` are the steps of the stages. `unit` is "step", or
+    "frame" for a clip.
     """
 
     columns: Sequence[str] = ()
@@ -40,7 +40,7 @@ class LossTable:
 
 @dataclass(frozen=True)
 class ArtifactRequest:
-    """Request to draw artifacts of one job; `wanted` are the names of their files."""
+    """Request to draw the artifacts `wanted`, such as `sheet.png`, of one job."""
 
     wanted: tuple[str, ...]
     losses: LossTable
@@ -54,7 +54,7 @@ class ArtifactRequest:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A file that was drawn, or a description of the `problem`."""
+    """The artifact `name`: the content of its file or, if it was not drawn, the `problem`."""
 
     name: str
     content: bytes = b""

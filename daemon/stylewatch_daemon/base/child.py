@@ -32,16 +32,16 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 STOP_TIMEOUT = 2.0
-"""Time in seconds that a process has to exit before it is killed."""
+"""Default time in seconds to wait until a process has exited; `Child.stop` then kills it."""
 
 HALF_MESSAGE_S = 60
-"""Timeout in seconds for the rest of a message that was received in part."""
+"""Maximum time in seconds between two parts of a message, which otherwise counts as incomplete."""
 
 MAX_MESSAGE = 64 << 20
-"""Maximum bytes of a message from a child; the longest is the receipt of thousands of stages."""
+"""Maximum size of a message from a child in bytes, enough for a receipt of thousands of stages."""
 
 BOOTSTRAP = "from stylewatch_daemon.base.child import main; main()"
-"""Program of every child; in a list of processes the child's name follows it."""
+"""Program of every child; in a list of processes the name of the child follows the program."""
 
 NO_LIBRARY = "a library of the installation cannot be loaded: `stylewatch doctor` names it"
 """Reason for the end of a child whose code could not be imported."""
@@ -54,10 +54,12 @@ class Child:
 
     The process calls `entry` (`module:function`) with its end of the connection and with `args`. It
     ignores SIGINT, SIGTERM and SIGHUP, and exits at once when this process ends. It inherits the
-    descriptors `pass_fds`, standard output and standard error.
+    descriptors `pass_fds` and, unless it is isolated, standard output and standard error. Lists of
+    processes show its `name`.
 
-    An `isolated` child gets its own session, and processes that it starts are killed with it; its
-    output goes to the file `output`, or nowhere. Raises ShortageError if no process can be started.
+    An `isolated` child gets its own session, so that `kill` also kills the processes that it has
+    started; its output goes to the file `output`, or nowhere. Raises ShortageError if no process
+    can be started.
     """
 
     def __init__(
@@ -103,24 +105,25 @@ class Child:
         return self._process.poll() is None
 
     def send(self, message: object) -> None:
-        """Send an object that can be pickled; raises OSError if the process has exited."""
+        """Send `message`, which can be pickled; raises OSError if the process has exited."""
         self.line.send(message)
 
     def receive(self, *kinds: type[Message], timeout: float | None = None) -> Message:
         """Return the next message, a record of one of `kinds`.
 
         Raises TimeoutError after `timeout` seconds (None: never), EOFError or OSError if the
-        process closed the connection, ValueError if the message is invalid.
+        process closed the connection, OSError if the message is longer than MAX_MESSAGE, ValueError
+        if it is invalid.
         """
         if not self.line.poll(timeout):
             raise TimeoutError
         return decode(self.receive_bytes(), *kinds)
 
     def receive_bytes(self, most: int = MAX_MESSAGE) -> bytes:
-        """Return the next message as bytes, at most `most`; `line` must be ready to be read.
+        """Return the next message as bytes; `line` must be ready to be read.
 
-        Raises EOFError or OSError if the process closed the connection, ValueError if the message
-        is incomplete.
+        Raises EOFError or OSError if the process closed the connection, OSError if the message is
+        longer than `most` bytes, ValueError if it is incomplete.
         """
         try:
             return self.line.recv_bytes(most)
@@ -140,16 +143,16 @@ class Child:
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
     def stop(self, within: float = STOP_TIMEOUT) -> None:
-        """Close the connection, at which an idle child exits.
+        """Close the connection, at which an idle child exits; kill it after `within` seconds.
 
-        Kill the child if it has not exited `within` this time in seconds.
+        The processes that an isolated child has left are killed in any case.
         """
         self.line.close()
         self.exit_reason(within)
         self.kill()
 
     def kill(self) -> None:
-        """Kill the process."""
+        """Kill the process, and those that an isolated child has started; close the connection."""
         if self._isolated:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -160,14 +163,14 @@ class Child:
 
 
 def limit_silence(line: Connection) -> None:
-    """Make a read that waits longer than HALF_MESSAGE_S seconds raise BlockingIOError."""
+    """Make a read from `line` that waits longer than HALF_MESSAGE_S raise BlockingIOError."""
     timeval = struct.pack("ll", HALF_MESSAGE_S, 0)
     with socket.fromfd(line.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as same:
         same.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
 
 
 def received(pipe: Connection) -> Any:
-    """In a child: return the next object from the parent; None after it closed the connection."""
+    """Return the next object from the parent, in a child; None if the parent has closed `pipe`."""
     try:
         return pipe.recv()
     except (EOFError, ConnectionError):
@@ -175,9 +178,9 @@ def received(pipe: Connection) -> Any:
 
 
 def send(pipe: Connection, message: "DataclassInstance", head: bytes = b"") -> None:
-    """In a child: send a record of plain values, after `head`; exit if the parent has ended.
+    """Send `head` and a record of plain values, in a child, as one message.
 
-    Raises TypeError if the record holds a value that JSON cannot express.
+    Raises SystemExit if the parent has ended, TypeError or ValueError if a value is not plain.
     """
     try:
         pipe.send_bytes(head + encode(message))
@@ -186,7 +189,7 @@ def send(pipe: Connection, message: "DataclassInstance", head: bytes = b"") -> N
 
 
 def encode(message: "DataclassInstance") -> bytes:
-    """Return a record of plain values as JSON: its class name and its fields.
+    """Return a record of plain values as JSON in ASCII: its class name and its fields.
 
     Raises TypeError or ValueError if a value is not plain; NumPy's numbers are converted to
     Python's.

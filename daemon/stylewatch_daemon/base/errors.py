@@ -6,7 +6,9 @@
   ├── InputError         the input cannot be processed: refuse it (exit 65)
   │   └── StateError     the state of a job does not allow an operation (exit 65)
   ├── UnavailableError   a backend, a device, the weights or a library are missing (exit 69)
-  ├── OutputError        the outbox or the output cannot be written (exit 73)
+  │   └── MemoryShortError  a device or the machine has too little memory (exit 69)
+  ├── OutputError        a file or a folder cannot be written, or read, now (exit 73)
+  │   ├── TakenError     somebody else has files in the folder of a job (exit 73)
   │   ├── FullError      a disk is full (exit 73)
   │   ├── LedgerError    the ledger cannot be read or written now (exit 73)
   │   │   ├── LockedError  another program has locked the ledger: try again later (exit 75)
@@ -15,7 +17,8 @@
   ├── ShortageError      no file descriptor or process is available: try again later (exit 75)
   └── WorkerError        a worker failed by a fault of stylewatch (exit 70)
 
-Each message is one sentence that says what happened and what helps.
+Each message is one sentence that says what happened and what helps; a SettingsError may have one
+for each mistake, in lines.
 
 Every `except` relies on this rule (law 14):
 
@@ -28,8 +31,9 @@ Every `except` relies on this rule (law 14):
 - Everything else is a fault of stylewatch, wherever it appears, also in an effect, a request or a
   thread: it is logged with its trace, ends at most the one job or request that met it, and is never
   taken for one of the above. `except Exception` stands only where such work begins
-  (tests/test_house.py lists the places). One fault ends no job: while the files of a job are moved
-  out of an inbox, they are in two places, so it waits (Cause.BUG) and the move is tried again.
+  (tests/test_house.py lists the places). Only a fault during the move of a job's files out of an
+  inbox does not end the job: its files are in two places then, so the job waits (Cause.BUG), and
+  the move is tried again.
 - A worker's error comes as a `Cause`; one that its backend raised is the backend's, which the
   reason names with its package (`worker/failures.py`).
 - An error of an executor's package becomes an UnavailableError that names kind and package, in the
@@ -70,7 +74,7 @@ LACKS: Mapping[str, str] = {
     "limits.out_of_memory=smaller finds one",
     "device": "the device is lost ({}): `stylewatch doctor` checks whether it works",
 }
-"""Sentences on what a library reports as lacking, by the kind of its error."""
+"""Sentences on what a library reports as lacking, by the kind of its error; `{}` is its message."""
 
 
 class DaemonError(Exception):
@@ -81,7 +85,10 @@ class DaemonError(Exception):
 
 
 class SettingsError(DaemonError, ValueError):
-    """A config.yaml or a job.yaml is wrong; the message names every mistake."""
+    """The settings are wrong, or the daemon cannot run with them.
+
+    The message about a config.yaml or a job.yaml has a line for every mistake.
+    """
 
     exit_code = Exit.SETTINGS
     cause = Cause.SETTINGS
@@ -95,18 +102,18 @@ class UsageError(DaemonError, ValueError):
 
 
 class InputError(DaemonError, ValueError):
-    """The input cannot be painted."""
+    """An input cannot be processed: a picture, another file, or a request of a person."""
 
     exit_code = Exit.INPUT
     cause = Cause.PICTURE
 
 
 class StateError(InputError):
-    """The state of a job does not allow the requested operation."""
+    """The state of a job, or of a try, does not allow the requested operation."""
 
 
 class UnavailableError(DaemonError):
-    """A backend, a device, the weights or a library are missing."""
+    """A backend, a device, the weights, a library or the like is missing or cannot be used now."""
 
     exit_code = Exit.UNAVAILABLE
     cause = Cause.DEVICE
@@ -119,7 +126,7 @@ class MemoryShortError(UnavailableError):
 
 
 class OutputError(DaemonError, OSError):
-    """The outbox or the output cannot be written."""
+    """A file or a folder, such as the outbox, cannot be written or read now, or is not there."""
 
     exit_code = Exit.CANNOT_WRITE
     cause = Cause.DISK
@@ -130,7 +137,7 @@ class TakenError(OutputError):
 
 
 class FullError(OutputError):
-    """The disk of `folder` is full; `limits.free_bytes` reserves `reserve` bytes of it."""
+    """The disk of `folder` lacks space; `limits.free_bytes` reserves `reserve` bytes of it."""
 
     def __init__(self, message: str, folder: Path, reserve: int) -> None:
         super().__init__(message)
@@ -161,7 +168,7 @@ class DamagedError(OutputError):
 
 
 class ShortageError(DaemonError, OSError):
-    """The machine has no file descriptor, process or thread available at the moment."""
+    """The machine cannot provide a file descriptor, a process or a thread at the moment."""
 
     exit_code = Exit.LATER
     cause = Cause.MACHINE

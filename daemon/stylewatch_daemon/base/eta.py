@@ -8,11 +8,13 @@ from math import inf
 from stylewatch_daemon.base.model import Progress, Started
 
 RECENT = 200
-"""Number of remembered steps of a size. Only the later half counts: the first steps are slow,
-because a line search has no initial length yet, and the load of the machine may have changed."""
+"""Maximum number of remembered steps of a size. Only their later half counts: the first steps are
+slow, because a line search has no initial length yet, and the load of the machine may have changed.
+"""
 
 SETTLED_STEPS, SETTLED_S = 8, 5.0
-"""Number of steps, or seconds, after the first step at a size from which its speed is known."""
+"""Number of steps, and time in seconds, after the first step at a size: as soon as one of them is
+reached, the speed at that size counts as known."""
 
 OVERHEAD_PIXELS = 8_000
 """Pixels that take as long as the part of a step that does not depend on the size."""
@@ -21,10 +23,10 @@ OVERHEAD_PIXELS = 8_000
 class EtaEstimator:
     """Estimator of the time left, based on the steps at the current size.
 
-    At larger sizes a step takes longer in proportion to the pixels. The first step at a size takes
-    additional time, in which the targets are computed; at further sizes that is assumed to be the
-    same as at the current size. At the size at which a job continues it is unknown, and counts as
-    zero.
+    At further sizes a step takes time in proportion to the pixels, plus OVERHEAD_PIXELS. The first
+    step at a size takes additional time, in which the targets are computed. This time is assumed to
+    be the same at further sizes as at the current size. At the size at which a job continues it is
+    unknown, and counts as zero.
     """
 
     def __init__(self, started: Started) -> None:
@@ -34,13 +36,14 @@ class EtaEstimator:
         self._begun: Progress | None = None
         """The first step at the current size."""
         self._before = inf if started.step else 0.0
-        """Time of the step before the first one at this size, in seconds; infinite if unknown,
-        because an earlier attempt made that step."""
+        """Time in seconds of the last step before the current size, 0 if there is none; infinite if
+        an earlier attempt made that step, whose time is unknown."""
         self._left: tuple[float, float] | None = None
-        """The last estimate, and the time in seconds at which it was made."""
+        """The last estimate of the seconds left, and the time in seconds of the step after which it
+        was made."""
 
     def left(self, event: Progress) -> float | None:
-        """Return the seconds left after a step; None if they are unknown or zero.
+        """Return the seconds left after the step `event`; None if unknown, or after the last step.
 
         A frame of a clip that is reported repeatedly is counted once.
         """

@@ -11,13 +11,19 @@ from stylewatch_daemon.base.model import Job, Pair, Progress, Started
 
 
 class Reporter:
-    """Hooks that do nothing by default. Jobs are named as in the outbox."""
+    """Hooks that do nothing by default.
+
+    `job` is the name of a job in the outbox, or in the inbox until the job has one in the outbox.
+    """
 
     def watching(self, inboxes: Sequence[Path]) -> None:
         """Report that the inboxes are watched from now on."""
 
     def requested(self, what: str) -> None:
-        """Report that a request is being carried out; `what` describes it."""
+        """Report what the daemon does by a request of a person, or because of `executor.hours`.
+
+        `what` describes it.
+        """
 
     def claimed(self, job: str) -> None:
         """Report that a pair was claimed from its inbox."""
@@ -26,43 +32,53 @@ class Reporter:
         """Report that an input changed after it was claimed; `what` says which, and where it is."""
 
     def job_started(self, job: str, started: Started) -> None:
-        """Report that the first step of an attempt begins, which may be the second at its job."""
+        """Report that the first step of an attempt begins, which a later attempt reports again."""
 
     def progress(self, job: str, progress: Progress) -> None:
-        """Report a completed step."""
+        """Report a completed step or, in a clip, that the next frame is still being painted."""
 
     def staged(self, job: str, path: Path) -> None:
-        """Report that a file of the job is in the outbox."""
+        """Report that a file of the job was published, in the outbox or a finals folder: `path`."""
 
     def ended(self, job: Job, folder: Path, final: Path | None = None) -> None:
         """Report that the job has ended; its output, or else its inputs, are in `folder`.
 
-        `final` is its final picture, if it has one, by the ledger's list of published files.
+        `final` is the path of its final picture by the ledger's list of published files; None if
+        it has none.
         """
 
     def attempt_failed(self, job: str, reason: str, trace: str) -> None:
-        """Report an attempt that failed by a fault of stylewatch; the job may be tried again."""
+        """Report an attempt whose worker died, hung or met a bug; the job may be tried again.
+
+        `trace` is the traceback of the bug, or empty.
+        """
 
     def waits(self, what: str, reason: str) -> None:
-        """Report that a job or an inbox begins to wait for something outside the daemon."""
+        """Report that `what` begins to wait for something outside the daemon.
+
+        It is the name of a job, a folder, a request, or another part of the daemon's work.
+        """
 
     def blocked(self, trouble: Mapping[str, str]) -> None:
-        """Report a change in what waits for something outside the daemon, with the reasons."""
+        """Report everything that waits for something outside the daemon, after a change.
+
+        `trouble` has the reasons, by what waits.
+        """
 
     def stopped(self, job: str, step: int, unit: str) -> None:
-        """Report that the job was interrupted; at the next start it continues from `step`.
+        """Report that an attempt was stopped at `step`; the job continues in a later attempt.
 
         `unit` is the unit of `step`.
         """
 
     def incomplete(self, pairs: Sequence[Pair]) -> None:
-        """Report a change in the list of incomplete pairs."""
+        """Report all pairs that are incomplete now, after a change."""
 
     def ignored(self, path: Path, why: str) -> None:
-        """Report that a path, such as a link in an inbox, is ignored."""
+        """Report that a path, such as a link in an inbox, is ignored; `why` is the reason."""
 
     def pruned(self, files: int, bytes_: int) -> None:
-        """Report that retention removed files of finished jobs."""
+        """Report that retention removed `files` files of a finished job, `bytes_` bytes in all."""
 
 
 class Reporters(Reporter):

@@ -1,7 +1,8 @@
-"""Lanes: threads that work on disks, one for each folder, so that the main loop waits for none.
+"""Lanes: threads that work on disks, so that the main loop waits for none.
 
-A folder whose disk does not answer holds up its own lane alone (law 9). Its work stays open:
-nothing else begins there, and a late result is accepted like any other.
+Each folder has a lane, and a second one for large files. A folder whose disk does not answer holds
+up its own lanes alone (law 9). Its work stays open: nothing else begins in that lane, and a late
+result is accepted like any other.
 """
 
 import time
@@ -18,17 +19,18 @@ from stylewatch_daemon.base.errors import OutputError
 from stylewatch_painter.patience import Patience, SilentError
 
 LONG = 64 << 20
-"""Number of bytes above which work is done by a second thread of the lane, so that small files do
+"""Number of bytes above which work is done in the second lane of its folder, so that small files do
 not wait for it."""
 
 SILENT_S = 10.0
 """Time in seconds without a sign of life after which a folder counts as not answering."""
 
 REST_POLL_S = 0.02
-"""Interval in seconds between two looks whether all work has ended."""
+"""Interval in seconds between two checks whether all work has ended."""
 
 Step = Callable[[], object]
-"""Function called for each piece that is copied or hashed; an exception ends the work."""
+"""Function called for each piece that is copied or hashed; an exception that it raises ends the
+work."""
 
 Post = Callable[[Callable[[], object]], object]
 """Function that makes the main loop call a function."""
@@ -37,10 +39,11 @@ _Result = TypeVar("_Result")
 
 
 class Effort:
-    """Time that work in a lane takes, in `seconds`; the pauses after it depend on that.
+    """Measure of the time that work in a lane takes, `seconds`, on which later pauses depend.
 
-    Call it for each piece instead of `step`. The time in which the disk is silent does not count:
-    otherwise a disk that is back after an hour would be left alone for hours.
+    Call it for each piece instead of `step`. A piece that takes SILENT_S or longer does not count,
+    because the disk was silent: otherwise a disk that is back after an hour would be left alone for
+    hours. `clock` counts seconds.
     """
 
     def __init__(self, step: Step, clock: Callable[[], float]) -> None:
@@ -50,7 +53,7 @@ class Effort:
         self.seconds = 0.0
 
     def __call__(self) -> None:
-        """Note that a piece is done."""
+        """Call `step`, and count the time since the last piece."""
         self._step()
         now = self._clock()
         self.seconds += now - self._heard if now - self._heard < SILENT_S else 0.0
@@ -58,7 +61,7 @@ class Effort:
 
 
 class Lanes:
-    """Lanes by folder, which do work in the order of its arrival; work must not use the ledger.
+    """Lanes by folder; each does its work in the order of arrival. Work must not use the ledger.
 
     `post` makes the main loop call a function with the results.
     """
@@ -76,10 +79,10 @@ class Lanes:
         done: Callable[[_Result | Exception], object],
         size: int = 0,
     ) -> None:
-        """Run `work` on the folder `root`, which handles `size` bytes; then call `done`.
+        """Run `work`, which handles `size` bytes, in a lane of the folder `root`; then call `done`.
 
-        The main loop calls `done` with the result, or with the exception that `work` raised. If the
-        end of the daemon interrupts the work, `done` is not called.
+        The main loop calls `done` with the result, or with the exception that `work` raised, or
+        with a ShortageError if no thread can be started. After `close` it is not called any more.
         """
         key = root, size > LONG
         try:
@@ -118,7 +121,10 @@ class Lanes:
                 self._post(partial(done, result))
 
     def silent(self, least_s: float | None = None) -> dict[Path, float]:
-        """Return how long folders have not answered, in seconds, if that is at least `least_s`."""
+        """Return, by folder, for how many seconds it has not answered, if for at least `least_s`.
+
+        `least_s` is SILENT_S by default.
+        """
         now = time.monotonic()
         least_s = SILENT_S if least_s is None else least_s
         waits = ((lane.root, now - heard) for lane in self._all() if (heard := lane.heard))
@@ -128,9 +134,10 @@ class Lanes:
         return iter([*self._lanes.values()])
 
     def rest(self, within: float = 2.0) -> bool:
-        """End all work at its next step, and wait until it has ended.
+        """End all work at its next step, and wait until it has ended, at most `within` seconds.
 
-        Returns False if a folder does not answer for `within` seconds: then work goes on.
+        Returns False if some has not ended by then: that work, and further work, goes on. After
+        True, all further work ends at its first step.
         """
         self._resting.set()
         until = time.monotonic() + within
@@ -144,7 +151,7 @@ class Lanes:
     def close(self, within: float = 2.0) -> bool:
         """End running work at its next step, and start no further work.
 
-        Returns False if a folder does not answer for `within` seconds; its thread is abandoned.
+        Returns False if a thread has not ended `within` seconds; it is abandoned.
         """
         self._leaving.set()
         until = time.monotonic() + within
@@ -165,18 +172,18 @@ class _Lane:
     """Monotonic time of the last sign of life of its work, in seconds; None without work."""
     thread: Thread | None = None
     given: int = 0
-    """Number of pieces of work, which only the main loop counts."""
+    """Number of pieces of work that the lane was given; only the main loop counts them."""
     done: int = 0
-    """Number of pieces of work that have ended, which only the thread counts."""
+    """Number of pieces of work that have ended; only the thread counts them."""
 
     def __post_init__(self) -> None:
         self.queue: SimpleQueue[Any] = SimpleQueue()
 
 
 def bounded(work: Callable[[], _Result], seconds: float) -> _Result | None:
-    """Return the result of `work`, or None if a disk does not answer within `seconds`.
+    """Return the result of `work`, or None if it takes longer than `seconds`.
 
-    Errors of `work` are raised. Its thread is abandoned if it takes longer.
+    Errors of `work` are raised. If it takes longer, its thread is abandoned.
     """
     try:
         return Patience("first look at folders", seconds).call(work)

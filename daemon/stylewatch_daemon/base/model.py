@@ -40,7 +40,7 @@ def new_id() -> str:
 
 
 def new_ids(count: int) -> list[str]:
-    """Return new ids for the jobs of one group: they begin with the same moment."""
+    """Return `count` new ids for the jobs of one group: they begin with the same moment."""
     moment = f"{datetime.now(UTC):{_TIME_OF_ID}}"
     suffixes: set[str] = set()
     while len(suffixes) < count:
@@ -54,9 +54,10 @@ def is_id(text: str) -> bool:
 
 
 def are_drawn_together(one: str, other: str) -> bool:
-    """Return whether two ids may belong to jobs of one group.
+    """Return whether two ids may belong to jobs of one group: they were drawn within a second.
 
-    The ids of a group begin with one moment. Earlier versions drew them one after another.
+    The ids of a group begin with one moment, but earlier versions drew them one after another. An
+    id of another form may belong to any group.
     """
     try:
         times = [datetime.strptime(id_.partition("-")[0], _TIME_OF_ID) for id_ in (one, other)]
@@ -74,9 +75,9 @@ class State(StrEnum):
     """State of a job in the ledger; `jobs.lifecycle` has the table of transitions."""
 
     CLAIMED = "claimed"
-    """The files are being moved out of the inbox and inspected."""
+    """The files are being moved or copied out of the inbox, or inspected."""
     QUEUED = "queued"
-    """It waits for its turn, or for an obstacle."""
+    """It waits for its turn, or until an obstacle is gone."""
     RUNNING = "running"
     """An attempt has begun."""
     ENDING = "ending"
@@ -104,7 +105,7 @@ class Cause(StrEnum):
     PICTURE = "picture"
     SETTINGS = "settings"
     DISK = "disk"
-    """A disk is full, not mounted, or cannot be written."""
+    """A disk is full, not mounted, or cannot be read or written."""
     DEVICE = "device"
     """A backend, a device, the weights, or a library are missing."""
     MEMORY = "memory"
@@ -171,7 +172,7 @@ class Pair:
 
     @property
     def main(self) -> Path:
-        """The content, or the style of a job without content."""
+        """The content, or the first style of a pair without content; else the first of `others`."""
         return self.files[0]
 
 
@@ -201,14 +202,17 @@ class Input:
     pixels: tuple[int, int] | None = None
     frames: int = 1
     published: str = ""
-    """Path in the outbox at which it was published last; `size` and `sha256` are as it is there."""
+    """Path in the outbox at which it was published last, empty if it was not; then `size`, and
+    `sha256` if it is known, are those of the published file."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job, which is one row of the ledger; `place` and `refused_as` are folders in the `outbox`.
+    """A job, which is one row of the ledger. Times are UTC, ISO 8601.
 
-    Only `jobs.lifecycle.advance` changes its state. Times are UTC, ISO 8601.
+    `place` is the folder in the `outbox` for its output, `refused_as` that for its inputs if it
+    ends without an output; either is None until it is chosen. Only `jobs.lifecycle.advance` changes
+    the state.
     """
 
     id: str
@@ -226,29 +230,31 @@ class Job:
     """End that its owner requested: `End.CANCELED` or `End.STOPPED_EARLY`."""
     inputs: tuple[Input, ...] = ()
     bytes: int = 0
-    """Sum of the sizes of its inputs."""
+    """Sum of the sizes of its inputs in bytes, as they were claimed."""
     priority: int = 0
     needs: str = ""
     """Backend, device and recipe: jobs with the same needs are blocked together."""
     place: str | None = None
     refused_as: str | None = None
     disk: str = ""
-    """Mark of the disk with its files in the outbox; empty if the disk has no mark."""
+    """Mark of the disk with its files in the outbox; empty if the disk has no mark, or the job no
+    folder there yet."""
     faults: int = 0
-    """Number of consecutive attempts that failed without a new stage."""
+    """Number of attempts that failed by a fault since the latest new stage."""
     interruptions: int = 0
-    """Number of consecutive times that the daemon was killed while the job ran."""
+    """Number of times that the daemon was killed while the job ran, since its latest new stage, its
+    last stop with a checkpoint, or its last fault."""
     step: int = 0
-    """Step of the latest stage."""
+    """Step of the latest stage; 0 if there is none."""
     finished: str | None = None
     settings: Mapping[str, Any] | None = None
-    """Settings with which it was last started."""
+    """Settings with which its latest attempt began; None before the first attempt."""
     retry_of: str = ""
-    """Name in the outbox of the job that this one repeats."""
+    """Title of the job that this one repeats; empty for a job from an inbox."""
     dismissed: bool = False
     """True if a person removed the refused or failed job from the status."""
     trashed: str | None = None
-    """When a person moved the job into the trash; None if it is not there."""
+    """Time at which a person moved the job into the trash; None if it is not there."""
 
     @property
     def title(self) -> str:
@@ -257,7 +263,7 @@ class Job:
 
     @property
     def folder(self) -> str:
-        """Folder in the outbox in which the job ended, with its output or its returned inputs."""
+        """Folder in the outbox with the job's output, or with its returned inputs."""
         return self.refused_as or self.title
 
     @property
@@ -271,7 +277,7 @@ class Job:
         return self.state is State.ENDED
 
     def input_as(self, role: str) -> Input | None:
-        """Return the first of its inputs with a role, if there is one."""
+        """Return the first of its inputs with this role; None if there is none."""
         for file in self.inputs:
             if file.role == role:
                 return file
@@ -296,10 +302,11 @@ SEEN: tuple[str, ...] = ("waiting", "running", *map(str, End))
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attempt at a job, recorded before it begins; `ended` is None if it was interrupted.
+    """An attempt at a job, recorded before it begins; times are UTC, ISO 8601.
 
-    It began after `step`, the step of the checkpoint. Times are UTC, ISO 8601; `pid` is the
-    daemon's. `how` is an `End`, or the `Cause` for which it ended without one.
+    `ended` is None while it runs, and if the daemon was killed meanwhile. It began after `step`,
+    the step of the checkpoint. `pid` is the daemon's. `how` is an `End`, or the `Cause` for which
+    it ended without one.
     """
 
     started: str
@@ -313,10 +320,11 @@ class Attempt:
 
 
 class OutputFile(NamedTuple):
-    """A file that a job has, or had, in its outbox.
+    """A file that a job has, or had, in its outbox or in a finals folder.
 
-    `path` is relative to the outbox, or absolute. `part` is stages, inputs, final, finals (of the
-    inbox), files, receipt, reason, or refused (an input of a job without an output).
+    `path` is relative to the outbox or, in a finals folder, absolute. `part` is stages, inputs,
+    final, finals (the final picture in a finals folder), files, receipt, reason, or refused (an
+    input of a job without an output). `size` is in bytes, 0 if unknown.
     """
 
     path: str
@@ -326,7 +334,7 @@ class OutputFile(NamedTuple):
 
 
 def final_of(files: Iterable[OutputFile]) -> OutputFile | None:
-    """Return the final picture among the files of a job, if there is one."""
+    """Return the final picture among the files of a job; None if there is none."""
     for file in files:
         if file.part == "final":
             return file
@@ -356,7 +364,7 @@ class Started:
     device: str
     sizes: tuple[tuple[int, int], ...]
     steps_at: tuple[int, ...]
-    """Number of steps at each of the sizes."""
+    """Number of steps at each of the `sizes`."""
     step: int = 0
     """Step of the checkpoint from which the job continues."""
     warnings: tuple[str, ...] = ()
@@ -371,10 +379,11 @@ class Started:
 
 @dataclass(frozen=True)
 class Progress:
-    """A completed step; `loss` is the total before it, `seconds` is the time since the job's start.
+    """A completed step of `steps`; `loss` is the total loss of the picture before the step.
 
-    For a clip `unit` is "frame": `step` counts frames, and a frame is reported repeatedly while the
-    next one is painted.
+    `size` is (width, height) of the picture in pixels, `seconds` the time that was spent on the job
+    so far, including earlier attempts. For a clip `unit` is "frame": `step` counts frames, and a
+    frame is reported repeatedly while the next one is painted.
     """
 
     step: int

@@ -35,13 +35,13 @@ DISK = FULL | frozenset(
 """Errors of a disk or a share, for a path that was valid before."""
 
 _DESCRIPTORS, _PROCESSES = "too many open files", "can't start new thread"
-"""Ends of the messages of libraries about shortages."""
+"""Ends of the messages of libraries about shortages, in lowercase."""
 
 
 def raise_limit() -> None:
-    """Raise the soft limit of file descriptors as far as allowed.
+    """Raise the soft limit of file descriptors to WANTED, or as far as allowed.
 
-    Raises SettingsError if the result is too low for the daemon.
+    A higher limit stays. Raises SettingsError if the result is below MINIMUM.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors() < highest():
@@ -55,19 +55,22 @@ def raise_limit() -> None:
 
 
 def descriptors() -> int:
-    """Return the number of file descriptors that this process may have."""
+    """Return the number of file descriptors that this process may have; WANTED if unlimited."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return WANTED if soft == resource.RLIM_INFINITY else soft
 
 
 def highest() -> int:
-    """Return the maximum number of file descriptors that this process may request."""
+    """Return the number of file descriptors to request: WANTED, or as many as are allowed.
+
+    If this process may already have more, that number is returned.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(descriptors(), WANTED if hard == resource.RLIM_INFINITY else min(hard, WANTED))
 
 
 def shortage(error: BaseException | None) -> ShortageError | None:
-    """Return the shortage that `error` is, or that caused it; None if there is none."""
+    """Return the shortage that `error` is, or that caused it; None if there is no shortage."""
     for link in _chain(error):
         if isinstance(link, ShortageError):
             return link
@@ -88,7 +91,7 @@ def shortage(error: BaseException | None) -> ShortageError | None:
 
 
 def no_process(error: Exception) -> ShortageError:
-    """Return the shortage that prevented the start of a process or a thread."""
+    """Return the shortage behind `error`, which prevented the start of a process or a thread."""
     shortage_error = shortage(error)
     if shortage_error is not None:
         return shortage_error
@@ -102,7 +105,10 @@ def no_process(error: Exception) -> ShortageError:
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Translate an OSError into its shortage, or an OutputError that begins with `what`."""
+    """Translate an OSError of the block: a shortage into a ShortageError, else into an OutputError.
+
+    The message of the OutputError begins with `what`. A DaemonError is raised as it is.
+    """
     try:
         yield
     except DaemonError:

@@ -25,8 +25,8 @@ class Wakeup:
     """Queue of calls for the main loop, with flags that say why it woke up.
 
     `scan_requested` is set if a folder may have new files, `reloading` if the settings should be
-    read again; the code that does so clears the flag. The queue is a SimpleQueue, whose `put` may
-    interrupt its own `get`, as in a signal handler.
+    read again; the main loop clears a flag when it begins to scan or to read. The queue is a
+    SimpleQueue, whose `put` may interrupt its own `get`, as in a signal handler.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Wakeup:
         self._starts_anew = False
         self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self.guard: Callable[[Callable[[], object]], object] = lambda call: call()
-        """Function that makes each of the calls, and handles their errors."""
+        """Function that makes each of the posted calls, and may handle their errors."""
 
     def post(self, call: Callable[[], object]) -> None:
         """Make the loop call a function; can be called from any thread."""
@@ -83,7 +83,7 @@ class Wakeup:
         self._starts_anew = False
 
     def reload(self) -> None:
-        """Ask the daemon to read its settings again."""
+        """Ask the daemon to read its settings again, and to start anew with them."""
         self.reloading = True
         self.wake()
 
@@ -106,7 +106,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def open_terminals() -> tuple[int, ...]:
-    """Return the standard streams that are terminals."""
+    """Return the descriptors of the standard streams that are terminals."""
     return tuple(file for file in (0, 1, 2) if os.isatty(file))
 
 
@@ -114,10 +114,10 @@ def open_terminals() -> tuple[int, ...]:
 def woken_by_signals(wakeup: Wakeup, terminals: Collection[int] | None = None) -> Iterator[None]:
     """Make SIGTERM and SIGINT stop the daemon; a second one raises KeyboardInterrupt.
 
-    SIGHUP reloads the settings, or stops the daemon if one of the `terminals` was closed (by
-    default, those that are open now). If SIGHUP is ignored, as under nohup, it stays ignored. If
-    the daemon starts anew at the end, signals wait until the next image of this process handles
-    them in the same way.
+    SIGHUP reloads the settings, or stops the daemon if one of the `terminals` was closed. These are
+    descriptors, by default those of `open_terminals` now. If SIGHUP is ignored, as under nohup, it
+    stays ignored. At the end of the block the former handlers are restored; if the daemon starts
+    anew then, signals wait until the next image of this process handles them in the same way.
     """
     watched = open_terminals() if terminals is None else terminals
 
@@ -151,10 +151,11 @@ def woken_by_signals(wakeup: Wakeup, terminals: Collection[int] | None = None) -
 
 
 def _hold(numbers: Collection[int]) -> None:
-    """Let signals, which are blocked, wait for the next image of this process.
+    """Set the handlers of signals that wait, blocked, for the next image of this process.
 
-    The kernel gives a signal to any thread that does not block it, such as one that was abandoned.
-    Then SIGTERM and SIGINT end the process, in which everything has stopped by now.
+    They wait only if every thread blocks them: the kernel gives a signal to any thread that does
+    not, such as one that was abandoned. Then SIGTERM and SIGINT end the process, in which
+    everything has stopped by now, and SIGHUP has no effect.
     """
     for number in numbers:
         signal.signal(number, _do_nothing if number == signal.SIGHUP else signal.SIG_DFL)
@@ -182,7 +183,7 @@ class Backoff:
     most: float
 
     def seconds(self, failures: int) -> float:
-        """Return the delay after this number of `failures`, at least 1."""
+        """Return the delay in seconds after this number of `failures`, which is 1 or more."""
         return min(self.most, self.first * 2.0 ** min(failures - 1, 60))
 
 
@@ -199,9 +200,9 @@ class Pauses(Generic[Name]):
         """For each name the number of its failures, and the time at which its wait ends."""
 
     def begin(self, name: Name, times: float = 1.0) -> None:
-        """Start a wait for `name`, longer than its previous one; a wait that has begun is kept.
+        """Count a failure of `name`, and start its wait, unless it is waiting already.
 
-        The delay is that of the backoff, multiplied by `times`.
+        The delay is that of the backoff for the number of its failures, multiplied by `times`.
         """
         failures, until = self._waits.get(name, (0, 0.0))
         if until <= (now := self._clock()):
@@ -213,7 +214,7 @@ class Pauses(Generic[Name]):
         self._waits.pop(name, None)
 
     def all(self) -> frozenset[Name]:
-        """Return the names whose wait has begun, or is over, and that were not forgotten."""
+        """Return the names that wait, and those whose wait is over, but not the forgotten ones."""
         return frozenset(self._waits)
 
     def held(self) -> frozenset[Name]:
@@ -222,7 +223,7 @@ class Pauses(Generic[Name]):
         return frozenset(name for name, (_, until) in self._waits.items() if until > now)
 
     def seconds(self, name: Name | None) -> float:
-        """Return the seconds until the wait of `name` ends; 0 if it does not wait."""
+        """Return the seconds until the wait of `name` ends; 0 if it does not wait, or is None."""
         _, until = self._waits.get(name, (0, 0.0)) if name is not None else (0, 0.0)
         return max(0.0, until - self._clock())
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from stylewatch_daemon.base.model import Progress
 
 WITH_DIGIT = 10
-"""Seconds below which a time in short form has one decimal digit."""
+"""Time in seconds below which its short form has one decimal digit."""
 
 
 def columns(rows: Iterable[Sequence[str]]) -> str:

@@ -96,7 +96,8 @@ class Plan:
 def make_plan(request: RenderRequest, scratch: Path) -> Plan:
     """Plan the requested job without running it; `scratch` is an empty folder for its files.
 
-    Raises UsageError, SettingsError, InputError, OutputError, RecipeError or BackendError.
+    Raises UsageError, SettingsError, InputError, OutputError, UnavailableError, RecipeError,
+    RecipesAwayError or BackendError.
     """
     repeated = read_receipt(request.receipt) if request.receipt else None
     base: config.Config = config.load(request.config_file)
@@ -212,7 +213,10 @@ def _output(
 
 
 def overrides_of(job: options.JobOptions) -> dict[str, Any]:
-    """Return the settings that the options change, by dotted keys; raises UsageError."""
+    """Return the settings that the options change, by dotted keys.
+
+    Raises UsageError if a value cannot be read, or if an option and `--set` name the same field.
+    """
     given = {
         name: options.value_of(name, job[name])
         for name in job
@@ -425,7 +429,10 @@ class Replay:
     def differences(
         self, records: Sequence[InputRecord], pictures: Sequence[Path]
     ) -> Iterator[str]:
-        """Yield a sentence for each difference of `pictures` and weights from the receipt."""
+        """Yield a sentence for each difference of pictures, weights and packages from the receipt.
+
+        `pictures` are compared with `records`, those of the receipt, in the same order.
+        """
         if len(pictures) != len(records):
             yield f"the receipt has {len(records)} pictures for this, here are {len(pictures)}"
         for record, path in zip(records, pictures, strict=False):
@@ -510,7 +517,7 @@ class Replay:
 
 
 def _resolved(job: JobSettings, folders: Sequence[Path]) -> Recipe | None:
-    """Return the recipe that the settings of a job give; None if it cannot be read here."""
+    """Return the recipe that a job's settings give; None for a file or an unreadable recipe."""
     if "/" in job.recipe or is_file(job.recipe):
         return None  # the file of a recipe is not in a receipt, only its path
     try:
@@ -525,7 +532,7 @@ def _is_relative(key: str, value: object) -> bool:
 
 
 def read_receipt(path: Path) -> Replay:
-    """Read the receipt in the file or folder `path`; raises InputError if it is invalid."""
+    """Read the receipt in the file or folder `path`; raises InputError if that is impossible."""
     file = path
     try:
         file = path / RECEIPT if entries.is_folder(path) else path

@@ -28,7 +28,10 @@ BROKEN_PIPE = 141
 
 
 def explain(error: Exception) -> tuple[int, str]:
-    """Return the exit code and the message for `error`; an unexpected error is a fault of ours."""
+    """Return the exit code and the message for `error`.
+
+    An unexpected error is a fault of stylewatch, or of the package whose code raised it.
+    """
     if isinstance(error, ImportError):
         error = unloadable(error)
     if isinstance(error, DaemonError | PainterError | BackendError):

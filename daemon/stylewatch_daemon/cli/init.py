@@ -138,7 +138,8 @@ def _write(path: Path, settings: config.Config, *, with_service: bool) -> None:
 def _for_phones(address: str, token: Path) -> WebSettings:
     """Return the settings of a page for phones at a private address, by default the only one.
 
-    Raises UsageError for another address, or if there are several.
+    `token` is the path of the file for the token. If a firewall is installed, a remark has the
+    command that opens it. Raises UsageError as `_checked` does.
     """
     chosen = Address(_checked(address), parse_address(service.PAGE).port)
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # not in every account's PATH
@@ -150,7 +151,11 @@ def _for_phones(address: str, token: Path) -> WebSettings:
 
 
 def _checked(address: str) -> str:
-    """Return a private address of this machine, for an empty text the only one; UsageError."""
+    """Return `address`, or the only private address of this machine if the text is empty.
+
+    Raises UsageError if `address` is no private address of this machine, and, for an empty text, if
+    there is none or there are several.
+    """
     found = addresses.private()
     if address in found:
         return address
@@ -191,7 +196,10 @@ def _ask(*, can_serve: bool) -> tuple[Path, bool, bool]:
 
 
 def _ask_for_phones() -> str | None:
-    """Ask whether phones may reach the page, and at which address; return it."""
+    """Ask whether phones may reach the page, and at which address.
+
+    Returns the address, or None if they may not.
+    """
     question = f"{IN_THE_CLEAR}\nMay phones in the local network reach the page?"
     if not typer.confirm(question, err=True):
         return None

@@ -48,7 +48,7 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
 
 
 _interrupted = Event()
-"""Set once the user has pressed Ctrl-C."""
+"""Event that is set once the user has pressed Ctrl-C."""
 
 _TYPE = re.compile(r" <(bool|str|path|list\[.*\])>$")
 """Pattern of types that the help leaves out, because they say nothing about the value."""
@@ -96,7 +96,7 @@ def _write_groups(
 
 
 def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
-    """Make the application, with only the command in `arguments`, or all if none is recognized."""
+    """Make the application, with the command that is named in `arguments`, or else with all."""
     app = typer.Typer(
         name="stylewatch",
         context_settings={"help_option_names": ["--help", "-h"]},
@@ -151,7 +151,8 @@ def main() -> None:
 def _handle_signals() -> None:
     """Let SIGTERM, SIGHUP and SIGINT end the command by an exception.
 
-    A signal that is ignored, as under nohup, stays ignored.
+    A signal that is ignored, as under nohup, stays ignored. A KeyboardInterrupt that Python only
+    reports is raised again.
     """
     handlers = {signal.SIGTERM: _terminate, signal.SIGHUP: _terminate, signal.SIGINT: _interrupt}
     for number, handler in handlers.items():

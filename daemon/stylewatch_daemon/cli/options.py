@@ -181,8 +181,9 @@ def flag(name: str) -> str:
 def parse_sets(sets: Sequence[str] | None) -> dict[str, Any]:
     """Return the settings of `--set KEY=VALUE ...`, by the dotted keys of config.yaml.
 
-    The value is Unusable if a text has no `=` or an unknown key, or if its value is not YAML. It
-    carries the reason, so that all mistakes are reported at once (law 25).
+    For a text without `=`, with an unknown key, with the secrets of alerts, or with a value that is
+    not YAML, the key is `--set` and a number, and the value is Unusable. It carries the reason, so
+    that all mistakes are reported at once (law 25).
     """
     found: dict[str, Any] = {}
     for number, text in enumerate(sets or ()):
@@ -216,7 +217,7 @@ def parse_pair(text: str, option: str, example: str, form: str = "{}") -> tuple[
 
 
 def full_key(key: str, option: str = "--set") -> str:
-    """Return the dotted key of config.yaml for a `key` given to `option`; raises UsageError."""
+    """Return the dotted key of config.yaml for a `key` of `option`; UsageError if it is unknown."""
     head, _, _ = key.partition(".")
     if head in Settings.model_fields:
         return key
@@ -274,7 +275,11 @@ def in_words(values: Mapping[str, Any]) -> list[str]:
 
 
 def parse_sweep(sweeps: Sequence[str] | None) -> Sweep:
-    """Return the values of `--sweep KEY=V1,V2 ...` by their fields; raises UsageError."""
+    """Return the values of `--sweep KEY=V1,V2 ...` by their fields.
+
+    Raises UsageError if a text cannot be read, if a field cannot be swept or is swept twice, and if
+    there are more than MOST_MEMBERS combinations.
+    """
     sweep: dict[str, Sequence[Any]] = {}
     for text in sweeps or ():
         key, values = parse_pair(text, "--sweep", "KEY=V1,V2, as strength=0.3,0.5", "[{}]")

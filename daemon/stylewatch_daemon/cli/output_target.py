@@ -38,7 +38,10 @@ class Place:
 
 
 def named(out: str) -> Place:
-    """Return the place that `-o OUT` names: a folder, or a picture or clip by its suffix."""
+    """Return the place that `-o OUT` names: a folder, or a picture or clip by its suffix.
+
+    Raises UsageError for another suffix, and OutputError if the path cannot be looked at.
+    """
     path = Path(out)
     suffix = path.suffix.lower()
     with reporting_write_errors(path):
@@ -52,7 +55,10 @@ def named(out: str) -> Place:
 
 
 def unnamed(name: str, suffix: str) -> Place:
-    """Return the place of an unused file in the current folder: `name`, with a number if needed."""
+    """Return the place of an unused file in the current folder: `name`, with a number if needed.
+
+    `suffix` is its format, without a dot.
+    """
     return Place(unused(name, f".{suffix}"), suffix, default_name=name)
 
 
@@ -110,10 +116,10 @@ def opened(place: Place, inputs: Sequence[Path], *, force: bool) -> Iterator["Ta
 class Target:
     """Publisher of the files of a job, staged in `staging`, at a `place`.
 
-    In a folder they replace an earlier job. The old receipt is removed first and the new one
-    published last, so that no receipt ever describes other files. Inputs are replaced just before
-    the receipt, because the job may read the old ones. Without `force`, nothing is replaced that
-    another command has written in the meantime.
+    In a folder, the files replace those of an earlier job. The old receipt is removed first and the
+    new one published last, so that no receipt ever describes other files. Inputs are replaced just
+    before the receipt, because the job may read the old ones. Without `force`, nothing is replaced
+    that another command has written in the meantime.
     """
 
     def __init__(self, place: Place, staging: Path, inputs: Sequence[Path], *, force: bool) -> None:

@@ -14,7 +14,7 @@ from stylewatch_daemon.settings import config
 from stylewatch_daemon.web.codes import LASTS_S, TRIES, Codes
 
 _BLOCKS = " ▀▄█"
-"""The characters of a QR code; each has two of its squares."""
+"""The characters of a QR code; each has two of its squares, one above the other."""
 
 _WHITE_ON_BLACK, _PLAIN = "\x1b[97;40m", "\x1b[0m"
 

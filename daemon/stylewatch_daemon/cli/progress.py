@@ -13,11 +13,11 @@ from stylewatch_daemon.outbox.publish import STAGES
 from stylewatch_daemon.worker.messages import Event, FileStaged
 
 EVERY_S = 10.0
-"""Minimum time between two plain lines, in seconds."""
+"""Minimum time in seconds between two plain lines, apart from those of events."""
 
 
 class PacedLines:
-    """Writer that prints a changing text as lines, at most one every EVERY_S seconds."""
+    """Writer that prints a changing text as lines, one every EVERY_S seconds or after `flush`."""
 
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
@@ -25,7 +25,7 @@ class PacedLines:
         self._written_at = -float("inf")
 
     def __call__(self, text: str) -> None:
-        """Write `text` if the last line was written EVERY_S seconds ago; otherwise keep it."""
+        """Write `text` if the last line is EVERY_S seconds old or older; otherwise keep it."""
         self._latest = text
         if time.monotonic() - self._written_at >= EVERY_S:
             self.flush()

@@ -39,10 +39,11 @@ VARIANTS: tuple[Mapping[str, Any], ...] = (
 
 TRY_SIZE, TRY_COLUMNS, LARGE_SIZE = "256", 3, 1280
 """Sizes for `stylewatch try`: long side of a variant in pixels, variants in a row of the sheet, and
-long side of the pictures that the printed commands paint."""
+usual long side in pixels of the pictures that the printed commands paint."""
 
 STYLES_SIZE, STYLES_COLUMNS, FIRST_STYLES = "160", 4, 12
-"""The same for a photograph without a style, and the number of styles without `--all`."""
+"""Sizes for `stylewatch try` with a photograph alone: long side of a variant in pixels, variants in
+a row of the sheet, and maximum number of styles without `--all`."""
 
 
 @options.with_job_options()
@@ -194,7 +195,8 @@ def _paint_series(
 ) -> list[Mapping[str, Any]]:
     """Run the jobs of a series; draw their pictures on a sheet, `width` in a row.
 
-    With `done`, the sheet is drawn anew after each job, and `done` gets the plan and its receipt.
+    Returns the receipts of the jobs. With `done`, the sheet is drawn anew after each job, and
+    `done` gets the plan and its receipt.
     """
     from stylewatch_painter.images.encode import encode
     from stylewatch_painter.images.sheet import Cell, draw, in_rows
@@ -324,9 +326,11 @@ def _every_style(settings: config.Config) -> Mapping[str, Path]:
 
 @dataclass(frozen=True)
 class _Large:
-    """The commands that paint the variants of `content` large, which differ from `base`.
+    """Printer of the commands that paint the variants of `content` large.
 
-    `overrides` are those of the command line. Each of `styles` is that of one variant.
+    A command has the settings that differ from `base`, the settings of config.yaml. `overrides` are
+    those of the command line. If there are `styles`, by name, each variant has one of them, in
+    their order.
     """
 
     content: Path | None
@@ -337,7 +341,10 @@ class _Large:
     is_clip: bool
 
     def say(self, plan: Plan, receipt: Mapping[str, Any]) -> None:
-        """Print the command of a variant, which was painted small."""
+        """Print the label of a variant, and the command that paints it large.
+
+        `receipt` is that of the small picture.
+        """
         own = {key: value for key, value in self.overrides.items() if not key.startswith("job.")}
         changed = _changes(plan, None if self.is_clip else receipt, self.base) | own
         files = {**plan.files, **({"content": [self.content]} if self.content else {})}
@@ -351,7 +358,7 @@ class _Large:
 def _chosen_styles(
     every: Mapping[str, Path], job: options.JobOptions, *, all_styles: bool
 ) -> Mapping[str, Path]:
-    """Return the styles of `every` in which a photograph is tried; UsageError for other options."""
+    """Return the styles of `every` to try; UsageError if `--sweep` or `--all` does not fit."""
     if every and "sweep" in job:
         raise UsageError("--sweep takes a style, too: CONTENT STYLE..., or --style NAME")
     if all_styles and not every:
@@ -416,8 +423,9 @@ def _changes(plan: Plan, receipt: Mapping[str, Any] | None, base: config.Config)
 def _enlarged(plan: Plan, receipt: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return settings for a large picture with the composition of the small one of `plan`.
 
-    The large picture is not larger than the photograph, unless photographs are enlarged. If the
-    size is a box, the size stays as it is.
+    Its long side has LARGE_SIZE pixels. Unless photographs are enlarged or the size is a box, it is
+    not longer than that of the photograph. A box keeps the ratio of the sides of the small picture.
+    If the picture would not become larger, its size stays as it is.
     """
     schedule = plan.recipe.schedule
     small = receipt["size"]

@@ -34,10 +34,10 @@ RUN = Path("/run/stylewatch")
 
 ACCOUNT = "stylewatch"
 _OF_HOMES = (Path("/home"), Path("/run/user"))
-"""Folders of several homes."""
+"""Folders that contain the homes of several accounts."""
 
 HOMES = (*_OF_HOMES, Path("/root"))
-"""Folders that the service sees only if the unit names them."""
+"""Folders in which the service sees only the paths that the unit names."""
 
 FREE_PORTS = 1024
 """The first port that every account may listen at."""
@@ -118,7 +118,12 @@ def write_files(files: Mapping[Path, str], *, force: bool = False) -> None:
 
 
 def files_of(config_file: Path | None = None, *, user: bool) -> dict[Path, str]:
-    """Return all files of the service, in the order in which they are written."""
+    """Return the texts of all files of the service by path, in the order in which to write them.
+
+    With `user`, it is the service of this account, else that of the machine. A config.yaml is among
+    them if `config_file` is None and the service has no config.yaml yet. Raises SettingsError for
+    settings with which no service can run, and UnavailableError if the command is missing.
+    """
     root = user_config_path() if user else ETC
     path = without_dots((config_file or root / "stylewatch" / "config.yaml").absolute())
     files: dict[Path, str] = {}
@@ -442,7 +447,10 @@ def _outermost(paths: Iterable[Path]) -> list[Path]:
 
 
 def _paths(needed: Iterable[Path], optional: Iterable[Path] = ()) -> str:
-    """Join paths for a unit; the service starts only if all `needed` paths exist."""
+    """Join paths for a unit; the service starts only if all `needed` paths exist.
+
+    Some of the `optional` paths may be missing.
+    """
     return " ".join(map(_quoted, (*needed, *(f"-{path}" for path in optional))))
 
 

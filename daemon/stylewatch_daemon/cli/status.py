@@ -83,7 +83,10 @@ def _statuses(
 
 
 def _current(settings: config.Config, state: Path) -> Status:
-    """Return the status that the daemon last published, corrected if the daemon has ended."""
+    """Return the status that the daemon last published, corrected if the daemon has ended.
+
+    The latest finished jobs and the state folder are added.
+    """
     now = {**status_json.current(state), "state": str(state)}
     with open_ledger(state) as ledger:
         jobs = ledger.ended(PICTURES, LATEST) if ledger else ()

@@ -177,7 +177,8 @@ def _follow_all(
 def follow(state: Path, job: str, inbox: Path, *, quiet: bool) -> Job | None:
     """Wait until the job with the name `job`, from this inbox, has ended, and return it.
 
-    Return None, and print why, if no daemon is running, or if the pair of the job is incomplete.
+    Return None, and print why, if no daemon has been running for AWAY_S seconds (at first: if none
+    is running), or if the pair of the job waits for files from a person.
     """
     with in_place(sys.stderr, wanted=not quiet) as on_terminal:
         show = on_terminal or PacedLines((lambda line: None) if quiet else note)

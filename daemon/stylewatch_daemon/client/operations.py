@@ -56,7 +56,7 @@ def check(verb: Verb, job: Job) -> None:
 
 
 def offered(job: Job) -> frozenset[Verb]:
-    """Return the operations that the job allows and that were not requested already."""
+    """Return the operations that the job allows, without those that it records as requested."""
     return frozenset(verb for verb in VERBS if not (_why_not(verb, job) or _is_done(verb, job)))
 
 
@@ -92,7 +92,7 @@ def _why_not(verb: Verb, job: Job) -> str:
 
 
 def _restore_first(verb: Verb, job: Job) -> str:
-    """Return that a job has to be restored before an operation, or cannot be restored."""
+    """Return why a job must be restored before `verb`, or cannot be restored; empty if it can."""
     name = shown(job.title)
     if verb != "restore":
         return f"{name} is in the trash: restore it first"
@@ -126,7 +126,7 @@ def ask(
     A request that waits already is not repeated. To finish a job keeps its current picture, to move
     it into the trash keeps its files for `retention.trash`, to delete a job removes its files, and
     to cancel an ended job gives up its deletion if that waits. Raises StateError if the job's state
-    does not allow it, and OutputError.
+    does not allow the operation, and OutputError if the request cannot be written.
     """
     waiting = requests.waiting(state)
     is_deletion = any(request.asks("delete", job=job.id) for request in waiting)
@@ -142,9 +142,10 @@ def ask(
 
 
 def without_favorites(state: Path, jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
-    """Return the jobs that are deleted if these are deleted together, and the others: favorites.
+    """Divide jobs that a person deletes, or moves into the trash, together: all but the favorites.
 
-    A single favorite is deleted on purpose. Raises OutputError.
+    Returns the jobs to delete, and the favorites to keep. A single job is deleted even if it is a
+    favorite. Raises OutputError if the favorites cannot be listed.
     """
     marked = favorites.marked(state) if len(jobs) > 1 else set()
     kept = [job for job in jobs if job.id in marked]
@@ -161,7 +162,8 @@ def dismiss(state: Path, *jobs: Job) -> int:
 def dismiss_all(state: Path) -> int:
     """Ask the daemon to dismiss all refused and failed jobs; return the id of the request.
 
-    The request names each job, because a time could be wrong if a clock is. Raises OutputError.
+    The request names each job, instead of a time of a clock that may be wrong. Raises OutputError
+    if the ledger cannot be read or written.
     """
     with reading(state / LEDGER) as ledger:
         jobs = ledger.undismissed(-1)
@@ -183,10 +185,11 @@ def open_ledger(state: Path) -> Iterator[Ledger | None]:
 
 
 def disks_of(state: Path, *used: Path) -> MountGuard:
-    """Return a guard that knows on which disks the daemon used folders; none if it never ran.
+    """Return a guard that knows on which disks the daemon used folders.
 
-    `used` are folders of its settings. While the daemon runs, the guard refuses those whose disk is
-    missing, as the daemon does, even if there are files in their place. Raises OutputError.
+    If the daemon never ran, the guard knows no disk. `used` are folders of the daemon's settings.
+    While the daemon runs, the guard refuses those whose disk is missing, as the daemon does, even
+    if there are files in their place. Raises OutputError as `open_ledger` does.
     """
     guard = MountGuard()
     with open_ledger(state) as ledger:

@@ -92,9 +92,10 @@ def previous(
     """Return the settings that a job was started with.
 
     For a job that was refused or not started, they are read from its job.yaml as it is now, without
-    the keys in `asked`, whose values there may be the mistakes. Raises UsageError and InputError if
-    the settings cannot be used, and OutputError if they cannot be read now; `guard` knows which
-    disks the daemon used.
+    the keys in `asked`, whose values there may be the mistakes, and put on top of `settings`; a job
+    that was not started and has no job.yaml has those of `settings`. Raises UsageError and
+    InputError if the settings cannot be used, and OutputError if they cannot be read now; `guard`
+    knows which disks the daemon used.
     """
     job_file = next((file for file in job_files.inputs(job) if file.role == "job"), None)
     if job.settings is not None and (job_file is None or job.end is not End.REFUSED):
@@ -127,7 +128,7 @@ def needed(
     without: Collection[int] = (),
     listed: Iterable[OutputFile] = (),
 ) -> tuple[SourceFile, ...]:
-    """Return the pictures for a retry, including the stage to start from, if given.
+    """Return the pictures for a retry, and the stage at step `from_stage` to start from, if any.
 
     The styles with the numbers `without`, from 1, are left out, with their masks. A stage that is
     `listed` in the ledger must have the recorded bytes. Raises InputError if the pictures are not

@@ -41,7 +41,7 @@ def standing(job: Job, status: Mapping[str, Any]) -> str:
 
 
 def why_waits(job: Job, status: Mapping[str, Any]) -> str:
-    """Return why a job does not go on now; empty if it only waits for its turn in the queue.
+    """Return why a job does not go on now; empty if it does, or waits for its turn in the queue.
 
     A problem of its outbox counts as the reason even before the daemon tries to start the job.
     """
@@ -54,7 +54,10 @@ def why_waits(job: Job, status: Mapping[str, Any]) -> str:
 
 
 def obstacle(status: Mapping[str, Any], *names: object) -> str:
-    """Return the first reason for which one of these jobs and folders waits; empty if none does."""
+    """Return why the first of `names`, jobs or folders, waits that has a problem in `status`.
+
+    The text is empty if none of them has one.
+    """
     for name in map(shown, names):
         for text in status["health"]["trouble"]:
             if text.startswith(f"{name}: "):

@@ -49,7 +49,7 @@ class NewJob(NamedTuple):
 
     @property
     def job_yaml(self) -> Mapping[str, Any]:
-        """The content of job.yaml: the settings, and the original names of the files."""
+        """The content of job.yaml: the settings, and the original names of renamed files."""
         originals = {
             name: shown(self.originals.get(path, path.name)) for name, path in self.files.items()
         }
@@ -80,7 +80,10 @@ def files_of(
 
 
 def check_name(name: str, ignored: tuple[str, ...]) -> None:
-    """Raise UsageError if an inbox does not accept a job's folder of that name."""
+    """Raise UsageError if an inbox does not accept a job's folder called `name`.
+
+    `ignored` are the patterns of names that the inbox ignores, besides those of leftover files.
+    """
     if name != safe(name):
         raise UsageError(f"a job cannot be called {name!r}; {safe(name)!r} would do")
     row = leftover(name)

@@ -19,21 +19,24 @@ _INTERFACES = Path("/sys/class/net")
 """Folder of Linux with a folder for each interface."""
 
 _GET_ADDRESS = 0x8915
-"""SIOCGIFADDR of Linux."""
+"""Request for the IPv4 address of an interface: SIOCGIFADDR of Linux."""
 
 _PASSING = 0x01 | 0x20 | 0x40
 """Flags of IPv6 addresses that are temporary, deprecated or not certain yet."""
 
 
 def _names() -> Iterator[str]:
-    """Yield the names of the interfaces; a service may not ask for them by AF_NETLINK."""
+    """Yield the names of the interfaces, read from /proc: a service may not use AF_NETLINK."""
     with suppress(OSError):
         for line in Path("/proc/net/dev").read_text("ascii").splitlines()[2:]:
             yield line.partition(":")[0].strip()
 
 
 def interfaces() -> Iterator[tuple[str, str]]:
-    """Yield the interfaces of this machine, each with an address; on Linux alone."""
+    """Yield the name of an interface of this machine and its address, once for each address.
+
+    On other systems than Linux nothing is yielded. IPv6 addresses that do not last are left out.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         for name in _names():
             with suppress(OSError):  # the interface has no address
@@ -61,7 +64,7 @@ def is_physical(name: str) -> bool:
 def private() -> list[str]:
     """Return the private addresses of this machine: those of its network cards.
 
-    A guest may have none; then all its interfaces count.
+    If there is no card, as in a container, all interfaces count.
     """
     found = [*interfaces()]
     physical = [(name, address) for name, address in found if is_physical(name)]

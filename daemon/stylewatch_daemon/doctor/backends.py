@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SERVE = "stylewatch_daemon.doctor.backends:serve"
 
 TIMEOUT = 120.0
-"""Timeout in seconds for a check, including loading."""
+"""Timeout in seconds for each finding of a check, including the loading before the first."""
 
 MAX_OUTPUT = 1 << 16
 """Maximum number of bytes of a child's output that are read."""
@@ -69,7 +69,7 @@ def look_at_libraries(settings: Config) -> Iterator[Finding]:
 
 
 def _as_note(finding: Finding) -> Finding:
-    """Return a finding on a backend that the settings do not name: a problem becomes a note."""
+    """Return a finding that does not concern the jobs' backend; a problem is turned into a note."""
     if finding.verdict is not Verdict.PROBLEM:
         return finding
     return note(finding.what, f"{finding.words} (this does not affect jobs with another backend)")
@@ -78,8 +78,9 @@ def _as_note(finding: Finding) -> Finding:
 def run(check: str, name: str, *args: Any, timeout: float = TIMEOUT) -> Iterator[Finding]:
     """Yield the findings of `check`, one of _CHECKS: notes, then a problem or a success.
 
-    `name` is what is checked. The check runs in a child process, which is killed at the end, with
-    all processes that it started. A check that takes longer than `timeout` seconds is a problem.
+    `name` and `args` are the arguments of the check. It runs in a child process, which is killed at
+    the end, with all processes that it started. It is also a problem if the process cannot be
+    started, ends early, or sends no finding within `timeout` seconds.
     """
     what = f"{check} {name}".strip()
     with TemporaryFile(dir=shortages.temporary_folder()) as output:
@@ -176,7 +177,7 @@ def _described(what: str, backend: "Backend", devices: Mapping[str, str]) -> Ite
 
 
 def check_weights(_name: str) -> Iterator[Finding]:
-    """Check the bundled and the imported weights against their digests."""
+    """Check the installed weights against their digests; only the first mistake is reported."""
     from stylewatch_painter.network.store import verify
     from stylewatch_painter.network.weights import installed, locate
 

@@ -1,6 +1,7 @@
 """All checks of `stylewatch doctor`, in the order in which their findings are shown.
 
-They concern folders and disks, the daemon and its user, backends, packages, the cluster and alerts.
+They concern folders and disks, the daemon and its user, styles and recipes, backends, packages, the
+cluster, alerts and the page.
 """
 
 import os
@@ -57,7 +58,8 @@ _EXTRAS = (
 def diagnose(start: Start) -> Iterator[Finding]:
     """Yield the findings on a daemon with the options `start`: first those on its settings.
 
-    If the settings have mistakes, nothing else is checked.
+    If the settings have mistakes, nothing else is checked. Raises SettingsError as `config.find`
+    does.
     """
     try:
         path = start.config_file or config.find()
@@ -254,8 +256,9 @@ def _folder(
 ) -> Finding:
     """Check that `folder` grants the `rights` (as for `os.access`), or that it can be created.
 
-    `probe` writes into an existing folder, raises OSError if that fails, and may return a remark.
-    The words of a success begin with `usable`, and end with the kind of file system.
+    Returns a finding on `what`. `probe` writes into an existing folder, raises OSError if that
+    fails, and may return a remark. The words of a success begin with `usable`, and end with the
+    kind of file system.
     """
     try:
         guard.check(folder)
@@ -304,7 +307,7 @@ def check_extras(settings: Config) -> Iterator[Finding]:
 
 
 def check_packages(settings: Config) -> Iterator[Finding]:
-    """Report losses, optimizers and recipes of other packages that cannot be used."""
+    """Note each entry of a package, such as a loss or a recipe, that cannot be used."""
     book.packaged()  # loads them all
     for sentence in installed.left_out():
         yield note("packages", sentence)

@@ -17,7 +17,8 @@ from stylewatch_daemon.outbox.publish import STAGING
 FILE, CONTENT = "probe", b"can this be moved?"
 
 CROSSING = "renames between its folders fail, so files are copied instead"
-"""Sentence about union file systems, bind mounts and quotas (law 6)."""
+"""Remark on a disk where a union file system, a bind mount or a quota prevents renames from folder
+to folder (law 6)."""
 
 COPIED = "it takes no links to the outbox, so final pictures are copied"
 

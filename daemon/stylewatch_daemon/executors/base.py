@@ -12,7 +12,7 @@ from stylewatch_daemon.worker.messages import AttemptEnd, AttemptEvent, AttemptR
 
 
 class Executor(ABC):
-    """Runner of attempts, each under a ticket: a name that is used once.
+    """Abstract base of executors, which run attempts, each under a ticket: a name used once.
 
     Each submitted attempt gets exactly one AttemptEnd, as its last event, even if processes die. An
     executor never retries: the caller decides. The events of one attempt arrive in order, those of
@@ -57,7 +57,10 @@ class Executor(ABC):
         self._do(Ask(ticket, wanted))
 
     def drop(self, ticket: str) -> None:
-        """End an attempt now, without saving anything; its End may be AttemptLost."""
+        """End an attempt now, without saving anything.
+
+        Its AttemptEnd is AttemptLost, unless the attempt has already ended in another way.
+        """
         self._do(Drop(ticket))
 
     def events(self) -> Iterable[AttemptEvent]:
@@ -70,11 +73,14 @@ class Executor(ABC):
         return events
 
     def free(self) -> int:
-        """Return the number of idle workers, which may grow."""
+        """Return how many further attempts can begin at once; more if `capacity` grows."""
         return max(0, self.capacity - len(self._submitted))
 
     def close(self) -> None:
-        """End all attempts and release all resources. Nothing can be submitted afterwards."""
+        """End all attempts as lost, and wait until processes and the thread have ended.
+
+        Nothing can be submitted afterwards.
+        """
         if self._started:
             self._do(None)
             self._thread.join()
@@ -89,7 +95,7 @@ class Executor(ABC):
             self._waker.send_bytes(b"!")
 
     def _obey_next(self) -> None:
-        """Carry out the next command."""
+        """Carry out the next command; None makes the thread leave."""
         self._wakeup.recv_bytes()
         command = self._commands.get()
         if command is None:
@@ -111,7 +117,7 @@ class Executor(ABC):
 
     @abstractmethod
     def _obey(self, command: Command) -> None:
-        """Pass a command on to the scheduler."""
+        """Carry out a command, or pass it on to the process that does."""
 
     @abstractmethod
     def _wait(self) -> None:
@@ -119,8 +125,8 @@ class Executor(ABC):
 
     @abstractmethod
     def _fail(self, why: str) -> None:
-        """End all attempts after an unforeseen error."""
+        """End all attempts after an unforeseen error, which `why` describes."""
 
     @abstractmethod
     def _leave(self, why: str) -> None:
-        """End all attempts as lost, and all processes."""
+        """End all attempts as lost, with the reason `why`, and all processes."""

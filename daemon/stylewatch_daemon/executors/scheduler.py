@@ -64,7 +64,7 @@ class Slot(Protocol):
         ...
 
     def begin(self, ticket: str, order: Order) -> None:
-        """Begin an attempt."""
+        """Begin the attempt with this `ticket` at `order`."""
         ...
 
     def ask(self, wanted: AttemptRequest) -> None:
@@ -72,7 +72,7 @@ class Slot(Protocol):
         ...
 
     def end(self, why: str) -> None:
-        """End the attempt now, as lost, if there is one."""
+        """End the attempt now, if there is one, as lost with the reason `why`."""
         ...
 
 
@@ -95,7 +95,7 @@ class Scheduler:
         return len(self._waiting)
 
     def add(self, slot: Slot) -> None:
-        """Add a slot."""
+        """Add a slot, and give waiting orders to free slots."""
         self._slots.append(slot)
         self.assign()
 
@@ -136,21 +136,21 @@ class Scheduler:
                     slot.ask(wanted)
 
     def fail_next(self, end: Refused | Failed) -> None:
-        """End the attempt that has waited longest."""
+        """End the attempt that has waited longest, if any waits, with `end`."""
         self._end_waiting([*self._waiting][:1], end)
 
     def fail_waiting(self, end: Failed | AttemptLost) -> None:
-        """End all waiting attempts."""
+        """End all waiting attempts with `end`."""
         self._end_waiting([*self._waiting], end)
 
     def end_all(self, why: str) -> None:
-        """End all attempts, running and waiting, as lost."""
+        """End all attempts, running and waiting, as lost with the reason `why`."""
         for slot in self._slots:
             slot.end(why)
         self.fail_waiting(AttemptLost(why))
 
     def _free_slot(self, device: str | None) -> Slot | None:
-        """Return a free slot: one for `device` if there are any for it, or else any slot."""
+        """Return a free slot, or None; only slots for `device` count if there are any for it."""
         preferred = [slot for slot in self._slots if device is not None and slot.device == device]
         for slot in preferred or self._slots:
             if not slot.ticket:

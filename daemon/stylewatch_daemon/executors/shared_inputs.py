@@ -1,8 +1,8 @@
 """Copies of the inputs of an order where other machines see them.
 
 The daemon's copies of a job's inputs are in the state folder, which other machines need not have.
-The outbox is mounted on all of them, so the pictures, and the user's own recipes, are copied into
-the staging folder of their attempt, which is removed with it.
+The outbox is mounted on all of them, so the pictures and masks are copied into the staging folder
+of their attempt, which is removed with it.
 
   outbox/.staging/JOB/ATTEMPT/.inputs/0/content.jpg
 """

@@ -54,12 +54,12 @@ class Phase(Enum):
     """Phase of an attempt, which lasts until its next sign of life."""
 
     LOADING = auto()
-    """It loads, or makes the first step at a size, before which memory is chosen."""
+    """Loading, or the first step at a size, before which memory is chosen."""
     UNTIMED = auto()
-    """It makes a step at a size of which no step has been timed."""
+    """A step at a size of which no step has been timed."""
     STEP = auto()
     SAVING = auto()
-    """It writes a checkpoint, or the final files."""
+    """Writing of a checkpoint, or of the final files."""
 
 
 class HangTimeout:
@@ -75,14 +75,14 @@ class HangTimeout:
         self.silent = 0.0
         """Seconds of silence since the last event."""
         self.asked = AttemptRequest.GO_ON
-        """The last request."""
+        """The last request that was passed on to the attempt."""
         self._step_timeout_s = step_timeout_s
         self._phase = Phase.LOADING
         self._step_seconds: deque[float] = deque(maxlen=MEDIAN_OF)
-        """How long the last steps at the present size took."""
+        """Durations in seconds of the last steps at the present size."""
         self._last: Progress | None = None
         self._last_steps: set[int] = set()
-        """The last step at each size."""
+        """Numbers of the steps that are the last ones at their sizes."""
 
     def note(self, event: Event) -> None:
         """Record an event of the attempt."""
@@ -104,7 +104,10 @@ class HangTimeout:
             self._phase = Phase.SAVING
 
     def _time(self, progress: Progress) -> None:
-        """Record how long the step before `progress` took, if it was of the same size."""
+        """Record how long the step that `progress` reports took, if the last one had its size.
+
+        At another size the recorded times are dropped.
+        """
         if self._last is None or progress.size != self._last.size:
             self._step_seconds.clear()
         else:
@@ -145,7 +148,7 @@ class HangTimeout:
 
 
 class WorkerProcess:
-    """A Slot on `device` (None: the backend's preferred device).
+    """A Slot on `device` (None: the backend's preferred device), served by a worker process.
 
     `work` names, as `module:function`, the code that it runs; `lock` is a file that each worker
     holds while it lives. An idle worker that holds more than `most_memory` bytes is replaced.
@@ -175,7 +178,7 @@ class WorkerProcess:
 
     @property
     def idle_s(self) -> float:
-        """Seconds since the last attempt ended."""
+        """Seconds since the last attempt ended, or since this slot was made if there was none."""
         return time.monotonic() - self._idle_since
 
     @property
@@ -184,7 +187,7 @@ class WorkerProcess:
         return [] if self._child is None else [self._child.line]
 
     def begin(self, ticket: str, order: Order) -> None:
-        """Begin an attempt."""
+        """Begin an attempt; if no process can take its order, end it as Failed."""
         self.ticket = ticket
         self._timeout = HangTimeout(order.step_timeout_s)
         try:
@@ -195,7 +198,7 @@ class WorkerProcess:
             self._lose(Failed(reason, Cause.MACHINE))
 
     def ask(self, wanted: AttemptRequest) -> None:
-        """Pass a request on to the attempt."""
+        """Pass a request on to the attempt, unless it is the last one that was passed on."""
         if self._child is not None and self.ticket and wanted != self._timeout.asked:
             self._timeout.asked = wanted
             with suppress(OSError):  # its death will be received as an event
@@ -252,7 +255,7 @@ class WorkerProcess:
         self._finish(end)
 
     def _end_by_death(self, why: str) -> AttemptLost | Failed:
-        """Return the end of the attempt of a process that has died.
+        """Return the end of the attempt of a process that has died or hung.
 
         If the process never took its order, the attempt is not to blame, and is tried again later.
         """

@@ -1,4 +1,4 @@
-"""Accounts: the owner of files that root makes for a daemon (law 27), and of files closed to it.
+"""Accounts: use of files by root as the owner of a folder (law 27), and owners in messages.
 
 A daemon runs as the owner of its folders.
 """
@@ -19,11 +19,12 @@ ROOT = 0
 
 @contextmanager
 def owning(folder: Path) -> Iterator[None]:
-    """Let root use files in this thread as the owner of `folder`, or of its nearest parent.
+    """Let root use files in this thread as the owner of `folder`, until the context ends.
 
-    Files that are made then belong to that account, and root does nothing in its folders that the
-    account could not do itself. Raises OutputError except on Linux, which alone has users of
-    threads.
+    If the folder does not exist, its nearest existing parent counts. Files that are made then
+    belong to that account, and root does nothing in its folders that the account could not do
+    itself. Nothing changes for another user than root, nor for root in its own folders. Raises
+    OutputError if root cannot act as the owner: only Linux has users of threads.
     """
     status = _nearest_status(folder) if os.geteuid() == ROOT else None
     if status is None or status.st_uid == ROOT:
@@ -63,7 +64,7 @@ def _nearest_status(folder: Path) -> os.stat_result:
 
 
 def whose(path: Path) -> str:
-    """Describe the owner of an entry that is closed to this user, and what helps."""
+    """Say why an entry is closed to this user: its owner and mode, and a command if one helps."""
     status = entries.attempt_status(path)
     if status is None:
         return "it cannot be looked at"

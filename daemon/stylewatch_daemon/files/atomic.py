@@ -1,7 +1,8 @@
 """Atomic writes: write and sync a temporary file, rename it, then sync the folder.
 
-A file is complete or absent, whenever a process is killed. Paths may be names in an opened folder,
-so that a link that replaces the folder has no effect; `safe_dirs` opens such folders.
+Whenever a process is killed, a file is complete, as it was before, or absent. Paths may be names in
+an opened folder, so that a link that replaces the folder has no effect; `safe_dirs` opens such
+folders.
 """
 
 import errno
@@ -34,23 +35,26 @@ RANDOM = 8
 """Number of random bytes in an unused name."""
 
 DIGITS = 2 * RANDOM
-"""Number of hexadecimal digits of these bytes, with which the name of a temporary file ends."""
+"""Number of hexadecimal digits at the end of the name of a temporary file, before `.tmp`."""
 
 TAG = 8
-"""Number of these digits, in front of the others, that tell the owner of a temporary file, if it
-has one; the others are random all the same."""
+"""Number of the first of these DIGITS, which identify the owner of a temporary file; they are
+random if it has no owner."""
 
 _HALF = re.compile(
     r"\.(?:(?P<process>[0-9a-f]+)-)?"
     rf"(?P<tag>[0-9a-f]{{{TAG}}})[0-9a-f]{{{DIGITS - TAG}}}\.tmp"
 )
-"""Pattern for the names of temporary files: of a process and, by the tag, of an owner (law 7)."""
+"""Pattern for the names of temporary files (law 7): the digits of their process, if they belong to
+one, and a tag, which identifies their owner, if they have one."""
 
 PROBE = f".0-{'0' * DIGITS}.tmp"
-"""Name of the file of `probe`, which any `sweep` removes if an error or a power cut leaves it."""
+"""Name of the file of `probe`; if an error or a power cut leaves the file, each `sweep` removes it
+that is not restricted to an owner."""
 
 _START = secrets.token_hex(4)
-"""Digits of this start: the next one may have the same process id, in a container or by `execv`."""
+"""Random digits of this start of the process. The next start may have the same process id, in a
+container or after `execv`."""
 
 
 def this_process() -> str:
@@ -88,7 +92,7 @@ def read(path: Path, most: int) -> bytes:
 
 
 def sync_file(path: Path) -> None:
-    """Make the bytes of `path` durable."""
+    """Make the bytes of the file `path` durable; raises InputError if it is not a regular file."""
     with open_regular(path) as file:
         system.fsync(file.fileno())
 
@@ -157,7 +161,7 @@ def make_folder(folder: Path) -> None:
 def write(
     path: Path | str, content: bytes, folder: int | None = None, *, durable: bool = True
 ) -> None:
-    """Write `content` to a file, following the rules of `replacing`."""
+    """Write `content` to the file `path`, as `replacing` does."""
     with replacing(path, folder, durable=durable) as file:
         file.write(content)
 
@@ -190,10 +194,11 @@ def copy(
     target_folder: int | None = None,
     follow: bool = False,
 ) -> str:
-    """Copy a regular file with its time and its holes; return the SHA-256 of the bytes read.
+    """Copy the file `source` to `target`, as `replacing` does; return the SHA-256 of its bytes.
 
-    Each path may be a name in an opened folder. Raises InputError if `source` is not a regular
-    file, or is a link to one, unless `follow`.
+    The copy has the holes and, if the disk allows that, the times of `source`. Each path may be a
+    name in an opened folder. `step` is called for each chunk. Raises InputError if `source` is not
+    a regular file; a link to one counts only if `follow`.
     """
     with (
         open_regular(source, source_folder, follow=follow) as reading,
@@ -203,9 +208,10 @@ def copy(
 
 
 def copy_into(reading: BufferedReader, writing: BufferedWriter, step: Step = lambda: None) -> str:
-    """Copy an opened file, as long as it is now, into another; return the SHA-256 of its bytes.
+    """Copy an opened file, up to its present size, into another; return the SHA-256 of its bytes.
 
-    The copy has its time and its holes.
+    The copy has the holes and, if the disk allows that, the times of the file. `step` is called for
+    each chunk.
     """
     sha256 = hashlib.sha256()
     status = system.fstat(reading.fileno())
@@ -245,11 +251,12 @@ def digest_of(file: BufferedReader, step: Step = lambda: None, *, most: int = sy
 
 
 def seconds_unchanged(file: BufferedReader, name: str, folder: int) -> float:
-    """Return for how long an opened file, called `name` in an opened folder, has not changed.
+    """Return the seconds since an opened file, called `name` in an opened folder, last changed.
 
-    The time of its last change and the present time are both taken from its disk, which may have
-    the clock of a server. A change in the future of that clock was made before the clock was set
-    back. The result is infinite for a file with further names, under which late bytes are kept.
+    The time of that change and the present time are both taken from its disk, which may have the
+    clock of a server; a temporary file in the folder tells the present time. If the change seems to
+    lie in the future, the clock was set back since: then the seconds until that time count. The
+    result is infinite for a file with further names, under which late bytes are kept.
     """
     status = system.fstat(file.fileno())
     if status.st_nlink > 1:
@@ -274,13 +281,14 @@ def move(
     *,
     durable: bool = True,
 ) -> None:
-    """Move a file or a folder, also to another mount; it appears as a whole under its new name.
+    """Move the file or folder `name` to the new name `to`, where it appears as a whole.
 
     It is renamed if that is possible, and replaces an older file or an empty folder. Otherwise it
     is copied, the copy is compared and renamed, and the original is removed: union file systems,
-    bind mounts and quotas may refuse any rename (law 6). Names may be in opened folders. The folder
-    of the new name is synced if the move is `durable`, that of the old name never: after a power
-    cut the move is complete, undone, or can be repeated.
+    bind mounts and quotas may refuse any rename (law 6). The names may be in the opened folders
+    `source` and `target`. The folder of the new name is synced if the move is `durable`, that of
+    the old name never: after a power cut the move is complete, undone, or can be repeated. Raises
+    OSError (EIO) if the copy differs, InputError if a link or a device would have to be copied.
     """
     if not entries.rename(name, to, source, target):
         hidden = _moving_beside(to, target)
@@ -296,7 +304,10 @@ def move(
 
 
 def _hidden_beside(path: Path | str, owner: str = "") -> str:
-    """Return the path of a new temporary file of this process and an owner (law 7)."""
+    """Return an unused path beside `path` for a temporary file of this process (law 7).
+
+    The name has the tag of `owner`, unless that is empty.
+    """
     tag = _tag(owner) if owner else ""
     unique = unused_name()[len(tag) :]
     return str(Path(path).with_name(f".{this_process()}-{tag}{unique}.tmp"))
@@ -308,12 +319,12 @@ def _tag(owner: str) -> str:
 
 
 def _digits(owner: str) -> str:
-    """Return the digits of a temporary file of which its owner has one at most."""
+    """Return the digits for the name of a temporary file of which `owner` has at most one."""
     return hashlib.sha256(owner.encode(errors="surrogateescape")).hexdigest()[:DIGITS]
 
 
 def _moving_beside(path: Path | str, folder: int | None) -> str:
-    """Return the path of the copy that a move makes, after removing that of an earlier try."""
+    """Remove the copy that an earlier `move` to `path` has left; return the path for a new one."""
     name = f".{this_process()}-{_digits(Path(path).name)}.tmp"
     hidden = str(Path(path).with_name(name))
     entries.remove(hidden, folder)
@@ -353,10 +364,11 @@ def move_unless_taken(
     target: int | None = None,
     step: Step = lambda: None,
 ) -> bool:
-    """Move a file; return False if the new name belongs to another entry.
+    """Move the file `name` to the new name `to`; return False if another entry has that name.
 
     A kill during an earlier move may have left the file under both names or, if these are on two
-    mounts, a copy under the new name. Then the old name is removed.
+    mounts, a copy under the new name. Then the old name is removed, and the result is True. The
+    names may be in the opened folders `source` and `target`. The folder of the new name is synced.
     """
     try:
         is_linked = entries.link(name, to, source, target)
@@ -375,7 +387,7 @@ def move_unless_taken(
 
 
 def _is_copied(name: Path | str, to: Path | str, source: int | None, target: int | None) -> bool:
-    """Return whether two files have the same time and bytes."""
+    """Return whether two regular files have the same bytes and, up to rounding, the same time."""
     first, second = identity.look(name, source), identity.look(to, target)
     if first is None or second is None or not first.resembles(second):
         return False
@@ -385,11 +397,11 @@ def _is_copied(name: Path | str, to: Path | str, source: int | None, target: int
 def sweep(folder: int, *, ours: bool | None = None, owner: str = "") -> None:
     """Remove temporary files in an opened folder (law 7).
 
-    `ours` selects those of this process (True), of all other processes (False), or all (None);
-    `owner` those of one owner, in a folder that jobs share. A file that `move` makes across mounts
-    is owned by its new name. A probe has no owner, and may go whosever it is. A process that
-    is writing such a file at this moment fails and has to try again. Raises OSError if a file
-    stays: whoever is about to use the folder has to try again, too.
+    `ours` selects those of this process (True), all others (False), or all (None); `owner`, if it
+    is not empty, restricts them to those of one owner, in a folder that jobs share. The owner of a
+    copy that `move` makes is its new name. Without an `owner`, the file of a `probe` is removed
+    whatever `ours` is. A process that is writing a removed file at this moment fails and has to try
+    again. Raises OSError if a file stays: whoever is about to use the folder has to try again, too.
     """
     matches = filter(None, map(_HALF.fullmatch, entries.names(folder)))
     for half in matches:
@@ -411,10 +423,11 @@ def attempt_sweep(folder: Path, *, ours: bool | None, owner: str = "") -> bool:
 
 
 def discard(folder: Path, trash: Path) -> None:
-    """Remove `folder` and its contents: it disappears at once, its space is freed soon after.
+    """Remove `folder` and its contents, if it exists, after a rename into the folder `trash`.
 
-    If the trash is on another mount, the folder is removed where it is. Nothing is synced: if the
-    folder is back after a power cut, it is discarded again.
+    So the folder disappears as a whole; what cannot be removed stays in the trash. If the rename is
+    refused, as between two mounts, the folder is removed where it is. Raises OSError if it stays.
+    Nothing is synced: if the folder is back after a power cut, it is discarded again.
     """
     if not entries.exists(folder):
         return
@@ -429,7 +442,7 @@ def discard(folder: Path, trash: Path) -> None:
 def open_regular(
     path: Path | str, folder: int | None = None, *, follow: bool = False
 ) -> BufferedReader:
-    """Open a regular file for reading; links are followed only if `follow`, pipes not waited for.
+    """Open a regular file for reading; follow a link only if `follow`, and wait for no pipe.
 
     `path` may be a name in an opened `folder`. Raises InputError if it is not a regular file.
     """
@@ -457,8 +470,9 @@ def replacing(
 ) -> Iterator[BufferedWriter]:
     """Open a temporary file that replaces `path` if the context ends without an error.
 
-    If `durable`, its bytes are synced first, and the folder of a path afterwards. `path` may be a
-    name in an opened `folder`, which the caller syncs.
+    After an error the temporary file is removed. If `durable`, its bytes are synced before it
+    replaces `path`, and the folder of `path` afterwards. `path` may be a name in an opened
+    `folder`, which the caller syncs.
     """
     temporary = _hidden_beside(path)
     try:
@@ -474,7 +488,7 @@ def replacing(
 
 @contextmanager
 def adding(name: str, folder: int, owner: str) -> Iterator[BufferedWriter]:
-    """Open a temporary file of `owner` that gets a `name` in an opened folder at the end.
+    """Open a temporary file of `owner` that gets the name `name` in an opened folder at the end.
 
     If the context ends with an error, the file is removed. Raises FileExistsError if another file
     has that name by then.
@@ -494,7 +508,7 @@ def adding(name: str, folder: int, owner: str) -> Iterator[BufferedWriter]:
 def _created(
     path: Path | str, folder: int | None, *, durable: bool = True
 ) -> Iterator[BufferedWriter]:
-    """Create a file and open it for writing; its bytes are synced in the end if it is `durable`."""
+    """Create a file and open it for writing; sync its bytes in the end if `durable`."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with system.writer(system.open(path, flags, 0o666, dir_fd=folder)) as file:
         yield file

@@ -72,12 +72,15 @@ def kind_of(folder: Path, mounts: str) -> str:
 
 
 def is_remote(folder: Path, mounts: str) -> bool:
-    """Return whether other machines may write to `folder`."""
+    """Return whether the file system of `folder` is of a kind to which other machines may write."""
     return _REMOTE.fullmatch(kind_of(folder, mounts)) is not None
 
 
 def tells_events(folder: Path, mounts: str) -> bool:
-    """Return whether the file system of `folder` reports all events."""
+    """Return whether the kernel reports all changes in `folder` as events.
+
+    It does not on remote file systems and on those of FUSE.
+    """
     kind = kind_of(folder, mounts)
     return _REMOTE.fullmatch(kind) is None and _FUSE.fullmatch(kind) is None
 
@@ -86,16 +89,17 @@ MARK = (".stylewatch", "disk")
 """Folder in an inbox or outbox, and file in it, that identifies its disk wherever it is mounted."""
 
 _MARK_SIZE, _MARKS_SIZE = 16, 4096
-"""Number of digits of a mark, and of bytes of the file that are read."""
+"""Number of digits of a mark, and maximum number of bytes that are read of the file with it."""
 
 _MARK = re.compile(f"[0-9a-f]{{{_MARK_SIZE}}}")
 
 
 def disk_of(folder: Path) -> str:
-    """Return the identity of the disk of `folder`: its mark, else its file system and mount.
+    """Return the identity of the disk of `folder`: its mark, and the time of change of that mark.
 
-    It includes the time of the mark: a mark that was restored from a backup has another time, and
-    is on another disk.
+    A mark that was restored from a backup has another time, and so is that of another disk. Without
+    a mark, file system, device and mount point are the identity. Raises OSError if the mark cannot
+    be read now.
     """
     disk_mark = _mark(folder)
     if disk_mark:
@@ -111,7 +115,10 @@ def mark_of(folder: Path) -> str:
 
 
 def has_another_mark(folder: Path, disk: str) -> bool:
-    """Return whether a folder is certainly not on the disk with the mark `disk`."""
+    """Return whether the disk of a folder has a mark, but not the mark `disk`.
+
+    The result is False if `disk` is empty.
+    """
     disk_mark = _mark(folder)
     return disk_mark is not None and bool(disk) and disk not in disk_mark.all
 
@@ -145,7 +152,7 @@ def _mark(folder: Path) -> _Mark | None:
 def _mark_in(folder: int) -> _Mark | None:
     """Return the mark of the disk of an opened folder; None if it has none.
 
-    A mark of another user does not count, nor does anything but a file.
+    A mark that this user may not read does not count, nor does one behind a link.
     """
     try:
         if not entries.is_own_folder(MARK[0], folder):
@@ -164,7 +171,7 @@ def _mark_in(folder: int) -> _Mark | None:
 
 
 def _mounts_below(folder: Path) -> dict[Path, _Mount]:
-    """Return the mounts below `folder`, by their paths there."""
+    """Return the mounts below `folder`, by their mount points as paths that begin with `folder`."""
     real = Path(os.path.realpath(folder))  # which bears links that lead in circles
     mounts = ((Path(mount.point), mount) for mount in _by_point(table()).values())
     return {
@@ -196,16 +203,20 @@ def mounts_of(folder: Path) -> frozenset[str]:
 
 
 def marked(folder: Path, guard: "MountGuard") -> str:
-    """Return the mark of the disk of `folder`, made if necessary; empty if that is impossible."""
+    """Return the mark of the disk of `folder`, made if necessary; empty if that is impossible.
+
+    Raises as `mark` does.
+    """
     mark(folder, guard)
     return mark_of(folder)
 
 
 def mark(folder: Path, guard: "MountGuard") -> bool:
-    """Mark the disk of `folder`, unless it has a mark; return False if that is impossible now.
+    """Mark the disk of `folder`, unless it has a mark; return whether it has one then.
 
     The folder is opened first, and its disk checked then, so that nothing is written below a
-    missing mount. Of several programs that append a mark at once, the first one's counts.
+    missing mount. Of several programs that append a mark at once, the first one's counts. Raises
+    OSError if the folder cannot be opened, OutputError if its disk is missing.
     """
     with entries.opened(folder, follow=True) as handle:
         guard.check(folder)
@@ -293,9 +304,12 @@ class MountGuard:
         """Identities of the folders that were checked and exist."""
 
     def check(self, folder: Path, inner: str = "") -> Path:
-        """Record and return the mount of `folder`, or of the folder `inner` in it.
+        """Record and return the highest folder on the mount of `folder / inner`.
 
-        That may be another mount. Raises OutputError if a mount is missing that was there before.
+        `inner` is a path in `folder`, and may be on another mount than `folder`. Raises OutputError
+        if the disk is just being mounted or unmounted, if a mount is missing on which this daemon
+        has used folders or, unless a person has put a file into `folder`, if one is missing that an
+        earlier daemon used.
         """
         place = folder / inner
         root = mount_root(place)
@@ -327,10 +341,10 @@ class MountGuard:
     ) -> Iterator[None]:
         """Check the mounts of `folders` before and after the block.
 
-        Only then does a file that is missing there count as absent (law 2). In the first folder the
-        mounts of the folders `inner` are checked instead of its own; None stands for its own. If
-        `disk` is given, the first folder must be on the disk with this mark: another disk may have
-        taken its place.
+        Only if both checks succeed does a file that is missing there count as absent (law 2). In
+        the first folder the mounts of the folders `inner` are checked instead of its own; None
+        stands for its own. Unless `disk` is empty, the first folder must be on the disk with this
+        mark: another disk may have taken its place. Raises OutputError if a check fails.
         """
         places = [(folder, name or "") for folder in folders[:1] for name in inner]
         places += [(folder, "") for folder in folders[1:]]
@@ -381,13 +395,13 @@ def _check_mark(folder: Path, disk: str) -> None:
 
 
 def _has_files(folder: Path) -> bool:
-    """Return whether a folder has files that people put there, and not stylewatch."""
+    """Return whether a folder has files of people: those of stylewatch begin with `.` or `_`."""
     names = [name for name in entries.names(folder) if not name.startswith((".", "_"))]
     return any(entries.is_file(folder / name) for name in names)
 
 
 def mount_root(folder: Path) -> Path:
-    """Return the highest folder on the mount of `folder`, or of the nearest folder that exists.
+    """Return the highest folder on the mount of `folder`, or of its nearest existing parent.
 
     A bind mount has the device of what it shows, so that only the table of mounts tells of it.
     """
@@ -409,7 +423,10 @@ def mount_root(folder: Path) -> Path:
 
 
 def _target_status(path: Path) -> os.stat_result | None:
-    """Return the status of what an entry leads to; None if nothing, as for a link in circles."""
+    """Return the status of the target of an entry; None if there is none.
+
+    A link that leads in circles has no target.
+    """
     try:
         return entries.target_status(path)
     except OSError as error:

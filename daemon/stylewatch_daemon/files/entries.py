@@ -1,8 +1,8 @@
-"""Entries of folders: which exist, and changes of them.
+"""Entries of folders: looks at them, and their creation, renaming and removal.
 
 Only ENOENT and ENOTDIR mean that there is no entry. After any other error it is unknown whether
-there is one: the error is raised, and nobody may act on it as on an absence (law 2). A name may be
-one in an opened folder.
+there is one: the error is raised, and nobody may act on it as on an absence (law 2). A name is a
+path, or relative to the opened `folder`. Functions called `attempt_...` raise no OSError.
 """
 
 import errno
@@ -184,7 +184,7 @@ def remove_empty(name: Name, folder: int | None = None) -> bool:
 def attempt_folder_removal(name: Name, folder: int | None = None) -> bool:
     """Remove a folder; return False if it is not empty, does not exist, or cannot be removed.
 
-    It may be a mount, or lie in a folder of another user.
+    A folder that is a mount, or that lies in a folder of another user, cannot be removed.
     """
     try:
         return remove_empty(name, folder)
@@ -195,9 +195,10 @@ def attempt_folder_removal(name: Name, folder: int | None = None) -> bool:
 def remove(name: Name, folder: int | None = None) -> None:
     """Remove an entry, and the contents of a folder; no link is followed.
 
-    Deeper folders are first renamed to be directly in it, so that no path becomes too long, and a
-    later call removes what this one leaves; any rename may cross a mount (law 6). Raises OSError
-    (ENOTEMPTY) if another program writes into the folder meanwhile.
+    Folders below the entry are first renamed to lie directly in it, so that no path becomes too
+    long; one whose rename is refused (law 6) is removed where it is. After an error a later call
+    removes the rest. Raises OSError, such as ENOTEMPTY if another program writes into the folder
+    meanwhile.
     """
     if not is_own_folder(name, folder):
         unlink(name, folder)
@@ -210,7 +211,10 @@ def remove(name: Name, folder: int | None = None) -> None:
 
 
 def _remove_from(name: str, whole: int) -> list[str]:
-    """Remove an entry of a folder; return the new names, in this folder, of the folders in it."""
+    """Remove the entry `name` of the opened folder `whole`, after moving its folders into `whole`.
+
+    Returns the new names of these folders.
+    """
     if not is_own_folder(name, whole):
         unlink(name, whole)
         return []
@@ -239,7 +243,7 @@ def attempt_removal(name: Name, folder: int | None = None) -> bool:
 
 
 def attempt_removal_if_old(folder: Path, seconds: float) -> None:
-    """Remove a folder, if possible, once its entries have not changed for so many seconds."""
+    """Remove a folder, if possible, unless it or an entry in it changed in the last `seconds`."""
     with suppress(OSError):
         statuses = [status(path) for path in (folder, *(folder / name for name in names(folder)))]
         changed = max(
@@ -250,7 +254,10 @@ def attempt_removal_if_old(folder: Path, seconds: float) -> None:
 
 
 def attempt_emptying(folder: Path) -> None:
-    """Remove the contents of a folder as far as possible; call it as `attempt_removal`."""
+    """Remove the entries of a folder, apart from those that cannot be removed.
+
+    Call it only for entries that cost nothing but space while they stay.
+    """
     try:
         contents = names(folder)
     except OSError:
@@ -272,9 +279,9 @@ def make_pipe(path: Path) -> None:
 
 
 def attempt_privacy(folder: int) -> None:
-    """Let only this user enter an opened folder, if its disk knows permissions.
+    """Let only its owner enter an opened folder, if its disk knows permissions.
 
-    Its group, which new files inherit, stays.
+    The flag by which new files inherit the group of the folder stays.
     """
     with suppress(OSError):
         mode = system.fstat(folder).st_mode
@@ -284,7 +291,10 @@ def attempt_privacy(folder: int) -> None:
 
 
 def attempt_status(name: Name) -> os.stat_result | None:
-    """Return the status of an entry, or of the target of a link; None if that is unknown, too."""
+    """Return the status of an entry or of a link's target; None if there is none, or on an error.
+
+    Whoever must tell these cases apart calls `target_status`.
+    """
     try:
         return target_status(name)
     except OSError:
@@ -292,7 +302,7 @@ def attempt_status(name: Name) -> os.stat_result | None:
 
 
 def attempt_touch(path: Path) -> None:
-    """Set the time of a file to now, if possible; create the file if it is missing."""
+    """Set the time of a file to now, if possible; create the file, for this user, if missing."""
     with suppress(OSError):
         system.close(system.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         system.utime(path)

@@ -57,11 +57,11 @@ class Writers(StrEnum):
     NONE = "none"
     SOME = "some"
     UNKNOWN = "unknown"
-    """The file belongs to another user, or its file system cannot tell."""
+    """The file belongs to another user, or its file system or this operating system cannot tell."""
 
 
 def identity(status: os.stat_result) -> Identity:
-    """Return the identity of the folder with this `status`."""
+    """Return the identity of the folder or file with this `status`."""
     return status.st_dev, status.st_ino
 
 
@@ -90,7 +90,7 @@ def version(file: BufferedReader) -> Version:
 
 
 def is_same_file(file: BufferedReader, name: Path | str, folder: int | None = None) -> bool:
-    """Return whether the name still leads to an opened file."""
+    """Return whether an opened file still has the name `name`, which is not a link to it."""
     status = entries.status(name, folder)
     return status is not None and identity(status) == identity(system.fstat(file.fileno()))
 
@@ -100,8 +100,8 @@ def has_both_names(
 ) -> bool:
     """Return whether one file has the `name` in `folder` and the name `other` in `inside`.
 
-    Both folders are opened. If the file has a single link, its disk ignores case, and both are the
-    same name.
+    Both folders are opened. Returns False if the file has a single link: then its disk ignores
+    case, and `name` and `other` are the same name.
     """
     first, second = entries.status(name, folder), entries.status(other, inside)
     if first is None or second is None or first.st_nlink == 1:
@@ -110,7 +110,7 @@ def has_both_names(
 
 
 DEPTH = 32
-"""Maximum number of levels of folders below an inbox that are scanned and watched."""
+"""Maximum number of levels of folders below an inbox that are scanned."""
 
 
 def writers(name: Path | str, folder: int | None = None) -> Writers:

@@ -19,7 +19,7 @@ class Kind(StrEnum):
     """Kind of an entry that no scan takes for input."""
 
     DEBRIS = "debris"
-    """Its program makes it again: it may leave with an otherwise empty job folder."""
+    """Entry that its program makes again; it is removed with an otherwise empty job folder."""
     DATA = "data"
     """Data of a person, complete or not: it is never removed, and keeps its folder."""
 
@@ -27,10 +27,11 @@ class Kind(StrEnum):
 class Leftover(NamedTuple):
     """Row of the table: a `pattern` of `fnmatch`, and `what` entries of such a name are.
 
-    A row with an exact name goes before rows with patterns, and of these the first that fits goes
-    first. The status names entries of rows with `is_noted`, which people might take for input; they
-    do not miss entries that are hidden, that come and go, or that lie on every disk. With
-    `is_folder` the entry is a folder of debris.
+    For a name the row with exactly this name applies, else the first row whose pattern fits.
+    `source` is the page that describes such entries. The status names entries of rows with
+    `is_noted`, which people might take for input. Nobody misses entries that are hidden, that come
+    and go, or that lie on every disk, so their rows lack it. With `is_folder` the entry is a folder
+    of debris.
     """
 
     pattern: str

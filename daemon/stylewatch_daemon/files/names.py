@@ -1,4 +1,4 @@
-"""File names: safe on every file system, recognizable, classified by suffix."""
+"""File names: their comparison, forms of them to store and to show, and their suffixes."""
 
 import re
 import unicodedata
@@ -19,7 +19,8 @@ PICTURE_SUFFIXES = frozenset(
      "jfif", "jp2", "jpe", "jpeg", "jpg", "jxl", "mpo", "nef", "orf", "pbm", "pef", "pgm", "png",
      "pnm", "ppm", "raf", "rw2", "tga", "tif", "tiff", "webp"}
 )  # fmt: skip
-"""Suffixes of files that count as pictures if their names do not say otherwise."""
+"""Suffixes, in lower case and without dot, of pictures; a file called `content` or `style` may have
+further suffixes."""
 
 CONTENT_SUFFIXES = PICTURE_SUFFIXES | {"m4v", "mkv", "mov", "mp4", "webm"}
 """Suffixes of contents: pictures and clips."""
@@ -81,11 +82,12 @@ def told_apart(names: Collection[str]) -> str:
 
 
 def safe(part: str, ending: str = "") -> str:
-    """Return a part of a path without characters that are invisible or cannot be stored.
+    """Return `part` and `ending` as one part of a path that every file system can store.
 
-    Unicode is composed (NFC); leading dots and dashes, and trailing dots and spaces, are removed.
-    Names that are reserved here or in Windows get a `_` in front. A long name is cut, if possible
-    before its `ending`.
+    Unicode is composed (NFC), and a `_` replaces each invisible or unsafe character, and all
+    leading dots and dashes. Outer spaces and trailing dots are removed. A name that is reserved
+    here or in Windows gets a `_` in front. A name of more than LONGEST bytes is cut, if possible
+    before its `ending`. If nothing is left, the result is `_`.
     """
     part, ending = (_UNSAFE.sub("_", unicodedata.normalize("NFC", text)) for text in (part, ending))
     start = re.sub(r"^[.-]+", "_", part.strip(" ")).encode()
@@ -97,7 +99,10 @@ def safe(part: str, ending: str = "") -> str:
 
 
 def safe_path(name: str) -> str:
-    """Return `name` with safe parts between slashes, so that no part leads upwards."""
+    """Return `name` with safe parts between slashes, so that no part leads upwards.
+
+    Empty parts are left out; if all are empty, the result is `_`.
+    """
     return "/".join(safe(part) for part in name.split("/") if part) or "_"
 
 

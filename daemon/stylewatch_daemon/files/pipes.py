@@ -21,7 +21,10 @@ def poke(pipe: Path) -> None:
 
 @contextmanager
 def waking(pipe: Path, wake: Callable[[], object]) -> Iterator[None]:
-    """Call `wake`, from a thread, whenever something is written to `pipe`."""
+    """Call `wake`, in a thread of its own, whenever something is written to `pipe`.
+
+    Writes that follow each other closely may lead to one call. The thread ends with the context.
+    """
     # open for writing too: otherwise a read returns at once while nobody else has the pipe open
     handle = system.open(pipe, os.O_RDWR | os.O_CLOEXEC)
     leaving = threading.Event()

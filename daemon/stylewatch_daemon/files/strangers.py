@@ -17,7 +17,7 @@ MAX_UNKNOWN = 64 << 20
 """Maximum bytes of a file of unknown size that are read."""
 
 PATIENCE_S, SLOWEST = 60.0, 100_000
-"""Maximum seconds for reading a small file, and the bytes for which a slow share gets one more."""
+"""Maximum seconds for reading any file, and the number of bytes that add one second to them."""
 
 
 def has_bytes(file: BufferedReader, sha256: str, size: int, step: Step = lambda: None) -> bool:

@@ -1,7 +1,7 @@
 """The operating system's calls on files, as one object whose methods tests replace.
 
-Only this package calls them. A test that shows what a failing disk does to the daemon replaces a
-method of `system`, and so reaches every place (docs/testing.md).
+This package makes them through that object alone. A test that shows what a failing disk does to the
+daemon replaces a method of `system`, and so reaches every place (docs/testing.md).
 """
 
 import fcntl

@@ -1,4 +1,4 @@
-"""Which files an inbox certainly lacked in which scan, whatever clocks and times of files say."""
+"""Record of the scans in which an inbox certainly lacked a file, whatever times of files say."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -50,7 +50,10 @@ class ScanNumbers:
         return next(self._numbers)
 
     def note_vanished(self, size: int, absent: int) -> None:
-        """Note that a file of unknown content vanished, which the scan `absent` lacked."""
+        """Note that a file of `size` bytes and of unknown content vanished.
+
+        `absent` is the number of the last scan that certainly lacked it, or NEVER.
+        """
         with self._lock:
             former = self._vanished.get(size)
             if former is None or not former.open:
@@ -67,7 +70,7 @@ class ScanNumbers:
             self._vanished[size] = replace(former, open=former.open - 1, gone=number)
 
     def last_without(self, size: int, number: int) -> int:
-        """Return the last scan that certainly lacked the content of a file of this size.
+        """Return the number of the last scan that certainly lacked the content of a file.
 
         That is `number`, the last scan that lacked its path, or an earlier one if it may be a file
         that vanished and was not gone by then.
@@ -119,9 +122,9 @@ class _Known:
     last: _Observation | None = None
     """The scan, if the next one may be compared with it."""
     absent: Mapping[Path, int] = field(default_factory=dict)
-    """For each of its files the number of the last scan that certainly lacked the file."""
+    """For each file of the inbox the number of the last scan that certainly lacked it."""
     unknown: Mapping[Path, int] = field(default_factory=dict)
-    """Sizes of those of its files whose content was not known."""
+    """Sizes, in bytes, of the files of the inbox whose content was not known."""
     missed: Mapping[_FileOnDisk, float | None] = field(default_factory=dict)
     """Files that were there and are missing, with the time since when scans certainly lacked them;
     None if the scan was not certain of it."""
@@ -148,7 +151,7 @@ class Absences:
         self._rescan_s = rescan_s
         self._numbers = numbers
         self._number = NEVER
-        """Number of the scan that is going on."""
+        """Number of the latest scan."""
         self._vanished: list[tuple[int, float]] = []
         """Sizes of files of unknown content that vanished and are not gone yet, with the times."""
         self._known = _Known()
@@ -204,7 +207,7 @@ class Absences:
 
     @property
     def any_doubt(self) -> bool:
-        """True if a file is missing, and a second scan has to confirm that it is gone."""
+        """True if a file was first missed at most `rescan_s` ago, and may still come back."""
         now = self._clock()
         since = (start for start in self._known.missed.values() if start is not None)
         return any(now - start <= self._rescan_s for start in since)
@@ -237,7 +240,7 @@ def _missed(known: _Known, now: _Observation) -> Mapping[_FileOnDisk, float | No
 
 
 def _newly_missed(known: _Known, now: _Observation) -> Iterator[_FileOnDisk]:
-    """Yield the files of the last scan whose disk is still there, and which are not listed."""
+    """Yield the files of the last scan whose disk is still there, and that `now` does not list."""
     if known.last is not None:
         for path in known.last.files.keys() - now.files.keys():
             disk = now.disk_of(path)
@@ -248,7 +251,11 @@ def _newly_missed(known: _Known, now: _Observation) -> Iterator[_FileOnDisk]:
 def _gone(
     known: _Known, now: _Observation, records: Collection[Seen], rescan_s: float
 ) -> Iterator[Seen]:
-    """Yield the new records of files that are gone; an earlier scan missed them already."""
+    """Yield the new records of files that are gone.
+
+    These are files that an earlier scan missed already, at least `rescan_s` ago, and missing files
+    whose content another file has now.
+    """
     # another disk may be in the place of that of a record
     present = [each for each in records if each.disk and each.disk == now.disk_of(Path(each.path))]
     contents = {each.sha256 for each in present if _is_unchanged(each, now)} - {""}
@@ -270,7 +277,10 @@ def _is_unchanged(record: Seen, now: _Observation) -> bool:
 def _vanished(
     known: _Known, now: _Observation, records: Collection[Seen]
 ) -> Iterator[tuple[int, int]]:
-    """Yield the size of each file that vanished before its content was known, and its `absent`."""
+    """Yield the size of each file that vanished before its content was known.
+
+    With it comes the number of the last scan that certainly lacked the file, or NEVER.
+    """
     recorded = _recorded_sizes(records)
     for path, size in known.unknown.items():
         look = now.files.get(path)

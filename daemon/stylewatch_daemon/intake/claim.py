@@ -51,7 +51,7 @@ from stylewatch_daemon.settings.sections import InboxSettings
 
 
 class ChangedError(InputError):
-    """A file of a pair changed while it was being claimed; all are where they were."""
+    """A file of a pair changed while it was being claimed; `Claiming.take` puts all files back."""
 
 
 class WrittenError(OutputError):
@@ -63,7 +63,7 @@ class Taken:
     """Result of a claim."""
 
     digests: Mapping[Path, str] = field(default_factory=dict)
-    """SHA-256 of each copied file, by its path in the inbox."""
+    """SHA-256 of each copied file, by its path in the inbox or the style library."""
     originals: tuple[tuple[Path, Look], ...] = ()
     """Files that version 1 copied, and that are still in the inbox."""
     stays: str = ""
@@ -78,7 +78,10 @@ def folder_of(inbox: Path, path: Path) -> Iterator[int]:
 
 
 def unfinished(inbox: Path, path: Path) -> str | None:
-    """Return why a file is not complete, `open` or `short`; None if it seems to be complete."""
+    """Return why a file is not complete, `open` or `short`; None if it seems to be complete.
+
+    Raises OSError if the file cannot be read, InputError if it is not a regular file.
+    """
     with folder_of(inbox, path) as folder:
         if identity.writers(path.name, folder) is Writers.SOME:
             return "open"
@@ -96,7 +99,10 @@ def claims_for(
     ids: Sequence[str],
     ledger_id: str,
 ) -> list[Claim]:
-    """Return the claims of pairs with the same main file, as the jobs `ids`."""
+    """Return the claims of pairs with the same main file; each job gets the next of `ids`.
+
+    `looks` has the looks of all files of the pairs, also of those that are left out.
+    """
     return [
         Claim(
             job_id,
@@ -151,10 +157,11 @@ class Claiming:
     ) -> list[Taken | Exception]:
         """Bring the files of groups of claims into the state folder; return a result for each.
 
-        The groups go on together from one step to the next, because a single sync of a disk serves
-        all files that were written before it. An OSError as a result means that a group cannot be
-        taken now, and may be taken later. A ChangedError means that one of its files has changed:
-        all of them are back in the inbox, and the group is not claimed.
+        All groups are from one inbox. They go on together from one step to the next, because a
+        single sync of a disk serves all files that were written before it. An OSError as a result
+        means that a group cannot be taken now, and may be taken later. A ChangedError means that
+        one of its files has changed: all of them are back in the inbox, and the group is not
+        claimed. Raises OutputError if the disk of the inbox or of the state folder is missing.
         """
         batch = [_Taking(group) for group in groups]
         with self._guard.checked(batch[0].group[0].inbox, self._state.root):
@@ -175,9 +182,10 @@ class Claiming:
 
     @contextmanager
     def _checked(self, claim: Claim, *, is_deleted: bool = False) -> Iterator[None]:
-        """Check around a block that the inbox, the state folder and held files are there (law 2).
+        """Check, around a block, the disks of inbox, state folder and held files (law 2).
 
-        If the owner deletes the job, a disk with held files may have been replaced by another one.
+        Raises OutputError if one is missing. If the owner deletes the job, a disk with held files
+        may have been replaced by another one.
         """
         with ExitStack() as stack:
             stack.enter_context(self._guard.checked(claim.inbox, self._state.root))
@@ -219,7 +227,7 @@ class Claiming:
         taking.unsynced += [folder / FILE_NAME, folder, folder.parent, self._state.claims]
 
     def _hold(self, taking: "_Taking", step: Step) -> None:
-        """Rename the files that leave out of the inbox, unless that is done."""
+        """Rename the files that leave the inbox, unless that is done already."""
         for claim in taking.todo[:1]:
             self._guard.check(self._state.root)  # it was not written in the place of a missing disk
             for file in filter(claim.leaves_inbox, claim.files):
@@ -230,7 +238,11 @@ class Claiming:
                     taking.unsynced.append(spot.path.parent)
 
     def _gather(self, taking: "_Taking", step: Step) -> None:
-        """Bring the files of all claims into their folders; the first has the files themselves."""
+        """Bring the files of all claims into their folders, as far as they are not there.
+
+        The first claim gets copies, except of the files that were renamed into its folder. Another
+        claim gets links of the files that it shares with the first, and copies of its own files.
+        """
         for claim in taking.todo:
             for file in claim.files:
                 target = self._folder(claim) / FILES / file.name
@@ -252,7 +264,8 @@ class Claiming:
     def _finish(self, taking: "_Taking", step: Step) -> None:
         """Remove remains of the claims, and held originals as far as that is possible now.
 
-        Files that an earlier daemon copied, before it was killed, are hashed for the result.
+        The own folder of the job is removed from the inbox, too. Files that an earlier daemon
+        copied, before it was killed, are hashed for the result.
         """
         first = taking.group[0]
         for claim in taking.group:
@@ -332,7 +345,10 @@ class Claiming:
         return None if spot is None or spot.root == self._state.claims else spot
 
     def _rename(self, claim: Claim, file: File) -> Spot:
-        """Rename a file out of the inbox; raises ChangedError."""
+        """Rename a file to the first of its spots to which that is possible; return the spot.
+
+        Raises ChangedError, and OutputError if no rename is possible.
+        """
         with _unchanged(claim.inbox, file) as source:
             for spot in self._spots(claim, file):
                 if spot.root == claim.inbox:
@@ -349,7 +365,10 @@ class Claiming:
         return spot
 
     def _note_disk(self, claim: Claim, file: File) -> None:
-        """Note on which disk a file is about to be held; it may be mounted in the inbox."""
+        """Note the mark of the disk on which a file is about to be held.
+
+        The disk is that of the inbox, or one that is mounted in the inbox.
+        """
         folder = self._folder(claim)
         path = disks.mount_root(file.source.parent)
         if claim.inbox not in path.parents:
@@ -379,9 +398,10 @@ class Claiming:
         return sha256
 
     def _take_style(self, file: File, target: Path, step: Step) -> str:
-        """Link the copy of a default style, which the lane of its library made; return its SHA-256.
+        """Link or copy the copy of a default style that the lane of the library made.
 
-        If there is no copy, the library has changed: only its own lane may look there (law 9).
+        Returns its SHA-256. Raises ChangedError if there is no copy: then the library has changed,
+        and only its own lane may look there (law 9).
         """
         copy, sha256 = self._state.style_copies().get(style_key(file.source, file.look), (None, ""))
         if copy is None:
@@ -395,9 +415,9 @@ class Claiming:
         disks.check([(target.parent, file.look.size + self._free_bytes)], self._free_bytes)
 
     def _link(self, first: Claim, claim: Claim, file: File) -> bool:
-        """Give a job its own link of a file that it shares with the first job of its group.
+        """Give a job its own link or copy of a file that it shares with the first of its group.
 
-        Returns False if it does not share the file, or is that job.
+        Returns False if the job does not share the file, or is the first one.
         """
         shared = next((each for each in first.files if each.source == file.source), None)
         if claim == first or shared is None:
@@ -446,9 +466,10 @@ class Claiming:
     ) -> list[Path]:
         """Put back the files that this ledger holds in an inbox for no open or claimed job.
 
-        A power cut, or a loss of the ledger's changes, may leave such files. Returns their paths.
-        `beside` are the files that a scan found held beside themselves, by job. Temporary files,
-        also of pairs that were being submitted, and empty folders are removed.
+        A power cut, or a loss of the ledger's changes, may leave such files. Returns the paths that
+        they have now. `beside` are the files that a scan found held beside themselves, by job.
+        Pairs that a client prepared in the inbox and abandoned, empty folders for held files, and
+        the own folders of claimed jobs are removed.
         """
         back: list[Path] = []
         held_folder = f"{HELD}/{self._ledger_id}"
@@ -483,9 +504,10 @@ class Claiming:
     def release(self, account: Account, step: Step = lambda: None) -> dict[str, Removal]:
         """Remove the own folder of a job from its inbox, and its originals that are held there.
 
-        Returns the originals that stay, by name. An original is accounted for by the job's own copy
-        in the state folder, if that has the same bytes. An original that was written to since then
-        is copied again.
+        Returns why originals stay, by their names. While one stays, the folder does, too. An
+        original is accounted for by the job's own copy in the state folder, if that has the same
+        bytes. An original that was written to after it was copied is copied again. Raises OSError
+        if a disk is missing or a file cannot be read now.
         """
         claim = account.claim
         remains: dict[str, Removal] = {}
@@ -527,7 +549,7 @@ class Claiming:
 
 
 def _with_digest(account: Account, sha256: str, copy: Path) -> Account:
-    """Return an account that lets a file with the bytes of our copy be removed."""
+    """Return `account`, extended so that a file with the bytes of `copy` may be removed."""
     copied = look(copy)
     size = copied.size if copied else 0
     return replace(account, digests={**account.digests, sha256: size})
@@ -586,10 +608,10 @@ def _files_below(folder: Path, inner: str = "") -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def _unchanged(inbox: Path, file: File) -> Iterator[int]:
-    """Open the folder of a file; raises ChangedError unless the file looks as it did, and OSError.
+    """Open the folder of a file of the inbox; raises ChangedError if the file has changed.
 
     The file is opened too: a rename would need no permission to read it, but the copy after that
-    does.
+    does. Raises OSError if it cannot be read.
     """
     if not entries.is_folder(file.source.parent):
         raise _changed(file)
@@ -609,9 +631,10 @@ def _unchanged(inbox: Path, file: File) -> Iterator[int]:
 
 
 def copy_whole(name: str, source: int, target: Path, step: Step) -> str:
-    """Copy a file and compare the copy; return the SHA-256 of its bytes.
+    """Copy the file `name` in an opened folder to `target`, compare both, return their SHA-256.
 
-    Raises WrittenError if a program wrote to it in the meantime.
+    Raises WrittenError if a program has the file open for writing or wrote to it in the meantime,
+    InputError if it is not a regular file.
     """
     if identity.writers(name, source) is Writers.SOME:
         raise WrittenError(f"{shown(target.name)} is still being written: a program has it open")

@@ -57,7 +57,7 @@ class Inbox:
         """Lines about the skipped paths."""
         self.is_scanning = self.is_checking = self.wants_scan = False
         self.scanned_at = -float("inf")
-        """Time of the end of the last scan."""
+        """Time on the clock at the end of the last scan; minus infinity before the first."""
         self._claim_trouble = ""
         """Reason why the last pairs could not be claimed; the next scan finds them again."""
         self._blocked = self._fault = ""
@@ -69,7 +69,7 @@ class Inbox:
 
     @property
     def trouble(self) -> Mapping[str, str]:
-        """Reasons why pairs cannot be claimed, or painted, by name."""
+        """Reasons why pairs cannot be claimed or painted, by the name of the place at fault."""
         reasons = {destination.folder: destination.trouble for destination in self.destinations}
         reasons[self.path] = self._blocked or self._claim_trouble
         return {**self.last.trouble, **{shown(path): why for path, why in reasons.items() if why}}
@@ -90,7 +90,10 @@ class Inbox:
         return any(destination.is_looking for destination in self.destinations)
 
     def scan(self) -> None:
-        """Begin a scan, also of the destinations; while one is under way, begin it afterwards."""
+        """Begin looks at the destinations and, unless the lane is busy, a scan.
+
+        While the lane scans or checks pairs, the scan begins afterwards.
+        """
         for destination in self.destinations:
             destination.look()
         self.wants_scan = self.is_busy
@@ -131,7 +134,10 @@ class Inbox:
         return reason
 
     def report(self) -> None:
-        """Report why pairs cannot be claimed or painted, if that has changed."""
+        """Report why pairs of this inbox cannot be claimed, if the reason is new.
+
+        If the trouble of the inbox or a destination has changed, log the pairs that wait.
+        """
         name = shown(self.path)
         trouble = {
             place: why for place, why in self.trouble.items() if place not in self.last.trouble
@@ -147,9 +153,10 @@ class Inbox:
     def check(
         self, most: int, is_held: Callable[[Group], bool], done: Callable[[Checked], object]
     ) -> None:
-        """Have the next `most` groups checked; then call `done` with the result.
+        """Have at most `most` of the pending groups checked; then call `done` with the result.
 
-        Groups for which `is_held` returns True stay pending.
+        Groups for which `is_held` returns True stay pending. If the check fails, `done` is not
+        called, and no group stays pending: the next scan finds them again.
         """
         groups = list[Group]()
         held = list[Group]()

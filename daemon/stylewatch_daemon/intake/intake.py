@@ -99,13 +99,15 @@ class Intake:
         self._groups: dict[str, tuple[Claim, ...]] = {}
         """Claims of the groups that are being moved, by the id of each of their jobs."""
         self._moving: list[Sequence[Claim]] = []
-        """Groups whose files the next call of `claim` has moved, all together."""
+        """Groups whose files the next call of `claim` lets lanes move, those of an inbox
+        together."""
         self._unrecorded: set[str] = set()
         """Jobs of pairs that this daemon found, which the ledger may not have yet."""
         self._being_moved: set[str] = set()
         """Jobs of the groups that are to be moved, or that a lane is moving."""
         self._claimed: dict[Path, tuple[Sequence[Claim], float]] = {}
-        """By path of each file that left an inbox lately: its group, and when it was claimed."""
+        """By the path of each file that left an inbox lately: its group, and the time on the clock
+        at which it had left."""
         self._incomplete: list[Pair] = []
         self._unread: list[str] = []
         """Groups of earlier daemons whose claims could not be read yet."""
@@ -267,9 +269,9 @@ class Intake:
             self._jobs.post(claim.id, Found(job_of(claim)) if is_lost else Restarted())
 
     def _sweep(self, inbox: Inbox) -> None:
-        """Have the lane of an inbox put back what it holds for no job.
+        """Have the lane of an inbox put back the files that the inbox holds for no job.
 
-        If that fails, the next scan repeats it.
+        If that fails, the next scan of the inbox repeats it.
         """
         jobs = self._ledger.open_jobs()
         disk = inbox.last.disks.root
@@ -287,7 +289,7 @@ class Intake:
     # -- scanning
 
     def scan(self, inboxes: Sequence[Inbox] | None = None) -> None:
-        """Scan these inboxes once, or all of them."""
+        """Begin a scan of each of `inboxes`, or of all, and a look at the style library."""
         self._inspector.end_if_idle()
         if self._unread:
             self._recover_unread()
@@ -331,8 +333,8 @@ class Intake:
     def _late_clips(self, inbox: Inbox, scan: Scan) -> list[Path]:
         """Leave out clips that came after the pictures of their live photos had been claimed.
 
-        A clip is known by its name as soon as it appears. Until it is stable and can be read, the
-        ledger may forget the job.
+        Returns the paths of these clips. A clip is known by its name as soon as it appears: until
+        it is stable and can be read, the ledger may have forgotten the job.
         """
         pairs = [*inbox.incomplete, *(group[0] for group in inbox.pending)]
         mains = scan.files.keys() & {pair.main for pair in pairs}
@@ -347,9 +349,9 @@ class Intake:
         return late
 
     def _hold_reopened(self, scan: Scan) -> None:
-        """Hold queued jobs whose files are in the inbox again (law 4).
+        """Hold queued jobs whose files are in the inbox again, soon after they left it (law 4).
 
-        Whoever uploads them has opened the upload anew.
+        A program that uploads such a file has begun again.
         """
         until = self._clock() - self._settings.watch.truncated_s
         self._claimed = {
@@ -372,7 +374,10 @@ class Intake:
     # -- claiming
 
     def claim(self) -> None:
-        """Have the next pairs of each inbox checked, while few of its jobs are being claimed."""
+        """Begin the moves that are due, the hashing of files, and checks of the next pairs.
+
+        Pairs of an inbox are checked while few of its jobs are being claimed and its outbox works.
+        """
         self._take_moving()
         waits = self._jobs.waits
         trouble = bool(self._jobs.trouble)
@@ -390,7 +395,7 @@ class Intake:
     def _withdraw(self) -> None:
         """Withdraw new jobs that the ledger cannot record now.
 
-        Until it can, another file may join their pairs.
+        Until the ledger can record them, further files may come that belong to their pairs.
         """
         for job_id in list(self._unrecorded):
             if self._jobs.withdraw(job_id):
@@ -435,7 +440,7 @@ class Intake:
             self._jobs.post(claim.id, Found(job_of(claim)))
 
     def _move(self, job: Job, event: object) -> None:
-        """Bring the files of a job, with those of its group, into the state folder."""
+        """Have the next `claim` begin to move the files of a job, with those of its group."""
         self._jobs.begin(job, Effect.MOVE)
         self._unrecorded.discard(job.id)
         if job.id not in self._groups:  # it is a retry, or was moved before a kill
@@ -468,7 +473,10 @@ class Intake:
     def _taken(
         self, groups: Sequence[Sequence[Claim]], results: Sequence[Taken | Exception] | Exception
     ) -> None:
-        """Post that the files of groups were moved or have changed, or move them later."""
+        """Post that the files of groups were moved or have changed, or let their jobs wait.
+
+        `results` are those of `Claiming.take`, or an error that concerns all groups.
+        """
         if isinstance(results, Exception):
             results = [results] * len(groups)
         for group, result in zip(groups, results, strict=True):
@@ -553,9 +561,10 @@ class Intake:
         )
 
     def _inspected(self, job: Job, answer: Answer | Exception) -> None:
-        """Post the result of the inspection, for a refused picture only that of a second one.
+        """Post the result of the inspection, or let a job with a refused picture wait for another.
 
-        The program that wrote the picture may have renamed the file before writing its end.
+        Only a second inspection, or one that had several tries, refuses a job that is no retry: the
+        program that wrote the picture may have renamed the file before writing its end.
         """
         if isinstance(answer, Exception):
             raise answer
@@ -608,7 +617,7 @@ class Intake:
 
     @property
     def is_stable(self) -> bool:
-        """True if all files of the last scans were stable."""
+        """True if the last scan of each inbox found it stable, as `Scan.is_stable` says."""
         return all(inbox.last.is_stable for inbox in self.inboxes)
 
     @property
@@ -626,7 +635,7 @@ class Intake:
 
 
 def _loaded(folders: Iterable[Path]) -> tuple[list[Claim], dict[Path, ValueError]]:
-    """Return the claims in folders, and the errors of the damaged ones by folder."""
+    """Return the claims in `folders`, and the errors of the damaged claims by their folders."""
     loaded = list[Claim]()
     damaged = dict[Path, ValueError]()
     for folder in folders:

@@ -25,7 +25,8 @@ HASHED = 64 << 20
 """Number of bytes after which hashing pauses, so that new files are not kept waiting."""
 
 HASH_EVERY_S = 1.0
-"""Minimum length of such a pause in seconds; it is at least as long as the hashing took."""
+"""Minimum pause in seconds after some files of an inbox were hashed, before more of them are; a
+pause also lasts at least as long as that hashing took."""
 
 
 Hashed = tuple[Seen, int]
@@ -64,24 +65,31 @@ class Kept:
         self._learned: set[Path] = set()
         """Inboxes with files that were hashed since the last scan."""
         self._hash_at: dict[Path, float] = {}
-        """Time from which more files of an inbox may be hashed; infinite while some are (law 9)."""
+        """Time from which more files of an inbox may be hashed; infinite while a lane hashes some
+        of them (law 9)."""
 
     # -- what scans find
 
     def scanned(self, inbox: Inbox, scan: Scan) -> None:
-        """Record the files that a scan found to be gone, and note the files to hash."""
+        """Write the new records of a scan into the ledger, and note the files to hash."""
         self._unknown[inbox.path] = deque(scan.unknown)
         self._learned.discard(inbox.path)
         if scan.records:
             self._jobs.post("", None, lambda ledger: ledger.remember(scan.records))
 
     def leave_out(self, inbox: Inbox, path: Path, looked: Look, why: str) -> None:
-        """Record that a file of an inbox is not to be painted unless it changes, and why."""
+        """Record that a file of an inbox is not to be painted, and why.
+
+        A picture is left out until it changes, a clip for as long as it has this name.
+        """
         record = _record(inbox, inbox.last, path, looked)._replace(left_out=why)
         self._jobs.post("", None, lambda ledger: ledger.remember([record]))
 
     def hash(self, inbox: Inbox) -> None:
-        """Hash some of the files whose content is not known, and remember them (law 3)."""
+        """Let the lane of `inbox` hash some files of unknown content, to remember them (law 3).
+
+        Do nothing if there are none, or it is too early.
+        """
         unknown = self._unknown.get(inbox.path)
         if not unknown or self._clock() < self._hash_at.get(inbox.path, 0.0):
             return
@@ -119,7 +127,7 @@ class Kept:
 
     @property
     def hash_in(self) -> float:
-        """Seconds until more files may be hashed; infinite if there are none."""
+        """Seconds until more files may be hashed; infinite if none wait, or lanes hash others."""
         waiting = (path for path, files in self._unknown.items() if files)
         soonest = min((self._hash_at.get(path, 0.0) for path in waiting), default=inf)
         return max(0.0, soonest - self._clock())
@@ -129,8 +137,9 @@ class Kept:
     def is_painted(self, claim: Claim, digests: Mapping[Path, str]) -> bool:
         """Return whether a claimed pair was painted before, or another job is about to paint it.
 
-        `digests` are the SHA-256 of its files. A pair that leaves its inbox, or is run again, is
-        painted in any case.
+        `digests` are the SHA-256 of its files by their sources. If the result is False, the job of
+        `claim` is noted as the one that is about to paint the pair. A pair that leaves its inbox,
+        or is run again, is painted in any case.
         """
         if claim.after != "keep" or claim.is_copy:
             return False
@@ -146,7 +155,9 @@ class Kept:
     def remembering(self, claim: Claim, taken: Taken) -> Also:
         """Return a function that records the files of a claim that stay in the inbox.
 
-        The pair counts as painted from then on, unless `is_painted` said that it was before.
+        It also records the files that are left out because of the claim. The pair counts as painted
+        from then on, unless `is_painted` said that it was before. Nothing is recorded for a retry,
+        or if the settings lack the inbox.
         """
         inbox = {inbox.path: inbox for inbox in self._inboxes}.get(claim.inbox)
         if inbox is None or claim.is_copy:

@@ -34,7 +34,7 @@ class Styles:
     waits_for: str = ""
     """Reason for which pairs wait that need a default style; empty if the styles are known."""
     trouble: str = ""
-    """Reason for the wait that the status shows."""
+    """Reason why the library cannot be used, for the status; empty while it merely is late."""
 
 
 class Library:
@@ -104,7 +104,10 @@ class Library:
     # -- in the lane
 
     def _work(self, step: Step) -> Mapping[str, Seen]:
-        """Return the default styles, each of which has a copy now."""
+        """Return the default styles after copying those that have no copy and are not too large.
+
+        Copies of other pictures are removed.
+        """
         pictures = dict[str, Seen]()
         used = set[str]()
         with self._guard.checked(self._state.root, self.folder):
@@ -126,7 +129,7 @@ class Library:
         return pictures
 
     def _copy(self, path: Path, looked: Look, key: str, step: Step) -> tuple[Path, str]:
-        """Copy a picture; return the path of the copy, and its digest."""
+        """Copy a default style into the state folder; return the path and SHA-256 of the copy."""
         folder = self._state.styles
         free = self._limits.free_bytes
         disks.check([(folder, looked.size + free)], free)

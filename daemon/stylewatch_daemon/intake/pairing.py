@@ -123,8 +123,8 @@ def pair(
 
     `default` holds the default styles by name. A lone picture is a job with each of them; these
     jobs follow each other, and have the same main file. `default` is empty while the styles are not
-    known, and then lone pictures wait for `default_waits_for`. An album is incomplete until it has
-    a picture. One whose style `is_known` had pictures before.
+    known, and then lone pictures wait for `default_waits_for`. An album without pictures is
+    incomplete, unless a style of it `is_known`: then it had pictures before.
     """
     by_folder: defaultdict[Path, list[Path]] = defaultdict(list)
     for path in sorted(files):
@@ -192,7 +192,8 @@ _Part = tuple[str, int, Path]
 def folders_of(inbox: Path, pair: Pair) -> list[Path]:
     """Return the folders in which a new file may concern a pair.
 
-    These are the folder of its main file, and each folder above that, as an album may begin there.
+    These are the folder of its main file and each folder between that and `inbox`, as an album may
+    begin there.
     """
     folder = pair.main.parent
     above = [parent for parent in folder.parents if inbox in parent.parents]
@@ -267,7 +268,11 @@ class _Parts:
         return Pair(name, content, styles, init, masks, job_file, folder=folder)
 
     def mistake(self, *missing: str) -> str:
-        """Describe what is `missing`, or the first part that occurs too often."""
+        """Describe why these are not the parts of one job; empty if they are.
+
+        These are the reasons: what the caller found `missing`, masks without their styles and, if
+        there are none of these, the first part that occurs too often.
+        """
         numbers = {number for role, number, _ in self.found if role == "style"}
         without_style = (
             f"the picture of {shown(path.name)}"
@@ -331,7 +336,7 @@ class _Folder:
 
 
 def _classified(path: Path, files: Iterable[Path]) -> _Folder:
-    """Classify the `files` of one folder by name, dropping all but parts and pictures."""
+    """Classify the `files` of one folder by name; leave out texts and sidecar files."""
     folder = _Folder(path)
     for file in files:
         suffix = _suffix(file)
@@ -395,7 +400,7 @@ def _fits(kind: str, suffix: str) -> bool:
 
 
 def _other_names(kind: str, suffix: str) -> str:
-    """Return the end of COPY for a copy of a part of this kind: for what else to rename it."""
+    """Return the end of COPY for a copy of a part of this kind: further names to rename it to."""
     if kind in ("job", "mask"):
         return ""
     if kind.startswith("style"):
@@ -463,7 +468,7 @@ class _Inbox:
     path: Path
     folders: Mapping[Path, _Folder]
     below: Mapping[Path, list[_Folder]]
-    """The folders in each folder, and itself."""
+    """For each folder, itself and the folders at any depth in it, as far as they have files."""
     side_of: SideOf
     is_known: IsKnown
     default_waits_for: str
@@ -496,7 +501,7 @@ class _Inbox:
         return self._job(self._name(folder, side), folder.own, None)
 
     def _without_style(self, folder: _Folder) -> Iterator[Pair]:
-        """Return what waits in a folder without a content or a style."""
+        """Yield the incomplete pair of a folder without a content or a style, if it has one."""
         if folder.pictures:
             pair = self._waiting(folder, _style_for(folder.pictures))
             names = [path.name for path in folder.pictures]
@@ -522,7 +527,10 @@ class _Inbox:
         return bool(parts.of("style")) and self.side_of(parts.first("job")) == "style"
 
     def _album_of(self, path: Path) -> _Parts | None:
-        """Return the style of the album that the pictures in a folder belong to, if any."""
+        """Return the parts, with the style, of the album that pictures in a folder belong to.
+
+        Returns None if they belong to no album.
+        """
         folder = self.folders.get(path)
         if folder and self._is_job(folder.own):
             return None
@@ -531,7 +539,10 @@ class _Inbox:
         return self._album_around(path)
 
     def _album_around(self, path: Path) -> _Parts | None:
-        """Return the style of the album that a folder is in, whatever is in the folder itself."""
+        """Return the parts of the album that a folder is in, whatever is in the folder itself.
+
+        Returns None if it is in no album.
+        """
         return None if self.path in (path, path.parent) else self._album_of(path.parent)
 
     def _left_out_of_album(self, folder: _Folder) -> tuple[Path, ...]:
@@ -558,7 +569,7 @@ class _Inbox:
         return [parts]
 
     def _mistake(self, parts: _Parts) -> str:
-        """Describe what keeps the parts from being a job."""
+        """Describe what keeps the parts from being a job; empty if they are one."""
         only = self.side_of(parts.first("job"))
         prefix = f"{shown(parts.name)}." if parts.name else ""
         missing = [
@@ -569,7 +580,7 @@ class _Inbox:
         return parts.mistake(*missing)
 
     def _job(self, name: str, parts: _Parts, folder: Path | None) -> Pair:
-        """Return the pair of a job whose parts all have its name."""
+        """Return the pair of a job with these parts, incomplete if there is a mistake in them."""
         mistake = self._mistake(parts)
         if mistake:
             files = tuple(path for _, _, path in sorted(parts.found))
@@ -577,7 +588,10 @@ class _Inbox:
         return parts.pair(name, parts.first("content"), folder)
 
     def _album(self, folder: _Folder, style: _Parts) -> Iterator[Pair]:
-        """Pair each picture of a folder with the style of its album."""
+        """Pair each picture of a folder with the `style` of its album.
+
+        Without pictures, the album itself is an incomplete pair, unless it had pictures before.
+        """
         is_own = style is folder.own
         mistake = style.mistake()
         if mistake:
@@ -597,7 +611,10 @@ class _Inbox:
     def _lone_picture(
         self, folder: _Folder, picture: Pair, default: Mapping[str, Path]
     ) -> Iterator[Pair]:
-        """Pair a picture with each of the default styles."""
+        """Pair a picture with each of the default styles, or with none if jobs need no style.
+
+        Without default styles, and if its mask is not certain, the picture waits.
+        """
         stem = picture.main.stem
         if picture.waits_for or not needs_style(self.side_of(None)):
             yield picture

@@ -16,8 +16,9 @@ from stylewatch_daemon.outbox.publish import CANCELED, RECEIPT, REFUSED
 
 _LINK = "a link, and links are not followed"
 HELD = ".stylewatch"
-"""Folder in an inbox for claimed files on another mount than the state folder, by ledger and job;
-start of the names of those on a mount of their own. No scan looks for input there."""
+"""Name of the folder of an inbox in which claimed files are held, by ledger and job, if the state
+folder is on another mount. The names of files that are held beside themselves, because they are on
+a mount of their own in the inbox, begin with it, too. No scan takes held files for input."""
 
 
 def held_beside(ledger_id: str, job_id: str) -> str:
@@ -45,7 +46,7 @@ class InboxListing:
     """Files that this ledger holds beside themselves, by job; files that it holds in the folder
     HELD are not listed."""
     unread: Collection[Path] = ()
-    """Paths that could not be read: nothing is known of them, and of paths below (law 2)."""
+    """Paths that could not be read: nothing is known of them, nor of paths below them (law 2)."""
     root: Path = Path()
     ignored: Ignored = field(default_factory=Ignored)
 
@@ -78,15 +79,16 @@ def scan(
     step: Step = lambda: None,
     ledger_id: str = "",
 ) -> InboxListing:
-    """List all files under `inbox` but those that other programs left, and those to `ignore`.
+    """List all files under `inbox` except those that other programs left.
 
-    Files that the ledger `ledger_id` holds are listed apart. Files that other ledgers hold are
-    skipped with a note, because such a ledger may be lost.
+    Entries whose names fit a pattern of `ignore` are left out, too. Files that the ledger
+    `ledger_id` holds are listed apart. Files that other ledgers hold are skipped with a note,
+    because such a ledger may be lost. `step` is called for each entry.
 
     Links are not followed. Skipped are folders that cannot be read, folders nested deeper than
     DEPTH, folders with a receipt.json or of refused jobs, and folders whose identity is in `apart`,
-    which gives the reason. Raises ShortageError if a shortage, for example of file descriptors,
-    prevents reading.
+    which gives the reason; an inbox that does not exist or cannot be read is skipped itself. Raises
+    ShortageError if a shortage, for example of file descriptors, prevents reading.
     """
     ignored = Ignored(ignore)
     walk = _Walk(ignored, apart or {}, step, ledger_id)

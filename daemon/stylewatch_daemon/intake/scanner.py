@@ -69,10 +69,12 @@ class Scan:
     records: tuple[Seen, ...] = ()
     """New records of files that are gone, that are expected again, or whose disk is known now."""
     held: Mapping[str, Collection[Path]] = field(default_factory=dict)
-    """By id of each job of which the inbox holds files: those that are held beside themselves."""
+    """Files that are held beside themselves, by the id of their job; empty for a job whose files
+    are held in the folder HELD."""
     trouble: Mapping[str, str] = field(default_factory=dict)
     is_stable: bool = True
-    """True if all files are stable, none is expected, and none is missing for the first time."""
+    """True if all files are stable, the rest of none is expected, and no missing file has to be
+    confirmed to be gone."""
     seconds: float = 0.0
     """How long the scan took, in seconds, without silences of the disk."""
 
@@ -93,8 +95,8 @@ class Scanner:
     """Scanner of the inbox with its `own` settings; `clock` is monotonic, in seconds.
 
     `remembered` returns the memory of the ledger, which has the id `ledger_id`. The `library` knows
-    its styles, so that no scan looks at its disk. The scanners of all inboxes share `numbers`. Only
-    one thread at a time may call a scanner.
+    the default styles, so that no scan looks at the disk of the style library. The scanners of all
+    inboxes share `numbers`. Only one thread at a time may call a scanner.
     """
 
     def __init__(
@@ -259,7 +261,7 @@ class Scanner:
         )
 
     def _record(self, memory: Memory, path: Path, looked: Look) -> Seen | None:
-        """Return the record of a file that has not changed since; None if there is none."""
+        """Return the record of a file; None if it has none, has changed since, or was gone."""
         if path in self._outside:
             return self._outside[path]
         record = memory.of(self._disks.of(path), path, looked, local_time=self._local_time)
@@ -300,7 +302,11 @@ class Scanner:
     def _came_and_went(
         self, memory: Memory, listing: InboxListing, mounts: frozenset[str]
     ) -> tuple[Mapping[Path, int], tuple[Seen, ...]]:
-        """Return when each file of the inbox was absent, and the new records of files (law 3)."""
+        """Return the scans that lacked the files, and new records of files (law 3).
+
+        The first result has, for each file, the number of the last scan that certainly lacked it.
+        Both are empty unless the files stay in the inbox.
+        """
         if self._own.after != "keep":
             return {}, ()
         inbox = str(self._path)
@@ -332,7 +338,7 @@ class Scanner:
                 yield record._replace(disk=disk)
 
     def _too_large(self, pair: Pair) -> str:
-        """Describe the files that must be smaller, because a copy could fill a disk."""
+        """Describe the files that are too large, as a copy could fill a disk; empty if none is."""
         excesses = []
         looks = self._looks_of(pair)
         for role, path in pair.roles:
@@ -346,7 +352,10 @@ class Scanner:
         return "; ".join(excesses)
 
     def _side_of(self, job_file: Path | None) -> Side | None:
-        """Return the only side that a job with this job.yaml needs; None if it needs both."""
+        """Return the only side that a job with this job.yaml needs; None if it needs both.
+
+        A file that cannot be read now is recorded as trouble, and counts as absent in this scan.
+        """
         key = job_file, None if job_file is None else self._files.get(job_file)
         if key not in self._sides:
             try:
@@ -374,7 +383,8 @@ class Scanner:
     def check(self, groups: Sequence[Group], step: Step = lambda: None) -> Checked:
         """Return which groups may be claimed now: nothing was added, and all files are whole.
 
-        A file that was waited for long enough is claimed as it is.
+        A file that was waited for long enough is claimed as it is. Raises OutputError if files
+        cannot be taken out of the inbox, ShortageError if the machine cannot look at them now.
         """
         if self._own.after != "keep" and not entries.is_writable(self._path):
             raise OutputError(
@@ -427,7 +437,11 @@ class Scanner:
         return True
 
     def _awaited(self, pair: Pair) -> str:
-        """Return which files are open for writing or lack their end; empty if there are none."""
+        """Note which files of a pair are open for writing or lack their end.
+
+        Returns a text that says for which files the pair waits; empty if it waits for none. A
+        job.yaml may lack its end.
+        """
         for path in pair.files:
             if path not in self._files or self._stability.gave_up(path):
                 continue

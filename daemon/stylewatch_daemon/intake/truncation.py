@@ -18,8 +18,8 @@ from io import SEEK_END
 from typing import Any, BinaryIO
 
 BLOCK = 4096
-"""Number of bytes that are read at a time. If the whole first block is zeros, nothing is written
-there yet."""
+"""Minimum number of bytes that are read at a time. If the whole first block is zeros, nothing is
+written there yet."""
 
 WORK = 200_000
 """Limit of work for a file, which may have been crafted with too many parts: each look at a part
@@ -48,13 +48,13 @@ SEGMENT_ID = b"\x18\x53\x80\x67"
 """Identifier of the element of a Matroska or WebM file that holds everything but its head."""
 
 PLAIN_BMP = (0, 3, 6)
-"""Values of the field for compression of a BMP without compression."""
+"""Values that the field for the compression of a BMP has if its pixels are not compressed."""
 
 PNM_WORD = re.compile(rb"(?:\s|#[^\r\n]*+[\r\n])++([^\s#]++)(?=\s)")
 """Pattern for a number in the head of a PBM, PGM, PPM or PFM, after blanks and comments."""
 
 PNM_BITS = {b"4": 1, b"5": 8, b"6": 24, b"f": 32, b"F": 96}
-"""Bits of a pixel with values up to MAX_BYTE, by kind."""
+"""Bits of a pixel by kind; integers of kinds 5 and 6 need twice as many above MAX_BYTE."""
 
 MAX_BYTE = 255
 
@@ -65,7 +65,7 @@ MAX_TAGS = 1000
 """Maximum number of tags in a directory of a TIFF; cameras write about a hundred."""
 
 LIST = 1 << 16
-"""Number of strips or tiles of a TIFF, counted from the last one, that are looked at."""
+"""Maximum number of strips or tiles of a TIFF, counted from the last one, that are looked at."""
 
 TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
               16: 8, 17: 8, 18: 8}  # fmt: skip
@@ -98,7 +98,7 @@ class _Excerpts:
         self._block = b""
 
     def up_to(self, length: int, at: int) -> bytes:
-        """Return the bytes at a position, fewer at the end of the file."""
+        """Return `length` bytes at the position `at`, fewer at the end of the file."""
         length = max(0, min(length, self.size - at))
         skipped = at - self._start
         self._work += 1
@@ -113,7 +113,7 @@ class _Excerpts:
         return self._block[skipped : skipped + length]
 
     def exactly(self, length: int, at: int) -> bytes:
-        """Return the bytes at a position; raises EOFError if the file ends before."""
+        """Return `length` bytes at the position `at`; raises EOFError if the file ends before."""
         excerpt = self.up_to(length, at) if at + length <= self.size else b""
         if len(excerpt) < length:  # perhaps it has just been cut
             raise EOFError
@@ -133,7 +133,8 @@ class _Excerpts:
 def lacks_end(file: BinaryIO) -> bool:
     """Return whether an opened regular file may lack its last bytes.
 
-    Most of the file is not read. Raises OSError if it cannot be read.
+    Most of the file is not read, except of a picture in digits. Of an unknown format, only zeros at
+    the start or the end tell that bytes are missing. Raises OSError if it cannot be read.
     """
     excerpts = _Excerpts(file)
     if not excerpts.up_to(BLOCK, at=0).strip(b"\0"):
@@ -191,9 +192,9 @@ def _end_of_riff(file: _Excerpts) -> int:
 
 
 def _end_of_boxes(file: _Excerpts) -> int:
-    """Return the end of the last box; raises EOFError without boxes of pictures, or of an index.
+    """Return the end of the last box; raises EOFError without a box of data, or without an index.
 
-    Many programs write the index of a film last.
+    Many programs write the index of a film, the box `moov`, last.
     """
     at = 0
     kinds = set[bytes]()
@@ -268,7 +269,10 @@ def _end_of_bmp(file: _Excerpts) -> int:
 
 
 def _end_of_pnm(file: _Excerpts) -> int:
-    """Return the length by width, height and largest value, or the end of the last digits."""
+    """Return the length that follows from width, height and largest value.
+
+    For a picture in digits that has all its numbers it is the present length.
+    """
     start = file.up_to(BLOCK, at=0)
     kind = start[1:2]
     at = 2
@@ -294,9 +298,9 @@ def _end_of_pnm(file: _Excerpts) -> int:
 
 
 def _end_of_digits(file: _Excerpts, at: int, count: int, *, each: bool) -> int:
-    """Return the length of a file that has `count` numbers; raises EOFError if it has fewer.
+    """Return the present length of a file with `count` numbers from the position `at` on.
 
-    If `each` is set, each digit is a number.
+    Raises EOFError if it has fewer numbers. If `each` is set, each digit is a number.
     """
     is_inside = False
     while count > 0:
@@ -383,7 +387,7 @@ class _Tiff:
         return max(end, at + wide), lists
 
     def _numbers(self, kind: int, length: int, at: int) -> Sequence[int]:
-        """Return the numbers of a list, of a long one only the last."""
+        """Return the numbers of a list, of a longer one only the last LIST numbers."""
         count = min(length, LIST)
         at += TYPE_BYTES[kind] * (length - count)
         return self.file.numbers(f"{self.order}{count}{NUMBERS[kind]}", at)

@@ -44,8 +44,9 @@ class Watch:
     """Watcher that calls `wake`, from other threads, when files in folders change.
 
     Files and subfolders count. `enabled` is the setting `watch.events`; auto excludes file systems
-    that do not report changes made by other machines. Each folder has an observer of its own, so
-    that a folder without events, or on a disk that does not answer, affects no other (law 9).
+    that may not report all changes, such as those made by other machines. Each folder has an
+    observer of its own, so that a folder without events, or on a disk that does not answer, affects
+    no other (law 9).
     """
 
     def __init__(self, wake: Callable[[], object], enabled: Events) -> None:
@@ -86,7 +87,11 @@ class Watch:
         return max(seconds, LEAST_PAUSE * last_scan_s)
 
     def check(self, folder: Path) -> None:
-        """Start the observer of a folder if it has none, or if that died or watches another folder.
+        """Start an observer of a folder, unless one is at work that watches this very folder.
+
+        Any other observer of it is ended: one that died or lost events, or whose folder was
+        replaced. None is started if events are not wanted or the folder does not exist, and for
+        SCANS_WITHOUT scans after an error.
 
         Call it before each scan, which makes up for missed events, and in the thread that scans the
         folder, as its disk may not answer. Raises OSError if the status of the folder is unknown.
@@ -166,8 +171,9 @@ class _Watched:
         return all(thread.is_alive() for thread in threads)
 
     def has_lost_events(self, status: os.stat_result) -> bool:
-        """Return whether the folder has changed and no event has come for a while.
+        """Return whether the folder changed LATE_S ago, and no event has come since.
 
+        `status` is that of the folder now; changes are seen by its time, from one call to the next.
         The library has a thread that it does not show, and which may die, for example when folders
         are nested too deeply.
         """

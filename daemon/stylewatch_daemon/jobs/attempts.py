@@ -93,10 +93,10 @@ class Chosen(NamedTuple):
 
 
 class Hindrance(Enum):
-    """Why a job stays in the queue, or has left it, after its outbox was prepared."""
+    """Reason why no attempt at a job begins after its outbox was prepared."""
 
     CHANGED = auto()
-    """It was canceled, or is begun anew later: its row is not that of the preparation."""
+    """The job was canceled, or is begun anew later: its row is not that of the preparation."""
     NO_TIME = auto()
     """Jobs may not begin now."""
     NO_WORKER = auto()
@@ -158,16 +158,17 @@ class Attempts:
 
     @property
     def free(self) -> int:
-        """Number of idle workers that no job is about to get; less than 0 if too few are `kept`.
+        """Number of idle workers that no job is about to get, without those that are `kept`.
 
-        A worker is kept for each job that was overtaken once because its outbox is slow, as long as
-        that outbox answers: otherwise the jobs of a faster outbox would have all turns.
+        It is negative if more workers are promised than are idle. One is promised to each job that
+        was overtaken because its outbox is slow, as long as that outbox answers: otherwise the jobs
+        of a faster outbox would have all turns.
         """
         ordered = sum(not worker.ticket for worker in self.running.values())
         return self._executor.free() - ordered - self._awaited() - self.kept
 
     def _awaited(self) -> int:
-        """Return the number of jobs that were overtaken and are prepared now."""
+        """Return the number of overtaken jobs that are prepared now in outboxes that answer."""
         silent = self._jobs.lanes.silent()
         lives = self._jobs.live.items()
         awaited = (job_id for job_id, live in lives
@@ -204,7 +205,7 @@ class Attempts:
     def _preparation(self, job: Job) -> Preparation:
         """Return what is known of the next attempt at a job before its outbox is looked at.
 
-        Raises as `_cannot_begin` handles it.
+        `_cannot_begin` handles the errors that this raises.
         """
         earlier = self._ledger.attempts(job.id)
         claim = self._jobs.claim_of(job)
@@ -414,7 +415,8 @@ class Attempts:
         """Do work in the outbox of a worker; then call `done`, if the attempt still goes on.
 
         An OSError of the work is an obstacle for the attempt, which ends: `done` gets None. Any
-        other error, also one in `done`, makes the job fail.
+        other error, also one in `done`, makes the job fail, except a LedgerError in `done`: then
+        the loop calls `done` again later.
         """
 
         def call(result: Any) -> None:
@@ -461,7 +463,10 @@ class Attempts:
         )
 
     def _take_over(self, worker: Worker, *, may_resume: bool) -> Path:
-        """Take over what earlier attempts left unpublished; return the path of the checkpoint."""
+        """Take over what earlier attempts left unpublished; return the path of the checkpoint.
+
+        Unless the attempt `may_resume`, earlier checkpoints are removed first.
+        """
         checkpoint = self._state.jobs / worker.job_id / CHECKPOINT
         if not may_resume:
             self._forget_checkpoints(worker.job_id, worker.files)
@@ -503,8 +508,8 @@ class Attempts:
     ) -> None:
         """Ask all workers, or those of the first `most` jobs, to save a checkpoint and stop.
 
-        Workers whose last request is in `but` are not asked. `reason` says why the attempts
-        end; it is empty if the daemon stops.
+        Workers whose last request is in `but` are not asked. An attempt that was not ordered yet
+        ends at once. `reason` says why the attempts end; it is empty if the daemon stops.
         """
         for job_id, worker in islice(self.running.items(), most):
             worker.stopped_for = reason
@@ -520,7 +525,10 @@ class Attempts:
             self._jobs.look_at(worker.outbox.root)  # if it is silent, the worker waits for it
 
     def follow(self) -> Sequence[AttemptEvent]:
-        """Process the events that workers have sent since the last call; return those of no job."""
+        """Process the events that workers have sent since the last call; return those of no job.
+
+        Events of attempts that were given up are dropped.
+        """
         others = list[AttemptEvent]()
         for event in self._executor.events():
             job_id = event.ticket.partition("#")[0]
@@ -578,7 +586,11 @@ class Attempts:
             worker.obstacle = OutputError(f"the outbox {worker.outbox.root} does not answer")
 
     def _staged(self, worker: Worker, event: messages.FileStaged, look: StagedFile | None) -> None:
-        """Record an announced file, except the receipt, in the ledger; then it is published."""
+        """Post that an announced file is staged, which records and then publishes it.
+
+        The receipt is left out, and so are a file that differs from its announcement and a missing
+        file that an earlier attempt announced.
+        """
         if worker.obstacle is not None:
             return
         if look is not None and not look.is_announced:
@@ -643,8 +655,8 @@ class Attempts:
     def _checked(self, worker: Worker, end: messages.AttemptEnd) -> messages.AttemptEnd:
         """Return `end`, or a failure if the staged files contradict it.
 
-        After such a failure the checkpoints are removed, because they refer to these files. Raises
-        OSError if the files cannot be read.
+        If files differ from what was announced, the checkpoints are removed, because they refer to
+        these files. Raises OSError if the files cannot be read.
         """
         if worker.obstacle is not None:
             return end

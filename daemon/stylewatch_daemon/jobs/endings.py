@@ -36,8 +36,8 @@ from stylewatch_daemon.outbox.inputs import Account, Removal
 from stylewatch_daemon.outbox.publish import CANCELED, RECEIPT, REFUSED, Outbox
 
 Release = Callable[[Account, Step], dict[str, Removal]]
-"""Function that removes the originals of a job from its inbox; it returns those that stay, by
-name."""
+"""Function that removes the originals of a job from its inbox; it returns why others stay, by their
+names."""
 
 
 PublishFiles = Callable[[Ending, Step], PublishedFiles | None]
@@ -80,7 +80,7 @@ class Endings:
         self._release = release
         self._wall_clock = wall_clock
         self.ended: Counter[End] = Counter()
-        """Number of jobs that have ended in each way."""
+        """Number of jobs that have ended in each way since the daemon started."""
         self._unswept = [*jobs.settings.outboxes, *jobs.settings.finals]
         """Folders that may have something that a kill or a power cut left."""
         jobs.handlers |= {
@@ -251,7 +251,7 @@ class Endings:
         self._jobs.post(job.id, event, lambda ledger: ledger.put_files(job.id, result.files))
 
     def _finals_of(self, job: Job) -> Path | None:
-        """Return the folder for the final pictures of the job's inbox."""
+        """Return the finals folder of the job's inbox; None if the settings name none."""
         inboxes = self._jobs.settings.inboxes
         return {inbox.path: inbox.finals for inbox in inboxes}.get(Path(job.inbox))
 
@@ -295,7 +295,12 @@ class Endings:
         self._lanes.do(folder, work, jobs.then(job, Effect.LINK, done), job.bytes)
 
     def _linked(self, job: Job, chosen: OutputFile | None, result: OutputFile | Linking) -> None:
-        """Record that the name is chosen, or that the picture has it; else choose another."""
+        """Post what follows from a run of `_link`: the next run, or the end of the job.
+
+        A name that was chosen leads to the run that links. A name that is taken is dropped, and the
+        next run chooses another. If the picture has its name, or is gone from the outbox, the job
+        ends.
+        """
         jobs = self._jobs
         listed = self._jobs.ledger.files(job.id)
         if isinstance(result, OutputFile):
@@ -355,7 +360,10 @@ class Endings:
     def _remove(
         self, end: Ending, account: Account, step: Step
     ) -> dict[str, Removal] | PublishedFiles:
-        """Remove inputs and return those that stay; publish those that changed after the end."""
+        """Remove inputs; return why others stay, by their names.
+
+        If inputs changed after the end, they are published, and the result is what was published.
+        """
         jobs = self._jobs
         job = end.job
         outbox = Path(job.outbox)

@@ -110,7 +110,7 @@ class Jobs:
         """Number of the last turn of each inbox, from which the next inbox is chosen."""
 
     def note_mounts(self) -> None:
-        """Record on which disks the folders are."""
+        """Have the mounts of all folders of the settings noted, each in the lane of its folder."""
         inboxes = (inbox.path for inbox in self.settings.inboxes)
         sources = *self.settings.recipe_folders, self.settings.pairing.styles
         for folder in (*self.settings.outboxes, *inboxes, *self.settings.finals, *sources):
@@ -126,13 +126,16 @@ class Jobs:
     # -- events
 
     def post(self, job_id: str, event: object, also: Also | None = None) -> None:
-        """Apply an event to a job at the next `commit`, together with what `also` writes."""
+        """Apply an event to a job at the next `commit`, together with what `also` writes.
+
+        The event None changes no job, so that only `also` writes; `job_id` may then be empty.
+        """
         self._posted.append(_Posted(job_id, event, also))
 
     def withdraw(self, job_id: str) -> bool:
-        """Withdraw what was posted for a job that the ledger does not know yet, and forget it.
+        """Withdraw what was posted for a job that the ledger does not know yet, and forget the job.
 
-        Return False if the ledger knows it. Raises LedgerError.
+        Return False if the ledger knows the job. Raises LedgerError if it cannot be read now.
         """
         if self.ledger.get(job_id) is not None:
             return False
@@ -143,8 +146,8 @@ class Jobs:
     def commit(self) -> bool:
         """Apply the posted events, commit, then begin their effects; return whether there were any.
 
-        If the ledger cannot be written, no effect begins, and everything is tried again later.
-        Raises DamagedError.
+        If the ledger cannot be written, no effect begins, the result is False, and everything is
+        tried again later. Raises DamagedError if the ledger is damaged.
         """
         if self.trouble and self._clock() < self._retry_at:
             return False
@@ -201,7 +204,10 @@ class Jobs:
         return effects
 
     def _instead_of(self, posted: _Posted, error: BaseException | None) -> _Posted:
-        """Return an event that makes the job fail, in place of one that could not be applied."""
+        """Return an event that makes the job fail, in place of one that could not be applied.
+
+        If that one was to make the job fail already, or to enter it, the result changes nothing.
+        """
         broken = self._broken(posted.job_id, f"{type(posted.event).__name__}: ", error)
         if isinstance(posted.event, Broke | Found):
             return _Posted("", None)  # not even a failure can be recorded for it
@@ -238,7 +244,10 @@ class Jobs:
             self.handlers[effect](job, event)
 
     def turn(self, job_id: str, doing: Doing) -> None:
-        """Note that another activity of the daemon with a job begins (law 12)."""
+        """Note that another activity of the daemon with a job begins (law 12).
+
+        Raises AssertionError if it may not follow the present activity by FOLLOWS.
+        """
         live = self.known(job_id)
         former = live.doing.activity
         if doing.activity not in FOLLOWS[former]:
@@ -350,7 +359,10 @@ class Jobs:
             self.turn(job_id, replace(live.doing, obstacle=None))
 
     def lost(self, job: Job, cause: Cause, reason: str, trace: str, also: Also | None) -> None:
-        """Arrange a later retry of a job whose worker died or met a bug, or give the job up."""
+        """Let a job whose worker died or met a bug wait for its next attempt, or give the job up.
+
+        `also` records the end of the attempt.
+        """
         if job.asked is not End.CANCELED:
             self.waits.crashed(job.id)
             self.reporter.attempt_failed(shown(job.title), reason, trace)
@@ -382,9 +394,10 @@ class Jobs:
         log.error("%s", reason, extra={"job": self.title(job_id), "trace": trace})
 
     def repeat(self, retry: bool = True) -> None:
-        """Repeat the effects of claimed and ending jobs that no longer wait.
+        """Repeat the effects of claimed, ending and ended jobs whose wait is over.
 
-        Among jobs with the same obstacle, one at a time tries whether the obstacle is gone.
+        Among jobs with the same obstacle, one at a time tries whether the obstacle is gone. Without
+        `retry`, no job tries an obstacle.
         """
         self._let_others_try()
         for job_id, live in list(self.live.items()):
@@ -414,7 +427,10 @@ class Jobs:
     # -- the queue
 
     def next(self, retry: bool = True) -> Job | None:
-        """Return the job whose turn it is; without `retry`, none that has been blocked."""
+        """Return the queued job whose turn it is; None if none may begin now.
+
+        Without `retry`, no job with an obstacle that was met is returned.
+        """
         held = self.waits.held(retry)
         if MACHINE in held:
             return None
@@ -435,7 +451,7 @@ class Jobs:
         return self.ledger.reserved(outbox, self.live)
 
     def took_turn(self, job: Job) -> None:
-        """Record that `job` is begun, and let it try the obstacles that it shares with other jobs.
+        """Record that `job` has the turn of its inbox; let it try obstacles it shares with others.
 
         The inbox whose last turn is longest ago is next.
         """
@@ -475,10 +491,10 @@ class Jobs:
         return live.claim
 
     def claim_to_publish(self, job: Job) -> Claim:
-        """Return the claim of a job that is ending.
+        """Return the claim of a job that is ending or has ended.
 
         A damaged or missing claim is rebuilt from the row of the ledger, with the files that exist.
-        Raises OSError if it is not known which files exist.
+        Raises OSError if the claim cannot be read now, or it is not known which files exist.
         """
         try:
             return self.claim_of(job)

@@ -471,7 +471,11 @@ no queued job, because nothing was interrupted."""
 
 
 def advance(job: Job | None, event: object) -> Next:
-    """Apply `event` to `job`."""
+    """Return `job` as `event` changes it, and the effects that follow.
+
+    Without a job, only Found and Regained make one. An event that TABLE does not list for the state
+    of the job changes nothing.
+    """
     if job is None:
         match event:
             case Found():
@@ -642,5 +646,5 @@ class Doing:
 
     @property
     def is_claiming(self) -> bool:
-        """True until the pictures are inspected."""
+        """True while a job is moved or inspected, or waits for that."""
         return self.effect in (Effect.MOVE, Effect.INSPECT)

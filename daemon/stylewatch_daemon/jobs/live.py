@@ -31,7 +31,7 @@ class Worker:
     """True if the job's folder in the outbox must still be created."""
     files: AttemptFiles
     disk: str
-    """Mark of the disk of the outbox."""
+    """Mark of the disk of the outbox; empty if it has none."""
     ticket: str = ""
     """Name of the attempt for the executor; empty until it is submitted."""
     has_ended: bool = False
@@ -58,7 +58,7 @@ class Worker:
     An announcement may be late: losses.csv may already be that of a later stage, which is announced
     next. So this has no consequence until the attempt ends."""
     obstacle: OSError | None = None
-    """Error that prevented the publication of its files; later events are ignored."""
+    """Error of the outbox that ends the attempt; later events, except the end, are ignored."""
 
     @property
     def number(self) -> int:

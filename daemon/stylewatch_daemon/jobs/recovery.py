@@ -14,7 +14,10 @@ from stylewatch_daemon.ledger.writer import LedgerWriter
 
 
 def recover(jobs: Jobs) -> None:
-    """Continue what a kill interrupted; call this once, before anything else."""
+    """Continue what a kill interrupted; call this once, right after `Intake.recover`.
+
+    Favorites that the ledger has lost are entered again.
+    """
     state = jobs.state
     ledger = jobs.ledger
     claimed = state.claimed()

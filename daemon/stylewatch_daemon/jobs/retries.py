@@ -40,9 +40,10 @@ def stem_of(job: Job) -> str:
 
 
 def free_name(job: Job, taken: Collection[str]) -> str:
-    """Return the name of a retry of `job`: the name of the job with the next free number.
+    """Return the name for a retry of `job`: the first free one of `candidates(stem_of(job))`.
 
-    `taken` are the names in the ledger. A name that exists in the outbox is not free either.
+    `taken` are the names in the ledger. A name that exists in the outbox is not free either. Raises
+    OSError if that is unknown.
     """
     outbox = Path(job.outbox)
     return first_free(

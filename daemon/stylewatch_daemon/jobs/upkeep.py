@@ -30,15 +30,19 @@ class Upkeep:
         self._due_s = 0.0
         """Value of `Sight.counted_s` at which the next upkeep is due."""
         self._open = 0
-        """Number of jobs whose files are being removed."""
+        """Number of pieces of work of retention that lanes have not ended yet."""
 
     @property
     def in_work(self) -> bool:
-        """True while files are being removed."""
+        """True while lanes work for retention."""
         return self._open > 0
 
     def go(self) -> None:
-        """Remove and forget what retention no longer keeps, if a day has passed."""
+        """Remove and forget what retention no longer keeps, at the first call and then once a day.
+
+        Lanes do the work. Any other call only records the sight of the clocks, if the wall clock
+        was set since the last call.
+        """
         last = self._sight
         sight = self._wall_clock.look(self._sight)
         self._sight = sight
@@ -66,7 +70,10 @@ class Upkeep:
             self._expire(sight.counted_s - retention.ledger * DAY, limited)
 
     def _expire(self, threshold: float, parts: Iterable[str]) -> None:
-        """Forget jobs whose age is counted from before a time, and that have ended altogether."""
+        """Forget jobs that have aged since before `threshold`, a time of `Sight.counted_s`.
+
+        Favorites, jobs in the state folder, and jobs that still have files of `parts` are kept.
+        """
         jobs = self._jobs
         state = self._jobs.state
 
@@ -87,7 +94,7 @@ class Upkeep:
         self._jobs.lanes.do(state.root, work, done)
 
     def _remove(self, part: str, threshold: float) -> None:
-        """Remove the files of one part of the jobs whose age is counted from before a time."""
+        """Remove the files of a `part` of the jobs that have aged since before `threshold`."""
         files: defaultdict[tuple[str, str], list[OutputFile]] = defaultdict(list)
         for job_id, outbox, file in self._jobs.ledger.outlived(part, threshold):
             files[job_id, outbox].append(file)

@@ -155,7 +155,7 @@ class Waits:
     # -- trials
 
     def take(self, job_id: str, *obstacles: Obstacle) -> None:
-        """Let a job try obstacles, or search for them, alone; not those that another job tries."""
+        """Let a job alone try `obstacles`, or search for them, except those that another tries."""
         for obstacle in obstacles:
             self._tried_by.setdefault(obstacle, job_id)
 
@@ -165,7 +165,7 @@ class Waits:
             del self._tried_by[obstacle]
 
     def give_up(self, job_id: str, folder: Obstacle) -> None:
-        """End the trial of a job whose `folder` does not answer, of all but that folder."""
+        """End the trial of a job whose `folder` does not answer, except that of the folder."""
         for obstacle in self._tried(job_id):
             if obstacle != folder:
                 del self._tried_by[obstacle]
@@ -218,7 +218,10 @@ def obstacle_behind(
 
 
 def cause_of(error: Exception) -> Cause:
-    """Return the typed cause of an error that blocks a job."""
+    """Return the cause of an error that blocks a job: that of its class, else the disk.
+
+    A shortage has the cause of the machine.
+    """
     if shortages.shortage(error) is not None:
         return Cause.MACHINE
     cause: Cause = getattr(error, "cause", Cause.DISK)

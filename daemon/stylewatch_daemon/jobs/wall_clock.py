@@ -31,7 +31,7 @@ MAX_OFF = 8 * DAY
 
 
 def since_boot() -> float:
-    """Return seconds on a clock that nobody sets, and that goes on while the machine sleeps."""
+    """Return seconds on a clock that nobody sets, and that on Linux goes on during sleep."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
@@ -100,6 +100,9 @@ class WallClock:
         return Sight(latest, counted_s, set_s, self._offset)
 
     def _passed_since(self, last: Sight) -> float:
-        """Return the seconds without a daemon since the `last` sight, by the wall clock."""
+        """Return the seconds without a daemon since the `last` sight, by the wall clock.
+
+        The result is 0 if the wall clock says that none or more than MAX_OFF have passed.
+        """
         ahead_s = (self._now() - last.latest).total_seconds()
         return ahead_s if 0 < ahead_s <= MAX_OFF else 0.0

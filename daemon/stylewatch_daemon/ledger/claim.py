@@ -22,12 +22,12 @@ from stylewatch_painter.validation import sentence_of
 FILE_NAME = "claim.json"
 
 FILES = "files"
-"""Name of the folder with a job's pictures."""
+"""Name of the folder with a job's claimed files, beside the claim."""
 
 ORIGINALS = "originals"
-"""Name of a file beside the claim while the inbox may have the job's own folder, or originals that
-are held there. It names the disks of these originals: without their disks they only seem to be gone
-(law 2)."""
+"""Name of a file that is beside the claim as long as the inbox may have the job's own folder, or
+originals that are held for the job. It has the marks of the disks of these originals: without its
+disk an original only seems to be gone (law 2)."""
 
 MAX_BYTES = 16 << 20
 """Maximum size of a claim in bytes, enough for thousands of pictures with the longest names."""
@@ -75,12 +75,12 @@ class Claim:
 
     @property
     def job_file(self) -> File | None:
-        """The job.yaml, if there is one."""
+        """The job.yaml; None if there is none."""
         files = self._all("job")
         return files[0] if files else None
 
     def file_from(self, source: Path) -> File:
-        """Return the file that was dropped as `source`."""
+        """Return the first of the files whose source is `source`, which must be one of theirs."""
         return {file.source: file for file in reversed(self.files)}[source]
 
     def _all(self, role: str) -> list[File]:
@@ -93,7 +93,7 @@ class Claim:
 
     @property
     def is_copy(self) -> bool:
-        """True if no file of the job comes from an inbox."""
+        """True if the job is a retry, which has copies of all its files."""
         return bool(self.retry_of)
 
     def leaves_inbox(self, file: File) -> bool:
@@ -102,7 +102,7 @@ class Claim:
 
     @property
     def published(self) -> tuple[File, ...]:
-        """The files that are archived, or published with a refusal.
+        """The files that may be archived with an output, and that are published with a refusal.
 
         In claims of an earlier version, jobs with other styles share a content and its mask.
         """
@@ -112,7 +112,8 @@ class Claim:
         """Return whether `file` is our copy of a file that stays in the inbox, or in the library.
 
         A retry has files from uploads, or from an earlier job, which may be deleted: these stay
-        nowhere else (law 1).
+        nowhere else (law 1). With `after: keep` the job.yaml counts as a copy, also that of a
+        retry.
         """
         if file not in self.published:
             return True
@@ -125,7 +126,7 @@ class Claim:
 
     @property
     def archived(self) -> int:
-        """Number of bytes of the inputs that are archived at the end."""
+        """Number of bytes of the files that are archived at the end."""
         return sum(file.look.size for file in self.files if self.is_archived(file))
 
     @property
@@ -137,7 +138,7 @@ class Claim:
 
 
 def save(claim: Claim, folder: Path, *, durable: bool = True) -> None:
-    """Write `claim` into the job's `folder`; if it is not `durable`, the caller syncs both."""
+    """Write `claim` into the job's `folder`; unless `durable`, the caller syncs file and folder."""
     # Names that are not UTF-8 contain lone surrogates, which only ASCII JSON can represent.
     text = json.dumps(asdict(claim), default=str, ensure_ascii=True, indent=1)
     atomic.write(folder / FILE_NAME, text.encode("ascii"), durable=durable)
@@ -153,7 +154,11 @@ def hold(folder: Path, disks: Mapping[Path, str]) -> None:
 
 
 def held_on(folder: Path) -> Mapping[Path, str]:
-    """Return the marks of the disks on which originals of a job are held, by a folder on each."""
+    """Return the marks of the disks on which originals of a job are held, by a folder on each.
+
+    They are empty if none is held. Raises OutputError if the note of `hold` is damaged, OSError if
+    it cannot be read.
+    """
     if not is_held(folder):
         return {}
     try:

@@ -20,7 +20,7 @@ from stylewatch_daemon.ledger.state_dir import FAVORITES, reading_below
 SUFFIX = ".json"
 
 LONGEST = 64 << 20
-"""Maximum size of a file in bytes."""
+"""Maximum size in bytes of the file of a favorite."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def mark(state: Path, ledger: Ledger, job: Job) -> None:
 
 
 def unmark(state: Path, job_id: str) -> None:
-    """Make a job no favorite any more, durably; raises OSError."""
+    """Make a job no favorite any more, durably, if it is one; raises OSError."""
     if entries.unlink(_path(state, job_id)):
         atomic.sync_folder(state / FAVORITES)
 
@@ -62,7 +62,10 @@ def marked(state: Path) -> set[str]:
 
 
 def lost(state: Path, ledger: Ledger) -> Iterator[Favorite]:
-    """Yield the favorites that the ledger lacks; a damaged file is logged, and stays."""
+    """Yield the favorites that the ledger lacks; log a damaged file, and leave it where it is.
+
+    Raises OutputError.
+    """
     for job_id in sorted(marked(state)):
         if ledger.get(job_id) is not None:
             continue

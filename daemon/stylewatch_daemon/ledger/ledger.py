@@ -43,7 +43,7 @@ from stylewatch_daemon.ledger.state_dir import LEDGER, reading_below
 FILE_NAME = LEDGER
 
 BUSY_S = 10.0
-"""Timeout in seconds while another process has the ledger locked."""
+"""Maximum time in seconds to wait while another process has the ledger locked."""
 
 _ENDED = f"FROM jobs INDEXED BY jobs_ended WHERE {schema.KEPT}"
 """SQL for the jobs that ended and are not in the trash. Without the index SQLite would read and
@@ -53,25 +53,25 @@ _TRASHED = "FROM jobs INDEXED BY jobs_trashed WHERE trashed NOT NULL"
 """SQL for the jobs in the trash."""
 
 _AMONG = "end IN (SELECT value FROM json_each(?))"
-"""SQL condition that a job ended in one of the ways in a list."""
+"""SQL condition that a job ended in one of the ways in a list, a parameter in JSON."""
 
 _TITLE = "coalesce(place, name)"
 """SQL for the name of a job as people see it: `Job.title`."""
 
 _SORTED_TITLE = f"{_TITLE} COLLATE NOCASE"
-"""SQL for the order of these names."""
+"""SQL for the key by which jobs are sorted by title, whatever the case of ASCII letters."""
 
 _RECIPE = "json_extract(settings, '$.recipe')"
-"""SQL for the recipe with which a job was started."""
+"""SQL for the recipe with which a job was last started; NULL if it was never started."""
 
 _HAS_STYLE = (
     "EXISTS (SELECT 1 FROM json_each(inputs) WHERE json_extract(value, '$.role') = 'style' "
     "AND json_extract(value, '$.sha256') = ?)"
 )
-"""SQL condition that a job has a style image with a digest."""
+"""SQL condition that a job has a style image with the digest that is the parameter."""
 
 _MAX_WORDS = 8
-"""Maximum number of words in a search."""
+"""Maximum number of words of a search that count; the others are ignored."""
 
 MAX_SHOWN = 5
 """Maximum number of jobs that the refusal of a name lists."""
@@ -83,7 +83,8 @@ ORDERS: Mapping[Order, tuple[str, str, str]] = {
     "oldest": ("finished", "ASC", ">"),
     "name": (_SORTED_TITLE, "ASC", ">"),
 }
-"""For each order, in SQL: the key, the direction, and the comparison with the previous job."""
+"""For each order, in SQL: the key, the direction, and the comparison of the key of a job with that
+of an earlier job."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Search:
     """Search for jobs that ended; empty fields match all jobs."""
 
     name: str = ""
-    """Words that must all be in the name of the job."""
+    """Words that must all be in the title of the job, in their folded form (law 8)."""
     style: str = ""
     """SHA-256 digest of a style image of the job."""
     content: str = ""
@@ -108,7 +109,7 @@ class Search:
     """The ids of the jobs to search in; None for all."""
 
     def key_of(self, job: Job) -> str:
-        """Return the key of `job` in this order, from which the next page starts."""
+        """Return the key of `job` in the `order`, after which the next page of jobs starts."""
         return job.title if self.order == "name" else job.finished or ""
 
 
@@ -125,7 +126,7 @@ class Request:
     made: str = ""
 
     def asks(self, verb: str, **arguments: Any) -> bool:
-        """Return whether it has this verb and at least these arguments."""
+        """Return whether this request has the `verb` and at least the `arguments`."""
         return self.verb == verb and arguments.items() <= dict(self.arguments).items()
 
 
@@ -139,16 +140,20 @@ class Hook(NamedTuple):
 
 
 class Sight(NamedTuple):
-    """Last sight of the clocks; the age of a job is a difference between two `counted_s`."""
+    """What the daemon last saw of the wall clock and of the clock that nobody sets.
+
+    The age of a job is a difference between two `counted_s`.
+    """
 
     latest: datetime
-    """Latest time of the wall clock, unless it was wrong by many days."""
+    """Latest time that the wall clock has shown since it last jumped by many days, UTC."""
     counted_s: float
     """Seconds that have passed since the first daemon, as far as that is certain."""
     set_s: float | None = None
-    """`counted_s` when the wall clock was last seen to be set, if ever."""
+    """Value of `counted_s` when the wall clock was last seen to be set; None if it never was."""
     offset_s: float | None = None
-    """Difference between the wall clock and one that nobody sets until the next boot."""
+    """Time of the wall clock minus that of the clock that nobody sets, in seconds; None if an
+    earlier version did not record it."""
 
 
 class Ledger:
@@ -180,14 +185,15 @@ class Ledger:
     # -- single jobs
 
     def get(self, job_id: str) -> Job | None:
-        """Return the job with this id, if there is one."""
+        """Return the job with this id; None if there is none."""
         jobs = self._jobs("SELECT * FROM jobs WHERE id = ?", job_id)
         return jobs[0] if jobs else None
 
     def find(self, name: str) -> Job | None:
-        """Return the job with this id, or the latest with this name in the outbox or the inbox.
+        """Return the job with the id `name`, else the latest with this name; None if there is none.
 
-        A name of files in the inbox is also found if it is not a valid name for a job.
+        Jobs with this name in the outbox go before those with this name in the inbox alone. A name
+        of files in the inbox is also found if it is not a valid name for a job.
         """
         query = (
             "SELECT * FROM jobs WHERE id = ?1 OR place IN (?1, ?2) OR name IN (?1, ?2) "
@@ -200,7 +206,7 @@ class Ledger:
         """Return the name of the job that a person means by `name`; `name` if there is none.
 
         An exact name or id wins; otherwise names are compared in their folded form (law 8). Raises
-        UsageError if several jobs fit.
+        UsageError if several jobs fit that have no name in common.
         """
         if self.find(name) is not None:
             return name
@@ -226,12 +232,12 @@ class Ledger:
         return frozenset(name for row in rows for name in row if name and name.startswith(stem))
 
     def the_one(self, name: str, *preferred: Callable[[Job], bool]) -> Job | None:
-        """Return the job that a person means by a name or an id, if there is one (law 8).
+        """Return the job that a person means by a name or an id (law 8); None if there is none.
 
-        Of several jobs of that name, those count for which the first possible condition of
-        `preferred` holds; if none holds for any job, those with a folder of that name in an outbox.
-        Of these, jobs that people see under that name go first. A folder counts as that of the
-        latest job that had it. Raises UsageError with the ids if several jobs are left.
+        Several jobs of that name are narrowed down: first to those for which a condition holds, the
+        first of `preferred` that holds for any of them, or else that the job has a folder of that
+        name in an outbox; then to those whose title is that name, if any. A folder counts as that
+        of the latest job that had it. Raises UsageError with the ids if several jobs are left.
         """
         job = self.get(name)
         if job is not None:
@@ -296,7 +302,10 @@ class Ledger:
         return self._count(query, json.dumps([*ids]))
 
     def trash_size(self, outboxes: Iterable[str]) -> tuple[int, int]:
-        """Return the number of jobs of `outboxes` in the trash, and the bytes of their files."""
+        """Return the number of jobs of `outboxes` in the trash, and the bytes of their files.
+
+        Files in finals folders are not counted.
+        """
         trashed = f"{_TRASHED} AND outbox IN (SELECT value FROM json_each(?1))"
         size = (
             f"SELECT coalesce(sum(size), 0) FROM files WHERE job IN (SELECT id {trashed}) "
@@ -317,11 +326,12 @@ class Ledger:
         search: Search = NO_SEARCH,
         after: tuple[str, str] | None = None,
     ) -> list[Job]:
-        """Return a page of jobs that ended in one of these ways and match `search`.
+        """Return a page of at most `limit` jobs that ended in one of these ways and match `search`.
 
-        Without a search these are the latest jobs. `after` is the `search.key_of` and the id of the
-        last job of the previous page. There is an index by time; all other conditions are checked
-        for each job, which takes about a microsecond per job and stops when the page is full.
+        Without a search these are the latest jobs outside the trash. `after` is the `search.key_of`
+        and the id of the last job of the previous page, or None for the first page. There is an
+        index by time; all other conditions are checked for each job, which takes about a
+        microsecond per job and, in an order by time, stops when the page is full.
         """
         key, direction, compare = ORDERS[search.order]
         words = search.name.split()[:_MAX_WORDS]
@@ -352,14 +362,15 @@ class Ledger:
         return self._jobs(query, *values, limit)
 
     def recipes(self, *ends: str) -> list[str]:
-        """Return the recipes of the jobs that ended in one of these ways, by name."""
+        """Return, sorted, the recipes of jobs outside the trash that ended in one of these ways."""
         query = f"SELECT DISTINCT {_RECIPE} {_ENDED} AND {_AMONG} ORDER BY 1"
         return [str(row[0]) for row in self._rows(query, json.dumps(ends)) if row[0]]
 
     def undismissed(self, limit: int, outbox: str | None = None) -> list[Job]:
-        """Return the refused and failed jobs that are not dismissed, latest first.
+        """Return the latest refused and failed jobs that are not dismissed, the latest first.
 
-        With an `outbox`, only jobs there are returned.
+        At most `limit` are returned, none of those in the trash and, with an `outbox`, only jobs
+        there.
         """
         source = f"FROM jobs INDEXED BY jobs_undismissed WHERE {schema.UNDISMISSED}"
         order = "ORDER BY finished DESC, id DESC LIMIT ?"
@@ -368,7 +379,10 @@ class Ledger:
         return self._jobs(f"SELECT * {source} AND outbox = ? {order}", outbox, limit)
 
     def with_content(self, sha256: str, limit: int) -> list[Job]:
-        """Return the jobs whose content image has this digest, latest first, without the trash."""
+        """Return the jobs outside the trash whose content image has this SHA-256 digest.
+
+        The latest come first, and at most `limit` are returned.
+        """
         query = (
             f"SELECT * FROM jobs WHERE {schema.FIRST_DIGEST} = ? AND trashed IS NULL "
             "ORDER BY id DESC LIMIT ?"
@@ -377,14 +391,14 @@ class Ledger:
         return [job for job in jobs if job.inputs and job.inputs[0].role == "content"]
 
     def count_ended(self, ends: Collection[str], since: str) -> int:
-        """Return the number of jobs that ended in one of these ways, at `since` or later."""
+        """Return how many jobs outside the trash ended in one of `ends`, at `since` or later."""
         query = f"SELECT count(*) {_ENDED} AND {_AMONG} AND finished >= ?"
         return self._count(query, json.dumps([*ends]), since)
 
     def outlived(self, part: str, threshold: float) -> list[tuple[str, str, OutputFile]]:
         """Return the files of a `part` of the jobs that have aged since before `threshold`.
 
-        That is a time of `Sight.counted_s`. Each file comes with its job's id and outbox.
+        The threshold is a time of `Sight.counted_s`. Each file comes after its job's id and outbox.
         """
         query = (
             "SELECT jobs.id, outbox, path, part, sha256, size FROM files JOIN jobs ON id = job "
@@ -425,7 +439,7 @@ class Ledger:
         return {job[-2]: job[-1] for *_, job in rounds[:limit]}, count
 
     def place(self, job_id: str) -> int | None:
-        """Return the place of a waiting job in the queue; None if several inboxes take turns."""
+        """Return the place, from 1, of a waiting job in the queue; None if inboxes take turns."""
         source = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING}"
         if self._count(f"SELECT count(DISTINCT inbox) {source}") > 1:
             return None
@@ -433,7 +447,7 @@ class Ledger:
         return self._count(f"SELECT count(*) {source} AND {until}", job_id)
 
     def outboxes_of_waiting(self) -> list[str]:
-        """Return the outboxes of jobs that have not begun."""
+        """Return the outboxes of the jobs that wait."""
         jobs = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING}"
         return [row[0] for row in self._rows(f"SELECT DISTINCT outbox {jobs}")]
 
@@ -448,9 +462,10 @@ class Ledger:
         needs: Collection[str] = (),
         outboxes: Collection[str] = (),
     ) -> dict[str, str]:
-        """Return the id of the next queued job of each inbox.
+        """Return the id of the next queued job of each inbox that has one, by inbox.
 
-        Jobs with one of these ids, `needs` or `outboxes` are left out, because they are blocked.
+        Jobs with one of the ids `jobs`, or with one of these `needs` or `outboxes`, are left out,
+        because they are blocked.
         """
         lists = {"id": jobs, "needs": needs, "outbox": outboxes}
         values = {column: json.dumps([*held]) for column, held in lists.items() if held}
@@ -478,12 +493,12 @@ class Ledger:
         return frozenset(map(Path, json.loads(text)))
 
     def sight(self) -> Sight | None:
-        """Return the last sight of the clocks, if there was one."""
+        """Return what the daemon last saw of the clocks; None if no daemon has recorded it yet."""
         rows = self._rows("SELECT latest, counted_s, set_s, offset_s FROM clock")
         return Sight(datetime.fromisoformat(rows[0][0]), *rows[0][1:]) if rows else None
 
     def requests(self) -> list[Request]:
-        """Return people's requests, in the order of their arrival."""
+        """Return the requests that the daemon has not acted on, in the order of their arrival."""
         query = "SELECT id, verb, arguments, made FROM requests ORDER BY id"
         return [
             Request(row[0], row[1], _parsed(_ARGUMENTS, row[2]) or {}, row[3])
@@ -491,13 +506,13 @@ class Ledger:
         ]
 
     def next_hook(self) -> Hook | None:
-        """Return the oldest hook that has not ended."""
+        """Return the oldest hook that has not ended; None if there is none."""
         query = "SELECT id, job, begun FROM hooks ORDER BY id LIMIT 1"
         rows = self._rows(query)
         return Hook(rows[0][0], rows[0][1], bool(rows[0][2])) if rows else None
 
     def digests(self) -> set[str]:
-        """Return the known SHA-256 digests of all pictures."""
+        """Return the known SHA-256 digests of the inputs of all jobs."""
         query = (
             "SELECT DISTINCT json_extract(input.value, '$.sha256') AS sha256 "
             "FROM jobs, json_each(jobs.inputs) AS input WHERE input.type = 'object'"
@@ -505,13 +520,13 @@ class Ledger:
         return {row["sha256"] for row in self._rows(query) if row["sha256"]}
 
     def has_picture(self, sha256: str) -> bool:
-        """Return whether a job has a picture with this SHA-256 digest."""
+        """Return whether a job has an input with this SHA-256 digest."""
         query = "SELECT 1 FROM jobs WHERE instr(inputs, ?) > 0 LIMIT 1"
         return bool(self._rows(query, sha256))
 
     @property
     def own_id(self) -> str:
-        """Random name of this ledger, which its folders in inboxes have."""
+        """Random id of this ledger, by which its folders in inboxes are named."""
         ((own_id,),) = self._rows("SELECT id FROM about")
         return str(own_id)
 
@@ -538,18 +553,21 @@ class Ledger:
         return [(row[0] or b"").decode(errors="surrogatepass") for row in rows]
 
     def painter(self, key: str) -> str | None:
-        """Return the job that paints the pair with this key; None if it is not painted."""
+        """Return the id of the job that paints, or has painted, the pair with this key.
+
+        It is empty if version 1 painted the pair, and None if no job has.
+        """
         rows = self._rows("SELECT job FROM painted WHERE key = ? LIMIT 1", key)
         return str(rows[0][0]) if rows else None
 
     @property
     def version(self) -> int:
-        """A number that changes when another connection changes the ledger."""
+        """Number that changes when another connection changes the ledger."""
         ((version,),) = self._rows("PRAGMA data_version")
         return int(version)
 
     def reserved(self, outbox: str, also: Iterable[str] = ()) -> frozenset[str]:
-        """Return the folders in the outbox of unfinished jobs, and of those with the ids `also`."""
+        """Return the folders in `outbox` of jobs that have not ended, or have an id in `also`."""
         query = (
             "SELECT place, refused_as FROM jobs WHERE (place NOT NULL OR refused_as NOT NULL) "
             f"AND outbox = ? AND (NOT {schema.ENDED} OR id IN (SELECT value FROM json_each(?)))"
@@ -563,12 +581,15 @@ class Ledger:
 
 
 def reading(path: Path) -> AbstractContextManager[Ledger]:
-    """Open the ledger at `path` for reading; raises OutputError if there is none."""
+    """Open the ledger at `path` for reading, in a context that closes it.
+
+    Raises OutputError if it is missing, or cannot be read.
+    """
     return closing(opened(path))
 
 
 def opened(path: Path) -> Ledger:
-    """Open the ledger as `reading` does, for use by one thread at a time; the caller closes it."""
+    """Return the ledger opened as by `reading`, for one thread at a time; the caller closes it."""
     with reading_below(path.parent):
         schema.check_files(path)
     where = f"{path.absolute().as_uri()}?mode=ro"
@@ -616,7 +637,7 @@ class MemoryReader:
                     self._ledger.close()
 
     def close(self) -> None:
-        """Close the connection, after which there is no memory.
+        """Close the connection; from now on a call raises OutputError.
 
         If a thread is using the connection, that thread closes it afterwards (law 9).
         """

@@ -27,9 +27,10 @@ Roles = Sequence[tuple[str, str]]
 class Seen(NamedTuple):
     """Record of a file that stays in an `inbox`, with its look when its digest was taken.
 
-    `disk` is the identity of its disk, and is empty if version 1 recorded the file. Inbox and disk
-    are empty for a file of the style library. `left_out` says why a file is not painted. `gone` is
-    the number of the scan that confirmed that the file is not there any more.
+    `size` is in bytes. `disk` is the identity of its disk, and is empty if version 1 recorded the
+    file. Inbox and disk are empty for a file of the style library. `sha256` is empty if the file
+    was not hashed. `left_out` says why a file is not painted, and is empty for all others. `gone`
+    is the number of the scan that confirmed that the file is not there any more, else None.
     """
 
     path: str
@@ -48,7 +49,10 @@ class Seen(NamedTuple):
 
 
 class Painted(NamedTuple):
-    """Record of a pair that stays in its inbox, and of the job that paints it."""
+    """Record of a pair that stays in its inbox, and of the id of the `job` that paints it.
+
+    `digests` are the SHA-256 of all its files, `path` is that of its main file.
+    """
 
     key: str
     digests: frozenset[str]
@@ -80,7 +84,7 @@ def files_of_kept(record: str) -> str:
 
 
 def files_of_job(inputs: str) -> str:
-    """Return, as JSON, path, size and digest of the inputs of a job of version 1."""
+    """Return, as JSON, path, size and digest of each input of a job of version 1 that has one."""
     files = (file for file in json.loads(inputs) if file.get("sha256"))
     return json.dumps(
         [[json.dumps(file["source"]), file["size"], file["sha256"]] for file in files]
@@ -90,9 +94,10 @@ def files_of_job(inputs: str) -> str:
 def keys_of_kept(key: str, record: str, inputs: str | None) -> str:
     """Return, as JSON, the keys of a pair that version 1 of the ledger kept.
 
-    `record` is its record, and `inputs` are those of its job, if that still exists. The record has
-    only the digests of the pair's own files; the inputs have those of its styles, too. Without the
-    job, the pair counts as painted with any style.
+    `record` is its record, and `inputs` are those of its job, or None if that no longer exists. The
+    record has only the digests of the pair's own files; the inputs have those of its styles, too.
+    If one of these is unknown, the pair counts as painted with any style, or has no key if a digest
+    of its own files is unknown.
     """
     plain = json.loads(record)
     own = {file["path"]: file["sha256"] for file in plain["files"]}
@@ -106,7 +111,10 @@ def keys_of_kept(key: str, record: str, inputs: str | None) -> str:
 
 
 def former_key(name: str, digests: Collection[str]) -> str:
-    """Return the key of a pair called `name` in version 1: of the digests of its own files."""
+    """Return the key by which version 1 knew a pair: a digest of its `name` and of `digests`.
+
+    These are the digests of the pair's own files.
+    """
     return _digest([name, *sorted(digests)])
 
 
@@ -120,7 +128,7 @@ class Verdict(StrEnum):
     NEW = "new"
     PAINTED = "painted"
     UNKNOWN = "unknown"
-    """Some of its files have to be hashed first."""
+    """Some files of the pair have to be hashed first."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +139,7 @@ class Judgment:
     unknown: tuple[Path, ...] = ()
     """Files to hash."""
     equal: str = ""
-    """Path under which the same content was painted, if it is another one."""
+    """Path under which the same content was painted; empty if it is that of the pair."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +154,10 @@ class Memory:
     """Sizes of the files whose content is known, in bytes."""
 
     def of(self, disk: str, path: Path, look: Look, *, local_time: bool = False) -> Seen | None:
-        """Return the record of a file on a disk, unless the file has changed since.
+        """Return the record of a file on a disk; None if there is none, or the file has changed.
 
-        A clip that was left out is known by its name alone, because it may still be growing.
+        `look` is how the file looks now. A clip that was left out is known by its name alone,
+        because it may still be growing. `Look.resembles` explains `local_time`.
         """
         name = str(path)
         record = self.seen.get((disk, name)) or self.seen.get(("", name))

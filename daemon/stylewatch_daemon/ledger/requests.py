@@ -37,8 +37,8 @@ PAUSING = ("pause", "resume")
 def leave(state: Path, verb: str, **arguments: Any) -> int:
     """Add a request for the daemon of the folder `state`, running or not; return its id.
 
-    The request is removed when the daemon has acted on it. Raises OutputError if it cannot be
-    written.
+    The daemon removes the request when it has acted on it. Raises OutputError if the request cannot
+    be written.
     """
     try:
         with account.owning(state):
@@ -74,7 +74,10 @@ def _add(state: Path, verb: str, arguments: Mapping[str, Any]) -> int:
 
 
 def waiting(state: Path) -> list[Request]:
-    """Return the requests that the daemon has not acted on, in the order of their arrival."""
+    """Return the requests that the daemon has not acted on, in the order of their arrival.
+
+    There are none if the ledger cannot be read.
+    """
     try:
         with reading(state / LEDGER) as ledger:
             return ledger.requests()
@@ -83,7 +86,9 @@ def waiting(state: Path) -> list[Request]:
 
 
 def wait(state: Path, ids: Collection[int], seconds: float) -> bool:
-    """Wait at most `seconds` until the daemon has acted on requests; return whether it has.
+    """Wait at most `seconds` until the daemon has acted on the requests with the ids `ids`.
+
+    Return whether it has.
 
     Raises DaemonError if the ledger cannot be read.
     """
@@ -97,7 +102,10 @@ def wait(state: Path, ids: Collection[int], seconds: float) -> bool:
 
 
 def is_paused(state: Path) -> bool:
-    """Return whether the daemon is paused, or will be after the waiting requests."""
+    """Return whether the daemon is paused, or will be after the waiting requests.
+
+    Raises OutputError if the state folder cannot be read.
+    """
     asked = [request.verb for request in waiting(state) if request.verb in PAUSING]
     if asked:
         return asked[-1] == "pause"

@@ -34,10 +34,10 @@ def listed(*values: StrEnum) -> str:
 
 
 _COMES_LAST = "interruptions >= 3"
-"""SQL condition for a job that was running during three consecutive kills of the daemon."""
+"""SQL condition for a job with three `Job.interruptions` or more."""
 
 IN_INBOX_ORDER = f"{_COMES_LAST}, priority DESC, id"
-"""SQL order of an inbox's jobs."""
+"""SQL order in which the jobs of an inbox begin."""
 
 RANK = f"{_COMES_LAST}, -priority, id"
 """SQL for values whose ascending order is IN_INBOX_ORDER, to compare two jobs. The indexes need the
@@ -53,7 +53,7 @@ UNDISMISSED = f"{KEPT} AND {_UNDISMISSED}"
 """SQL condition for the refused and failed jobs that the status lists."""
 
 FIRST_DIGEST = "json_extract(inputs, '$[0].sha256')"
-"""SQL for the digest of a job's content image, which is its first input."""
+"""SQL for the digest of a job's first input: its content image, if it has one."""
 
 _MEMORY_TABLES = (
     """
@@ -131,7 +131,8 @@ _KEPT_TO_MEMORY = (
     """,
     "DROP TABLE kept",
 )
-"""Moves of what version 1 kept into these tables, by functions of `memory` (see `upgrade`)."""
+"""Statements that move what version 1 kept into the tables of the memory, by functions of `memory`
+(see `upgrade`)."""
 
 _RETENTION = (
     """
@@ -279,10 +280,11 @@ BESIDE = ("-wal", "-shm", "-journal")
 
 @contextmanager
 def translated_errors(path: Path) -> Iterator[None]:
-    """Translate SQLite's errors.
+    """Translate SQLite's errors in the block.
 
-    LedgerError: it cannot be read or written now, for example because the disk is full.
-    DamagedError: the file is damaged. ValueError: the ledger does not accept these values.
+    LockedError: another program has locked the ledger. LedgerError: the ledger cannot be read or
+    written now, for example because the disk is full. DamagedError: the file is damaged.
+    ValueError: the ledger does not accept these values.
     """
     try:
         yield
@@ -321,10 +323,11 @@ def commit(connection: sqlite3.Connection) -> None:
 
 
 def check_files(path: Path) -> None:
-    """Raise DamagedError if the ledger, or a file that SQLite keeps beside it, is not a file.
+    """Raise DamagedError if the ledger is empty, or is not a regular file.
 
-    SQLite would wait forever for a pipe, and report a folder as a disk error. It treats an empty
-    file as a new database, but a ledger has its tables from the moment it exists.
+    The files that SQLite keeps beside it must be regular files, too: SQLite would wait forever for
+    a pipe, and report a folder as a disk error. It treats an empty file as a new database, but a
+    ledger has its tables from the moment it exists.
     """
     for ending in ("", *BESIDE):
         file = path.with_name(f"{path.name}{ending}")
@@ -362,8 +365,9 @@ def upgrade(
 ) -> None:
     """Upgrade the ledger at `path` to the newest version.
 
-    Before each step the ledger is copied to `<name>.vN.bak`. Raises DamagedError for a ledger of a
-    newer version.
+    `versions` has the statements of each step. Before a step from a version N the ledger is copied
+    to `<name>.vN.bak`, unless it is new. Raises DamagedError for a ledger of a newer version, and
+    LedgerError.
     """
     connection.create_function("files_of", 1, memory.files_of_kept)
     connection.create_function("files_of_job", 1, memory.files_of_job)
@@ -379,10 +383,10 @@ def upgrade(
 
 
 def check(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise DamagedError if a file is not a ledger, or is a damaged one.
+    """Raise DamagedError if a file is not a ledger, or is a damaged one or one of a newer version.
 
     Its tables are strict, so that SQLite's own check covers the types and constraints of all
-    values.
+    values. Raises LedgerError if the file cannot be read now.
     """
     with translated_errors(path):
         (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()

@@ -13,6 +13,8 @@
   state/trash/         folders about to be removed
   state/settings.yaml  a copy of config.yaml that the daemon starts anew with; beside it the one
                        before, settings.earlier.yaml
+  state/status.json    the status of the daemon
+  state/paused         exists while no job is started
   state/wake           a pipe: writing to it wakes the daemon
   state/lock           held by the daemon that works here; worker.lock by its worker
 
@@ -34,13 +36,13 @@ from stylewatch_daemon.ledger.claim import FILES, Claim, is_held, load
 
 LEDGER, LOCK, WAKE = "ledger.sqlite3", "lock", "wake"
 PREVIEWS, UPLOADS, TRIES, FAVORITES = "previews", "uploads", "tries", "favorites"
-"""Folders of previews made for the page, of pictures that it received, of its tries, and of the
+"""Names of the folders of previews made for the page, of uploads to it, of its tries, and of the
 marks of favorites."""
 
 
 @contextmanager
 def reading_below(state: Path) -> Iterator[None]:
-    """Convert an OSError of a look into the folder `state` to an OutputError that says what helps.
+    """Convert an OSError of the block, which reads in `state`, to an OutputError with advice.
 
     The accounts of clients may differ from that of the daemon, which alone may read the folder.
     """
@@ -78,9 +80,12 @@ class StateDir:
 
     @shortages.translated("the state folder cannot be used")
     def make(self) -> None:
-        """Create the missing folders and the pipe, for this user alone; empty trash and tries.
+        """Create the folder for this user alone, and in it, if missing, what every daemon needs.
 
-        Raises OutputError if an entry of another kind has the name of a folder, or of the pipe.
+        That is the pipe and the folders of claims, jobs, trash and favorites. Empty trash and
+        tries, and remove temporary files, as far as possible. Raises OutputError if an entry of
+        another kind has the name of a folder, or of the pipe, or if something cannot be created;
+        ShortageError.
         """
         make_root(self.root)
         folders = (self.claims, self.jobs, self.trash, self.thumbs, self.previews, self.uploads,
@@ -99,10 +104,10 @@ class StateDir:
         self.tidy()
 
     def tidy(self) -> None:
-        """Empty the trash, and remove temporary files that could not be removed earlier.
+        """Empty the trash and remove temporary files, as far as possible.
 
-        Those of earlier processes, which were killed, go at the start, or as soon as the disk
-        allows that.
+        The temporary files of earlier processes, which were killed, are looked for until all are
+        removed once; those of this process each time.
         """
         entries.attempt_emptying(self.trash)
         atomic.attempt_sweep(self.root, ours=True)
@@ -129,7 +134,7 @@ class StateDir:
         return is_held(self.jobs / job_id)
 
     def style_copies(self) -> Mapping[str, tuple[Path, str]]:
-        """Return the copies of default styles, with their digests, by key."""
+        """Return the copies of default styles, each a path and its SHA-256, by `style_key`."""
         names = {name.partition("-"): name for name in entries.names(self.styles) if "-" in name}
         return {key: (self.styles / name, sha256) for (key, _, sha256), name in names.items()}
 
@@ -153,7 +158,8 @@ class StateDir:
     def discard(self, job_id: str, *, durable: bool = False) -> None:
         """Remove the folder of a job that has ended and has no inputs any more.
 
-        Raises OSError if there are still inputs, or the folder cannot be removed now.
+        With `durable` the folder does not come back after a power cut. Raises OSError if there are
+        still inputs, or the folder cannot be removed now.
         """
         entries.remove_empty(self.files(job_id))
         if entries.exists(self.files(job_id)):

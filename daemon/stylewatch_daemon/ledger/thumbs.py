@@ -9,7 +9,7 @@ from pathlib import Path
 from stylewatch_daemon.files import entries
 
 SIDE = 256
-"""Maximum length of the longer side, in pixels."""
+"""Maximum length of the longer side of a thumbnail, in pixels."""
 
 SUFFIX = ".jpg"
 
@@ -20,7 +20,10 @@ def path_of(folder: Path, sha256: str, side: int = SIDE) -> Path:
 
 
 def sweep(folder: Path, wanted: Collection[str]) -> None:
-    """Remove all files of `folder` except thumbnails of pictures with the digests `wanted`."""
+    """Remove all entries of `folder` except thumbnails of SIDE for the digests `wanted`.
+
+    An entry that cannot be removed stays.
+    """
     for name in entries.names(folder):
         path = folder / name
         if path.suffix != SUFFIX or path.stem not in wanted:
@@ -28,7 +31,7 @@ def sweep(folder: Path, wanted: Collection[str]) -> None:
 
 
 def remove(folder: Path, sha256: str) -> None:
-    """Remove all thumbnails of the picture with this digest from `folder`."""
+    """Remove all thumbnails of the picture with this digest from `folder`, as far as possible."""
     for name in entries.names(folder):
         if name.startswith(sha256):
             entries.attempt_removal(folder / name)

@@ -1,6 +1,7 @@
-"""Changes of the ledger, which only the daemon makes; each is stored completely or not at all.
+"""Changes of the ledger, each of which is stored completely or not at all.
 
-The ledger uses WAL and syncs every commit, so that commits survive a power cut.
+Only the daemon makes them, except that a request may also create the ledger. The ledger uses WAL
+and syncs every commit, so that commits survive a power cut.
 """
 
 import json
@@ -81,7 +82,7 @@ class LedgerWriter(Ledger):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Make all changes of the block in one transaction, or in the one already begun."""
+        """Make all changes of the block in one transaction, or in the one that already began."""
         if self._connection.in_transaction:  # part of an outer transaction
             yield
             return
@@ -89,24 +90,24 @@ class LedgerWriter(Ledger):
             yield
 
     def put(self, job: Job) -> None:
-        """Insert or replace a job. Only `jobs.jobs` may call this, as it checks transitions."""
+        """Insert or replace a job. Only `jobs.jobs`, which checks transitions, may call this."""
         row = {**vars(job), "inputs": json.dumps([*map(asdict, job.inputs)])}
         row["settings"] = None if job.settings is None else json.dumps(job.settings)
         self._put("jobs", row)
 
     def delete(self, job_id: str) -> None:
-        """Remove a job with its attempts and its list of files."""
+        """Remove a job from the ledger, with its attempts and its list of files."""
         self._write("DELETE FROM jobs WHERE id = ?", job_id)
 
     def put_attempt(self, job_id: str, number: int, attempt: Attempt) -> None:
-        """Write an attempt at a job; numbers count from 1."""
+        """Insert or replace the attempt with this `number`, from 1, at a job."""
         self._put("attempts", {"job": job_id, "number": number, **vars(attempt)})
 
     def put_files(self, job_id: str, files: Iterable[OutputFile]) -> None:
         """Add files to the list of a job's published files; known paths get the new digests.
 
-        A path no longer belongs to an earlier job that had published a file there, unless the file
-        of that job is on another disk.
+        A path in the outbox no longer belongs to another job of that outbox, unless the files of
+        that job are on another disk; an absolute path no longer belongs to any other job.
         """
         others = (
             "DELETE FROM files WHERE path = ? AND job != ? AND (? OR job IN (SELECT other.id FROM "
@@ -120,12 +121,12 @@ class LedgerWriter(Ledger):
                 self._put("files", {"job": job_id, **file._asdict()})
 
     def drop_files(self, job_id: str, paths: Iterable[str]) -> None:
-        """Remove files from the list of a job."""
+        """Remove the files with these `paths` from the list of a job's published files."""
         query = "DELETE FROM files WHERE job = ? AND path IN (SELECT value FROM json_each(?))"
         self._write(query, job_id, json.dumps([*map(schema.sql_value, paths)]))
 
     def dismiss(self, job_ids: Iterable[str]) -> None:
-        """Remove refused and failed jobs from the status."""
+        """Remove the refused and failed jobs among those with the ids `job_ids` from the status."""
         which = "id IN (SELECT value FROM json_each(?))"
         statement = f"UPDATE jobs SET dismissed = 1 WHERE {schema.UNDISMISSED} AND {which}"
         self._write(statement, json.dumps([*job_ids]))
@@ -148,9 +149,9 @@ class LedgerWriter(Ledger):
         self._write(query, threshold, json.dumps([*parts]), json.dumps([*kept]))
 
     def see(self, sight: Sight) -> None:
-        """Record a sight of the clocks.
+        """Record what the daemon has seen of the clocks.
 
-        Jobs that ended, or were moved into the trash, since the last sight age from now on.
+        Jobs that ended, or were moved into the trash, since the last such record age from now on.
         """
         ended = (
             f"INSERT OR IGNORE INTO ages (job, since) SELECT id, ? FROM jobs WHERE {schema.ENDED}"
@@ -165,14 +166,15 @@ class LedgerWriter(Ledger):
             self._write(trashed, sight.counted_s)
 
     def forget_trashing(self, job_id: str) -> None:
-        """Forget since when a job, which was restored, was in the trash."""
+        """Forget since when a job was in the trash, because it was restored."""
         self._write("UPDATE ages SET trashed_since = NULL WHERE job = ?", job_id)
 
     def ask_to_empty_trash(self, threshold: float, made: str) -> None:
-        """Request the deletion of the jobs in the trash since before `threshold`, as a person does.
+        """Request, as a person does, the deletion of jobs in the trash since before `threshold`.
 
-        That is a time of `Sight.counted_s`; `made` is the time of the requests. Favorites are
-        deleted too: somebody has moved them into the trash one by one.
+        The threshold is a time of `Sight.counted_s`; `made` is the time of the requests, UTC, ISO
+        8601. Jobs whose deletion was already requested are left out. Favorites are deleted too:
+        somebody has moved them into the trash one by one.
         """
         query = (
             "INSERT INTO requests (verb, arguments, made) "
@@ -197,7 +199,7 @@ class LedgerWriter(Ledger):
         self._write("UPDATE about SET mounts = ?", json.dumps(sorted(map(str, mounts))))
 
     def remove_request(self, request_id: int) -> None:
-        """Remove a request after it was carried out."""
+        """Remove a request after it was carried out or given up."""
         self._write("DELETE FROM requests WHERE id = ?", request_id)
 
     def put_hook(self, job_id: str) -> None:
@@ -209,15 +211,16 @@ class LedgerWriter(Ledger):
         self._write("UPDATE hooks SET begun = 1 WHERE id = ?", hook_id)
 
     def remove_hook(self, hook_id: int) -> None:
-        """Remove a hook that has ended, or whose job or command is gone."""
+        """Remove a hook that has ended or was interrupted, or whose job or command is gone."""
         self._write("DELETE FROM hooks WHERE id = ?", hook_id)
 
     # -- memory of inboxes
 
     def remember(self, seen: Iterable[Seen], painted: Painted | None = None) -> None:
-        """Record files that stay in an inbox, and a pair of them that is painted.
+        """Record files that stay in an inbox, or are gone from it, and a pair that is `painted`.
 
-        Paths are written as JSON, in which names that are not valid UTF-8 stay distinct.
+        Without `painted` only the files are recorded. Paths are written as JSON, in which names
+        that are not valid UTF-8 stay distinct.
         """
         with self.transaction():
             for file in seen:
@@ -232,10 +235,10 @@ class LedgerWriter(Ledger):
                     self._put("painted", {**row, "sha256": sha256})
 
     def _forget_former_places(self, file: Seen) -> None:
-        """Remove the records of places from which a file was moved.
+        """Remove the records of the places from which `file` was moved.
 
-        A file that is gone, and had the content of this one, was moved to it. A file of this
-        content at the same path of another disk was moved with its disk.
+        A file that is gone, and had the content of `file`, was moved to the place of `file`. A file
+        with this content at the same path of another disk was moved with its disk.
         """
         if file.sha256:
             self._write(
@@ -247,9 +250,9 @@ class LedgerWriter(Ledger):
             )
 
     def _forget_former_content(self, file: Seen) -> None:
-        """Remove the records of files that are gone, with the content of a file before its edit.
+        """Remove the records of gone files that had the content of `file` before it was edited.
 
-        That content was there until now, so whoever drops a copy of it does not drop it again.
+        That content was there until the edit, so whoever drops a copy of it does not drop it again.
         """
         path = json.dumps(file.path)
         former = self._rows("SELECT sha256 FROM seen WHERE path = ? AND disk = ?", path, file.disk)
@@ -258,10 +261,11 @@ class LedgerWriter(Ledger):
                 self._write("DELETE FROM seen WHERE gone IS NOT NULL AND sha256 = ?", sha256)
 
     def arrived(self, seen: Seen, absent: int, inboxes: Iterable[Path]) -> None:
-        """Record a file that was hashed, and certainly was not there in the scan `absent`.
+        """Record a hashed file; `absent` is the number of the last scan that certainly lacked it.
 
-        If its content was in none of the `inboxes` by then, somebody dropped it again: pairs with
-        it are to be painted again (law 3). An inbox that is no longer in the settings is not asked.
+        If the content of the file was once known, and was neither in one of the `inboxes` nor in
+        the style library by that scan, somebody dropped it again: pairs with it are to be painted
+        again (law 3). `inboxes` are those of the settings; records of other inboxes do not count.
         """
         query = (
             "SELECT gone FROM seen WHERE sha256 = ? AND inbox IN (SELECT value FROM json_each(?))"
@@ -299,7 +303,7 @@ def _upsert(table: str, *columns: str) -> str:
 
 
 def _make(path: Path) -> None:
-    """Create a ledger without jobs, atomically, unless it exists; raises OutputError."""
+    """Create a ledger without jobs, atomically, unless it exists; raises OSError."""
     new = path.with_name(f".{path.name}.new")
     try:
         with lock.held(path.with_name(f".{path.name}.lock"), BUSY_S):

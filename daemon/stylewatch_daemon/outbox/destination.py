@@ -39,15 +39,15 @@ class Destination:
         """Why no results can come here now; empty if they can."""
         self.is_looking = False
         self._wanted = 0
-        """Number of the last probe that was wanted; 0: none was."""
+        """Number of the last probe that was wanted; 0 if none was."""
         self._answered = 0
-        """Number of the last probe that succeeded."""
+        """Number of the last probe that succeeded; 0 if none has."""
         self._has_written = False
-        """True if a probe has succeeded and no look has failed since."""
+        """True if a probe has succeeded, and no look has met an OSError since."""
 
     @property
     def works(self) -> bool:
-        """True if the folder could be written since the last probe was wanted."""
+        """True if the last probe that was wanted has succeeded, and no look has failed since."""
         return self._has_written and self._answered == self._wanted
 
     def look(self) -> None:
@@ -62,7 +62,10 @@ class Destination:
             self._lanes.do(self.folder, work, partial(self._ended, wanted))
 
     def probe(self) -> None:
-        """Find out whether the folder, an outbox, can be written; repeat a look under way."""
+        """Begin to find out whether the folder, an outbox, can be written: `works` says it then.
+
+        After a look that is under way, another one begins.
+        """
         self._wanted += 1
         self.look()
 

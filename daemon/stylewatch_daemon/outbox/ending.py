@@ -1,8 +1,8 @@
 """Publishing of a job's results in its outbox when it ends.
 
 Everything here runs in the lane of the outbox and does not use the ledger. It may be repeated after
-a kill at any moment: completed work is detected and not repeated. The result is recorded in the
-ledger afterwards.
+a kill at any moment: completed work is detected and not repeated. The caller records the results in
+the ledger; the receipt of an output is published only after that.
 """
 
 import hashlib
@@ -35,8 +35,8 @@ from stylewatch_daemon.outbox.publish import (
 class Ending:
     """A job whose end is decided, and the data needed to publish it.
 
-    `inputs` is the folder with the files of the claim, `listed` are the published files in the
-    ledger.
+    `inputs` is the folder with the files of the `claim`, `listed` are the published files that the
+    ledger has for the job.
     """
 
     job: Job
@@ -47,10 +47,11 @@ class Ending:
 
 @dataclass(frozen=True)
 class PublishedFiles:
-    """The `files` of the job in its outbox, except its stages.
+    """The `files` of a job in its outbox that the ledger is to list, without its stages.
 
-    `inputs` are the published inputs among these files, by the names of the inputs. `news` are
-    sentences about inputs that a program modified after they were used.
+    They include a receipt that is staged. `inputs` are the published inputs among these files, by
+    the names of the inputs. `news` are sentences about inputs that a program modified after they
+    were used.
     """
 
     files: tuple[OutputFile, ...]
@@ -59,10 +60,11 @@ class PublishedFiles:
 
 
 def publish_output(ending: Ending, step: Step = lambda: None) -> PublishedFiles | None:
-    """Publish the inputs and complete the receipt; the other files were published when announced.
+    """Archive the inputs, complete the receipt, and remove stages of attempts that started over.
 
-    The receipt is published by `publish_receipt`, once the ledger lists it. Returns None if another
-    job has ended in the folder before. Raises OutputError, and OSError.
+    All other files were published when they were announced; `publish_receipt` publishes the
+    receipt, once the ledger lists it. Returns None if another job has ended in the folder before.
+    Raises OutputError, and OSError.
     """
     job = ending.job
     outbox = Outbox(ending.claim.outbox, disk=job.disk)
@@ -86,9 +88,9 @@ def publish_output(ending: Ending, step: Step = lambda: None) -> PublishedFiles 
 def publish_receipt(ending: Ending, step: Step = lambda: None) -> bool:
     """Publish the receipt, which the ledger lists; return False if another job has ended there.
 
-    If no receipt is staged, or the folder is missing, the receipt was published before a kill, and
-    its owner has moved the folder away since. Then nothing is published, because no receipt may be
-    without its files. Raises as `publish_output` does.
+    If no receipt is staged, it was published before a kill. If the folder is missing, its owner has
+    moved it away, and no receipt may be without its files. In either case nothing is published, and
+    the result is True. Raises as `publish_output` does.
     """
     job = ending.job
     outbox = Outbox(ending.claim.outbox, disk=job.disk)
@@ -110,10 +112,11 @@ def publish_receipt(ending: Ending, step: Step = lambda: None) -> bool:
 def publish_late(
     ending: Ending, names: Collection[str], step: Step = lambda: None
 ) -> PublishedFiles:
-    """Publish the inputs with these names, which changed after the job had ended.
+    """Publish the inputs with these `names`, which changed after the job had ended.
 
     The folder of the job belongs to people now. Only these inputs are added, and the receipt is
-    completed if it is still that of the job. Raises as `publish_output` does.
+    completed and published if it is still that of the job. Returns what was published; raises as
+    `publish_output` does.
     """
     job = ending.job
     outbox = Outbox(ending.claim.outbox, disk=job.disk)
@@ -159,7 +162,10 @@ def _stage_receipt(
 
 
 def _complete(ending: Ending, outbox: Outbox, content: bytes, step: Step) -> list[OutputFile]:
-    """Remove the stages of attempts that started over; return the worker's other files."""
+    """Remove the stages of attempts that started over; return the listed files that are no stages.
+
+    The final picture among them, by the receipt `content`, gets the part `final`.
+    """
     job = ending.job
     receipt = Listing.of(parse_receipt(BytesIO(content)))
     kept = {f"{job.title}/{each.file}" for each in receipt.stages}
@@ -177,7 +183,8 @@ def _complete(ending: Ending, outbox: Outbox, content: bytes, step: Step) -> lis
 def publish_refusal(ending: Ending, step: Step = lambda: None) -> PublishedFiles | None:
     """Publish the inputs of a refused, failed or canceled job with the reason, as `refused_as`.
 
-    Returns None if someone else has created that folder. Raises OutputError, and OSError.
+    Remove the folder for its output if that is empty. Returns None if someone else has created the
+    folder `refused_as`. Raises OutputError, and OSError.
     """
     job = ending.job
     claim = ending.claim
@@ -234,10 +241,10 @@ def _is_own(content: bytes, ending: Ending) -> bool:
 def _archive(
     ending: Ending, outbox: Outbox, step: Step
 ) -> tuple[dict[str, OutputFile], dict[str, OutputFile]]:
-    """Archive the inputs, if requested; return the archived files by name, and those that changed.
+    """Archive the inputs, if requested; return the archived files, and those of them that changed.
 
-    A program may continue writing to a file after it was claimed. Such a file is archived in any
-    case.
+    Both are by the names of the inputs. A program may continue writing to a file after it was
+    claimed. Such a file is archived in any case.
     """
     job = ending.job
     claim = ending.claim
@@ -261,7 +268,7 @@ def _archive(
 
 
 def _digest(path: Path, size: int, step: Step) -> str:
-    """Return the SHA-256 of an input; empty, without reading it, if it has another size now."""
+    """Return the SHA-256 of an input; empty, without reading it, if its size is not `size` now."""
     with atomic.open_regular(path) as file:
         if strangers.length_of(file) != size:
             return ""
@@ -269,9 +276,10 @@ def _digest(path: Path, size: int, step: Step) -> str:
 
 
 def _completed(content: bytes, changed: Mapping[str, OutputFile]) -> bytes:
-    """Return a receipt completed with `changed` inputs, and warnings of them.
+    """Return a receipt completed with the digests of `changed` inputs, and warnings of them.
 
-    Repeating this changes nothing. A receipt that cannot be read is returned unchanged.
+    Repeating this changes nothing. A receipt that cannot be read, or names no final picture, is
+    returned unchanged.
     """
     receipt = dict(parse_receipt(BytesIO(content)))
     listing = Listing.of(receipt)

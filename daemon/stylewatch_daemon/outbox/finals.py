@@ -26,12 +26,12 @@ def root_of(job: Job, path: Path) -> Path:
 
 
 def sweep(finals: Path) -> None:
-    """Remove the copies at the top of a finals folder that a kill interrupted."""
+    """Remove the copies at the top of a finals folder that a kill interrupted, if possible."""
     atomic.attempt_sweep(finals, ours=False)
 
 
 def tidy(finals: Path, job: Job) -> None:
-    """Remove the copies of a job that were interrupted and are not made again."""
+    """Remove the copies of a job that were interrupted and are not made again, if possible."""
     atomic.attempt_sweep(finals / PurePosixPath(job.title).parent, ours=None, owner=job.id)
 
 
@@ -44,7 +44,7 @@ class Linking(StrEnum):
 
 
 def chosen(finals: Path, job: Job, listed: Iterable[OutputFile]) -> OutputFile | None:
-    """Return the record in `finals` that was chosen for a job, if it is `listed` already."""
+    """Return the record in `finals` that was chosen for a job; None if none is `listed` yet."""
     links = (file for file in listed if file.part == "finals")
     for file in links:
         if root_of(job, Path(file.path)) == finals:
@@ -55,9 +55,9 @@ def chosen(finals: Path, job: Job, listed: Iterable[OutputFile]) -> OutputFile |
 def choose(finals: Path, job: Job, final: OutputFile) -> OutputFile:
     """Return the record of the picture `final` of `job` under a free name in the folder `finals`.
 
-    The free name is that of the job, or `name-2` and so on. The caller records it before `add`
-    makes the file: a file belongs to the job that has it in the ledger, whatever its bytes are.
-    Raises OutputError.
+    The free name is that of the job, or `name-2` and so on. Its folder is created if it is missing.
+    The caller lists the record in the ledger before `add` makes the file: a file belongs to the job
+    that has it in the ledger, whatever its bytes are. Raises OutputError.
     """
     wanted = PurePosixPath(f"{job.title}{PurePosixPath(final.path).suffix}")
     with writing(f"the finals folder {finals}"):
@@ -71,10 +71,11 @@ def choose(finals: Path, job: Job, final: OutputFile) -> OutputFile:
 def add(
     finals: Path, job: Job, final: OutputFile, chosen: OutputFile, step: Step = lambda: None
 ) -> Linking:
-    """Link the picture `final` of `job` where it was `chosen` to be in `finals`, or copy it.
+    """Link the picture `final` of `job` in `finals`, with the `chosen` name, or copy it.
 
-    A link or copy that was made before a kill stays. Raises OutputError, also if somebody gives
-    another file its name at this moment.
+    Returns whether that was possible. A link or copy that was made before a kill stays. Raises
+    OutputError, also if somebody gives another file the name, or replaces the picture, at this
+    moment.
     """
     wanted = Path(chosen.path)
     with (
@@ -92,7 +93,10 @@ def add(
 
 
 def _is_added(job: Job, final: OutputFile, name: str, folder: int, step: Step) -> bool:
-    """Link or copy a picture into an opened folder; return False if it is not in the outbox."""
+    """Link or copy a picture into an opened folder; return False if the outbox has it no more.
+
+    A picture with other bytes is another one.
+    """
     path = PurePosixPath(final.path)
     if not entries.is_folder(Path(job.outbox, path.parent)):
         return False
@@ -112,9 +116,10 @@ def _is_added(job: Job, final: OutputFile, name: str, folder: int, step: Step) -
 def _check_link(
     picture: BufferedReader, name: str, folder: int, final: OutputFile, step: Step
 ) -> None:
-    """Remove a new link if somebody replaced the picture before it was made; raises OutputError.
+    """Remove a new link and raise OutputError if somebody replaced the picture meanwhile.
 
-    On a union of disks each name of a file may have a number of its own.
+    The link counts as right if it leads to the opened `picture` or to the same bytes: on a union of
+    disks each name of a file may have an inode number of its own.
     """
     is_same = identity.is_same_file(picture, name, folder)
     if not is_same and strangers.is_taken(name, folder, final, step):

@@ -1,7 +1,7 @@
-"""Removal of the inputs of a job: no file goes that is not accounted for (law 1).
+"""Removal of the inputs of a job: only a file that is accounted for is removed (law 1).
 
-This is the only place where an input is removed, from the state folder or, if it had to be copied,
-from the inbox's own folder for claimed files.
+This is the only place where an input is removed: from the state folder or, if it had to be copied
+there, from the folder in the inbox that holds its original.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,18 +32,19 @@ class Removal(StrEnum):
 class Account:
     """What allows the removal of the inputs of a job.
 
-    `digests` are the SHA-256 of bytes that may go, with their sizes in bytes. They are those of the
-    synced files that the ledger lists and, if the settings say `delete` and the job has a picture,
-    those of the inputs that it was painted from. A size is 0 if a ledger of version 1 did not
-    record it. `is_deleted` is True if the owner asked for the deletion of the job. A file of which
-    it cannot be seen whether a program writes to it stays until it has not changed for `settles_in`
-    seconds.
+    `digests` maps the SHA-256 of files that may be removed to their sizes in bytes. They are those
+    of the published inputs that the ledger lists and, if the claim says `after: delete` and the job
+    has a picture, those of the inputs that it was painted from. A size is 0 if a ledger of version
+    1 did not record it. `is_deleted` is True if the owner asked for the deletion of the job. If it
+    cannot be seen whether a program writes to a file, the file stays until it has not changed for
+    `settles_in` seconds.
     """
 
     claim: Claim
     digests: Mapping[str, int]
     undigested: frozenset[str] = frozenset()
-    """Names of files that may go as they were claimed, because the job used them unread."""
+    """Names of inputs whose digest the job did not record: they may be removed if their size and
+    time are still those of the claim."""
     is_deleted: bool = False
     settles_in: float = inf
 
@@ -51,7 +52,7 @@ class Account:
     def of(
         cls, job: Job, claim: Claim, listed: Iterable[OutputFile], settles_in: float
     ) -> "Account":
-        """Return the account of a job with the files that the ledger lists for it."""
+        """Return the account of a job for which the ledger lists the files `listed`."""
         parts = ("inputs", "refused")
         published = {file.sha256: file.size for file in listed if file.part in parts}
         if claim.after != "delete" or job.end not in PICTURES:
@@ -61,10 +62,10 @@ class Account:
         return cls(claim, {**used, **published}, undigested, settles_in=settles_in)
 
     def needs_digest(self, file: File) -> bool:
-        """Return whether `file` may go only if its bytes are among the `digests`.
+        """Return whether `file` may be removed only if `digests` or `undigested` allow it.
 
-        A copy of a file that stays elsewhere may go in any case, and so may every input of a job
-        that its owner deletes.
+        A copy of a file that stays elsewhere may be removed in any case, and so may every input of
+        a job that its owner deletes.
         """
         return not (self.claim.stays_elsewhere(file) or self.is_deleted)
 
@@ -74,8 +75,9 @@ def remove(
 ) -> Removal:
     """Remove the input `file`, called `name` in an opened folder, if it is accounted for.
 
-    The digest is read through a handle. Just before the removal, the name must still lead to the
-    file of this handle. Raises OSError if anything about the file is unknown.
+    Returns whether it is gone, or why it stays. The digest is read through a handle. Just before
+    the removal, the name must still lead to the file of this handle. Raises OSError if anything
+    about the file is unknown.
     """
     if not entries.exists(name, folder):
         return Removal.GONE
@@ -96,9 +98,9 @@ def remove(
 
 
 def _may_be_written(file: BufferedReader, name: str, folder: int, account: Account) -> bool:
-    """Return whether a program may still write to a claimed file; all other inputs are ours alone.
+    """Return whether a program may still write to an opened file that was taken out of the inbox.
 
-    If the writers of the file cannot be seen, the time since its last change says it: an upload
+    If the writers of the file cannot be seen, the time since its last change decides: an upload
     that stalled changes the file when it goes on. That time is counted across restarts.
     """
     found = identity.writers(name, folder)
@@ -108,7 +110,11 @@ def _may_be_written(file: BufferedReader, name: str, folder: int, account: Accou
 
 
 def _is_accounted(file: BufferedReader, claimed: File, account: Account, step: Step) -> bool:
-    """Return whether an opened file has bytes that may go; it is read only if its size may."""
+    """Return whether the `account` allows the removal of an opened file, an input.
+
+    A file in `undigested` must have the size and the time of the claim. Any other file must have
+    one of the `digests`; it is read only if its size is that of one of them.
+    """
     version = identity.version(file)
     is_as_claimed = claimed.look == Look(version.size, version.mtime_ns)
     if claimed.name in account.undigested and is_as_claimed:
@@ -120,9 +126,9 @@ def _is_accounted(file: BufferedReader, claimed: File, account: Account, step: S
 
 
 def remove_all(state: StateDir, account: Account, step: Step = lambda: None) -> dict[str, Removal]:
-    """Remove the inputs of a job from the state folder; return those that stay, by name.
+    """Remove the inputs of a job from the state folder; return why the others stay, by name.
 
-    Files with other names stay, too.
+    Files in that folder that are no inputs stay, too, and are returned as STRANGE.
     """
     claim = account.claim
     folder = state.files(claim.id)

@@ -1,7 +1,8 @@
-"""Files of jobs: those in the outbox, and the pictures that they were made from.
+"""Files of jobs: their stages, frames and receipts in the outbox, and their inputs.
 
 Others may write in an outbox and an inbox too: no link is followed there, no path in a receipt
-leads out of its folder, and a file with a known checksum is accepted only with exactly these bytes.
+leads out of its folder, and what is read from a file with a known checksum is accepted only with
+exactly these bytes.
 """
 
 import errno
@@ -51,7 +52,7 @@ class Spot:
     def open(self) -> BufferedReader:
         """Open the file for reading; raises OSError, FileNotFoundError if there is no regular file.
 
-        Raises OutputError if a link leads to it.
+        Raises OutputError if a part of `folder` is a link.
         """
         try:
             with safe_dirs.opened(self.root, self.folder) as handle:
@@ -62,7 +63,10 @@ class Spot:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file of a job, and the spots where it may be; `size` is in bytes."""
+    """A file of a job, and the spots where it may be.
+
+    `size` is in bytes. It is None, and `sha256` is empty, if unknown.
+    """
 
     role: Role
     name: str
@@ -71,10 +75,10 @@ class SourceFile:
     size: int | None = None
 
     def find(self, guard: MountGuard, step: Step = lambda: None, *, reads: bool = True) -> Spot:
-        """Return the spot where the file is now; without `reads` only its size is compared.
+        """Return the first spot where the file is now; without `reads` only its size is compared.
 
         Raises InputError if the file is at no spot, and OutputError if that is unknown, for example
-        because the `guard` misses the disk of a spot (law 2).
+        because the `guard` misses the disk of a spot (law 2). Errors of `step` are raised.
         """
         problems = []
         for spot in self.spots:
@@ -106,7 +110,7 @@ class SourceFile:
 
 
 def inputs(job: Job) -> tuple[SourceFile, ...]:
-    """Return the files of a job, including its job.yaml."""
+    """Return the inputs of a job, including its job.yaml."""
     return tuple(
         SourceFile(
             file.role,
@@ -122,8 +126,9 @@ def inputs(job: Job) -> tuple[SourceFile, ...]:
 def stage(job: Job, step: int, listed: Iterable[OutputFile] = ()) -> SourceFile:
     """Return the stage of a job after `step`, as a picture to start from.
 
-    Raises InputError if there is none, naming the existing ones. `listed` are the job's files in
-    the ledger: if the stage is among them, it must have the recorded bytes.
+    `listed` are the job's files in the ledger: if the stage is among them, it must have the
+    recorded bytes. Raises InputError if there is no such stage, naming the existing ones, and
+    OSError if the folder of the stages cannot be read.
     """
     existing = stages(job)
     if step not in existing:
@@ -142,12 +147,15 @@ def stage(job: Job, step: int, listed: Iterable[OutputFile] = ()) -> SourceFile:
 
 
 def stages(job: Job) -> dict[int, Spot]:
-    """Return the existing stages of a job, by their steps, in order."""
+    """Return the existing stages of a job, by their steps, in order; raises as `_numbered` does."""
     return {} if job.place is None else _numbered(job, f"{job.place}/{STAGES}")
 
 
 def frames(job: Job) -> dict[int, Spot]:
-    """Return the painted frames of a clip that are not encoded yet, by their numbers, in order."""
+    """Return the painted frames of a clip that are not encoded yet, by their numbers, in order.
+
+    Raises as `_numbered` does.
+    """
     return _numbered(job, f"{STAGING}/{latest(Path(job.outbox), job.id)}/{CLIP_FOLDER}")
 
 
@@ -166,7 +174,10 @@ def _numbered(job: Job, folder: str) -> dict[int, Spot]:
 
 
 def input_spots(job: Job, file: Input, source: str) -> Iterator[Spot]:
-    """Yield the spots where an input may be, the most likely spot first."""
+    """Yield the spots where an input may be, the most likely spot first.
+
+    `source` is its original path, or empty to leave that out.
+    """
     outbox = Path(job.outbox)
     inbox = Path(job.inbox)
     if file.published:
@@ -185,7 +196,8 @@ def input_spots(job: Job, file: Input, source: str) -> Iterator[Spot]:
 def parse_receipt(file: IO[bytes]) -> Mapping[str, Any]:
     """Read the receipt in an opened file; return an empty mapping if it is damaged.
 
-    It also counts as damaged if a text is not valid Unicode or a number is larger than any float.
+    It also counts as damaged if it is longer than MAX_BYTES, if a text in it is not valid Unicode,
+    or if a number is larger than any float.
     """
     try:
         plain = json.loads(file.read(MAX_BYTES), parse_int=_parse_int)

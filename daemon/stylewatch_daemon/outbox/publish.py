@@ -32,7 +32,7 @@ CLIP_FOLDER = ".clip"
 REFUSED, CANCELED, REASON = "_refused", "_canceled", "reason.txt"
 
 Sizes = Mapping[Path, int]
-"""Inputs of a job, each with the size in bytes with which it was claimed."""
+"""Paths of inputs of a job, each with the size in bytes that the input had when it was claimed."""
 
 
 def stage(staging: Path, name: str, content: bytes) -> None:
@@ -47,7 +47,7 @@ def staging_file(staging: Path, name: str) -> Iterator[BufferedWriter]:
 
     The bytes are synced but the name is not; publishing the file or `keep_staged` does that. Raises
     OutputError if a link leads out of the folder, or if the folder is missing, for example because
-    its disk is not mounted.
+    its disk is not mounted; OSError if the file cannot be written.
     """
     above, inner = _above(staging)
     path = PurePosixPath(inner, name)
@@ -61,7 +61,10 @@ def staging_file(staging: Path, name: str) -> Iterator[BufferedWriter]:
 
 
 def keep_staged(staging: Path, folders: Iterable[str]) -> None:
-    """Sync folders in `staging`, so that their files keep their names; raises as `stage` does."""
+    """Sync `folders` in `staging`, so that their files keep their names in a power cut.
+
+    Raises OutputError if a link leads out of the folder, OSError if a folder cannot be synced.
+    """
     above, inner = _above(staging)
     for folder in folders:
         with safe_dirs.opened(above, str(PurePosixPath(inner, folder))) as handle:
@@ -69,7 +72,7 @@ def keep_staged(staging: Path, folders: Iterable[str]) -> None:
 
 
 def _above(staging: Path) -> tuple[Path, str]:
-    """Return the folder above `.staging`, or above `staging` itself, and the relative path."""
+    """Return the folder above `.staging`, else above `staging`, and the path of `staging` in it."""
     above = staging.parent
     for folder in staging.parents:
         if folder.name == STAGING:
@@ -85,7 +88,7 @@ class Outbox:
     write here too, so no link below `root` is followed. The folders in `reserved` belong to jobs,
     whether or not they exist. With the mark of a `disk`, folders are made on that disk alone,
     whatever is mounted at the moment (law 2). Methods raise OutputError if the outbox cannot be
-    written.
+    written; `tidy`, `drop_empty`, `has_receipt` and `made` raise OSError.
     """
 
     def __init__(self, root: Path, reserved: Collection[str] = (), disk: str = "") -> None:
@@ -94,17 +97,18 @@ class Outbox:
         self._disk = disk
 
     def probe(self) -> None:
-        """Check that the outbox can be written before anything depends on it; sync nothing."""
+        """Check that the outbox, which is created if missing, can be written; sync no file."""
         with self._writing():
             atomic.make_folder(self.root)
             with self._staging() as staging:
                 atomic.probe(staging)
 
     def sweep(self) -> list[str]:
-        """Remove what probes and interrupted removals of folders have left in the outbox.
+        """Remove temporary files in the outbox, and what interrupted removals of folders have left.
 
-        Return the ids of the jobs that have a staging folder. Raises OutputError if something
-        cannot be removed now.
+        Return the ids of the jobs that have a staging folder. Files are removed at the top of the
+        outbox, in `.staging` and, as far as possible, in the folders of refused and canceled jobs.
+        Raises OutputError if anything else cannot be removed now.
         """
         with self._writing():
             if not entries.is_folder(self.root / STAGING):
@@ -129,7 +133,7 @@ class Outbox:
             )
 
     def make(self, place: str) -> bool:
-        """Create the folder of a job; return False if someone else has created it."""
+        """Create the folder of a job; return False if there is an entry of that name."""
         path = PurePosixPath(place)
         with self._writing():
             atomic.make_folder(self.root)
@@ -147,7 +151,7 @@ class Outbox:
                 pass
 
     def tidy(self, place: str) -> None:
-        """Remove halves of files that were moved across mounts from the folder of a job."""
+        """Remove temporary files, such as halves of moved files, from the folder of a job."""
         for folder in (place, f"{place}/{STAGES}", f"{place}/{INPUTS}"):
             if entries.is_folder(self.root / folder):
                 with safe_dirs.opened(self.root, folder) as handle:
@@ -176,16 +180,26 @@ class Outbox:
                 return self.root / STAGING / job_id
 
     def staged(self, job_id: str) -> list[str]:
-        """Return the paths of the complete files in a job's staging folder, except the receipt."""
+        """Return the paths of the complete files in a job's staging folder, except the receipt.
+
+        The folder is created if it is missing.
+        """
         with self._writing(), self._staging(job_id) as staging:
             return [*_paths_in(staging, "")]
 
     def has_receipt(self, folder: str) -> bool:
-        """Return whether a folder has a receipt: if it is the folder of a job, one has ended."""
+        """Return whether a folder of the outbox has a receipt: then a job has ended there.
+
+        A receipt in a staging folder says only that the attempt is done.
+        """
         return entries.exists(self.root / folder / RECEIPT)
 
     def clear(self, job_id: str, *, durable: bool = False) -> None:
-        """Remove the job's staging folder, and what earlier removals have left."""
+        """Remove a job's staging folder, and what earlier removals have left.
+
+        With `JOB/NAME` for `job_id`, remove only that folder in it. The removal is synced if it is
+        `durable`.
+        """
         with self._writing():
             if not entries.exists(self.root / STAGING):
                 return
@@ -219,10 +233,12 @@ class Outbox:
         *,
         is_first: bool = False,
     ) -> None:
-        """Move the staged file `path` into the job's folder `place`, replacing an older one.
+        """Move the file `path` from the folder `staged_at` in `.staging` into the job's `place`.
 
-        The folder is not created, because its disk may just have gone (law 2). With `is_first`, the
-        job has not published this file before: raises TakenError if a file is there.
+        It replaces an older file; if it is no longer staged, it was published before, and nothing
+        is moved. The folder `place` is not created, because its disk may just have gone (law 2).
+        With `is_first`, the job has not published this file before: raises TakenError if a file is
+        there.
         """
         if path.startswith("/") or ".." in path.split("/"):
             raise OutputError(f"a worker staged {path!r}, which is outside of its folder")
@@ -251,10 +267,11 @@ class Outbox:
         listed: Iterable[OutputFile] = (),
         part: Literal["inputs", "refused"] = "inputs",
     ) -> dict[str, OutputFile]:
-        """Copy `inputs` into `place/inputs`, or `place` itself; return the copies by their names.
+        """Copy `inputs` into `place/inputs` or, with the part "refused", into `place` itself.
 
-        Existing copies are not made again. A copy replaces only a file of the job, which is
-        `listed`. Beside the file of somebody else the copy is named `name-2` and so on.
+        Returns the records of the copies by the names of the inputs. Existing copies are not made
+        again. A copy replaces only a file of the job, which is in `listed`. Beside the file of
+        somebody else the copy is named `name-2` and so on.
         """
         if not inputs:
             return {}
@@ -272,11 +289,11 @@ class Outbox:
     def refuse(
         self, job_id: str, place: str, inputs: Sizes, reason: str, step: Step = lambda: None
     ) -> list[OutputFile] | None:
-        """Publish the folder `place` with copies of `inputs` and the reason.
+        """Publish the folder `place` with copies of `inputs` and, in reason.txt, the `reason`.
 
-        It is prepared in staging and appears as a whole. If it exists already, because it was
-        published before a kill, it stays. Returns its files, or None if something else is at
-        `place`.
+        The folder is prepared in staging and appears as a whole. If it exists already, because it
+        was published before a kill, it stays. Returns the records of its files, or None if
+        something else is at `place`.
         """
         text = f"{reason.strip()}\n".encode(errors="replace")
         path = PurePosixPath(place)
@@ -297,7 +314,10 @@ class Outbox:
     def _refused(
         self, place: str, inputs: Sizes, reason: bytes, step: Step
     ) -> list[OutputFile] | None:
-        """Return the files of the folder `place` if it has exactly this reason and all `inputs`."""
+        """Return the files of the folder `place` if it has exactly this reason and all `inputs`.
+
+        Otherwise return None.
+        """
         if not entries.is_folder(self.root / place):
             return None
         with safe_dirs.opened(self.root, place) as folder:
@@ -357,11 +377,14 @@ class Outbox:
             yield folder
 
     def _shared(self, path: PurePosixPath | str, within: str = "") -> AbstractContextManager[int]:
-        """Open a folder that people see, creating what is missing in its parent `within`."""
+        """Open a folder that people see, creating what is missing of it below `within`."""
         return self.made(str(path), within)
 
     def made(self, path: str, within: str = "") -> AbstractContextManager[int]:
-        """Open a folder, creating what is missing in `within`."""
+        """Open the folder `path` of the outbox, creating what is missing of it below `within`.
+
+        `within` is a folder above it, by default the outbox. Yields a handle.
+        """
         check = self._check_disk
         return safe_dirs.opened(self.root, path, make=True, within=within, check=check)
 
@@ -375,7 +398,10 @@ class Outbox:
 
 @contextmanager
 def writing(folder: str) -> Iterator[None]:
-    """Translate errors into an OutputError that says that `folder` cannot be written."""
+    """Translate an OSError or InputError of the block into an OutputError.
+
+    It says that `folder`, a description, cannot be written. An OutputError is raised as it is.
+    """
     try:
         yield
     except OutputError:
@@ -390,9 +416,10 @@ def writing(folder: str) -> Iterator[None]:
 
 
 def _copied(path: Path, size: int, folder: int, name: str, step: Step) -> tuple[str, int] | None:
-    """Return SHA-256 and size of the file `path` if an opened folder has a copy called `name`.
+    """Return SHA-256 and size in bytes of the file `path` if an opened folder has its copy `name`.
 
-    Raises TimeoutError if reading takes longer than for a file of the claimed `size` (law 11).
+    Otherwise return None. Raises TimeoutError if reading takes longer than it may for a file of the
+    claimed `size` (law 11).
     """
     status = identity.look(name, folder)
     with atomic.open_regular(path) as file:

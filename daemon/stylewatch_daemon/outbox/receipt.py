@@ -15,12 +15,15 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     def as_json(self) -> str:
-        """Return the receipt in its JSON form."""
+        """Return the record as JSON, without fields that are None."""
         return self.model_dump_json(indent=2, exclude_none=True) + "\n"
 
 
 class TermRecord(_Record):
-    """A loss term: its value by the recipe's formula, and its weight in the total."""
+    """A loss term: its value by the recipe's formula, and its weight in the total.
+
+    A term with a `gradient_weight` adds to the gradient but not to the total.
+    """
 
     value: float
     weight: float
@@ -30,7 +33,8 @@ class TermRecord(_Record):
 class LossesRecord(_Record):
     """Losses; `total` is the sum of value x weight.
 
-    With several styles, `style` has an entry for each.
+    `content` has the terms by layer, and so has `style`, or by style and then by layer if the
+    painting has several styles that are not blended.
     """
 
     total: float
@@ -50,7 +54,7 @@ class BackendRecord(_Record):
 
 
 class WeightsRecord(_Record):
-    """The trained network."""
+    """The trained network; `bits` is the number of bits of one of its weights."""
 
     name: str
     sha256: str
@@ -60,7 +64,7 @@ class WeightsRecord(_Record):
 
 
 class ChangedRecord(_Record):
-    """New bytes of an input that a program modified while the job ran."""
+    """Digest of the new bytes of an input that a program modified while the job ran."""
 
     sha256: str
 
@@ -68,8 +72,9 @@ class ChangedRecord(_Record):
 class InputRecord(_Record):
     """An input picture; `converted` lists the conversions made when it was read.
 
-    For a style, `weight` is its share and `seen` the size in pixels at which the last scale used
-    it. `changed` is set if the archived file has other bytes, written while the job ran.
+    `size` is that of the picture in its file. For a style, `weight` is its share and `seen` the
+    size at which the last scale used it. `changed` is set if the archived file has other bytes,
+    written while the job ran.
     """
 
     role: str
@@ -95,7 +100,10 @@ class InputRecord(_Record):
 
 
 class StageRecord(_Record):
-    """A stage as written; its losses are those of the float picture before the step."""
+    """A stage as written, after `step`; `seconds` is the time that was spent on the job by then.
+
+    `losses` are those of the float picture before the step.
+    """
 
     file: str
     sha256: str

@@ -1,7 +1,7 @@
-"""Removal of published files: those of deleted jobs, and expired stages and inputs.
+"""Removal of published files: of deleted jobs, of attempts that started over, and expired files.
 
-The ledger lists each published file with its digest. A file is removed only if it still has these
-bytes; a changed file belongs to the person who changed it.
+The ledger lists each published file with its digest. A file is removed only if it still has the
+bytes with this digest; a changed file belongs to the person who changed it.
 """
 
 import errno
@@ -23,16 +23,17 @@ def remove(
     place: str | None = None,
     listed: Iterable[OutputFile] = (),
 ) -> list[OutputFile]:
-    """Remove the unchanged `files`, durably, and folders in an outbox that become empty.
+    """Remove the unchanged `files`, durably, and the folders below `root` that become empty.
 
-    Files in the folder `place` stay if its receipt is not `listed`: another job was painted into
-    that folder, perhaps from the same pictures with the same bytes.
+    Files in the folder `place` stay if it has a receipt that is not `listed`: another job was
+    painted into that folder, perhaps from the same pictures with the same bytes.
 
     `root` is the outbox or, for files with absolute paths, their folder of finals. Return the files
-    that are gone, removed now or earlier. Somebody has changed the remaining files, which no longer
-    belong to the job. The caller checks the disks before and after (law 2). Raises OutputError,
-    after all other files were tried, if a file could not be read or removed, if a link leads to it,
-    or if the folder is not there: then its job must not be forgotten.
+    that are gone, removed now or earlier. The remaining files no longer belong to the job: somebody
+    has changed them, or another job was painted into their folder. The caller checks the disks
+    before and after (law 2). Raises OutputError, after all other files were tried, if a file could
+    not be read or removed, or if a link leads to it; also if `root` is not there. Then the job must
+    not be forgotten.
     """
     if not entries.is_folder(root):
         raise OutputError(f"the folder {root} is not there")
@@ -56,7 +57,7 @@ def remove(
 
 
 def _has_another_receipt(root: Path, place: str, listed: Iterable[OutputFile], step: Step) -> bool:
-    """Return whether a folder of an outbox has another receipt than the one that is listed."""
+    """Return whether the folder `place` of an outbox has another receipt than the `listed` one."""
     record = {file.path: file for file in listed}.get(f"{place}/{RECEIPT}")
     try:
         with safe_dirs.opened(root, place) as folder:
@@ -77,7 +78,8 @@ def _tidy(root: Path, folders: Collection[PurePosixPath]) -> None:
 def _remove(root: Path, file: OutputFile, step: Step) -> bool:
     """Remove a file if it has not changed; return whether it is gone now.
 
-    Its bytes are read through a handle, to which its name still has to lead (law 1).
+    Its bytes are read through a handle, to whose file its name still has to lead (law 1). Raises
+    OSError if that is not so, or if anything about the file is unknown.
     """
     path = root / file.path
     name = path.name

@@ -34,14 +34,17 @@ _ATTEMPT = re.compile(r"\.([0-9]+)-[0-9]+-[0-9]+")
 
 
 def name(attempts: Sequence[Attempt]) -> str:
-    """Return the folder name of the last of `attempts`."""
+    """Return the name of the own folder of the last of `attempts`, one on another machine."""
     last = attempts[-1]
     stamp = re.sub(r"\D", "", last.started) or "0"
     return f".{len(attempts)}-{stamp}-{last.pid}"
 
 
 def latest(outbox: Path, job_id: str) -> str:
-    """Return the folder, relative to `.staging`, in which the latest attempt leaves its files."""
+    """Return the folder, relative to `.staging`, in which the latest attempt leaves its files.
+
+    It is that of the job if no attempt has a folder of its own. Raises as `attempt_folders` does.
+    """
     return "/".join((job_id, *attempt_folders(outbox, job_id)[-1:]))
 
 
@@ -58,7 +61,7 @@ def attempt_folders(outbox: Path, job_id: str) -> list[str]:
 
 
 class StagedFile(NamedTuple):
-    """A staged file with its size in bytes."""
+    """A staged file; `size` is in bytes."""
 
     size: int
     is_announced: bool
@@ -81,16 +84,20 @@ class AttemptFiles:
         """Folder, relative to `.staging`, in which the attempt leaves its files."""
 
     def forget_checkpoints(self) -> None:
-        """Remove the checkpoints, so that the next attempt starts from the beginning."""
+        """Remove the checkpoints in the folders of attempts, with the painted frames of clips.
+
+        Without any other checkpoint the next attempt starts from the beginning.
+        """
         for folder in self._folders():
             self._outbox.clear(f"{folder}/{CLIP_FOLDER}")
             with self._opened(folder) as handle:
                 entries.unlink(STAGED_CHECKPOINT, handle)
 
     def begin(self, folder_name: str) -> Path:
-        """Create a folder of this name, move the latest checkpoint there, and return its new path.
+        """Create the folder `folder_name` of an attempt, and move the latest checkpoint there.
 
-        The frames of a clip are moved first, because the checkpoint refers to them.
+        Return the path of the checkpoint there, also if there is none. The frames of a clip are
+        moved first, because the checkpoint refers to them.
         """
         self.place = f"{self._job_id}/{folder_name}"
         staging = self._outbox.staging(self.place)
@@ -126,7 +133,7 @@ class AttemptFiles:
     def look(self, path: str, sha256: str) -> StagedFile | None:
         """Return the file `path`, which was announced with this SHA-256; None if it is gone.
 
-        Its bytes are compared only if the attempt has its own folder.
+        Its bytes are compared only if the attempt has a folder of its own.
         """
         staged = PurePosixPath(STAGING, self.place, path)
         status = entries.status(self._outbox.root / staged)

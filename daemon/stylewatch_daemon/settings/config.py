@@ -1,4 +1,7 @@
-"""All settings: config.yaml, the command line on top, checks of folders, jobs, and the page."""
+"""All settings: config.yaml with the environment and the command line on top, and their checks.
+
+The settings of a job and of the page follow from them.
+"""
 
 import filecmp
 import os
@@ -88,7 +91,7 @@ class Config(Strict):
         return (*self.recipes, *([named.parent] if is_file(self.job.recipe) else ()))
 
     def options_of(self, backend: str) -> dict[str, Any]:
-        """Return the options of a backend, with `job.device` if it is the backend of the jobs."""
+        """Return the options of a backend; if the jobs use it, with `job.device` if that is set."""
         own = self.backends.get(backend, {})
         device = self.job.device
         if backend == self.job.backend and device is not None:
@@ -103,16 +106,16 @@ class Config(Strict):
         return "archive"
 
     def check(self) -> None:
-        """Raise SettingsError for all folders and hooks that are mistakes."""
+        """Raise SettingsError, with a line for each misplaced folder and each unusable hook."""
         found = [*map(str, self.mistakes()), *map(str, self.hooks.mistakes())]
         if found:
             raise SettingsError("\n".join(found))
 
     def mistakes(self) -> Iterator[Mistake]:
-        """Yield folders that must not lie in others.
+        """Yield a mistake for each folder that lies in another one in which it must not lie.
 
-        The daemon's own folders and the styles would be taken for input if they were in an inbox. A
-        link to a final image in an outbox could take the place of a job's folder.
+        In an inbox, the daemon's own folders, other inboxes and the styles would be taken for
+        input. In an outbox, a link to a final image could take the place of a job's folder.
         """
         styles = self.pairing.styles
         library = [] if self.pairing.default_style is None else [("style library", styles)]
@@ -127,7 +130,10 @@ class Config(Strict):
         yield from self._overlaps()
 
     def _overlaps(self) -> Iterator[Mistake]:
-        """Yield the folders of results that must not lie in one another."""
+        """Yield the mistakes about folders of results.
+
+        An outbox and the state folder must not lie in one another, and a finals folder in neither.
+        """
         for outbox in self.outboxes:  # a job in a state folder could replace the ledger
             if disks.lies_in(outbox, self.state.path) or disks.lies_in(self.state.path, outbox):
                 yield Mistake(
@@ -148,7 +154,7 @@ class Config(Strict):
         return [*(("outbox", path) for path in self.outboxes), ("state folder", self.state.path)]
 
     def apart(self, inbox: sections.InboxSettings) -> list[tuple[str, Path]]:
-        """Return the folders that a scan of `inbox` must skip, each with its kind as a word."""
+        """Return the folders that a scan of `inbox` must skip, each after the word for its kind."""
         return [
             *self._results(),
             *(("finals folder", path) for path in self.finals),
@@ -161,18 +167,18 @@ class Origin:
     """Sources of settings, and the settings that are wrong; comparisons of settings ignore it."""
 
     places: Mapping[Location, str] = field(default_factory=dict, compare=False)
-    """The file and line, or the source, of the values by their paths."""
+    """Place of each value, by its path: a file and a line, or the name of another source."""
     wrong: frozenset[Location] = field(default=frozenset(), compare=False)
     """Paths of values that cannot be used; the settings have other values in their place."""
     refusal: DaemonError | None = field(default=None, compare=False)
-    """The error with a sentence for each mistake."""
+    """The error with a sentence for each mistake; None without mistakes."""
 
     def spoils(self, *keys: str) -> bool:
         """Return whether a wrong value is at one of the dotted `keys`, inside it, or around it."""
         return _overlap(self.wrong, *map(_location, keys))
 
     def placed(self, sentence: object) -> str:
-        """Return a sentence after the place of the key with which it begins."""
+        """Return a sentence after the place of the key with which it begins, if that is known."""
         key = re.match(r"[a-z_]+(\.[\w-]+)*(?=:? )", str(sentence))
         parts = key[0].split(".") if key else ()
         path = tuple(int(part) if part.isdecimal() else part for part in parts)
@@ -191,7 +197,7 @@ def _overlap(wrong: Collection[Location], *paths: Location) -> bool:
 
 
 class ServiceSettings(Config):
-    """Settings in force: config.yaml with the command line on top."""
+    """Settings in force: config.yaml with the environment and the command line on top."""
 
     overrides: dict[str, Any] = Field(default={})
     """Job settings of the command line, in the form of job.yaml; they take precedence over every
@@ -211,7 +217,8 @@ def find() -> Path:
     """Find the default config.yaml: the current folder's, the user's, the machine's, the shipped.
 
     The shipped file comes last even if it is in the current folder, as in a clone. Raises
-    SettingsError if the file in the current folder belongs to another user.
+    SettingsError if the file in the current folder belongs to a user who is neither this one nor
+    root.
     """
     last = shipped("config.yaml")
     local = Path("config.yaml")
@@ -256,16 +263,19 @@ def read(
     outbox: Path | None = None,
     content: bytes | None = None,
 ) -> ServiceSettings:
-    """Read the settings in the file `path` (default: see `find`), without their mistakes.
+    """Read the settings in the file `path` (default: see `find`), and leave out wrong values.
 
-    `overrides` are put on top. If `content` is given, it is used in place of the file's content.
+    `overrides`, which map dotted keys to values, as `watch.quiet_s: 1`, are put on top. Variables
+    of the environment come between the file and `overrides`; see `from_environment`. If `content`
+    is given, it is used in place of the file's content.
 
-    Variables of the environment come between the file and `overrides`; see `from_environment`.
-    `overrides` map dotted keys to values, as `watch.quiet_s: 1`. `inbox` replaces all inboxes,
-    `outbox` the outbox of each. Paths in the file are relative to its folder (in the shipped file,
-    to the current folder), all others to the current folder.
+    With `inbox`, the first inbox gets this path, and the others are left out; with `outbox`, every
+    inbox gets this outbox. Paths in the file are relative to its folder (in the shipped file, to
+    the current folder), all others to the current folder.
 
-    The `origin` of the settings has the mistakes. Raises SettingsError if the file is no YAML.
+    In place of a wrong value, the settings have that of a source below, or the default; their
+    `origin` has the mistakes. Raises SettingsError if the file cannot be read or is no YAML, and as
+    `find` does.
     """
     layers = _file_layer(path, content)
     variables = from_environment(os.environ)
@@ -307,7 +317,10 @@ def _file_layer(path: Path | None, content: bytes | None) -> "_Layers":
 
 
 def state_path(path: Path | None = None) -> Path:
-    """Return the state folder as `load` does, even if other settings are wrong."""
+    """Return the state folder, even if other settings are wrong.
+
+    Raises as `load` does if the state folder itself is wrong, or the file cannot be read.
+    """
     settings = read(path)
     if settings.origin.refusal is not None and settings.origin.spoils("state"):
         raise settings.origin.refusal
@@ -326,7 +339,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
     Variables such as STYLEWATCH_RECIPES hold a whole section. STYLEWATCH_JOB and STYLEWATCH_STATE
     are not read, because hooks get these variables with another meaning. The value is Unusable if
-    the text is not YAML or the name is wrong.
+    the text is not YAML, or if the name has one underscore in place of two.
     """
     found: dict[str, Any] = {}
     for name, text in environment.items():
@@ -366,7 +379,7 @@ def _meant(name: str) -> str:
 
 @cache
 def _dotted_keys() -> tuple[str, ...]:
-    """Return the keys of all settings that have a dot."""
+    """Return those keys of all settings that have a dot, such as `watch.quiet_s`."""
     return tuple(key for key, _ in book.dotted(Config().model_dump()) if "." in key)
 
 
@@ -393,7 +406,10 @@ class _Layers:
     def with_overrides(
         self, *overrides: Mapping[str, Any], source: str = COMMAND_LINE
     ) -> "_Layers":
-        """Put layers of settings with dotted keys on top; a later layer beats an earlier one."""
+        """Put layers of settings with dotted keys on top; a later layer beats an earlier one.
+
+        `source` is the name of their place in messages.
+        """
         unusable = {
             k: v for layer in overrides for k, v in layer.items() if isinstance(v, Unusable)
         }
@@ -427,7 +443,8 @@ class _Layers:
     ) -> tuple[Config, list[Mistake], frozenset[Location]]:
         """Return the settings with the valid part of `document`, its mistakes, and the wrong paths.
 
-        Wrong values are left out and the rest is checked again, until nothing is wrong.
+        Wrong values are left out and the rest is checked again, until nothing is wrong. If a layer
+        below is wrong, the whole of `document` is left out.
         """
         # the defaults contain relative paths, too
         below = self.config.model_dump(include=set(Config.model_fields))
@@ -537,16 +554,18 @@ def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
 
 
 _NOTHING = Document("the settings")
-"""The settings of a job without a job.yaml."""
+"""Document in place of the job.yaml of a job that has none."""
 
 
 def resolve(
     settings: ServiceSettings, job_file: Path | None, guard: MountGuard, *, is_retry: bool = False
 ) -> tuple[JobFile, Recipe]:
-    """Return the settings of the job with this job.yaml, and its recipe with their changes.
+    """Return the settings of a job, and its recipe with the changes that these settings make.
 
-    The job.yaml of a retry has all settings, so only its own `set` applies. Raises SettingsError,
-    which lists every mistake in the file with its line, and RecipesAwayError.
+    `job_file` is its job.yaml; None: it has none. With `is_retry`, the job.yaml has all settings,
+    so `job.set` of config.yaml is left out. Raises SettingsError, which lists every mistake in the
+    file with its line, OSError if the file cannot be read, and RecipesAwayError if a disk with
+    recipes is away.
     """
     with recipes_at_hand(settings, guard):
         document = _NOTHING if job_file is None else _read(job_file)
@@ -568,7 +587,11 @@ def _merged(settings: ServiceSettings, document: Document, *, is_retry: bool) ->
 
 
 def recipe_of(job: JobSettings, settings: Config, file_name: str) -> Recipe:
-    """Return the recipe of a job; SettingsError, with the name of its file, if it has mistakes."""
+    """Return the recipe of a job with the changes of its settings.
+
+    Raises SettingsError, which names the file `file_name` of the settings, if that is impossible,
+    and RecipesAwayError if recipes cannot be read now.
+    """
     with refusing(SettingsError, file_name):
         try:
             return job.resolve(*settings.recipes)
@@ -577,7 +600,7 @@ def recipe_of(job: JobSettings, settings: Config, file_name: str) -> Recipe:
 
 
 def check_recipes(settings: Config) -> None:
-    """Raise SettingsError if a folder of recipes cannot be listed, or the recipe cannot be used."""
+    """Raise SettingsError if a recipe folder cannot be listed, or `job.recipe` cannot be used."""
     try:
         book.names(*settings.recipes)
         settings.job.resolve(*settings.recipes)
@@ -603,10 +626,11 @@ def recipes_at_hand(settings: Config, guard: MountGuard) -> Iterator[None]:
 def only_side(
     settings: ServiceSettings, job_file: Path | None, folder: int | None = None
 ) -> Side | None:
-    """Return the `only` of the job with this job.yaml; raises OSError if it cannot be read.
+    """Return the setting `only` of the job with the job.yaml `job_file`; None: it has none.
 
-    Mistakes are ignored here: the job is refused for them later. If `folder` is given, a handle of
-    the file's folder, the file is opened in that folder.
+    For mistakes the default is returned: the job is refused for them later. If `folder` is given, a
+    handle of the file's folder, the file is opened in that folder. Raises OSError if the file
+    cannot be read.
     """
     default = settings.job.only
     try:
@@ -640,7 +664,10 @@ class Start:
     outbox: Path | None = None
 
     def read(self, path: Path | None = None, content: bytes | None = None) -> ServiceSettings:
-        """Call `read` for the file `path`, with its `content` if given."""
+        """Call the function `read` for the file `path`, by default `config_file`.
+
+        `content`, if given, is used in place of the file's content.
+        """
         source = path or self.config_file
         return read(source, self.overrides, inbox=self.inbox, outbox=self.outbox, content=content)
 
@@ -650,10 +677,10 @@ class Start:
 
 @dataclass(frozen=True)
 class WebPage:
-    """A page to serve at `address`, for a daemon with `settings` (without alert URLs).
+    """A page to serve at `address`, for a daemon with `settings` (without alerts and hooks).
 
-    With a `token`, only visitors who know it have access. `start` has the options of the daemon's
-    command line, for checks in another process.
+    With a `token`, only visitors who know it, and phones with a code, have access. `start` has the
+    options of the daemon's command line, for checks in another process.
     """
 
     address: sections.Address
@@ -670,7 +697,7 @@ def has_page_packages() -> bool:
 def web_page(settings: Config) -> WebPage | None:
     """Return the page to serve; None if `web.listen` is not set.
 
-    Raises SettingsError if its packages are missing or the token cannot be used.
+    Raises SettingsError if the page's packages are missing or its token cannot be used.
     """
     web = settings.web
     if web.listen is None:

@@ -31,7 +31,7 @@ KEYS = ("kind", "hours")
 """The keys of the section `executor` that all kinds have."""
 
 NAMES = ("opens", "own")
-"""Names of the methods of that section, which no key can have."""
+"""Names of a method and a property of the section `executor`, which no key can have."""
 
 _GROUP = "executors"
 _DROP_INS = "systemd/stylewatch.service.d"
@@ -39,9 +39,9 @@ _DROP_INS = "systemd/stylewatch.service.d"
 
 @dataclass(frozen=True)
 class Extra:
-    """An optional package with the module `module`; `use` names the features that need it.
+    """An optional package with the module `module`; `use` is a clause on what works with it.
 
-    `command` installs it; empty: it is the extra `name` of stylewatch.
+    `command` installs the package; empty: it is the extra `name` of stylewatch.
     """
 
     name: str
@@ -108,7 +108,7 @@ def _check_devices(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class LocalSettings(ExecutorSettings):
-    """Jobs run in processes of this machine, `workers` for each device."""
+    """Settings of the kind `local`: jobs run in processes of this machine, `workers` per device."""
 
     devices: (
         Literal["auto"]
@@ -165,7 +165,7 @@ def _misfit(settings: Any) -> str | None:
 
 
 def _missing_part(settings: type[ExecutorSettings]) -> str | None:
-    """Return why a part that a kind needs besides its code is missing; None if nothing is."""
+    """Return why the `extra` or the `drop_in` of a kind cannot be used; None if both can."""
     if not isinstance(settings.extra, Extra | None):
         return f"its extra is no Extra, but {quoted(settings.extra)}"
     if settings.drop_in and settings.drop_in not in entries.names(shipped(_DROP_INS)):
@@ -210,7 +210,10 @@ class ChosenExecutor:
             return self.settings.named_devices
 
     def mistakes(self) -> list[str]:
-        """Return a sentence for each reason why no job can run with the settings."""
+        """Return a sentence for each reason why no job can run with the settings.
+
+        Raises UnavailableError if the package of the kind fails.
+        """
         with asking(self.kind):
             found = self.settings.mistakes()
             if isinstance(found, str):
@@ -226,7 +229,10 @@ class ChosenExecutor:
             return str(self.settings.probe() or "")
 
     def start(self, lock: Path, wake: Callable[[], object]) -> "Executor":
-        """Return the executor, whose processes hold `lock`, and which calls `wake`."""
+        """Return the executor, whose processes hold `lock`, and which calls `wake` at new events.
+
+        Raises UnavailableError if the package of the kind fails.
+        """
         from stylewatch_daemon.executors.base import Executor  # which needs the settings of jobs
 
         with asking(self.kind):
@@ -238,10 +244,10 @@ class ChosenExecutor:
 
 @contextmanager
 def asking(kind: str) -> Iterator[None]:
-    """Let code of a kind of executor run; an error of its package becomes UnavailableError.
+    """Convert errors of the package of an executor's kind in the context to UnavailableError.
 
-    The sentence names the kind and the package (law 14). Errors of this program stay as they are,
-    and so do all errors of `local`, which are our faults.
+    The sentence names the kind and the package (law 14). A DaemonError stays as it is, and so do
+    all errors of `local`, which are our faults.
     """
     package = next(iter(installed.packages([kinds()[kind]])), None)
     if package is None:
@@ -259,7 +265,7 @@ def asking(kind: str) -> Iterator[None]:
 
 
 def left_out(kind: str) -> str | None:
-    """Return the sentence on why an installed kind is left out; None if there is no such kind."""
+    """Return the sentence on why an installed kind is left out; None if none of this name is."""
     start = f"{kind!r} of the {_GROUP} of package "
     for sentence in installed.left_out():
         if sentence.startswith(start):

@@ -71,7 +71,7 @@ def _check_name(name: str) -> str:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_check_name)]
-"""Name of a backend or a device; a recipe may also be a path."""
+"""Name of a backend, a device or a recipe; for a recipe it may also be the path of a file."""
 
 
 def is_file(recipe: str) -> bool:
@@ -140,14 +140,14 @@ class MaskSettings(Section):
 
 @dataclass(frozen=True)
 class StyleScale:
-    """The size of one style image: its own `rule`, or a `scale` of the recipe's."""
+    """Size of one style image: its own `rule` or, if that is None, `scale` times the recipe's."""
 
     rule: str | None = None
     scale: float = 1.0
 
 
 def _one_for_each(values: object) -> object:
-    """Return a list of values that are written as text, such as `1, 2`, or of a single number."""
+    """Return a list for values in a text, such as `1, 2`, or a number; other values as they are."""
     if isinstance(values, str):
         return re.split(r"\s*,\s*|\s+", values.strip())
     return [values] if isinstance(values, int | float) else values
@@ -204,7 +204,7 @@ ARTIFACT_WORDS = dict(zip(("losses", "progress", "gif", "sheet"), ARTIFACTS, str
 """Artifact files by their short names."""
 
 _EARLIER = {"losses.png": "losses.svg"}
-"""Artifact files of earlier versions, in settings that their receipts and ledgers keep."""
+"""Today's artifact files by those of earlier versions, which receipts and ledgers still name."""
 
 _Artifact = Literal["losses", "progress", "gif", "sheet",
                     "losses.svg", "progress.webp", "progress.gif", "sheet.png",
@@ -290,7 +290,10 @@ def fill_folder(pattern: str, fields: Mapping[str, str]) -> str:
 
 
 def fill_file(pattern: str, fields: Mapping[str, str]) -> str:
-    """Fill in a file's name without extension and make it safe: `a/b` becomes `a_b`."""
+    """Fill in a file's name without extension and make it safe: `a/b` becomes `a_b`.
+
+    An empty name becomes FINAL.
+    """
     return safe(_fill(pattern, fields) or FINAL)
 
 
@@ -299,7 +302,7 @@ def _fill(pattern: str, fields: Mapping[str, str]) -> str:
 
 
 class ClipSettings(Section):
-    """The output of a job whose content is a clip."""
+    """Settings of the output of a job whose content is a clip."""
 
     format: ClipFormat = "mp4"
 
@@ -308,9 +311,10 @@ class ClipSettings(Section):
 
 
 class JobSettings(Section):
-    """Settings of a job, flat as in job.yaml, each with a row in DESCRIBED.
+    """Settings of a job, as in job.yaml; DESCRIBED has a row for each by its dotted name.
 
-    None leaves a setting to the recipe.
+    None stands for the recipe's value, for equal `style_weights`, and for the backend's best
+    `device`; without `only`, both sides act.
     """
 
     # The picture
@@ -397,12 +401,15 @@ class JobSettings(Section):
 
     @property
     def needs(self) -> str:
-        """Backend, device and recipe as JSON: jobs with the same needs are blocked together."""
+        """Backend, device, recipe and `set` as JSON: jobs with equal needs are blocked together."""
         return json.dumps([self.backend, self.device, self.recipe, self.set])
 
     @property
     def common_style_size(self) -> str | None:
-        """Size rule that all styles share, which sets a field of the recipe; None without one."""
+        """Size rule that all styles share, which sets a field of the recipe.
+
+        None if no size is set, if the sizes differ, or if they are percentages.
+        """
         size = self.style_size
         rules = {size} if isinstance(size, str) else set(size or ())
         return rules.pop() if len(rules) == 1 and "%" not in "".join(rules) else None
@@ -436,7 +443,11 @@ class JobSettings(Section):
         )
 
     def resolve(self, *folders: Path) -> Recipe:
-        """Return the recipe with this job's changes; raises RecipeError."""
+        """Return the recipe, found in `folders` or a package, with the changes of these settings.
+
+        Raises RecipeError if there is none or a change is invalid, and RecipesAwayError if recipes
+        cannot be read now.
+        """
         recipe = book.find(self.recipe, *folders)
         if self.schedule == "fast":
             recipe = book.fast(recipe, *folders)
@@ -465,7 +476,7 @@ class JobSettings(Section):
         return self.model_copy(update=as_it_is)
 
     def _recipe_changes(self) -> Mapping[str, Any]:
-        """Return the settings that are fields of a recipe, by their dotted names."""
+        """Return the values that these settings give to fields of the recipe, by dotted names."""
         fields = {name: getattr(self, name) for name in RECIPE_FIELDS}
         changes = {name: value for name, value in fields.items() if value is not None}
         if self.only is not None:
@@ -483,7 +494,7 @@ class JobSettings(Section):
 
 
 class JobFile(JobSettings):
-    """The settings in a job.yaml, with a record added by the page."""
+    """The settings in a job.yaml, and the pictures' original names, from `submit` or the page."""
 
     file_names: Annotated[dict[str, str], Field(max_length=MOST_STYLES)] = Field(default={})
 
@@ -527,7 +538,7 @@ class Described:
     empty: str = "by the recipe"
     """Placeholder of an empty control in the form, for a setting whose default is null."""
     is_timeless: bool = False
-    """True if the time of a job hardly depends on it: the page's estimate compares the others."""
+    """True if the time of a job hardly depends on it: estimates of time do not compare it."""
     spares_frames: bool = False
     """True if no frame of a clip depends on it: with other values a clip goes on where it was."""
 
@@ -667,7 +678,7 @@ def is_share(name: str) -> bool:
 def given(name: str, text: str) -> Any:
     """Return the value of a text for the setting `name`: the text itself, or parsed as YAML.
 
-    Raises SettingsError for a text that is no YAML.
+    Text for a setting with numbers or a boolean is YAML; raises SettingsError if it is not valid.
     """
     types = {*_types(JobSettings.model_fields[name].annotation)}
     if types & {int, float, bool}:

@@ -20,7 +20,7 @@ _LONGEST_PATH, _LONGEST_NAME = 4095, 255
 
 
 def absolute(path: Path, base: Path) -> Path:
-    """Resolve `path` from `base`, without `..`.
+    """Return `path` as an absolute path from `base`, without `..`, and with a home for `~`.
 
     Raises UsageError if it is too long, names the home of an unknown user, or is not valid UTF-8,
     which the ledger could not store.
@@ -37,13 +37,16 @@ def absolute(path: Path, base: Path) -> Path:
 
 
 def without_dots(path: Path) -> Path:
-    """Return an absolute path without `..`: paths are compared by prefix to find what is below."""
+    """Return the absolute `path` without `..`, because paths are compared by prefix.
+
+    Its links are resolved only if it has `..` or begins with two slashes.
+    """
     has_dots = ".." in path.parts or path.root == "//"
     return Path(os.path.realpath(path)) if has_dots else path
 
 
 def from_base(path: Path, info: ValidationInfo) -> Path:
-    """Make `path` absolute if the validation context has a BASE."""
+    """Make `path` absolute if the validation context has a BASE; raises as `absolute` does."""
     base = (info.context or {}).get(BASE)
     return path if base is None else absolute(path, base)
 
@@ -56,7 +59,7 @@ def _refuse_empty(path: object) -> object:
 
 
 FilePath = Annotated[Path, BeforeValidator(_refuse_empty), AfterValidator(from_base)]
-"""Path of a file or a folder."""
+"""Path of a file or a folder; `from_base` makes it absolute, and an empty text is refused."""
 
 
 def shipped(name: str) -> Path:

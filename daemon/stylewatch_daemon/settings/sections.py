@@ -77,9 +77,12 @@ _AN_AMOUNT = "should be an amount, such as 4GB, 1.5 GB or 512 MiB"
 
 
 def _bytes(value: object) -> object:
-    """Return the number of bytes of an amount in words; raises ValueError for half a word (law 24).
+    """Return the number of bytes of an amount in text, such as `1.5 GB`, or of a whole float.
 
-    A comma is a decimal one if it cannot be meant as one between thousands.
+    Other values stay as they are.
+
+    Raises ValueError if text is no amount as a whole (law 24) or no whole number of bytes, or if a
+    comma in it may be a decimal one or one between thousands.
     """
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -142,7 +145,10 @@ class WatchSettings(Section):
 
 
 class PairingSettings(Section):
-    """The style of a lone content image: a name in the library `styles`, or `all`."""
+    """The style of a lone content image: `default_style`, and the folder `styles` of the library.
+
+    `default_style` is the name of a picture in the library, or `all`; None: there is no default.
+    """
 
     default_style: str | None = None
     styles: FilePath = Path("styles")
@@ -159,7 +165,7 @@ class Hours:
     end: time
 
     def is_open(self, now: datetime) -> bool:
-        """Return whether the clock shows a time within these hours."""
+        """Return whether `now`, in local time, is within these hours."""
         first, last = sorted((self.begin, self.end))
         return (first <= now.time() < last) == (self.begin < self.end)
 
@@ -168,6 +174,7 @@ class Hours:
 
         Each minute of the next four days is tried with the local time that the clock will show
         then: clocks are changed in summer and winter, and one time zone has left out a whole day.
+        If no minute fits, the time in four days is returned.
         """
         if self.is_open(now):
             return None
@@ -193,7 +200,7 @@ def parse_hours(text: str) -> Hours:
 _KINDS = executors.kinds()
 
 _KIND_OF = {key: kind for kind, settings in _KINDS.items() for key in settings.model_fields}
-"""The kind of executor that has each key, for keys of only one kind."""
+"""Kind of executor to which a key of the section `executor` belongs, by the key."""
 
 if TYPE_CHECKING:
 
@@ -220,7 +227,7 @@ class ExecutionSettings(_OfKinds):
     hours: (
         Annotated[str, AfterValidator(lambda hours: parse_hours(hours) and hours.strip())] | None
     ) = None
-    """Hours of the day in which jobs run."""
+    """Hours of the day in which jobs run; None: at all hours."""
 
     @field_validator("kind", mode="before")
     @classmethod
@@ -258,7 +265,7 @@ LARGEST_PICTURE, LARGEST_JOB_FILE = 512 << 20, 100_000
 
 
 class LimitSettings(Section):
-    """Upper limits of images, attempts, disk space and memory; sizes in bytes."""
+    """Limits of inputs, attempts, time, memory and free disk space; sizes are in bytes."""
 
     max_bytes: SomeBytes = 8_000_000_000
     """Maximum size of the content's file, which may be a clip; see `largest` for other files."""
@@ -282,7 +289,7 @@ class LimitSettings(Section):
 
 
 class RetentionSettings(Section):
-    """Days for which parts of a finished job are kept, and a job in the trash."""
+    """Number of days that parts of a finished job, and jobs in the trash, are kept; or `keep`."""
 
     stages: Keep = "keep"
     inputs: Keep = "keep"
@@ -348,13 +355,16 @@ class HookSettings(Section):
     timeout_s: SomeSeconds = 60.0
 
     def of(self, end: End | None) -> tuple[str, tuple[str, ...]]:
-        """Return the key and the command of the hook for an end of a job; empty if it has none."""
+        """Return the key and the command of the hook for the end of a job.
+
+        Both are empty if there is no such hook; the command is empty if none is set.
+        """
         if end in PICTURES:
             return "done", self.done
         return ("failed", self.failed) if end in REFUSALS else ("", ())
 
     def mistakes(self) -> Iterator[Mistake]:
-        """Yield the programs that cannot be run."""
+        """Yield a mistake for each hook whose program cannot be run."""
         for key, command in (("done", self.done), ("failed", self.failed)):
             if command and which(command[0]) is None:
                 name, *rest = command[0].split(maxsplit=1) or [""]
@@ -368,9 +378,10 @@ class HookSettings(Section):
 
 @contextmanager
 def secret_file(key: str, path: Path) -> Iterator[TextIO]:
-    """Open the text file that the setting `key` names; a SettingsError never quotes it.
+    """Open the text file `path` that the setting `key` names; it is closed with the context.
 
-    Secrets of containers are symbolic links.
+    Links are followed, because secrets of containers are symbolic links. Raises SettingsError,
+    which never quotes the content, if this is no regular file, cannot be read, or is not UTF-8.
     """
     try:
         with (
@@ -405,7 +416,10 @@ _OWN_PATHS = frozenset(
      "pause", "phones", "pictures.zip", "readyz", "resume", "restore", "share", "static", "trash",
      "tries"}
 )  # fmt: skip
-"""First parts of the page's own paths: a proxy may remove `web.path` in front of them."""
+"""First parts of the page's own paths, with which `web.path` must not begin.
+
+A proxy may remove `web.path` in front of them, and the page could not tell.
+"""
 
 
 def _is_free(path: str) -> str:

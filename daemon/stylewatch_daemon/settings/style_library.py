@@ -30,11 +30,12 @@ MAX_NAMED = 12
 
 
 def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
-    """Return the pictures in `folder`, by name: the one called `wanted`, or all for `all`.
+    """Return the path of the picture in `folder` called `wanted`, by its name; empty if none is.
 
-    Hidden and empty files and masks are left out. Names have no suffixes, unless pictures differ
-    only in their suffixes, in case, or in how accents are stored. Raises OSError if the folder
-    cannot be read, and SettingsError if `wanted` fits several pictures.
+    For `all`, all pictures are returned. Hidden and empty files and masks are left out, and links
+    are resolved. Names have no suffixes, unless pictures differ only in their suffixes, in case, or
+    in how accents are stored. Raises OSError if the folder cannot be read, and SettingsError if
+    `wanted` fits several pictures.
     """
     pictures = [
         path
@@ -64,7 +65,10 @@ def _is_filled(path: Path) -> bool:
 
 
 def _fitting(pictures: Sequence[Path], wanted: str) -> list[Path]:
-    """Return the pictures called `wanted`; exact names win, and so do names with their suffix."""
+    """Return the pictures called `wanted`.
+
+    Exact names win over folded ones, and then names with a suffix over names without.
+    """
     for form in (str, folded):
         for part in ("name", "stem"):
             name = form(wanted)
@@ -107,7 +111,7 @@ def _all_styles(folder: Path) -> dict[str, Path]:
 
 
 def _whole_name(wanted: str, offered: Collection[str]) -> str:
-    """Return the name that a person means by `wanted`; raises UsageError if it is not one."""
+    """Return the one name that a person means by `wanted`; UsageError if none or several fit."""
     what = "styles"
     whole = meant(wanted, offered, what)
     if whole is not None:
@@ -187,11 +191,12 @@ def check_default_style(pairing: PairingSettings, *, may_be_away: bool = False) 
 def add_style(
     folder: Path, guard: MountGuard, name: str, suffix: str, picture: BinaryIO, source: str
 ) -> str:
-    """Copy a picture into the library, with a text file for its `source` if that is given.
+    """Copy the opened `picture` into the library `folder`, as `name`; return its name there.
 
-    Return its name there. Raises UsageError if the library has a file of that name, with any
-    suffix, or does not accept such a name, and OutputError if it cannot be written or its disk is
-    missing.
+    The name is made safe. If the `suffix`, with its dot, is not that of a picture, `.png` takes its
+    place. A `source` that is not empty is written into a text file. Raises UsageError if the
+    library has a file of that name, with any suffix, or does not accept such a name, and
+    OutputError if the library cannot be written or its disk is missing.
     """
     name = safe(name)
     if folded(name).endswith(".mask"):

@@ -31,7 +31,10 @@ def content_of(path: Path) -> bytes:
 
 
 def parse_bytes(content: bytes, file_name: str, longest: int) -> Document:
-    """Parse the bytes of a file, at most `longest`; raises SettingsError as `parse` does."""
+    """Parse the bytes of the file `file_name`.
+
+    Raises SettingsError if they are more than `longest` or no UTF-8, and as `parse` does.
+    """
     if len(content) > longest:
         raise SettingsError(f"{file_name} is longer than {longest} bytes, the limit of settings")
     try:
@@ -42,13 +45,13 @@ def parse_bytes(content: bytes, file_name: str, longest: int) -> Document:
 
 
 def parse(text: str, file_name: str) -> Document:
-    """Parse `text`, a mapping with text for keys; raises SettingsError."""
+    """Parse `text`, a mapping with text for keys; raises SettingsError if it is anything else."""
     with _as_settings():
         return plain_yaml.parse(text, file_name)
 
 
 def value(text: str) -> Any:
-    """Parse `text` as one YAML value, as for `--set KEY=`; raises SettingsError."""
+    """Parse `text` as one YAML value, as for `--set KEY=`; SettingsError if it is not valid."""
     with _as_settings():
         return plain_yaml.value(text)
 
@@ -67,7 +70,7 @@ def check(
 ) -> Model:
     """Check `document` against `model`, whose validators get `context`.
 
-    Raises SettingsError with every mistake at once, one line each.
+    Returns the model. Raises SettingsError with every mistake at once, one line each.
     """
     with refusing(SettingsError, document.file_name):
         try:

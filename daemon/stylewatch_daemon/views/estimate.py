@@ -29,8 +29,9 @@ _DEFAULTS = JobSettings().model_dump(mode="json", exclude=fields_with("is_timele
 def in_words(state: Path, wanted: JobSettings) -> str:
     """Return a phrase on the time that a picture with the settings `wanted` takes.
 
-    The phrase is empty if no earlier job in the ledger of the folder `state` had these settings, or
-    if the ledger cannot be read.
+    It tells the times of the latest jobs in the ledger of the folder `state` that had the same
+    settings, apart from those on which time hardly depends, and succeeded at the first attempt. The
+    phrase is empty if there are none, or if the ledger cannot be read.
     """
     plain = wanted.model_dump(mode="json", include={*_DEFAULTS})
     seconds: list[float] = []

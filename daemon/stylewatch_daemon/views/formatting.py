@@ -29,7 +29,8 @@ def losses(plain: Mapping[str, Any]) -> str:
 def terms(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
     """Yield the name (`style conv1_1`), value, weight and their product for each term of a loss.
 
-    `plain` is the loss in its JSON form, and `prefix` is the beginning of all names.
+    `plain` is the loss in its JSON form, and `prefix` is the beginning of all names. A term that
+    acts on the gradient alone has its weight there, and words in place of the product.
     """
     for key, inner in plain.items():
         if isinstance(inner, Mapping):
@@ -46,7 +47,7 @@ def terms(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 
 def when(time: datetime | str) -> str:
-    """Return a UTC time as `2026-01-02 12:05:09 UTC`; text that is not ISO 8601 stays as it is."""
+    """Return a UTC time as `2026-01-02 12:05:09 UTC`; other text is only made safe to print."""
     try:
         at = datetime.fromisoformat(time) if isinstance(time, str) else time
     except ValueError:

@@ -75,7 +75,7 @@ class JobView:
 
     @property
     def unit(self) -> str:
-        """Unit of the job's progress."""
+        """Unit of the job's progress: `step`, or `frame` for a clip."""
         return progress_unit(self.job.frames)
 
     def as_json(self) -> dict[str, Any]:
@@ -136,7 +136,10 @@ def job_view(
 
 
 def view_of(state: Path, job: Job) -> JobView:
-    """Return the view of a job with its attempts and the current status of the daemon."""
+    """Return the view of a job with its attempts and the current status of the daemon.
+
+    Raises OutputError if the ledger or the folder `state` cannot be read.
+    """
     status = status_json.current(state)
     with open_ledger(state) as ledger:
         attempts = ledger.attempts(job.id) if ledger else ()
@@ -154,7 +157,7 @@ def name_of(job: Job) -> str:
 
 
 def made_from(job: Job) -> str:
-    """Return the names of a job's pictures, such as `sea in the style of wave`.
+    """Return the names of a job's content and styles, such as `sea in the style of wave`.
 
     A file that is named for its role alone, such as style.jpg, says nothing.
     """

@@ -126,7 +126,7 @@ class JobFiles:
         return self._content(RECEIPT, job_files.MAX_BYTES, job_files.parse_receipt) or {}
 
     def losses(self) -> str:
-        """Return the rows of losses.csv that are published so far."""
+        """Return the published text of losses.csv; empty if it has more than MAX_LOSSES bytes."""
         content = self._content(LOSSES, MAX_LOSSES, BufferedReader.read) or b""
         return content.decode("ascii", errors="replace")
 
@@ -140,11 +140,11 @@ class JobFiles:
         return self._listed(job_files.frames)
 
     def find(self, what: str) -> PictureFile | None:
-        """Open the picture `what`; the caller closes its file."""
+        """Return the opened picture `what`; the caller closes its file."""
         return readers.read(self.job.id, self.job.outbox, partial(self._find, what), _close)
 
     def look(self, what: str) -> PictureFile | None:
-        """Return the record of the picture `what`, whose file is closed."""
+        """Return the record of the picture `what`, whose file is closed already."""
         picture = self.find(what)
         _close(picture)
         return picture
@@ -211,7 +211,10 @@ class JobFiles:
     def _content(
         self, name: str, most: int, parse: Callable[[BufferedReader], _Result]
     ) -> _Result | None:
-        """Return what `parse` makes of a file in the output folder; None above `most` bytes."""
+        """Return what `parse` makes of a file in the output folder.
+
+        Returns None if the file is absent, or has more than `most` bytes.
+        """
 
         def use(spot: Spot) -> _Result | None:
             file = _open(spot)
@@ -226,7 +229,7 @@ class JobFiles:
         return self._first([*self._spots(what)], partial(self._picture, what))
 
     def _picture(self, what: str, spot: Spot) -> PictureFile | None:
-        """Open the file at a spot if it is the picture `what`; raises OSError."""
+        """Open the file at a spot; return None if it is not the picture `what`. Raises OSError."""
         record = _input(self.job, what)
         file = _open(spot)
         if file is None:

@@ -42,7 +42,8 @@ def read(
     """Call `work`, which reads files of a job in its outbox, in a thread, and return its result.
 
     Raises as `work` does, OutputError if there is no result in time, and ShortageError if no thread
-    can be started. A result that comes too late is passed to `late`.
+    can be started. A result that comes too late is passed to `late`. In a thread of this module,
+    `work` is called directly.
     """
     if hasattr(_thread, "reads"):
         return work()

@@ -29,7 +29,7 @@ from stylewatch_daemon.web.sessions import LASTS_S, PHONE_LASTS_S, Sessions
 FILE_NAME = "sessions.json"
 
 WRONG_TOKEN_DELAY_S = 0.5
-"""Delay of the answer to a wrong token, in seconds."""
+"""Delay in seconds of the answer to a wrong token or code."""
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -50,11 +50,11 @@ PUBLIC = ("/login", "/pair", HEALTH, "/readyz", "/favicon.ico")
 """Addresses that need no token; addresses below /static/ need none either."""
 
 SHARE = "/share"
-"""The address to which a phone shares pictures. It may send them by its user's will alone, as
-browsers say, instead of from one of our pages; no other site can make a browser say so."""
+"""Address to which a phone shares pictures. The requests may come from the browser itself, as their
+header Sec-Fetch-Site says, and not from a page of ours; no other site can make it say so."""
 
 LOGIN_WITHIN_S = 3.0
-"""Timeout in seconds for receiving the login form."""
+"""Timeout in seconds for receiving a form with a token or a code."""
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)\.?(?::\d{1,5})?")
 _PORT = re.compile(r":\d*$")
@@ -102,7 +102,10 @@ async def log_in(request: Request) -> Response:
 
 @asynccontextmanager
 async def login_form(request: Request) -> AsyncIterator[Fields]:
-    """Receive a login, one of LOGINS_AT_ONCE; raises HTTPException if there are too many."""
+    """Receive the form of a login, one of LOGINS_AT_ONCE that are handled at the same time.
+
+    Raises HTTPException if there are too many, and as `form` does.
+    """
     logins = context(request).sessions.logins
     if logins.locked():
         raise HTTPException(503, "too many logins at the same time: try again in a moment")
@@ -111,7 +114,10 @@ async def login_form(request: Request) -> AsyncIterator[Fields]:
 
 
 async def admit(request: Request, to: str, phone: str = "") -> Response:
-    """Begin a session, of a browser or of a `phone`, and lead to the path `to` below the root."""
+    """Begin a session of a browser or the phone called `phone`; redirect to `to` below the root.
+
+    The earlier session of the browser is ended.
+    """
     sessions = context(request).sessions
     root = root_path(request)
     answer = RedirectResponse(f"{root}/{to}", 303)
@@ -271,7 +277,7 @@ class _Sender:
 
 
 async def slow_down(request: Request, sessions: Sessions) -> None:
-    """Record that the client gave a wrong token, and wait WRONG_TOKEN_DELAY_S seconds."""
+    """Record that the client gave a wrong token or code, and wait WRONG_TOKEN_DELAY_S seconds."""
     sessions.note_wrong_token(request.client.host if request.client else "a UNIX socket")
     await asyncio.sleep(WRONG_TOKEN_DELAY_S)
 
@@ -313,7 +319,7 @@ def _addresses(headers: Headers) -> set[str]:
 
 
 def first_value(headers: Headers, name: str) -> str:
-    """Return the value of a header in lower case; of several values, that of the first proxy."""
+    """Return the first value of the header `name`, in lower case; empty if it is missing."""
     return headers.get(name, "").partition(",")[0].strip().lower()
 
 

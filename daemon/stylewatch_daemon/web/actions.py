@@ -9,8 +9,8 @@ POST /jobs/ID/again    the same without `content` and `name`. The styles replace
 
 The module `api` has the routes of the actions. Uploaded files are first stored in `state/uploads`.
 POST /trash, /restore and /delete act on the jobs that the fields `job` name. POST /jobs submits
-pairs in the same way as `stylewatch submit`. All other actions except /doctor
-and /jobs/ID/keep leave a request, and wait for WAIT_S at most until the daemon has acted on it.
+pairs in the same way as `stylewatch submit`. All other actions except /doctor, /jobs/ID/keep and
+/incomplete/style leave a request, and wait for WAIT_S at most until the daemon has acted on it.
 """
 
 import re
@@ -75,7 +75,7 @@ UNNAMED = "upload"
 
 NEW_FIELDS = ("content", "style", "library", "name", "shared")
 AGAIN_FIELDS = ("style", "library", "keep", "blend")
-"""Fields besides the settings in the form of a new job, and in the form to paint a job again."""
+"""Fields besides the settings: NEW_FIELDS of a new job, AGAIN_FIELDS to paint a job again."""
 
 MAX_REQUESTS = 200
 """Number of waiting requests, from all processes, at which the page leaves no more."""
@@ -97,7 +97,7 @@ async def ask(site: Context, *leave: Callable[[], int]) -> bool:
 
 
 async def ask_for(site: Context, job: Job, new: str, leave: Callable[[], int]) -> bool:
-    """Ask for the job `new`, which runs `job` again; return and raise as `ask` does.
+    """Call `leave` to ask for the job `new`, which runs `job` again; return and raise as `ask`.
 
     Raises InputError if the daemon has refused to make the job.
     """
@@ -108,7 +108,10 @@ async def ask_for(site: Context, job: Job, new: str, leave: Callable[[], int]) -
 
 
 async def check_health(request: Request) -> Response:
-    """Answer with the findings of the doctor, whose checks run again unless they have just run."""
+    """Run the checks of the doctor again, unless they have just run.
+
+    Answer a program with their findings, and a browser with the page on health.
+    """
     patiently = not wants_html(request)
     report = await context(request).doctor.report(anew=True, patiently=patiently)
     findings = [asdict(finding) for finding in report.findings] if report is not None else None
@@ -116,7 +119,7 @@ async def check_health(request: Request) -> Response:
 
 
 async def with_all(request: Request, leave: Callable[[Path], int]) -> Response:
-    """Leave a request that does not concern a single job; answer with the first page."""
+    """Call `leave`, for a request that concerns no single job; answer with the first page."""
     site = context(request)
     return done(request, "/", acted=await ask(site, partial(leave, site.state)))
 
@@ -124,7 +127,7 @@ async def with_all(request: Request, leave: Callable[[Path], int]) -> Response:
 async def with_job(
     request: Request, leave: Callable[[Path, Job], int], to: str = "/jobs/{}"
 ) -> Response:
-    """Leave a request about the job in the path, and answer with the page `to`.
+    """Call `leave`, for a request about the job in the path, and answer with the page `to`.
 
     In `to` braces stand for the id of the job.
     """
@@ -149,9 +152,10 @@ delete_one = partial(with_job, leave=partial(operations.ask, "delete"), to="/gal
 
 
 async def with_selected(request: Request, verb: Literal["trash", "restore", "delete"]) -> Response:
-    """Leave a request about each ended job that a field `job` names.
+    """Leave a request `verb` about each job that a field `job` names.
 
-    Of several jobs, favorites are neither moved into the trash nor deleted.
+    Of several jobs, favorites are neither moved into the trash nor deleted. Raises StateError if
+    the state of a job does not allow the operation; then nothing is requested.
     """
     site = context(request)
     fields = await form(request)
@@ -243,10 +247,11 @@ async def choose_style(request: Request) -> Response:
 
 
 def _choose_style(site: Context, wanted: str) -> None:
-    """Rename the picture with this path; raises InputError, and OutputError for its disk.
+    """Rename the picture with the path `wanted` to what a style is called.
 
-    The daemon offers the path in its status: no other file can be renamed, and none outside the
-    inbox, wherever links in it lead now (law 11).
+    Raises InputError if it does not wait for a style, or if its folder has a file of that name, and
+    OutputError if it cannot be renamed. The daemon offers the path in its status: no other file can
+    be renamed, and none outside the inbox, wherever links in it lead now (law 11).
     """
     gone = "this picture no longer waits for a style image"
     offered = [path for pair in site.status()["incomplete"] for path in pair["may_be_style"]]
@@ -427,7 +432,8 @@ def _default_styles(site: Context) -> list[list[File]]:
 def _name(site: Context, form: Form, content: File, styles: Sequence[File]) -> str:
     """Return the name of a job: the field `name`, or a name made from those of its pictures.
 
-    Raises FormError if the inbox does not accept the field.
+    If the inbox does not accept this name, UNNAMED is returned. Raises FormError if it does not
+    accept the field.
     """
     given = form.fields.get("name")
     stems = (PurePosixPath(file.name).stem for file in (content, *styles[:1]))

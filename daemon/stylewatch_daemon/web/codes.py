@@ -24,10 +24,10 @@ ALPHABET, LENGTH = "0123456789ABCDEFGHJKMNPQRSTVWXYZ", 8
 """Crockford's digits, five bits each, and their number in a code."""
 
 LASTS_S, TRIES = 600.0, 5
-"""Seconds for which a code is valid, and the number of tries."""
+"""Time in seconds that a code is valid, and its number of tries."""
 
 LOCKED_S = 5.0
-"""Seconds to wait for another process that makes or takes a code."""
+"""Maximum time in seconds to wait for another process that makes or takes a code."""
 
 NO_CODE = "no code is valid now: make a new one, by `stylewatch phone` or on the page under Phones"
 
@@ -43,14 +43,20 @@ class Codes:
         self._clock = clock
 
     def make(self) -> str:
-        """Make a code, and end the one before; raises OSError if it cannot be kept."""
+        """Make a code, which ends the one before, and return it, such as `0AZ7-K3MQ`.
+
+        Raises OSError if its file cannot be written.
+        """
         code = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
         with self._locked():
             self._write(_digest(code), self._clock() + LASTS_S, TRIES)
         return f"{code[:4]}-{code[4:]}"
 
     def take(self, text: str) -> None:
-        """End the code if it is `text`; raises InputError if it is not, OSError if it cannot end.
+        """End the code if it is `text`.
+
+        Raises InputError if it is not, or if no code is valid, and OSError if the file of the code
+        cannot be written.
 
         A try is recorded before the comparison: a disk that is full, or a process that is killed,
         gives nobody further tries.
@@ -69,7 +75,10 @@ class Codes:
             self._write("", 0.0, 0)
 
     def clear(self) -> None:
-        """End the code; one whose file cannot be removed cannot be taken either."""
+        """End the code by removing its file.
+
+        Errors are ignored: where the file cannot be removed, a code cannot be taken either.
+        """
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
 
@@ -82,7 +91,7 @@ class Codes:
             raise OutputError("another process is using the code: try again") from None
 
     def _read(self) -> tuple[str, float, int]:
-        """Return the digest, the end and the tries that are left; none if the file is not ours."""
+        """Return the digest, the end and the tries that are left; no tries without a valid file."""
         try:
             plain = json.loads(atomic.read(self.path, 1_000))
             return str(plain["digest"]), float(plain["end"]), int(plain["tries"])

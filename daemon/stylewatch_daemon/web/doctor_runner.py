@@ -14,8 +14,8 @@ from stylewatch_daemon.doctor.finding import Finding, Verdict, problem
 from stylewatch_daemon.settings.config import Start
 
 RECENT_S, AT_MOST_EVERY_S = 300.0, 10.0
-"""Age in seconds from which a report is replaced at the next visit. AT_MOST_EVERY_S counts if the
-report may be wrong now, or if a person asks for new checks."""
+"""Ages in seconds from which a report is replaced at the next visit: usually RECENT_S, and
+AT_MOST_EVERY_S if it may be wrong now, or if a person asks for new checks."""
 
 TIMEOUT_S = 120.0
 """Timeout in seconds for all checks."""

@@ -72,9 +72,9 @@ NOTHING = Form({}, {})
 async def received(request: Request) -> AsyncIterator[Form]:
     """Receive a form; its files exist in the state folder until the context ends.
 
-    Raises InputError if the request is not a form with files, or has too many parts. Raises
-    HTTPException if the form is too large or too slow, or if there are too many other uploads.
-    Raises FullError if the disk has no room for it.
+    Raises InputError if the request is not a valid form with files, has too many parts, or has an
+    empty file. Raises HTTPException if the form is too large or too slow, or if there are too many
+    other uploads. Raises FullError if the disk has no room for it.
     """
     site = context(request)
     await run_in_threadpool(_check_size, request, site)

@@ -97,7 +97,10 @@ def values_of(request: Request) -> dict[str, Any]:
 
 
 def _search(fields: Mapping[str, str]) -> Search:
-    """Return the search that the fields of the form describe; an empty one matches all jobs."""
+    """Return the search that the fields of the form describe; without fields it matches all jobs.
+
+    Raises UsageError for an unknown field or a wrong value.
+    """
     unknown = sorted(fields.keys() - FIELDS)
     if unknown:
         raise UsageError(nearest(unknown[0], FIELDS, "filter", len(FIELDS)))

@@ -59,7 +59,7 @@ class Context:
 
     @property
     def state(self) -> Path:
-        """The state folder."""
+        """Path of the daemon's state folder."""
         return self.settings.state.path
 
     def status(self) -> dict[str, Any]:
@@ -80,7 +80,10 @@ class Context:
             return find_styles(folder, "all")
 
     def job(self, name: str) -> Job | None:
-        """Return the job that an id or a name means; raises as `ledger` and `Ledger.the_one` do."""
+        """Return the job that an id or a name means; None if there is none.
+
+        Raises as `ledger` and `Ledger.the_one` do.
+        """
         with self.ledger() as ledger:
             return ledger.the_one(name)
 
@@ -107,8 +110,8 @@ def wants_html(request: Request) -> bool:
 def done(request: Request, to: str, **result: Any) -> Response:
     """Answer an action: redirect browsers to `to`, below the root; send programs the `result`.
 
-    If `acted` is False in the result, the daemon has not acted yet: browsers get a page with this
-    message and a link.
+    If `acted` is False in the result, the daemon has not acted yet: browsers get a page that says
+    so, with a link to `to`.
     """
     if not wants_html(request):
         return JSONResponse(result)
@@ -120,7 +123,10 @@ def done(request: Request, to: str, **result: Any) -> Response:
 
 
 def failed(request: Request, status: int, reason: str, **more: Any) -> Response:
-    """Answer with an error; programs also get `more`. `reason` need not be safe to print."""
+    """Answer with the HTTP status code `status` and a reason, which need not be safe to print.
+
+    Programs also get `more`.
+    """
     text = "; ".join(shown(line) for line in reason.splitlines())
     if not wants_html(request):
         return JSONResponse({"error": text, **more}, status)

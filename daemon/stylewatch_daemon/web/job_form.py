@@ -130,10 +130,10 @@ def view(
 
 
 def _recipes(settings: Config) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Yield the recipes by name, the common recipes first, with their values of some settings.
+    """Yield the names of the recipes, the common ones first, each with its values of some settings.
 
-    A recipe with mistakes has no defaults. While a folder of recipes is away, those of packages are
-    listed: a form is checked when it is sent.
+    A recipe that cannot be read has no values. While a folder of recipes is away, only those of
+    packages are listed: a form is checked when it is sent.
     """
     try:
         names = book.names(*settings.recipes)
@@ -180,7 +180,7 @@ def base_of(site: Context, job: Job) -> tuple[JobFile, str]:
 def print_fields(base: JobSettings, receipt: Receipt) -> dict[str, str]:
     """Return the fields of a form that makes a print, PRINT_FACTOR times as large as a picture.
 
-    `receipt` is that of the picture.
+    `base` has the settings of the picture, and `receipt` is its receipt.
     """
     schedule = receipt.recipe.get("schedule")
     is_box = isinstance(schedule, Mapping) and schedule.get("fit") == "stretch"

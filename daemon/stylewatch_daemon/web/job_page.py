@@ -84,7 +84,10 @@ def _deletion(site: Context, job: Job, status: Mapping[str, Any]) -> str:
 
 
 def _pictures(view: JobView) -> dict[str, Any]:
-    """Return the content image `before`, the output or newest stage `after`, and all `stages`."""
+    """Return the content image `before`, the output or newest stage `after`, and shown `stages`.
+
+    `clip` is the painted clip, if browsers play it, and `is_clip` tells whether the job has one.
+    """
     job = view.job
     files = view.files
     stages = list(_stages(view))
@@ -108,7 +111,10 @@ def _pictures(view: JobView) -> dict[str, Any]:
 
 
 def _beside(ledger: Ledger, job: Job, order: Order) -> Job | None:
-    """Return the job after `job` on its tab of the gallery, sorted by `order`."""
+    """Return the job after `job` on its tab of the gallery, sorted by `order`.
+
+    None if there is none, or if `job` is in the trash or has not ended.
+    """
     if job.trashed:
         return None
     for ends in TABS.values():
@@ -146,7 +152,7 @@ def _stages(view: JobView) -> Iterator[Stage]:
 
 
 def _same_content(ledger: Ledger, job: Job, sha256: str) -> list[Job]:
-    """Return `job` and the latest jobs with this content image; none if there is no other job."""
+    """Return `job` and the latest jobs with this content image; empty if there is no other job."""
     jobs = ledger.with_content(sha256, MAX_VARIANTS) if sha256 else []
     others = [each for each in jobs if each.id != job.id]
     if not others:

@@ -63,7 +63,7 @@ class Hub:
         self.viewers = 0
         """Number of viewers of all pages."""
         self._messages: dict[str, asyncio.Task[Mapping[str, bytes]]] = {}
-        """The messages about the parts of each page since the last change."""
+        """Tasks that make the messages about a page, by its name; a change clears them."""
         self._changed = asyncio.Event()
         """Event that is set when something changes, and then replaced by a new event."""
         self._polling: asyncio.Task[None] | None = None

@@ -30,7 +30,8 @@ TOPIC, HEALTH_TOPIC = "now", "health"
 
 PARTS = ("health", "running", "queue", "incomplete", "failed", "recent", "news")
 HEALTH_PARTS = ("health",)
-"""Parts of these pages that live updates change; each is the template of that name in `parts`."""
+"""Parts that live updates change, of the first page and of the page on health; each is the template
+of that name in `parts`."""
 
 RECENT, FAILED = 12, 8
 """Maximum numbers of finished jobs, and of failed or refused jobs, on the first page."""

@@ -38,7 +38,10 @@ KINDS = ("iPhone", "iPad", "Android", "Windows", "Macintosh", "Linux")
 
 
 async def show_form(request: Request, reason: str = "") -> Response:
-    """Answer with the form for a code, again if there is a `reason`; redirect if none is needed."""
+    """Answer with the form for a code, and with the `reason` why an earlier code was refused.
+
+    Programs get that reason as an error. If no code is needed, redirect to the first page.
+    """
     if not context(request).sessions.are_needed:
         return RedirectResponse(f"{root_path(request)}/", 303)
     if reason and not wants_html(request):
@@ -49,7 +52,7 @@ async def show_form(request: Request, reason: str = "") -> Response:
 
 
 async def pair(request: Request) -> Response:
-    """Begin the session of a phone whose user knows the code."""
+    """Begin the session of a phone whose user knows the code; else answer with the form again."""
     site = context(request)
     async with login_form(request) as fields:
         try:
@@ -63,7 +66,7 @@ async def pair(request: Request) -> Response:
 
 
 def show(request: Request, **more: str) -> Response:
-    """Answer with the list of phones, and perhaps a new code or the reason why there is none."""
+    """Answer with the list of phones; `more` has a new code, or the reason why there is none."""
     site = context(request)
     phones = [
         (each.key, each.name, datetime.fromtimestamp(int(each.since), UTC).isoformat())
@@ -97,10 +100,11 @@ def _is_phone(request: Request) -> bool:
 
 
 def _url(request: Request) -> str:
-    """Return the address of the page in the browser, or, if it is of this machine alone, another.
+    """Return the address at which phones reach the page, if possible that in the browser.
 
-    Browsers send it as the Origin of a form, which has been compared with the address already.
-    Raises DaemonError if phones cannot reach the page.
+    Browsers send theirs as the Origin of a form, which has been compared with the host already. If
+    it is of this machine alone, the address for phones takes its place. Raises DaemonError if
+    phones cannot reach the page.
     """
     origin = request.headers.get("origin", "")
     host = urlsplit(origin).hostname or "localhost"

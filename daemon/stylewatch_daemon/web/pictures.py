@@ -158,7 +158,7 @@ def content(job: Job, side: int = CARD_SIDE) -> Image | None:
 
 
 def first_style(job: Job) -> Image | None:
-    """Return a preview of the first style image of a job."""
+    """Return a preview of a job's first style image; None if no digest of a style is known."""
     return next(inputs(job, "style"), None)
 
 
@@ -189,9 +189,10 @@ def latest_stage(view: JobView) -> Image | None:
 
 
 def blend(view: JobView) -> int:
-    """Return how much of an early stage is seen, in fifths above the photograph; 0 if all of it.
+    """Return the opacity of an early stage above the photograph in fifths, 1 to 4; 0: full opacity.
 
-    The colors of the first stages are garish. Frames of a clip are painted to the end.
+    The colors of the first stages are garish, so the photograph is seen through them. Frames of a
+    clip are painted to the end, and always have full opacity.
     """
     early = EARLY * view.running.get("steps", 0)
     step = view.running.get("step", 0)
@@ -260,7 +261,8 @@ class _OpenedFile(FileResponse):
 async def send_picture(request: Request) -> Response:
     """Answer with a picture of a job.
 
-    Viewers of a job request its stages at the same time, so they share one answer.
+    Viewers of a job request its stages at the same time. So requests for a picture with its digest
+    share one answer for SHARED_S, unless its file is large.
     """
 
     def make() -> Awaitable[Response]:
@@ -313,7 +315,7 @@ def _cache_control(request: Request, sha256: str) -> str:
 
 
 def _file_name(job: Job, what: str, name: str) -> str:
-    """Return a file name for saving: from the job's name, or the original name of an input."""
+    """Return a safe file name for saving: from the job's name, or an input's original name."""
     kind, _, number = what.partition("-")
     if kind == "input":
         return safe(original_name(job, job.inputs[int(number)]))
@@ -370,7 +372,11 @@ def version_of(path: Path) -> tuple[str, str]:
 async def preview(
     request: Request, source: Path | None, sha256: str, side: int, cache_control: str
 ) -> Response:
-    """Answer with the preview of the file `source`, a known smaller preview or a blank picture."""
+    """Answer with the preview of the file `source`, with sides up to `side` pixels.
+
+    `sha256` is the digest of the file. If there is no such preview, answer with a known smaller one
+    or, by a redirect, with a blank picture.
+    """
     previews = context(request).previews
     path = await previews.get(source, sha256, side)
     if path is None:

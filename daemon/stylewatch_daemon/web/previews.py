@@ -22,7 +22,7 @@ from stylewatch_daemon.settings.sections import LimitSettings
 ENTRY = "stylewatch_daemon.intake.inspection.inspection_main:make_thumbnails"
 
 MAX_BYTES = 512 << 20
-"""Maximum size in bytes of all previews together."""
+"""Size in bytes of all previews together to which each removal of the oldest reduces them."""
 
 TIMEOUT_S = 4.0
 """How long a viewer waits for a preview, in seconds; then a blank picture replaces it."""
@@ -38,7 +38,10 @@ SWEEP_EVERY = 64
 
 
 class Previews:
-    """The previews of a state folder; pictures and clips beyond `limits` have none."""
+    """Store of previews in the folder `state`, which makes those that are missing.
+
+    Pictures and clips beyond `limits` get none.
+    """
 
     def __init__(self, state: Path, limits: LimitSettings) -> None:
         folders = StateDir(state)
@@ -52,7 +55,10 @@ class Previews:
         self._made = 0
 
     def known(self, sha256: str, side: int) -> Path | None:
-        """Return an existing preview, by its picture's digest and its longest side in pixels."""
+        """Return the path of the preview of a picture with this digest; None if there is none.
+
+        `side` is the maximum length of its sides in pixels.
+        """
         paths = (thumbs.path_of(folder, sha256, side) for folder in (self._thumbs, self.folder))
         for path in paths:
             if entries.is_file(path):
@@ -60,10 +66,11 @@ class Previews:
         return None
 
     async def get(self, source: Path | None, sha256: str, side: int) -> Path | None:
-        """Return the preview of the file `source`, and make it if necessary.
+        """Return the path of the preview of the file `source`, and make it if necessary.
 
-        Return None if making it takes too long, if the picture cannot be decoded, or if the digest
-        of the picture is no longer `sha256`.
+        `side` is the maximum length of its sides in pixels. Returns None if `source` is None and
+        there is no preview, if too many wait to be made, if making it takes longer than TIMEOUT_S,
+        if the picture cannot be decoded, or if its digest is no longer `sha256`.
         """
         preview = self.known(sha256, side)
         is_possible = len(self._pending) < MAX_PENDING and sha256 not in self._failed

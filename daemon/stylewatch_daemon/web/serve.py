@@ -101,7 +101,7 @@ _SENTENCES = {404: "there is no such page", 405: "this address does not support 
 
 
 def application(page: WebPage) -> Starlette:
-    """Return the application that serves `page`."""
+    """Return the application that serves `page`; remove uploads and the code of an earlier page."""
     settings = page.settings
     token = page.token
     state = settings.state.path

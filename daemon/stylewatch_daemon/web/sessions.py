@@ -39,7 +39,10 @@ MAX_SESSIONS = 1_000
 
 
 class Phone(NamedTuple):
-    """A phone that was paired: a part of the signature of its session, its name, Unix time."""
+    """A paired phone: `key`, the first digits of its session's signature, and its name.
+
+    `since` is the Unix time in seconds at which it was paired.
+    """
 
     key: str
     name: str
@@ -141,7 +144,7 @@ class Sessions:
         return hmac.new(key, cookie.encode(errors="replace"), hashlib.sha256).hexdigest()
 
     def _read(self) -> None:
-        """Read the sessions from the file, unless it belongs to an earlier token or is damaged."""
+        """Read the sessions from the file; empty a file of an earlier token, or that is damaged."""
         try:
             content = self._path.read_bytes()
         except OSError:

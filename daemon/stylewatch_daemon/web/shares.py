@@ -31,7 +31,7 @@ from stylewatch_daemon.web.http import Context, context, root_path
 from stylewatch_daemon.web.pictures import Image
 
 SHARED_S = 3600.0
-"""Seconds for which a share waits for its confirmation."""
+"""Time in seconds that a share waits for its confirmation."""
 
 MOST_SHARES = 8
 """Maximum number of shares that wait; one more ends the oldest."""
@@ -42,7 +42,7 @@ _KEY = re.compile(r"share-[0-9a-f]{32}")
 
 
 async def receive(request: Request) -> Response:
-    """Keep shared photographs, and lead to the page of confirmation."""
+    """Keep shared photographs for SHARED_S, and redirect to the page of confirmation."""
     site = context(request)
     async with forms.received(request) as form:
         folder = await run_in_threadpool(_keep, site, form)
@@ -51,7 +51,10 @@ async def receive(request: Request) -> Response:
 
 
 def _keep(site: Context, form: Form) -> Path:
-    """Move the photographs of a form into a folder of their own, and return it."""
+    """Move the photographs of a form into a folder of their own, and return it.
+
+    End the oldest shares beyond MOST_SHARES. Raises InputError if the form has no photograph.
+    """
     files = form.files.get("content", ())
     if not files:
         raise InputError("nothing was shared: choose one photograph or more")
@@ -66,13 +69,13 @@ def _keep(site: Context, form: Form) -> Path:
 
 
 def _age(share: Path) -> int:
-    """Return the time of a share in nanoseconds; 0 if it has just ended."""
+    """Return the time of the last change of a share in nanoseconds; 0 if it has just ended."""
     status = entries.attempt_status(share)
     return 0 if status is None else status.st_mtime_ns
 
 
 def files_of(site: Context, key: str) -> list[File]:
-    """Return the photographs of a share, in their order; raises InputError if it has ended."""
+    """Return the photographs of the share `key`, in order; raises InputError if it has ended."""
     files = files_in(site.state / UPLOADS / key) if _KEY.fullmatch(key) else []
     if not files:
         raise InputError(GONE)
@@ -85,7 +88,9 @@ def files_in(folder: Path) -> list[File]:
 
 
 def claim(site: Context, key: str) -> Path:
-    """Take a share for one form (law 4): no other can have it meanwhile. Return its folder then.
+    """Rename the folder of the share `key` for one form, and return its new path (law 4).
+
+    Meanwhile no other form can have the share; `settle` ends this.
 
     Raises InputError if the share has ended, or another form has it.
     """
@@ -100,7 +105,7 @@ def claim(site: Context, key: str) -> Path:
 
 
 def settle(taken: Path, *, is_painted: bool) -> None:
-    """Remove a claimed share if jobs were made of it; else it waits for another form."""
+    """Remove the claimed share `taken` if `is_painted`; else let it wait for another form."""
     if is_painted:
         entries.attempt_removal(taken)
     else:

@@ -42,7 +42,7 @@ SIDE = 160
 """Long side of a preview in pixels."""
 
 FIRST = 12
-"""Number of styles that are painted at once."""
+"""Number of styles that a request asks for."""
 
 ENDED = "the previews have ended, since stylewatch or the page was away: ask again"
 
@@ -71,7 +71,8 @@ async def begin(request: Request) -> Response:
 def _begun(site: Context, folder: Path, form: Form) -> tuple[Mapping[str, Any], str]:
     """Store the photograph of a form; return arguments of the request, and the setting `preview`.
 
-    With that setting a larger picture gets the composition of a preview.
+    With that setting a larger picture gets the composition of a preview; it is empty if previews
+    have the full size already. Raises DaemonError or RecipeError if the form cannot be painted.
     """
     now = condition(site.status())
     if not (now.is_ready or now.word == BLOCKED.word):
@@ -105,7 +106,10 @@ def _smaller(size: str) -> str:
 
 
 def _next_styles(site: Context, known: tuple[str, ...]) -> tuple[int, dict[str, str]]:
-    """Return the next styles of the library after those `known`, and how many are left then."""
+    """Return how many styles of the library are left after the next FIRST, and these by name.
+
+    Styles that are `known` do not count.
+    """
     every = site.styles()
     others = {
         name: str(path)
@@ -152,7 +156,7 @@ async def ask_more(request: Request) -> Response:
 
 
 def end(request: Request) -> Response:
-    """End the try: the daemon stops painting, and removes its files."""
+    """Remove the sign of life, so that the daemon ends the try and removes its files."""
     _, _, folder = _try_of(request)
     (folder / ALIVE).unlink(missing_ok=True)
     return JSONResponse({})

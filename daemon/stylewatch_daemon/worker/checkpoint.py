@@ -26,14 +26,15 @@ class Snapshot:
 
 
 EMPTY = Snapshot({}, {})
-"""The snapshot of a job that was never started."""
+"""Snapshot without a checkpoint and without a record, for a job that starts from the beginning."""
 
 
 def save(path: Path, snapshot: Snapshot) -> None:
-    """Write a snapshot atomically. The .npz format has a checksum for each array.
+    """Write a snapshot to `path` atomically; raises OSError if that fails.
 
-    Nothing in .npz protects the list of arrays, so the record contains their names. The file is
-    written array by array, because an optimizer may keep hundreds of megabytes.
+    The .npz format has a checksum for each array. Nothing in .npz protects the list of arrays, so
+    the record contains their names. The file is written array by array, because an optimizer may
+    keep hundreds of megabytes.
     """
     text = json.dumps({**snapshot.record, "arrays": [*snapshot.checkpoint]})
     record = np.frombuffer(text.encode(), dtype=np.uint8)

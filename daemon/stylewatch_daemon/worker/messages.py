@@ -37,7 +37,7 @@ class Order:
 
     The inputs are the daemon's own copies, which nobody else modifies. Complete files are left
     under `staging` (on the outbox's file system), and the daemon publishes them. `checkpoint` is
-    the path of the attempt's snapshot.
+    the path of the attempt's snapshot, or None if there is to be none.
     """
 
     name: str
@@ -131,11 +131,11 @@ class Saving:
 
 @dataclass(frozen=True)
 class FileStaged:
-    """A complete, synced file is at `staging / path`, to be published in place of an older one.
+    """Announcement of a complete, synced file at `staging / path`, to be published.
 
-    It is the announced file only if its bytes have this SHA-256. `step` is the last step that it
-    shows, or 0 if it shows none. An attempt that continues announces the earlier stages again,
-    because they may never have been published.
+    It replaces an older one. It is the announced file only if its bytes have this SHA-256. `step`
+    is the last step that it shows, or 0 if it shows none. An attempt that continues announces the
+    earlier stages again, because they may never have been published.
     """
 
     path: str
@@ -152,7 +152,10 @@ class Done:
 
 @dataclass(frozen=True)
 class AttemptStopped:
-    """The end: the attempt was stopped on request, with a checkpoint at `step`."""
+    """The end: the attempt was stopped on request after `step` steps; 0 if it made none.
+
+    It has left a checkpoint if the order has a path for one and the backend can resume.
+    """
 
     step: int
 
@@ -180,7 +183,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class AttemptLost:
-    """The end: the worker died or hung, and its progress is unknown (`Cause.WORKER`)."""
+    """The end: the worker died, hung or was ended; its progress is unknown (`Cause.WORKER`)."""
 
     reason: str
 

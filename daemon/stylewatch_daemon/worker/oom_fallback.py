@@ -43,7 +43,7 @@ class OomFallback:
         """Return the fallback in the `record` of an earlier attempt with the same settings.
 
         Without one, or with other settings, return a fallback without differences. Raises
-        RecipeError.
+        RecipeError if the recipe of `order` is invalid.
         """
         values = record.get("relief")
         if not values or values["asked"] != _digest(order):
@@ -56,17 +56,21 @@ class OomFallback:
 
     @property
     def decided(self) -> dict[str, str | int]:
-        """Record of the differences, for the receipt."""
+        """The size, device and tile that differ from the request, for the receipt."""
         return ({} if self.size is None else {"size": self.size}) | self.options
 
     @property
     def options(self) -> dict[str, str | int]:
-        """The differences in options of the backend."""
+        """The device and tile that differ from the request, as options of the backend."""
         values = {"device": self.device, "tile": self.tile}
         return {key: value for key, value in values.items() if value is not None}
 
     def applied(self, order: Order) -> Order:
-        """Return `order` with the differences applied."""
+        """Return `order` with the size and the device of this fallback.
+
+        The tile is an option of the backend alone; see `options`. Raises RecipeError if the recipe
+        is invalid at that size.
+        """
         settings = order.settings
         changes: dict[str, Any] = {k: value for k, value in self.decided.items() if k != "tile"}
         if self.size is not None:
@@ -79,7 +83,10 @@ class OomFallback:
         return replace(order, settings=settings.model_copy(update=changes), recipe=recipe)
 
     def further(self, order: Order, prepared: Prepared) -> "OomFallback | None":
-        """Return the next fallback after there was not enough memory for `prepared`, or None."""
+        """Return the next fallback after there was not enough memory for `prepared`.
+
+        None if there is none, or if `order` does not allow it.
+        """
         fallback: OomFallback | None = None
         if order.backend_options.get("tile", "auto") == "auto":
             fallback = self._smaller_tiles(prepared)

@@ -1,4 +1,4 @@
-"""The output files of a job: its picture, with the colors or parts kept from the content."""
+"""Encoding of a job's pictures, with the colors or parts that they keep from the content."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,10 @@ class OutputImage:
     regions: Regions | None = None
 
     def final(self, picture: Pixels) -> bytes:
-        """Return the file of a picture (height, width, 3), in full size. Raises SaveError."""
+        """Return the bytes of the file of a picture (height, width, 3), in full size.
+
+        Raises SaveError if the format cannot hold it, and DivergedError if it is not finite.
+        """
         return encode(
             self.shown(picture),
             format=self.settings.format,
@@ -41,7 +44,7 @@ class OutputImage:
         )
 
     def shown(self, picture: Pixels) -> Pixels:
-        """Return a picture (height, width, 3) with the colors and parts that the content keeps."""
+        """Return a picture (height, width, 3) with the colors and parts kept from the content."""
         size = Size.of(picture)
         if self.content is None:
             return picture
@@ -53,11 +56,14 @@ class OutputImage:
         return picture
 
     def stage(self, picture: Pixels) -> bytes:
-        """Return the file of a stage, reduced to STAGE_SIDE if necessary. Raises SaveError."""
+        """Return the bytes of the file of a stage, reduced to STAGE_SIDE if necessary.
+
+        Raises as `final` does.
+        """
         return self.final(resize(picture, self._stage_size(picture)))
 
     def is_full_size(self, picture: Pixels) -> bool:
-        """Return whether a stage is as large as the final picture."""
+        """Return whether the stage of `picture` is written without a reduction."""
         return self._stage_size(picture) == Size.of(picture)
 
     @property

@@ -40,13 +40,14 @@ from stylewatch_plugins import checked
 from stylewatch_plugins.contract import Backend, Checkpoint, Estimate
 
 REFERENCE_EVERY = 12
-"""Interval, in frames of a scene, at which a frame is kept for the long-term terms."""
+"""Interval, in frames of a scene, at which a frame is kept as a reference for later frames."""
 
 MUCH_NEW = 0.1
 """Share of unfinished pixels in a frame above which it is first painted at smaller sizes."""
 
 SOME_NEW, COARSE_EVERY = 0.01, 4
-"""A smaller limit for every COARSE_EVERY-th frame, so that new areas are soon finished."""
+"""Smaller share that replaces MUCH_NEW for every COARSE_EVERY-th frame, so that new areas are soon
+finished."""
 
 _COARSE = 0.25
 """The smallest scale at which frames with many unfinished pixels are painted first."""
@@ -83,13 +84,13 @@ class ClipJob:
         return self.order.staging / CLIP_FOLDER / f"{number:08}.png"
 
     def segment_file(self, first: int) -> Path:
-        """Return the path of a segment, given its first frame."""
+        """Return the path of the segment that begins with the frame number `first`."""
         return self.order.staging / CLIP_FOLDER / f"segment-{first:08}.mkv"
 
 
 @dataclass(eq=False)
 class Scene:
-    """A scene with the number of its painted `frames`.
+    """A scene: the number of its `first` frame, and how many `frames` of it are painted.
 
     `total` is the mean of their total losses, `losses` are those of the first frame. `unit` is the
     total loss of the first frame that has a region, scaled up to a region of the whole frame.
@@ -131,7 +132,7 @@ class ClipState:
     doubtful: int = 0
     """Number of frames that may be smeared."""
     segments: list[int] = field(default_factory=list)
-    """First frames of the complete segments."""
+    """Numbers of the first frames of the complete segments."""
     scenes: list[Scene] = field(default_factory=list)
     references: list[tuple[int, Reference]] = field(default_factory=list)
     """Earlier frames of the open scene with their numbers, the latest first."""
@@ -215,7 +216,10 @@ class ClipPainter:
                 return
 
     def estimate(self) -> Estimate:
-        """Estimate the cost of the clip, assuming a single scene."""
+        """Estimate the cost of the clip, assuming a single scene.
+
+        The only size is that of the output, and its steps are the frames of the clip.
+        """
         first = next(read_clip.frames(self.job.order.main, self.job.order.clip_limits))
         content = resize(first.pixels, self.job.size)
         count = self.job.clip.frames
@@ -246,7 +250,7 @@ class ClipPainter:
         return tuple(f"{what}: {count}" for what, count in told.items() if count)
 
     def join(self, target: Path) -> tuple[str, ...]:
-        """Join all segments in the file `target`; return warnings."""
+        """Join all segments in the file `target`; return warnings about what the file lacks."""
         order = self.job.order
         segments = [*map(self.job.segment_file, self.state.segments)]
         times = self.job.clip.times[: self.state.done + 1]
@@ -255,7 +259,8 @@ class ClipPainter:
     def _task(self, pixels: Bytes, content: Pixels) -> tuple[Task, Known]:
         """Return the task of the next frame, and what earlier frames of its scene show of it.
 
-        `content` is the frame in the size of the output.
+        A scene begins if they show too little. `pixels` is the frame as it is in the file, and
+        `content` the frame in the size of the output.
         """
         state = self.state
         still = self.job.still(pixels)
@@ -294,7 +299,7 @@ class ClipPainter:
         )
 
     def _painted(self, task: Task, ask: Callable[[], Wish]) -> Generator[Step, None, Stage | None]:
-        """Paint a frame; return its last stage, or None if it was stopped."""
+        """Paint a frame, with signs of life; return its last stage, or None if it was stopped."""
 
         def wish() -> Wish:  # only a request to stop interrupts a frame
             return Wish.STOP if ask() is Wish.STOP else Wish.GO_ON
@@ -309,7 +314,7 @@ class ClipPainter:
     def _keep(
         self, frame: Frame, content: Pixels, painted: Stage, task: Task, known: Known
     ) -> Pixels:
-        """Store a painted frame; return it as it is shown."""
+        """Add a painted frame to the state, and write its file; return it as it is shown."""
         state = self.state
         scene = self.state.scenes[-1]
         number = frame.number
@@ -335,7 +340,7 @@ class ClipPainter:
         return picture
 
     def _step_of(self, number: int, picture: Pixels, wanted: Wish) -> Iterator[Step | Saving]:
-        """Yield the step of a painted frame; encode the open segment if it is complete."""
+        """Yield the step of a painted frame; encode the open segment if it is complete or last."""
         state = self.state
         is_end = wanted is Wish.FINISH or state.done == self.job.clip.frames
         closed = list[Path]()
@@ -353,7 +358,10 @@ class ClipPainter:
             path.unlink(missing_ok=True)
 
     def _close_segment(self) -> Generator[Saving, None, list[Path]]:
-        """Encode the open segment; return its files, to be removed once a checkpoint is saved."""
+        """Encode the open segment; return the files of its frames.
+
+        The caller removes the files once a checkpoint is saved.
+        """
         state = self.state
         job = self.job
         files = [*map(job.frame_file, state.open_frames)]

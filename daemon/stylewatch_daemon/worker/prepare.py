@@ -64,7 +64,7 @@ class Prepared:
 
     @property
     def unit(self) -> str:
-        """Unit of the job's progress."""
+        """Unit of the job's progress: `step`, or `frame` for a clip."""
         return "step" if self.clip is None else "frame"
 
 
@@ -75,7 +75,7 @@ def prepare(
 
     `decided` are the options that `auto` chose in the attempt that left `resume`. They apply again,
     because, for example, another number of threads changes the last bits. Raises RecipeError,
-    SettingsError, BackendError, PictureError.
+    SettingsError, BackendError, PictureError, and CheckpointError if `resume` is of another clip.
     """
     # Settings
     settings = order.settings
@@ -183,7 +183,7 @@ def _left_out(task: Task, files: Mapping[str, Path]) -> Iterator[str]:
 
 
 def _fitted(init: Picture | None, content: Picture | None) -> Picture | None:
-    """Return the middle of an initial picture, in the shape of the content image."""
+    """Return an initial picture, cropped to its middle if the content has another shape."""
     if init is None or content is None or init.size.has_shape_of(content.size):
         return init
     height, width, _ = init.pixels.shape
@@ -277,7 +277,7 @@ def _decided_for_all(order: Order, backend: Backend, frame: Task) -> Backend:
     """Return the backend with its decisions for the first `frame` fixed for all frames.
 
     The free memory changes from frame to frame. It must not make the backend refuse a frame, or
-    paint it in another way.
+    paint it in another way. A backend without the capability `memory` is returned unchanged.
     """
     if not capabilities(backend).memory:
         return backend
@@ -344,7 +344,10 @@ def _may_use(name: str | None, backend: Backend, options: Mapping[str, Any]) -> 
 
 
 def selected(order: Order) -> Order:
-    """Return `order` with the pictures that `only` selects; SettingsError if one is missing."""
+    """Return `order` with the pictures that `only` selects, or all without `only`.
+
+    Raises SettingsError if the content or the styles are selected and missing.
+    """
     only = order.settings.only
     if only == "style":
         order = replace(order, content=None)
@@ -374,7 +377,7 @@ def _check_done(task: Task) -> None:
 
 
 def enlarged_start(task: Task) -> tuple[str, ...]:
-    """Return a warning if `task` continues from a stage that was reduced in size."""
+    """Return a warning if `task` continues from a stage that was reduced in size, else ()."""
     if not task.recipe.schedule.done or task.init is None:
         return ()
     size = Size.of(task.init)
@@ -388,7 +391,7 @@ def enlarged_start(task: Task) -> tuple[str, ...]:
 
 
 def limited_size(task: Task, settings: JobSettings) -> tuple[str, ...]:
-    """Return a warning if the content's size limits the output to less than requested."""
+    """Return a warning if the content's size limits the output to less than requested, else ()."""
     if task.content is None:
         return ()
     return size_limit(settings, task.recipe, task.content_size or Size.of(task.content))
@@ -427,13 +430,16 @@ class ColorTransfer:
             raise SettingsError("color: match recolors the styles, and there are none")
 
     def content_pixels(self, pixels: Pixels) -> Pixels:
-        """Return the content, or a picture to start from, for the backend."""
+        """Return the content, or a picture to start from, as the backend gets it.
+
+        With `color: luminance` it is gray, with the lightness of `pixels`.
+        """
         if self.settings.color != "luminance":
             return pixels
         return gray(lightness(pixels))
 
     def style(self, style: Picture) -> Picture:
-        """Return the style for the backend, with a note about changes."""
+        """Return the style as the backend gets it, with a note about changes, if any."""
         content = self.content
         if content is None or self.settings.color not in ("match", "luminance"):
             return style
@@ -471,7 +477,10 @@ class _SizeNeeds:
         return replace(self.task, styles=(*self.task.styles, style))
 
     def largest(self, task: Task) -> Size:
-        """Return the greatest final width and height among the pictures of a task."""
+        """Return the greatest final width and height among the pictures of a task.
+
+        For a task that cannot be painted, the result is 1x1.
+        """
         try:
             sizes = [size for _, size in _sizes(task)]
         except PictureError:  # an impossible task is reported later
@@ -479,7 +488,7 @@ class _SizeNeeds:
         return Size(max(size.width for size in sizes), max(size.height for size in sizes))
 
     def read(self, path: Path, max_pixels: int, add: Callable[[Size], Task]) -> Picture:
-        """Read a picture with as many pixels as needed; `add` gives the task with its size."""
+        """Read a picture with as many pixels as needed, and add it to the task by `add`."""
         needed = NeededSize(lambda size: self.largest(add(size)))
         picture = read(path, max_pixels=max_pixels, needed_size=needed)
         self.task = add(picture.size)
@@ -522,7 +531,10 @@ def _blank(size: Size) -> Pixels:
 
 
 def _check_size(task: Task, order: Order) -> None:
-    """Raise SettingsError if a picture would have more pixels than the limits allow."""
+    """Raise SettingsError if a picture would have more pixels than the limits allow.
+
+    Also raise it if the output is no clip, and has longer sides than its format allows.
+    """
     for name, size in _sizes(task):
         if size.area > order.max_pixels:
             raise SettingsError(

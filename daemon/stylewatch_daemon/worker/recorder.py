@@ -134,7 +134,10 @@ class Recorder:
         self.rows.append([*begin, *map(values.get, self.columns)])
 
     def stage(self, stage: Stage) -> list[FileStaged]:
-        """Write a stage, and losses.csv up to it."""
+        """Write the file of a stage and, except for step 0, losses.csv up to it.
+
+        Return the announcements of the written files.
+        """
         digits = max(_MIN_DIGITS, len(str(stage.steps)))
         number = stage.frame or stage.step
         name = f"{STAGES}/{number:0{digits}}{suffix(self.order.settings.format)}"
@@ -152,7 +155,7 @@ class Recorder:
         return [written, self.losses(stage.step)] if stage.step else [written]
 
     def losses(self, step: int) -> FileStaged:
-        """Write losses.csv with the losses so far."""
+        """Write losses.csv with the losses so far; `step` is the last step that it shows."""
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow([*_FIRST_COLUMNS, *self.columns])
@@ -165,11 +168,14 @@ class Recorder:
         return [[*row, *[None] * (width - len(row))] for row in self.rows]
 
     def earlier_stages(self) -> list[FileStaged]:
-        """Return the stages of earlier attempts, which may never have been published."""
+        """Return announcements of the stages of earlier attempts.
+
+        These stages may never have been published.
+        """
         return [FileStaged(stage["file"], stage["sha256"], stage["step"]) for stage in self.stages]
 
     def finish(self, stage: Stage) -> Iterator[FileStaged | Saving]:
-        """Write the last picture in full size, then the artifacts, and finally the receipt."""
+        """Write the last picture in full size or the clip, then artifacts, and last the receipt."""
         if self.prepared.clip is not None:
             name = f"{self.order.final}.{self.order.settings.clip.format}"
             yield Saving()
@@ -235,7 +241,7 @@ class Recorder:
         return FileStaged(name, digest, step)
 
     def _recipe_name(self) -> str:
-        """Return the name by which the job names its recipe, instead of the path of a file."""
+        """Return the recipe as the settings name it; its own name if they have a file's path."""
         named = self.order.settings.recipe
         return self.prepared.task.recipe.name if is_file(named) else named
 
@@ -282,7 +288,7 @@ class Recorder:
 def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) -> ArtifactRequest:
     """Return the request for artifacts of a job that ends with `stage`.
 
-    `final` is the staged final picture, with its `digest`.
+    `final` is the staged final picture, for a clip its last key frame, with its `digest`.
     """
     order = selected(recorder.order)
     settings = recorder.order.settings

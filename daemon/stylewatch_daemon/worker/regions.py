@@ -98,7 +98,8 @@ def _check_effect(order: Order, roles: Collection[str], backend: Backend) -> Non
 def _read(order: Order, task: Task) -> dict[str, Picture]:
     """Return the masks of the pictures that the task has, by role.
 
-    Raises SettingsError if the order has a mask of the content but no content.
+    Raises SettingsError if the order has a mask of the content but no content, or if a mask is a
+    clip. Raises PictureError if a mask cannot be read or has another shape than its picture.
     """
     scale = task.levels()[-1].scale
     # the file name, the own size and the final size of each picture
@@ -128,7 +129,10 @@ def _read(order: Order, task: Task) -> dict[str, Picture]:
 
 
 def _for_all_regions(style: Style, regions: int) -> Style:
-    """Return `style` with its opaque pixels serving each of `regions` regions."""
+    """Return `style` with its opaque pixels serving each of `regions` regions.
+
+    A style without transparent pixels is returned unchanged, and serves all of them.
+    """
     if style.mask is None:
         return style
     return replace(style, mask=np.repeat(np.atleast_3d(style.mask), regions, axis=2))

@@ -24,7 +24,8 @@ from stylewatch_plugins.contract import Estimate, Stage, Step, Wish
 from stylewatch_plugins.errors import error_kind
 
 CHECKPOINT_EVERY = 60.0
-"""Maximum interval in seconds between checkpoints; every stage also has one."""
+"""Time in seconds since the last checkpoint from which a step without a stage has one, too. Steps
+with a stage, and all frames of a clip, have one earlier if CHECKPOINT_COST allows."""
 
 CHECKPOINT_COST = 20.0
 """Minimum ratio of the time between checkpoints to the time that the last one took."""
@@ -36,7 +37,8 @@ def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
     Complete files are left under `order.staging`, each announced by a FileStaged, the receipt
     last. A snapshot at `order.checkpoint` is continued. If memory is not enough, the job starts
     again, with a Started, according to `order.out_of_memory`. Raises as `prepare` and the backend
-    do, and OSError if a file cannot be written.
+    do, OSError if a file cannot be written, and UnavailableError if the installation lacks what an
+    earlier attempt had.
     """
     snapshot = load_snapshot(order)
     try:
@@ -63,7 +65,11 @@ def _attempts(order: Order, wish: Callable[[], Wish], snapshot: Snapshot) -> Ite
 
 
 def measure(order: Order) -> dict[str, object]:
-    """Return the losses, in fp32, of the initial float picture of `order` at its final size."""
+    """Return the losses, in fp32, of the initial float picture of `order` at its final size.
+
+    They are plain values, as in the receipt. Raises SettingsError for a clip, and as `prepare` and
+    the backend do.
+    """
     prepared = prepare(order)
     if prepared.clip is not None:
         raise SettingsError(f"steps: 0 measures a picture, and {order.main.name} is a clip")
@@ -71,7 +77,7 @@ def measure(order: Order) -> dict[str, object]:
 
 
 def estimate(order: Order) -> tuple[Estimate, Sequence[str]]:
-    """Return the time and memory that `order` would take, and doubts about its pictures."""
+    """Return the cost of `order`, and doubts about its pictures; raises as `prepare` does."""
     prepared = prepare(order)
     if prepared.clip is not None:
         return prepared.clip.estimate(), prepared.doubts
@@ -79,7 +85,10 @@ def estimate(order: Order) -> tuple[Estimate, Sequence[str]]:
 
 
 def load_snapshot(order: Order) -> Snapshot:
-    """Return the snapshot that an earlier attempt at `order` left, or EMPTY."""
+    """Return the snapshot that an earlier attempt at `order` left, or EMPTY.
+
+    Raises as `checkpoint.load` does.
+    """
     snapshot = None if order.checkpoint is None else checkpoint.load(order.checkpoint)
     return EMPTY if snapshot is None else snapshot
 
@@ -190,7 +199,10 @@ class JobRun:
         self._save_took = 0.0
 
     def run(self) -> Iterator[Event]:
-        """Run the job to its end; raises as the backend does."""
+        """Run the job, and yield its events, Done or AttemptStopped last.
+
+        Raises as the backend does, and OSError if a file cannot be written.
+        """
         yield self.started()
         yield from self.recorder.earlier_stages()
         prepared = self.recorder.prepared
@@ -247,7 +259,7 @@ class JobRun:
         return is_requested or stage.step == stage.steps
 
     def _take(self, step: Step) -> Iterator[Event]:
-        """Handle a step; raises OSError if a file cannot be written."""
+        """Record a step, write its files and checkpoint, and yield the events."""
         if step.step > self.recorder.step:  # not the start, nor a clip's sign of life
             self.recorder.add(step)
         if step.step or not isinstance(step, Stage):

@@ -32,7 +32,10 @@ browsers, in seconds."""
 
 
 def inspect(path: Path, limits: ClipLimits) -> Clip:
-    """Describe an animated picture, all frames of which are decoded; raises PictureError."""
+    """Describe an animated picture, all frames of which are decoded.
+
+    Raises PictureError if it cannot be decoded, or exceeds `limits`.
+    """
     durations, pictures, converted = zip(*frames(path, limits, range(1)), strict=True)
     times = tuple(accumulate(durations, initial=Fraction(0)))
     check_length(len(durations), times[-1], limits)
@@ -42,9 +45,11 @@ def inspect(path: Path, limits: ClipLimits) -> Clip:
 def frames(
     path: Path, limits: ClipLimits, numbers: range
 ) -> Iterator[tuple[Fraction, Bytes, tuple[str, ...]]]:
-    """Yield the duration of each frame, its pixels and its conversions.
+    """Yield the duration of each frame in seconds, its pixels and phrases about its conversions.
 
-    Only the frames with these `numbers` have pixels.
+    The pixels are uint8 (height, width, 3), sRGB; frames whose number, from 0, is not in `numbers`
+    have neither pixels nor phrases. Raises PictureError if the picture cannot be decoded, or
+    exceeds `limits`.
     """
     data = file_bytes(path)
     name = path.name
@@ -70,7 +75,7 @@ def frames(
 
 
 def _upright(image: Image.Image, conversions: list[str]) -> Image.Image:
-    """Return a decoded picture turned as its EXIF states; if so, add a phrase to `conversions`."""
+    """Return a decoded picture turned as its EXIF states; a turn adds a phrase to `conversions`."""
     with suppress(Exception):  # damaged EXIF raises nearly any error; the picture is still usable
         if image.getexif().get(Base.Orientation, 1) != 1:
             turned = ImageOps.exif_transpose(image)

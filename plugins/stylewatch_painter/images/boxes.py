@@ -13,7 +13,7 @@ Numbers = tuple[int, int]
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the kinds and bodies of boxes; the last one may be cut off."""
+    """Yield the kinds and bodies of boxes until one is damaged; the last one may be cut off."""
     at = 0
     for _ in range(_MAX_BOXES):
         length = int.from_bytes(data[at : at + 4])
@@ -41,7 +41,7 @@ class Item:
 
     @property
     def numbers(self) -> Numbers | None:
-        """The numbers in the box `colr` (ISO 23008-12, 6.5.5); None if there is no such box."""
+        """The numbers in a box `colr` (ISO 23008-12, 6.5.5) of the kind `nclx`, or None."""
         for kind, body in self.properties:
             if kind == b"colr" and body[:4] == b"nclx" and len(body) >= struct.calcsize(">4sHH"):
                 primaries, transfer = struct.unpack_from(">HH", body, 4)

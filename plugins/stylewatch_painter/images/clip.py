@@ -16,7 +16,7 @@ LARGEST_FRAME = 250_000_000
 
 @dataclass(frozen=True)
 class ClipLimits:
-    """Upper limits of a clip."""
+    """Upper limits of a clip: the pixels of a frame, and the number of frames."""
 
     max_pixels: int
     max_frames: int
@@ -55,7 +55,7 @@ class Clip:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A frame of a clip; `pixels` is (height, width, 3).
+    """A frame of a clip: its `number`, from 0, and its `pixels`, uint8 (height, width, 3), sRGB.
 
     `is_damaged` is True if the frame's picture cannot be decoded, and another picture replaces it.
     `is_doubtful` is True if the frame, or one that it is based on, was decoded with complaints.
@@ -73,7 +73,7 @@ times it."""
 
 
 def check_length(count: int, seconds: Fraction, limits: ClipLimits) -> None:
-    """Raise PictureError if a clip has too many frames, or is longer than LONGEST."""
+    """Raise PictureError for a `count` of frames above the limit, or `seconds` above LONGEST."""
     if count > limits.max_frames:
         raise PictureError(
             f"has more than {limits.max_frames:,} frames, which is the limit (limits.max_frames):"

@@ -67,7 +67,7 @@ def gray(light: Plane) -> Pixels:
 
 
 def with_lightness(pixels: Pixels, light: Plane) -> Pixels:
-    """Return a picture, within 0..255, with its hues and the lightness `light` (height, width).
+    """Return `pixels` with their own hues and the lightness `light` (height, width), in 0..255.
 
     The lightness is clipped to 0..1. If sRGB lacks a color, its chroma is reduced until it fits.
     """
@@ -152,7 +152,8 @@ class Spread:
     def of(cls, pixels: Pixels, weights: Plane | None = None) -> "Spread":
         """Return the statistics of a picture (height, width, 3), weighted by `weights`.
 
-        `weights` is (height, width). If all weights are 0, every pixel has the same weight.
+        `weights` is (height, width). If it is None, or all weights are 0, every pixel has the same
+        weight.
         """
         mean = np.zeros(3)
         square = np.zeros((3, 3))
@@ -182,7 +183,7 @@ class Spread:
 
 
 def recolored(style: Pixels, spread: Spread, target: Spread) -> Pixels:
-    """Map `style` from the statistics `spread` to the statistics `target`, without clipping."""
+    """Return `style`, mapped from the statistics `spread` to `target`; values are not clipped."""
     way = spread.way_to(target)
 
     def moved(pixels: Pixels) -> Pixels:
@@ -192,14 +193,15 @@ def recolored(style: Pixels, spread: Spread, target: Spread) -> Pixels:
 
 
 def with_matched_chroma(picture: Pixels, content: Pixels, styles: Sequence[Pixels]) -> Pixels:
-    """Keep a picture's lightness and replace its chroma by the content's, mapped to the style's.
+    """Return a picture with its own lightness and the content's chroma, mapped to the styles'.
 
     This is the last step of Kolkin et al. 2022 (arXiv 2203.13215), as in their program: in Oklab,
-    with values taken for linear light. The lightness is clamped to the style's range; the content's
-    a and b get the mean and covariance of the style's, are smoothed along edges of the lightness,
-    and clamped. If the style has no chroma, all three coordinates get the style's mean and
-    covariance. `picture` and `content` have the same size. The result takes 12 bytes for each
-    pixel; of everything else only a band of rows exists at a time.
+    with values taken for linear light. All `styles` count as one picture, the style. The lightness
+    is clamped to the style's range; the content's a and b get the mean and covariance of the
+    style's, are smoothed along edges of the lightness, and clamped. If the style has no chroma, the
+    content is not used, and all three coordinates of the picture get the style's mean and
+    covariance. `picture` and `content` have the same size. The result is within 0..255 and takes 12
+    bytes for each pixel; of everything else only a band of rows exists at a time.
     """
     theirs = _Range.of(styles)
 
@@ -330,7 +332,7 @@ def lit_like(style: Pixels, content: Pixels, weights: tuple[Plane | None, ...]) 
 
 
 def _of_plane(plane: Plane, weights: Plane | None) -> tuple[float, float]:
-    """Return the mean and the standard deviation of a plane."""
+    """Return the mean and the standard deviation of a plane, unweighted if all weights are 0."""
     if weights is None or not weights.any():
         return float(plane.mean(dtype=np.float64)), float(plane.std(dtype=np.float64))
     mean = np.average(plane.astype(np.float64), weights=weights)
@@ -339,7 +341,10 @@ def _of_plane(plane: Plane, weights: Plane | None) -> tuple[float, float]:
 
 
 def _root(matrix: Floats, *, inverse: bool = False) -> Floats:
-    """Return the square root of a symmetric matrix, or its pseudo-inverse, by eigenvectors."""
+    """Return the square root of a symmetric matrix; negative eigenvalues count as 0.
+
+    With `inverse` return the pseudo-inverse of the root.
+    """
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     roots = np.sqrt(np.maximum(values, 0))
     if inverse:

@@ -18,7 +18,7 @@ from stylewatch_painter.process_memory import installed
 from stylewatch_painter.size import Size
 
 FULL_DECODING_PIXELS = 40_000_000
-"""Number of pixels up to which a picture is always decoded in full."""
+"""Default number of pixels up to which a picture is decoded in full (`NeededSize.above`)."""
 
 OVERSAMPLING = 2
 """Minimum ratio of the sides of a reduced picture to the needed sides."""
@@ -27,7 +27,7 @@ _FLOAT_BYTES = 28
 """Bytes per pixel of a picture that is not reduced: its floats, and the values before them."""
 
 _WHITES = (1, 255, 65535, 2**31 - 1, 2**32 - 1)
-"""Usual values of white in values of 32 bits, whose files do not state white. 1 is for floats."""
+"""Usual values of white in pictures of 32 bits per channel, which state none; 1 is for floats."""
 
 _MOST = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
@@ -50,10 +50,10 @@ _HARMLESS = re.compile(
     r"source: bad seek|unknown JFIF revision|Unknown Adobe color transform|"
     r"Invalid SOS parameters for sequential JPEG"
 )
-"""Messages of libraries about good pictures; all other messages mean damage (law 19)."""
+"""Pattern for messages about good pictures; others but `_STRAY` mean damage (law 19)."""
 
 _DAMAGED = re.compile(r"Corrupt JPEG data: (.*)")
-"""Messages of libjpeg about pictures that are partly gray or shifted."""
+"""Pattern for messages of libjpeg about pictures that are partly gray or shifted."""
 
 _STRAY = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker")
 _MOST_STRAY, _MOST_UNREAD = 64, 32
@@ -64,9 +64,9 @@ _MOST_STRAY, _MOST_UNREAD = 64, 32
 class NeededSize:
     """The size that is sufficient for a large picture, which can then be decoded reduced.
 
-    `shown` is the largest size that the upright picture will be resized to, or a
-    function that computes it from the picture's own size. With `nearest`, for masks, pixels are
-    picked instead of averaged. A picture of at most `above` pixels is decoded in full.
+    `shown` is the largest size that the upright picture will be resized to, or a function that
+    computes it from the picture's own size. `reduce` is `box` to average pixels, or `nearest` to
+    pick pixels, for masks. A picture of at most `above` pixels is decoded in full.
     """
 
     shown: Size | Callable[[Size], Size]
@@ -74,7 +74,7 @@ class NeededSize:
     above: int = FULL_DECODING_PIXELS
 
     def factor(self, size: Size) -> int:
-        """Return the reduction factor for a picture of `size`; 1 for none."""
+        """Return the factor by which both sides of a picture of `size` can shrink; 1 for none."""
         if size.area <= self.above:
             return 1
         shown = self.shown(size) if callable(self.shown) else self.shown
@@ -107,7 +107,10 @@ class Raster:
 
 
 def upright_size(data: bytes, max_pixels: int) -> Size:
-    """Return the size of the picture in `data`, upright, without decoding it."""
+    """Return the size of the picture in `data`, upright, without decoding it.
+
+    Raises the errors of `loaders.opened`.
+    """
     return opened(data, max_pixels).upright
 
 
@@ -213,7 +216,11 @@ def _reduced(image: Any, factor: int, needed_size: NeededSize) -> Any:
 
 
 def _scaled(image: Any, conversions: list[str]) -> tuple[NDArray[Any], int, list[str]]:
-    """Decode pixels; return the values (height, width, bands), the value of white, and warnings."""
+    """Decode pixels; return the values (height, width, bands), the value of white, and warnings.
+
+    Phrases about a change of gray or of the depth are added to `conversions`. Raises PictureError
+    for values that are not finite.
+    """
     values = image.numpy()
     values = values.reshape(image.height, image.width, image.bands)
     is_gray = image.bands - image.hasalpha() == 1
@@ -248,7 +255,7 @@ def _white(most: float, usual: tuple[int, ...], brightest: float) -> int:
     """Return the value of white of a picture whose file does not state it.
 
     It is the first of the `usual` values of white with which `most`, a value that few pixels
-    exceed, is at most `brightest` times white.
+    exceed, is at most `brightest` times white; the last one if there is no such value.
     """
     for white in usual:
         if most <= white * brightest:
@@ -259,7 +266,10 @@ def _white(most: float, usual: tuple[int, ...], brightest: float) -> int:
 def _from_hdr(
     values: NDArray[Any], white: int, hdr: Encoding, *, has_alpha: bool
 ) -> NDArray[np.float32]:
-    """Convert values of HDR to values of sRGB, 0..255."""
+    """Convert values of HDR, 0..`white`, to values of sRGB in three channels, 0..255.
+
+    Alpha stays an additional channel, scaled to 0..255.
+    """
     colors = values[..., :-1] if has_alpha else values
     if colors.shape[-1] == 1:
         colors = np.repeat(colors, 3, axis=-1)

@@ -1,4 +1,4 @@
-"""Encoding of float pictures by libvips: rounded once, tagged as sRGB, without a date."""
+"""Encoding of float pictures by libvips: rounded once, tagged as sRGB, with no date of its own."""
 
 from functools import cache
 from typing import Any, Literal
@@ -45,15 +45,15 @@ def encode(
 ) -> bytes:
     """Encode `pixels`, float32 (height, width, 3), sRGB 0..255, as the bytes of a file.
 
-    Values are clipped to 0..255 and rounded to 8 bits, or truncated with `truncate`; a `depth` of
-    16 rounds to 65535ths. `format` is png, jpg, webp or tiff. `quality`, 1..100, applies to jpg
-    (without chroma subsampling) and webp (100 is lossless). `alpha` is float32 (height, width),
-    0..1; for jpg the picture is composited over white. A tiff gets the resolution of `tags`, but
-    no EXIF.
+    Values are clipped to 0..255, scaled to the `depth` in bits per channel, and rounded, or
+    truncated if `rounding` is `truncate`. `format` is png, jpg, webp or tiff. `quality`, 1..100, is
+    for jpg (without chroma subsampling) and webp (100 is lossless). `alpha` is float32 (height,
+    width), 0..1; for jpg the picture is composited over white. A tiff gets the resolution of
+    `tags`, but no EXIF.
 
     Raises:
-        SaveError: the format is unknown or does not support the depth, or a side is longer than the
-            format allows.
+        SaveError: the format is unknown or does not support the depth, a side is longer than the
+            format allows, or libvips cannot encode the picture.
         DivergedError: values are not finite.
     """
     suffix(format)
@@ -147,7 +147,10 @@ def _srgb() -> bytes:
 
 
 def over_white(pixels: Pixels, alpha: Plane | None) -> Pixels:
-    """Composite the picture, clipped to 0..255, over white; without `alpha` return it unchanged."""
+    """Composite a picture (height, width, 3), clipped to 0..255, over white by its `alpha`.
+
+    `alpha` is (height, width), 0..1; without it the picture is returned unchanged, not clipped.
+    """
     if alpha is None:
         return pixels
     return over_black(pixels.clip(0, 255), alpha) + np.float32(255) * (1 - alpha[..., None])

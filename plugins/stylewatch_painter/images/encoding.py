@@ -1,9 +1,9 @@
 """Meaning of the values of a picture, and their conversion to sRGB (law 17).
 
-Every decoder yields values and an `Encoding`. Colors of ordinary dynamic range are converted by the
-ICC profile of the file, or by a profile that this module makes of the encoding. HDR is mapped to
-the range of sRGB by this module. Numbers of primaries and transfer functions are those of ITU-T
-H.273.
+A decoder yields values and, if the file states one, an `Encoding`. Colors of ordinary dynamic range
+are converted by the ICC profile of the file, or by a profile that this module makes of the
+encoding. HDR is mapped to the range of sRGB by this module. Numbers of primaries and transfer
+functions are those of ITU-T H.273.
 """
 
 import math
@@ -58,7 +58,7 @@ _BRADFORD = np.array([
     [-0.7502, 1.7135, 0.0367],
     [0.0389, -0.0685, 1.0296],
 ])  # fmt: skip
-"""XYZ to the cone responses in which whites are adapted (Lam 1985; ICC.1:2022, annex E)."""
+"""Matrix from XYZ to the cone responses in which whites are adapted (Lam 1985; ICC.1:2022, E)."""
 
 
 class Curve(Enum):
@@ -120,7 +120,7 @@ class Encoding:
 
     @property
     def is_srgb(self) -> bool:
-        """True if the encoding equals sRGB, within the tolerances of this module."""
+        """True for the primaries of BT.709 with sRGB's curve or a gamma near 2.2."""
         near = all(
             abs(one - other) < _SAME for one, other in zip(self.primaries, BT709, strict=True)
         )
@@ -131,9 +131,10 @@ class Encoding:
 
 
 def of_numbers(primaries: int, transfer: int, peak: float = 0.0) -> Encoding:
-    """Return the encoding that ITU-T H.273 numbers `primaries` and `transfer`.
+    """Return the encoding for numbers of `primaries` and `transfer` of ITU-T H.273.
 
-    Raises PictureError if its colors cannot be converted.
+    Primaries that are not stated are those of BT.2020 for HDR, of BT.709 otherwise. `peak` is that
+    of the encoding. Raises PictureError if colors of these numbers cannot be converted.
     """
     curve = _CURVES.get(transfer)
     if primaries in (UNSTATED, *_TELEVISION):
@@ -177,7 +178,8 @@ def from_hdr(
 def brightest(values: NDArray[Any], encoding: Encoding, white: int) -> float:
     """Measure the luminance of a picture's brightest light, in candela per square meter.
 
-    A few pixels may be brighter.
+    The values are coded in 0..`white`. A few pixels may be brighter than the result, which is
+    between WHITE_NITS and 10,000.
     """
     most = np.concatenate([values[rows].max(axis=-1).ravel() for rows in _bands(values)])
     signal = np.quantile(most, _PEAK_SHARE, method="lower")
@@ -188,8 +190,8 @@ def brightest(values: NDArray[Any], encoding: Encoding, white: int) -> float:
 def mastered(encoding: Encoding) -> float:
     """Return the luminance of a film's brightest light, in candela per square meter.
 
-    The film states it, or a default applies. It cannot be measured in a single frame, because each
-    frame may be darker.
+    In HLG it is the light of the largest signal. In PQ the film states it, or a default applies. It
+    cannot be measured in a single frame, because each frame may be darker.
     """
     if encoding.curve is Curve.HLG:
         return WHITE_NITS / HLG_WHITE
@@ -276,7 +278,10 @@ def _with_less_saturation(linear: Floats) -> Floats:
 
 @cache
 def profile_of(encoding: Encoding) -> bytes:
-    """Make the ICC profile of an encoding, as a matrix of three components (ICC.1:2022)."""
+    """Make the ICC profile of an encoding that is not HDR, with a matrix and curves (ICC.1:2022).
+
+    Raises PictureError if its chromaticities are impossible.
+    """
     white = _white_xyz(encoding.primaries)
     cones = _BRADFORD @ _D50 / (_BRADFORD @ white)
     adapted = np.linalg.inv(_BRADFORD) @ np.diag(cones) @ _BRADFORD @ _to_xyz(encoding.primaries)

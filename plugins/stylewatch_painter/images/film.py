@@ -47,8 +47,8 @@ CODECS = {
     "vp8": "VP8",
     "vp9": "VP9",
 }
-"""Decoders that are allowed for films. FFmpeg has hundreds, most of them for rare formats, and each
-is a risk with untrusted files."""
+"""Names for people of the formats of films, by the names of their decoders in FFmpeg. No other
+decoder is allowed: FFmpeg has hundreds, and each is a risk with untrusted files."""
 
 _SOUND = (
     "aac,ac3,alac,eac3,flac,mp2,mp2float,mp3,mp3float,opus,libopus,vorbis,"
@@ -64,7 +64,7 @@ _USUAL_RATE = 25  # frames per second
 _DURATION = re.compile(r"(\d{1,4}):(\d\d):(\d\d\.\d{1,9})")
 _MAY_BE_DAMAGED = "may be damaged: parts of it cannot be read"
 _HARMLESS = re.compile(r"EXIF", re.IGNORECASE)
-"""Messages of FFmpeg about errors that change no pixel."""
+"""Pattern for messages of FFmpeg about errors that change no pixel."""
 _NO_MEMORY = "takes more memory than there is; export it smaller"
 _SAMPLE = Size(64, 64)
 """Size to which a film's first picture is converted, to test whether its colors can be
@@ -77,7 +77,10 @@ _SEGMENT = re.compile(rb"\x1a\x45\xdf\xa3.*?\x18\x53\x80\x67([^\0])", re.DOTALL)
 
 
 def is_film(path: Path) -> bool:
-    """Return whether a file is a film. Films, unlike pictures, may be larger than memory."""
+    """Return whether a file is a film; False also for a file that cannot be read.
+
+    Only the head is read, because films, unlike pictures, may be larger than memory.
+    """
     with suppress(PictureError), open_file(path) as file:
         return formats.is_film(file.read(HEAD))
     return False
@@ -87,7 +90,9 @@ def is_film(path: Path) -> bool:
 def opened(path: Path, said: list[str] | None = None) -> Iterator[tuple[Any, Any]]:
     """Open a film; yield the container and the stream with the pictures.
 
-    FFmpeg reads the first packets; its messages about damage in them are added to `said`.
+    FFmpeg reads the first packets; its messages about damage in them are added to `said`. Raises
+    PictureError if the file cannot be read, is cut off, or has another container or codec than
+    allowed, and for any error of FFmpeg inside the context.
     """
     av = pyav()
     with open_file(path) as file:
@@ -149,7 +154,7 @@ def _end_of_segment(head: bytes, segment: re.Match[bytes]) -> int:
 
 
 _FLUSH = None
-"""The packet at which a decoder returns the pictures that it still holds."""
+"""Value in place of a packet, at which a decoder returns the pictures that it still holds."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +167,11 @@ class _Decoded:
 
 
 class Film:
-    """A film, with the times of its frames as in `Clip.times`."""
+    """A film, with the times of its frames as in `Clip.times`.
+
+    The constructor reads all packets. It raises PictureError if the film cannot be opened, has no
+    frames, or exceeds the limits.
+    """
 
     def __init__(self, path: Path, limits: ClipLimits) -> None:
         self._path = path
@@ -246,7 +255,7 @@ class Film:
             yield Frame(number, self._pixels(picture), is_damaged=True)
 
     def _pictures(self) -> Iterator["_Decoded"]:
-        """Decode the film; yield its undamaged pictures.
+        """Decode the film; yield its pictures, except those that FFmpeg marks as corrupt.
 
         After a packet with complaints all pictures are doubtful up to the next key frame, which is
         decoded without earlier frames.
@@ -327,9 +336,10 @@ def packets(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def _stamped(container: Any, stream: Any, said: list[str]) -> Iterator[Any]:
-    """Yield the packets of a stream; a packet without a time gets one after the previous packet.
+    """Yield the packets of a stream, each with a time for its picture.
 
-    FFmpeg's messages about damage are added to `said`.
+    A packet without such a time gets the time of its decoding, or else one after the previous
+    packet. FFmpeg's messages about damage are added to `said`.
     """
     latest = -1
     remaining = packets(container, stream)
@@ -382,7 +392,7 @@ def _reason(error: Any) -> str:
 
 @contextmanager
 def named(name: str) -> Iterator[None]:
-    """Put `name` in front of the message of a PictureError raised inside the context."""
+    """Put `name` before the message of a PictureError raised inside, unless it is there already."""
     try:
         yield
     except PictureError as error:

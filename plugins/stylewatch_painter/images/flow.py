@@ -52,9 +52,9 @@ class Reference:
 class Known:
     """The part of a frame that earlier painted frames show.
 
-    `picture` is float32 (height, width, 3), 0..255. The others are float32 (height, width), 0..1:
-    `shown` is the similarity to earlier frames, `trust` is reduced where these may show another
-    object, and `maturity` is that of their pixels.
+    `picture` is float32 (height, width, 3), 0..255. The planes are float32 (height, width), 0..1:
+    `shown` is the similarity to the earlier frames, `trust` is smaller where earlier frames may
+    show another object, and `maturity` comes from `Reference.maturity` of the pixels that are used.
     """
 
     picture: Pixels
@@ -69,10 +69,11 @@ class Known:
 
 
 def known(frame: Bytes, references: Iterable[Reference]) -> Known:
-    """Move painted `references` to `frame`; an earlier reference takes precedence over later ones.
+    """Move painted `references` along the flow to `frame`, and blend them.
 
-    The contributions of later references are the long-term terms of Ruder, Dosovitskiy, Brox 2016
-    (arXiv 1604.08610), section 4.1: each counts only where the references before it show nothing.
+    A reference counts only so far as those before it in the order of `references` do not show the
+    frame, as in the long-term terms of Ruder, Dosovitskiy, Brox 2016 (arXiv 1604.08610), section
+    4.1. References are left out once almost the whole frame is shown.
     """
     height, width, _ = frame.shape
     shown, trust, maturity = np.zeros((3, height, width), np.float32)
@@ -108,7 +109,10 @@ def recolored(frame: Pixels, reference: Reference) -> Pixels:
 
 
 def displacement(source: Bytes, target: Bytes) -> Displacement:
-    """Return the displacement of each pixel of `source` to its place in `target`."""
+    """Return the displacement of each pixel of `source` to its place in `target`.
+
+    It is 0 for frames with a side of less than _LEAST_SIDE pixels.
+    """
     if min(source.shape[:2]) < _LEAST_SIDE:
         return np.zeros((*source.shape[:2], 2), np.float32)
     cv2 = _opencv()
@@ -119,7 +123,7 @@ def displacement(source: Bytes, target: Bytes) -> Displacement:
 
 
 def consistent(forward: Displacement, backward: Displacement) -> NDArray[np.bool_]:
-    """Return flags of the pixels at which forward and backward flow cancel out.
+    """Return flags (height, width) of the pixels at which forward and backward flow cancel out.
 
     Edges of a motion are excluded. The conditions are those of Sundaram, Brox, Keutzer 2010, and of
     Ruder et al., equations (5) and (6), with larger constants, because dense inverse search is less

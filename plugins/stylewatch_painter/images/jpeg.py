@@ -7,8 +7,8 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.vips import vips
 
 MAX_SCANS = 200
-"""Maximum number of scans of a JPEG. Programs write about ten, and decoding one takes as long as a
-baseline JPEG."""
+"""Maximum number of scans of a JPEG. Programs write about ten, and decoding each scan takes as long
+as decoding a baseline JPEG."""
 
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
 """Pattern for a marker that begins a segment or ends the picture."""
@@ -24,11 +24,12 @@ _FRAMES = {bytes([kind]) for kind in range(0xC0, 0xD0)} - {b"\xc4", b"\xc8", b"\
 _BITS = 8
 
 _NEAR_END, _FINE = 16_384, 16
-"""In the last `_NEAR_END` bytes of the picture, at most `_FINE` bytes are handed out at a time."""
+"""Number of bytes before the end of the picture at which `Feed` begins to hand out its bytes in
+small parts, and the maximum number of bytes of such a part."""
 
 
 def end_of(data: bytes) -> int:
-    """Return the place where the pixels end.
+    """Return the place in `data` where the pixels end; the length of `data` if no end is found.
 
     Segments such as a thumbnail are skipped, and so are the bytes after the end of the picture,
     which may be anything, such as the clip of a motion photo. Raises PictureError for too many

@@ -24,7 +24,11 @@ _ANY_DEPTH = 3
 
 
 class Decoded:
-    """A decoded picture: `mode` is Pillow's, `values` are its bytes."""
+    """A decoded picture: `values` are its bytes in Pillow's `mode`, unless `is_jpeg`.
+
+    `profile` and `exif` are bytes, empty if the file has none. The constructor raises PictureError
+    if the extra is missing, LibraryError if it cannot be loaded, and any error of libjxl.
+    """
 
     def __init__(self, data: bytes) -> None:
         if find_spec("pillow_jxl") is None:
@@ -69,7 +73,8 @@ class Head:
 def head_of(data: bytes) -> Head:
     """Read the head of a file (ISO 18181-1, annex D). Raises EOFError if it is cut off.
 
-    Raises PictureError for an animation, of which the last frame would be shown.
+    Raises PictureError for an animation, of which the last frame would be shown; a head with a
+    preview is not read so far.
     """
     bits = _Bits(_codestream(data)[2:34])
     size = _size(bits)

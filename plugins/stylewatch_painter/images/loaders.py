@@ -113,7 +113,7 @@ class Source:
     bytes_per_pixel: float = 0.0
     """Bytes that the decoder holds for each pixel of the whole picture."""
     profile: bytes = b""
-    """The profile in the file, also if its library does not take it."""
+    """The profile in a file that libvips opens, also one that libpng leaves out; or empty."""
 
     @property
     def upright(self) -> Size:
@@ -121,7 +121,7 @@ class Source:
         return self.size.turned if self.orientation in SWAPPED else self.size
 
     def changed(self, change: Callable[[Any], Any], **fields: Any) -> "Source":
-        """Return the source of pictures that `change` is applied to, with other `fields`."""
+        """Return a source that applies `change` to loaded images, with the `fields` replaced."""
 
         def load(shrink: int) -> Loaded:
             loaded = self.load(shrink)
@@ -441,7 +441,7 @@ def _dpi(kind: str, image: Any) -> tuple[float, float] | None:
 
 
 def check_size(size: Size, max_pixels: int) -> None:
-    """Raise PictureError if a picture of `size` is too large."""
+    """Raise PictureError if `size` has more than `max_pixels`, or a side longer than MAX_SIDE."""
     if size.area > max_pixels:
         raise PictureError(_too_large(size.area, max_pixels))
     if size.long > MAX_SIDE:
@@ -477,7 +477,7 @@ def _check_memory(source: Source, file_bytes: int, max_pixels: int) -> None:
 
 
 def _decoder_bytes(kind: str, image: Any) -> float:
-    """Return the bytes per pixel that a decoder of libvips holds for the whole picture."""
+    """Return the bytes per pixel that a decoder of libvips holds; 0 if it decodes in a stream."""
     if kind == "AVIF" and image.format == "ushort":
         return _DEEP_AVIF
     if kind == "WebP" and image.hasalpha():

@@ -109,8 +109,8 @@ class Mask:
     def of(cls, name: str, pixels: Pixels, alpha: Plane | None = None) -> "Mask":
         """Return the mask in a picture float32 (height, width, 3).
 
-        Transparency is composited over black. Raises PictureError if the mask is black or has more
-        than MOST colors.
+        Transparency is composited over black. Raises PictureError if the mask is black, has no area
+        of one color, or has more than MOST colors.
         """
         if alpha is not None:
             pixels = over_black(pixels, alpha)
@@ -137,8 +137,8 @@ class Mask:
     def weights(self, regions: Sequence[Color], most: Size) -> Regions:
         """Return the weight of each pixel in each of `regions`, float32 (height, width, R), 0..1.
 
-        A region is made of the mask's color that is nearest to it. The size is that of the mask, or
-        `most` if that is smaller.
+        A region is made of the mask's color that is nearest to it, and is empty if none is near.
+        The size is that of the mask, or `most` if that has fewer columns.
         """
         size = self.size if self.size.width <= most.width else most
         nearest = [
@@ -153,7 +153,10 @@ class Mask:
         return np.stack([resize_plane(plane, size) for plane in planes], axis=2)
 
     def _plane(self, color: Color | None) -> Plane:
-        """Return the weight of each pixel in the region of one color, float32 (height, width)."""
+        """Return the weight of each pixel in the region of one color, float32 (height, width).
+
+        Without a color, all weights are 0.
+        """
         if color is None:
             return np.zeros(self.pixels.shape[:2], dtype=np.float32)
         if self.colors == (WHITE,):
@@ -175,9 +178,9 @@ class Mask:
 def matched(content: Mask | None, styles: Sequence[Mask | None]) -> tuple[Color, ...]:
     """Return the regions that the masks of one painting share, as the content's colors.
 
-    If the content has no mask, each mask of a style must have one region, of any color. Raises
-    PictureError if a color has no counterpart: each region of the content needs a style; a style
-    without a mask serves all regions.
+    If the content has no mask, the only region is white, and each mask of a style must have one
+    region, of any color. Each region of the content needs a style; a style without a mask serves
+    all regions. Raises PictureError if the masks do not fit together.
     """
     masks = [mask for mask in styles if mask is not None]
     if content is None:
@@ -200,7 +203,7 @@ def matched(content: Mask | None, styles: Sequence[Mask | None]) -> tuple[Color,
 
 
 def unused(content: Mask, styles: Sequence[Mask | None]) -> Iterator[str]:
-    """Describe each style mask with colors that the content's mask does not have."""
+    """Yield a sentence about each style mask with colors that the content's mask does not have."""
     for mask in styles:
         colors = () if mask is None else mask.colors
         unmatched = ", ".join(

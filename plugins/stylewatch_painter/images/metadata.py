@@ -1,7 +1,7 @@
 """Metadata of picture files: dots per inch, camera, date, author, place.
 
 Only EXIF tags that are valid for the painting are copied, not those that describe the file itself,
-and no thumbnail. The orientation is always upright.
+and no thumbnail. The orientation that is written is always upright.
 """
 
 from collections.abc import Mapping
@@ -39,16 +39,17 @@ INCH = 25.4
 """Millimeters per inch."""
 
 _PER_INCH = {2: 1.0, 3: 2.54}
-"""Units per inch, by the number of a ResolutionUnit."""
+"""Length of an inch in units of ResolutionUnit (inch, centimeter), by the value of that tag."""
 
 _SRGB = 1
 
 
 @dataclass(frozen=True)
 class Tags:
-    """Metadata: `dpi` (across, down), and the main tags, exposure tags and GPS tags of EXIF.
+    """Metadata: `dpi` (across, down), and tags of EXIF by their numbers.
 
-    `damaged` is True if the file has EXIF that cannot be read.
+    `main` are the tags of the first table, `shot` those about the exposure, and `place` those of
+    GPS. `dpi` is None if unknown. `damaged` is True if the file has EXIF that cannot be read.
     """
 
     dpi: tuple[float, float] | None = None
@@ -58,7 +59,11 @@ class Tags:
     damaged: bool = False
 
     def kept(self, keep: Keep) -> "Tags":
-        """Return the tags to copy: `none`, `all`, or `safe` ones (no GPS, no serial numbers)."""
+        """Return the metadata to copy: `none`, `all`, or what is `safe`.
+
+        Safe are the resolution, the camera, dates, the author, the copyright and the exposure, but
+        no GPS, no serial numbers and no descriptions.
+        """
         if keep == "none":
             return NO_TAGS
         if keep == "all":
@@ -132,7 +137,10 @@ def tags_of(data: bytes, dpi: tuple[float, float] | None = None) -> Tags:
     left = MOST
 
     def fitting(field: str, tags: Mapping[int, Any]) -> dict[int, Any]:
-        """Return the tags that can be written again, up to the maximum length."""
+        """Return the `tags` that can be written again as the `field` of Tags.
+
+        All fields together get at most MOST bytes.
+        """
         nonlocal left
         kept = {}
         for tag, value in tags.items():

@@ -90,7 +90,7 @@ def _by_own_profile(image: Any, profile: bytes, conversions: list[str]) -> Any:
 
 @lru_cache(maxsize=2)
 def name_of(profile: bytes) -> str:
-    """Return the name of a profile; empty if it is damaged."""
+    """Return the name of a profile; `unnamed` if it has none, empty if it is damaged."""
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         description = ImageCms.getProfileDescription(opened)
@@ -100,7 +100,10 @@ def name_of(profile: bytes) -> str:
 
 
 def _by_profile(image: Any, profile: bytes) -> Any | None:
-    """Convert a picture by `profile`, unless it equals sRGB; None if the profile cannot be used."""
+    """Return a picture converted by `profile`; unchanged if the profile equals sRGB.
+
+    None means that the profile cannot be used.
+    """
     space = profile[16:20]
     has_integers = image.format in ("uchar", "ushort")
     is_gray = image.bands <= len("LA")
@@ -128,7 +131,7 @@ def _by_profile(image: Any, profile: bytes) -> Any | None:
 
 
 def with_profile(image: Any, profile: bytes) -> Any:
-    """Return a picture with this profile."""
+    """Return a picture of libvips with this ICC profile; the pixels are not converted."""
     if profile_in(image) == profile:
         return image
     image = image.copy()
@@ -173,7 +176,7 @@ _OTHER = 12
 
 @lru_cache(maxsize=2)
 def _use_of(profile: bytes) -> _Use | None:
-    """Return how to use a profile; None if it is damaged or defines no colors.
+    """Return how to use a profile; None if it is damaged, defines no colors, or libvips rejects it.
 
     In place of a profile that it rejects, libvips silently uses another one. Therefore its colors
     are compared with those of LittleCMS.

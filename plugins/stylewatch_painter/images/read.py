@@ -47,7 +47,8 @@ class Picture:
     visible colors nearby. `alpha` is float32 (height, width), 0..1, or None if all is opaque.
     `converted` has a phrase for each conversion, in order; `warnings` has sentences about possible
     faults. `sha256` (hex) is the digest of the decoded file's content. `tags` is the metadata.
-    `size_of_file` is the size of the picture in the file, upright, if it was decoded smaller.
+    `size_of_file` is the size of the picture in the file, upright, or None if it equals that of
+    `pixels`.
     """
 
     pixels: Pixels
@@ -71,7 +72,8 @@ def read(
 
     The number of pixels is checked before decoding. With `needed_size` a large picture may be
     decoded smaller. Raises PictureError if the file is missing, not a regular file, empty, too
-    large, truncated or damaged, has more than `max_pixels`, or is in an unsupported format.
+    large, truncated or damaged, has more than `max_pixels`, is in an unsupported format, or needs a
+    missing extra, or if its colors cannot be converted; LibraryError if a library cannot be loaded.
     """
     data = file_bytes(path)
     return picture_of(path.name or str(path), data, max_pixels, needed_size)
@@ -155,8 +157,9 @@ def open_file(path: Path) -> Iterator[BufferedReader]:
 def decoding(name: str, head: bytes) -> Iterator[None]:
     """Convert every error of decoding a file to a PictureError that names the file.
 
-    `head` is the first HEAD bytes of the file. A PictureError raised inside has no subject; `name`
-    is added here.
+    An ImportError becomes a LibraryError instead. `head` is the first HEAD bytes of the file; if
+    its format is unknown, PictureError is raised at once. A PictureError raised inside has no
+    subject; `name` is added here. One thread of a process at a time is inside.
     """
     if not kind_of(head):
         raise PictureError(f"{name} {_unknown(head)}")

@@ -28,7 +28,10 @@ _SEQUENCE = b"ftypavis"
 
 
 def is_clip(path: Path) -> bool:
-    """Return whether a file is a film, or an animated picture with more than one frame."""
+    """Return whether a file is a film, or an animated picture with more than one frame.
+
+    A file that cannot be read is none, except a damaged AVIF with frames.
+    """
     head = b""
     with suppress(PictureError), open_file(path) as file:
         head = file.read(HEAD)
@@ -64,8 +67,8 @@ def inspect(path: Path, limits: ClipLimits) -> Clip:
 def frames(path: Path, limits: ClipLimits, first: int = 0) -> Iterator[Frame]:
     """Yield the frames of the clip at `path` from number `first` on, one at a time.
 
-    Raises PictureError as `inspect` does, and when it reaches a damaged part of an animated
-    picture.
+    Raises PictureError as `inspect` does, except for a missing OpenCV, and when it reaches a
+    damaged part of an animated picture.
     """
     return (frame for frame in decoded(path, limits, first) if frame is not None)
 

@@ -41,7 +41,7 @@ def resize(
 
 
 def resize_plane(plane: Plane, size: tuple[int, int], resample: Resample = "bilinear") -> Plane:
-    """Resize an alpha channel or mask, float32 (height, width)."""
+    """Resize an alpha channel or mask, float32 (height, width), and clip the result to 0..1."""
     if size == Size.of(plane):
         return plane
     return np.clip(_resized(plane, size, resample), 0, 1)

@@ -57,8 +57,9 @@ _ADOBE_INDEX = "R03"
 def by_png(data: bytes) -> Encoding | None:
     """Return the encoding that a PNG states in cICP or, without a profile, in sRGB, gAMA and cHRM.
 
-    The order is that of the PNG specification, third edition, section 4.3. Raises PictureError if
-    the colors cannot be converted.
+    The order is that of the PNG specification, third edition, section 4.3. None means that it
+    states none of them. Raises PictureError if the values have a narrow range, or if the colors
+    cannot be converted.
     """
     chunks = dict[bytes, memoryview]()
     for name, content in _png_chunks(data):
@@ -78,7 +79,10 @@ def by_png(data: bytes) -> Encoding | None:
 
 
 def _by_gamma(chunks: Mapping[bytes, memoryview]) -> Encoding | None:
-    """Return the encoding that gAMA and cHRM state; None without gAMA. Raises struct.error."""
+    """Return the encoding that gAMA and cHRM state; None without gAMA or for impossible values.
+
+    Raises struct.error if a chunk is too short.
+    """
     if b"gAMA" not in chunks:
         return None
     (gamma,) = struct.unpack(">I", chunks[b"gAMA"])
@@ -90,7 +94,7 @@ def _by_gamma(chunks: Mapping[bytes, memoryview]) -> Encoding | None:
 
 
 def png_profile(data: bytes) -> tuple[str, bytes]:
-    """Return the name of a PNG's profile, and the profile; both are empty if there is none."""
+    """Return the name of a PNG's profile, and the profile; both are empty without a sound one."""
     content = b""
     for kind, body in takewhile(lambda chunk: chunk[0] != b"IDAT", _png_chunks(data)):
         if kind == b"iCCP":
@@ -137,7 +141,8 @@ def by_profile(profile: bytes, name: str) -> Encoding | None:
     """Return the encoding of a profile of HDR; None for another profile.
 
     HDR is told by the tag `cicp` (ICC.1:2022, 9.2.17), or by the profile's `name`. The profile
-    itself cannot be used to convert HDR, because its white is the brightest light of all.
+    itself cannot be used to convert HDR, because its white is the brightest light of all. Raises
+    PictureError if the colors cannot be converted.
     """
     numbers = _cicp(profile)
     part_of_name = _HDR_NAME.search(name)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 _PLAIN, _BIG = 42, 43
-"""Versions of TIFF and BigTIFF."""
+"""Version numbers in the heads of TIFF and of BigTIFF."""
 
 _SHORTEST = 16  # bytes
 _MAX_DIRECTORIES = 1_000
@@ -69,7 +69,7 @@ _DEPTHS = {1, 2, 4, 8, 16, 32}
 """Supported numbers of bits per sample."""
 
 _REDUCED_COPY = 2
-"""Value of the old SubfileType."""
+"""Value of the old SubfileType for a reduced copy of another picture."""
 
 _SIGNED, _FLOATS = 2, 3
 """Values of SampleFormat."""
@@ -92,7 +92,7 @@ Part = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory: the values of its tags that are whole numbers.
+    """A directory: the values of its tags that are whole numbers or text, as numbers.
 
     `parts` has the places of the values of tags about strips and tiles, which are read on demand.
     """
@@ -119,7 +119,10 @@ class Directory:
 
     @property
     def trouble(self) -> str:
-        """The reason, for people, why the picture is refused: libvips would misread it (law 18)."""
+        """The reason, for people, why the picture is refused (law 18); empty if it is not.
+
+        libvips would misread such a picture.
+        """
         kind = self.first(PHOTOMETRIC)
         is_float = self.first(SAMPLE_FORMAT) == _FLOATS
         bits = self.first(BITS, 1)
@@ -187,7 +190,7 @@ class Directory:
 
 
 def directories(data: bytes) -> list[Directory]:
-    """Return the directories of a file's pages, up to the first damaged one."""
+    """Return the directories of a file's pages up to a damaged one; none if the file is no TIFF."""
     reader = _Reader.of(data)
     return [] if reader is None else list(reader.pages())
 
@@ -261,7 +264,10 @@ def _is_whole(reader: "_Reader", page: Directory) -> bool:
 
 
 def main_page(pages: list[Directory]) -> int:
-    """Return the number, from 0, of the first page that is no reduced copy and no mask."""
+    """Return the number, from 0, of the first page that is no reduced copy and no mask.
+
+    Without such a page it is 0.
+    """
     for number, page in enumerate(pages):
         if page.is_picture:
             return number
@@ -285,7 +291,7 @@ class _Reader:
         return cls(data, order, version == _BIG) if version in (_PLAIN, _BIG) else None
 
     def pages(self) -> Iterator[Directory]:
-        """Yield the directories of the chain."""
+        """Yield the directories of the pages, which form a chain, up to a damaged one."""
         at = self._offset(8 if self.is_big else 4)
         places = set[int]()
         while at and at not in places and len(places) < _MAX_DIRECTORIES:
@@ -310,7 +316,7 @@ class _Reader:
         return int(offset)
 
     def _read(self, at: int) -> tuple[Directory, int] | None:
-        """Return a directory and the place of the next one."""
+        """Return a directory and the place of the next one; None if the directory is damaged."""
         count_format, entry, value = ("Q", 20, 12) if self.is_big else ("H", 12, 8)
         start = at + struct.calcsize(f"={count_format}")
         tags = dict[int, tuple[int, ...]]()

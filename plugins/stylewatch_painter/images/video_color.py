@@ -115,7 +115,10 @@ def to_srgb(picture: Any, size: Size, how: Shown) -> Bytes:
 
 
 def of_hdr(pixels: NDArray[Any], meaning: Encoding, white: int) -> Bytes:
-    """Convert a frame of HDR, (height, width, 3) with values 0..`white`, to 8 bits of sRGB."""
+    """Convert a frame of HDR, (height, width, 3) with values 0..`white`, to 8 bits of sRGB.
+
+    `meaning` is the encoding of the values.
+    """
     light = encoding.from_hdr(pixels, meaning, encoding.mastered(meaning), white=white)
     return np.rint(light, out=light).astype(np.uint8)
 
@@ -144,7 +147,10 @@ def conversions(picture: Any, how: Shown) -> tuple[str, ...]:
 
 
 def from_srgb(pixels: Bytes, format: str) -> Any:
-    """Return a picture for an encoder: in RGB, or in YCbCr by BT.709 in limited range."""
+    """Return a picture for an encoder in the pixel `format`.
+
+    The picture is in RGB for the format `RGB`, otherwise in YCbCr by BT.709 in limited range.
+    """
     picture = library("av").VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24")
     if format == RGB:
         return picture.reformat(format=format)
@@ -171,7 +177,7 @@ def _has_alpha(picture: Any) -> bool:
 
 
 def _guessed_matrix(picture: Any) -> int | None:
-    """Return the assumed matrix for a picture that states none; None if it states one."""
+    """Return the assumed matrix for a picture that states none; None if it does, or is in RGB."""
     if picture.colorspace != UNSTATED or picture.format.is_rgb:
         return None
     if picture.color_primaries == _BT2020 or picture.color_trc in HDR_TRANSFERS:
@@ -186,7 +192,7 @@ def _color_name(picture: Any) -> str:
 
 
 def opaque(pixels: Bytes) -> Bytes:
-    """Composite a picture (height, width, 3 or 4) over white."""
+    """Composite a picture (height, width, 4) over white; return one of 3 channels unchanged."""
     if pixels.shape[2] == _RGB:
         return pixels
     alpha = pixels[..., _RGB:].astype(np.uint16)

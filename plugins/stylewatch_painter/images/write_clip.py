@@ -78,7 +78,8 @@ def write_segment(
 ) -> Iterator[None]:
     """Encode frames (height, width, 3) as a segment, for `join`; yield after each frame.
 
-    A segment starts with a key frame. `quality` is 1 to 100. Sides must be even, except for FFV1.
+    The segment is the file `path`, and starts with a key frame. `quality` is 1 to 100, and has no
+    effect for FFV1, which is lossless. Sides must be even, except for FFV1.
     """
     output = _OUTPUTS[format]
     crf = {"libx264": 10 + 0.4 * (100 - quality), "libvpx-vp9": 12 + 0.5 * (100 - quality)}
@@ -112,9 +113,10 @@ def join(
 ) -> tuple[str, ...]:
     """Join segments to a file without encoding them again, and return warnings.
 
-    `times` are as in `Clip.times`. If `sound` is a film, its sound between the first and the last
-    of `times` is copied, unless the format cannot hold it. Raises ValueError if the number of
-    frames in the segments does not match the number of times.
+    `times` are as in `Clip.times`. If `sound` is a film, its first sound track between the first
+    and the last of `times` is copied, unless the format cannot hold it. The warnings are sentences
+    about sound that is left out. Raises ValueError if the number of frames in the segments does not
+    match the number of times.
     """
     output = _OUTPUTS[format]
     av = pyav()
@@ -189,7 +191,11 @@ def _timed(segments: Iterable[Path], times: Sequence[Fraction], target: Any) -> 
 def _sound(
     path: Path, container: Any, output: _Output, times: Sequence[Fraction], warnings: list[str]
 ) -> Iterator[Any]:
-    """Add the first sound track of a film to `container` and yield its packets."""
+    """Yield the packets of a film's first sound track between `times`, and add it to `container`.
+
+    Sound that the format cannot hold is left out, with a sentence in `warnings`. A film without
+    sound between `times` adds no track.
+    """
     with film.named(path.name), film.opened(path) as (source, _):
         tracks = [track for track in source.streams.audio if track.codec_context is not None]
         if not tracks:
@@ -217,8 +223,8 @@ def _sound(
 def _during(source: Any, track: Any, times: Sequence[Fraction], *, early: bool) -> Iterator[Any]:
     """Yield the packets of a track between the first and the last of `times`.
 
-    Their times are shifted so that the first of `times` is 0. With `early` there may be one more
-    packet, which ends where the pictures begin.
+    Their times are shifted so that the first of `times` is 0. With `early` a packet that begins
+    before the pictures is included if it does not end before them.
     """
     shift = round(times[0] / track.time_base)
     end = times[-1] - times[0]
@@ -234,7 +240,7 @@ def _during(source: Any, track: Any, times: Sequence[Fraction], *, early: bool) 
 
 
 def _rising(packets: Iterable[Any]) -> Iterator[Any]:
-    """Move each packet after the previous one, because muxers require increasing times."""
+    """Yield packets, each moved behind the previous one if needed: muxers want increasing times."""
     last: int | None = None
     for packet in packets:
         if last is not None and packet.dts <= last:

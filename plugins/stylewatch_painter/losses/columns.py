@@ -80,11 +80,11 @@ class NeighborsSettings(LayerSettings):
     """Number of dimensions to which hypercolumns are projected for the search; null: all, an exact
     search."""
     by_length: bool = False
-    """Let positions whose targets are shorter than the root mean square length count less, in
+    """True if positions whose targets are shorter than the root mean square length count less, in
     proportion. These positions lie in plain areas, and the directions of their features are mostly
     noise."""
     rotations: bool = False
-    """Also search the style turned by 90, 180 and 270 degrees."""
+    """True if the style is also searched turned by 90, 180 and 270 degrees."""
     largest: fields.SideLength = fields.ANY_SIDE
     """Maximum long side, in pixels, of the sizes that have this term."""
 
@@ -142,9 +142,10 @@ class Target:
 class Columns(Loss):
     """Mean cosine distance of hypercolumns to their targets, summed over regions.
 
-    The constructor finds the targets, once for each size: the hypercolumn of the style that is
-    nearest to each position of the picture that is matched. Outside of the regions no style acts,
-    and the targets are the hypercolumns of the content.
+    The constructor finds the targets, once for each size: for each position of the picture that is
+    matched, the nearest hypercolumn of the style, blended with that of the content (see
+    `Task.style_mix`). Outside of the regions no style acts, and the targets are the hypercolumns of
+    the content.
     """
 
     rereads_maps = False
@@ -280,7 +281,7 @@ class Columns(Loss):
     def _outside(self, content: _Rows) -> tuple[Target, ...]:
         """Return the target for the area outside of the regions: the hypercolumns of the content.
 
-        The tuple is empty if the regions cover the picture.
+        The tuple is empty if there are no regions, or if they cover the picture.
         """
         if self._regions is None:
             return ()
@@ -308,7 +309,10 @@ def _side(rows: _Rows, counted: Tensor | None, factor: float) -> Side:
 
 
 def _standardized(values: Tensor, counted: Tensor | None) -> Tensor:
-    """Standardize values (positions,) to mean 0 and deviation 1 over the `counted` positions."""
+    """Standardize values (positions,) to mean 0 and deviation 1 over the `counted` positions.
+
+    Values are returned unchanged if no position counts.
+    """
     some = values if counted is None else values[counted]
     if not len(some):
         return values
@@ -329,7 +333,7 @@ def _mixed(content: Tensor, start: Tensor, share: float) -> Tensor:
 
 
 def grid(size: Size) -> Grid:
-    """Return the grid of hypercolumns of a picture of `size`."""
+    """Return the numbers of rows and columns of hypercolumns for a picture of `size`."""
     return max(1, size.height // _COARSER), max(1, size.width // _COARSER)
 
 

@@ -116,7 +116,10 @@ class Content(AdditiveLoss):
         target.energy = target.energy + energy
 
     def sums(self, maps: Maps, tile: Tile | None = None) -> Sequence[Tensor]:
-        """Return the loss () of each layer in a tile, not yet scaled to the first size."""
+        """Return the loss () of each layer in `tile`, not yet scaled to the first size.
+
+        None is the first tile, which is the only one if the picture is not divided.
+        """
         return [self._sum(maps[layer], layer, tile or self._first_tile) for layer in self._targets]
 
     def _sum(self, F: Tensor, layer: LayerName, tile: Tile) -> Tensor:
@@ -135,7 +138,7 @@ class Content(AdditiveLoss):
                 return square
 
     def values_of(self, sums: Sequence[Tensor]) -> dict[Label, Tensor]:
-        """Return the content loss of each layer."""
+        """Return the content loss () of each layer from sums over all tiles, scaled if needed."""
         return {
             label: value * self._factor for label, value in zip(self.weights, sums, strict=True)
         }

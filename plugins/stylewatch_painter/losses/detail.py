@@ -15,8 +15,8 @@ _SOBEL = ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1))
 """Filter for eight times the change per pixel to the right."""
 
 _PIXELS = 4
-"""Minimum number of pixels along a side of a position. A picture with at least twice as many pixels
-is reduced, so that grain counts less and large pictures take less memory."""
+"""Number of pixels along a side of a position to which a larger picture is reduced, so that grain
+counts less and the picture takes less memory. The factor is rounded down to a whole number."""
 
 _WINDOW = 5
 """Side, in positions, of the window whose detail counts for the position in its center."""
@@ -26,7 +26,7 @@ def protection(scene: Scene, shape: tuple[int, int]) -> Tensor | None:
     """Return the factor (positions,) by which each position of a grid keeps the content.
 
     The factor is exp(a (2 r - 1)), with `protect_detail` a and the rank r of `detail`. The result
-    is None if the factor is 1 everywhere.
+    is None, which stands for a factor of 1 everywhere, if a is 0 or the task has no content.
     """
     amount = scene.task.recipe.objective.protect_detail
     content = scene.content

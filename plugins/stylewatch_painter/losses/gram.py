@@ -50,7 +50,8 @@ _MIN_VARIANCE = 1e-8
 """Minimum variance for a target without any variance."""
 
 Grams = Mapping[LayerName, "Tensor"]
-"""Gram matrices A (R, N, N), float32, by layer; R is the number of regions, 1 without a mask."""
+"""Gram matrices A (R, N, N), float32, by layer; R is the number of regions, 1 without a mask. With
+`gram: moments` they are moment matrices (R, N + 1, N + 1)."""
 
 
 class StyleSettings(LayerSettings):
@@ -61,7 +62,8 @@ class StyleSettings(LayerSettings):
     gram: Literal["sum", "mean", "mean_maps", "moments"]
     loss: Literal["paper", "keras", "mean", "relative", "wasserstein"]
     several: Literal["losses", "grams"] = "losses"
-    """With several styles: add their losses, or average their Gram matrices into one target."""
+    """Treatment of several styles: `losses` adds their losses, `grams` averages their Gram matrices
+    into one target."""
 
     @model_validator(mode="after")
     def _moments_for_wasserstein(self) -> Self:
@@ -79,7 +81,10 @@ class StyleSettings(LayerSettings):
 
     @property
     def sums_bytes(self) -> int:
-        """Bytes of the sums over the positions of one region: a Gram matrix for each layer."""
+        """Bytes of the sums over the positions of one region: a Gram matrix for each layer.
+
+        With `wasserstein` they include the memory for the root of each matrix and its gradient.
+        """
         matrices = sum(channels(layer) ** 2 for layer in self.layers)
         return matrices * FLOAT * (_ROOTS if self.loss == "wasserstein" else 1)
 
@@ -312,11 +317,11 @@ class GramStyle(AdditiveLoss):
         }
 
     def _scaled(self, style: Style) -> Grams:
-        """Return the Gram matrices of a style by layer, normalized to the painting's scale.
+        """Return the Gram matrices of a style by layer.
 
-        Shallow layers may see the style smaller; see `Task.style_views`. An unnormalized Gram
-        matrix grows with its picture: without the division a style seen at another scale would make
-        the painting brighter, not its strokes larger.
+        Shallow layers may see the style smaller; see `Task.style_views`. With `gram: sum` a matrix
+        grows with its picture and is therefore scaled to the size of the painting: otherwise a
+        style seen at another scale would make the painting brighter, not its strokes larger.
         """
         task = self._scene.task
         layers = self._settings.layers
@@ -340,7 +345,10 @@ class GramStyle(AdditiveLoss):
         return self._scene.maps(tile.of(picture), layers, tile)
 
     def _content_grams(self) -> Grams | None:
-        """Return the Gram matrices of the content, or None if targets contain the style alone."""
+        """Return the Gram matrices of the content; None if targets contain the style alone.
+
+        They do if the task mixes nothing of the content into targets, or has no content.
+        """
         scene = self._scene
         if scene.task.style_mix == 1 or scene.content is None:
             return None
@@ -381,8 +389,8 @@ def feature_sums(
 ) -> Sums:
     """Sum F (N, M) over its positions, weighted by `weights` (M,) if given.
 
-    With `values` the sum of each map is included. With `replace` the gradient may overwrite F in
-    memory (see `Loss.overwrites_maps`).
+    With `values` the sum of each map is included. With `replace` and without `weights`, the
+    gradient may overwrite F in memory (see `Loss.overwrites_maps`).
     """
     if weights is None:
         totals = maps.sum(-1, dtype=torch.float32) if values else None

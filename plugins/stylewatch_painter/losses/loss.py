@@ -69,12 +69,18 @@ class LossBytes:
 
 
 def maps_bytes(layers: Collection[LayerName], pixels: float, value: int = FLOAT) -> float:
-    """Return the bytes of the maps of `layers` for a picture with `pixels`."""
+    """Return the bytes of the maps of `layers` for a picture with `pixels`.
+
+    A feature takes `value` bytes.
+    """
     return sum(map(values_per_pixel, layers)) * pixels * value
 
 
 def largest_bytes(layers: Collection[LayerName], pixels: float, value: int = FLOAT) -> float:
-    """Return the bytes of the largest map of `layers` for a picture with `pixels`."""
+    """Return the bytes of the maps of the largest of `layers` for a picture with `pixels`.
+
+    A feature takes `value` bytes. The result is 0 without layers.
+    """
     return max(map(values_per_pixel, layers), default=0.0) * pixels * value
 
 
@@ -122,7 +128,10 @@ class LossSettings(Strict, ABC):
 
     @property
     def is_used(self) -> bool:
-        """True if the loss reads a layer, or compares the output with no picture and needs none."""
+        """True if the loss reads a layer, or compares the output with no picture.
+
+        A loss that compares with a picture and reads no layer has nothing to compare.
+        """
         return bool(self.layer_names) or not self.compared
 
     def is_possible(self, pictures: Collection[Side]) -> bool:
@@ -134,7 +143,11 @@ class LossSettings(Strict, ABC):
         return True
 
     def weighed(self, content: float, style: float) -> Self:
-        """Return settings with each weight multiplied by the factor for its side."""
+        """Return settings with each weight multiplied by the factor for its side.
+
+        `content` is the factor of content losses, `style` that of style losses. By default a loss
+        belongs to neither, and its settings are returned unchanged.
+        """
         return self
 
     def memory(self, extent: Extent) -> LossBytes:
@@ -273,12 +286,12 @@ class AdditiveLoss(Loss):
         """Return the unweighted value () of each term, from the sums over the whole picture."""
 
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
-        """Return the unweighted value () of each term."""
+        """Return the unweighted value () of each term; u and the step are not used."""
         return self.values_of(self.sums(maps))
 
 
 def added(total: Sequence[Summand] | None, sums: Sequence[Summand]) -> list[Summand]:
-    """Add the sums over a tile to the `total` of earlier tiles; None for the first tile."""
+    """Return the sums over a tile added to the `total` of earlier tiles, None at the first tile."""
     if total is None:
         return list(sums)
     return [so_far + summand for so_far, summand in zip(total, sums, strict=True)]

@@ -19,8 +19,8 @@ CPU_BLOCK_ROWS = 1024
 block then fit into the CPU's cache."""
 
 _MAX_HUB_QUERIES = 1021
-"""Number of queries that determine hubs. The number is prime, so that the queries do not form
-columns of the grid."""
+"""Maximum number of queries that determine hubs. The number is prime, so that the queries do not
+form columns of the grid."""
 
 _NEAR_HUB = 0.05
 """Share of the sampled queries, nearest first, that enters the hubness of a candidate."""
@@ -63,12 +63,13 @@ class Side:
 def nearest_neighbors(
     queries: Side, candidates: Side, hub_penalty: float = 0.0, dimensions: int | None = None
 ) -> Tensor:
-    """Return the index (Q,), int64, of the most similar selected candidate, for each query.
+    """Return the index (Q,), int64, of the most similar candidate that counts, for each query.
 
     The score of a query q and a candidate c is cos(q, c) - (a - b)^2 - h(c): the cosine of both
-    after each side is centered by the mean of its selected rows; the squared difference of their
-    brightness a and b; and `hub_penalty` times the candidate's `hubness` among selected queries.
-    With `dimensions`, the cosines are those of a `projection`; else they are exact.
+    after each side is centered by the mean of its rows that count; the squared difference of their
+    brightness a and b, if given; and `hub_penalty` times the candidate's `hubness` among queries
+    that count. With `dimensions` fewer than those of a row, the cosines are those of a
+    `projection`; else they are exact.
 
     All scores are one product of matrices, of rows with further columns, whose products are the
     summands of the score:
@@ -162,7 +163,7 @@ def _evenly(most: int, side: Side) -> Tensor:
 
 
 def hubness(similarities: Tensor) -> Tensor:
-    """Return the mean similarity (C,) of each candidate to its nearest queries.
+    """Return the mean similarity (C,) of each candidate to its nearest queries; 0 without queries.
 
     `similarities` is (C, Q). A hub is nearest to many queries: without a penalty, all positions in
     a plain area of the painting would follow the same few positions of the style. Conneau et al.

@@ -26,14 +26,20 @@ class Products(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, replace: bool) -> Tensor:
-        """Return F F^T (N, N), float32, of F (N, M)."""
+        """Return F F^T (N, N) of F (N, M), float32, or float64 for F in float64.
+
+        With `replace` the backward pass may overwrite F.
+        """
         ctx.save_for_backward(maps)
         ctx.replace = replace
         return kernels.gram_products(maps) if kernels.can_multiply(maps) else _products(maps)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """Return dL/dF = (dL/dG + its transpose) F, equation 6 of the paper without ReLU."""
+        """Return dL/dF = (dL/dG + its transpose) F, equation 6 of the paper without ReLU.
+
+        With `replace` it is written over F if the compiled library can multiply F.
+        """
         (maps,) = ctx.saved_tensors
         (gradient,) = gradients
         if ctx.replace and kernels.can_multiply(maps):
@@ -87,7 +93,7 @@ class OnGrid(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """Return the gradient of the maps, which is zero at positions between the samples."""
+        """Return the gradient of the maps, which is zero at positions that no sample uses."""
         shape, dtype = ctx.maps
         # torch infers the memory format from the strides of a batch with contiguous rows
         gradient = gradients[0].unflatten(0, ctx.grid).unsqueeze(0).permute(0, 3, 1, 2)

@@ -37,7 +37,10 @@ def fastest_precision(device: torch.device, *, compiled: bool) -> Precision:
 
 
 def device_model(device: torch.device) -> str:
-    """Return the model of a device; for a CPU, also the instruction set that torch uses."""
+    """Return the model of a CUDA device, or else that of the CPU.
+
+    The CPU's is preceded by the machine's architecture and the instruction set that torch uses.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type != "cpu":  # torch names no model of these

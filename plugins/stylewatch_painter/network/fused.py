@@ -1,4 +1,4 @@
-"""The chain of VGG19's convolutions on a CPU, each fused with its ReLU and pool.
+"""The chain of VGG's convolutions on a CPU, each fused with its ReLU and pool.
 
 A map is stored only if it is requested or the next convolution reads it. For the backward pass, a
 bit is kept for each ReLU and a byte for each pooled value.
@@ -137,7 +137,7 @@ class _Kept:
 
 
 class FusedChain(torch.autograd.Function):
-    """The features of `requested` layers, (1, N, height, width), channels last, of x (1, 3, ...).
+    """The features (1, N, rows, columns) of `requested` layers, channels last, of one picture.
 
     The backward pass overwrites the gradients that it receives. Therefore two maps must not be
     added before anything else is computed from them, because torch would pass the same gradient for
@@ -153,7 +153,10 @@ class FusedChain(torch.autograd.Function):
         requested: Collection[LayerName],
         pooling: Pooling,
     ) -> tuple[Tensor, ...]:
-        """Return the features of `requested`; keep data only if x (1, 3, ...) needs a gradient."""
+        """Return the features of `requested`, in their order, for x (1, 3, height, width).
+
+        Data for the backward pass are kept only if x needs a gradient.
+        """
         needs_gradient = ctx.needs_input_grad[0]
         features, ctx.kept = _forward(x[0], layers, chain, requested, pooling, needs_gradient)
         ctx.plan = (layers, chain, requested, pooling)
@@ -175,7 +178,10 @@ class FusedChain(torch.autograd.Function):
 
 
 def bytes_of_chain(chain: tuple[LayerName, ...], requested: Collection[LayerName]) -> NetworkBytes:
-    """Return the maximum memory that an evaluation of `chain` takes for each pixel."""
+    """Return the maximum number of bytes that an evaluation of `chain` takes for each pixel.
+
+    Maps of the `requested` layers are returned, and counted apart (see NetworkBytes).
+    """
     held = _PICTURE
     passing = 0.0
     x = _PICTURE
@@ -203,7 +209,11 @@ def _forward(
     pooling: Pooling,
     needs_gradient: bool,
 ) -> tuple[dict[LayerName, Tensor], _Kept]:
-    """Compute the features of `requested` layers, and the data that the backward pass needs."""
+    """Compute features (rows, columns, N) of `requested` layers of a picture (3, height, width).
+
+    The second result has the data that the backward pass needs; without `needs_gradient` it has the
+    sizes of maps alone.
+    """
     x = picture.float().permute(1, 2, 0).contiguous()
     features: dict[LayerName, Tensor] = {}
     kept = _Kept()

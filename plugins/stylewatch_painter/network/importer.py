@@ -42,11 +42,13 @@ def import_file(
 ) -> WeightsFile:
     """Convert the VGG16 or VGG19 in `path` and install it as `name`; `path` is not changed.
 
-    Without a `name` the weights get the name under which the catalogue lists them, or else the name
-    of the file.
-    `normalization` (`caffe`, `torchvision`) defines the network's input if neither the file's
-    digest nor its format does. Raises WeightsError for another network, an unreadable file or an
-    unknown normalization, and SaveError.
+    Without a `name` the weights get the name under which the catalogue lists them, or else a valid
+    name from that of the file. `normalization` (`caffe`, `torchvision`) defines the network's input
+    if the file's digest does not. None is the normalization that the file's format implies. Raises
+    WeightsError for another network, an unreadable file, and a name that is invalid or names other
+    weights. It also raises it for a normalization that is unknown, missing, unlike the known one,
+    or given for a file in the package's own format. Raises SaveError if the weights cannot be
+    written.
     """
     try:
         header(path)
@@ -187,9 +189,10 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 def fetch(name: str) -> Iterator[Progress]:
     """Download the weights called `name`, verify their digest, and import them.
 
-    Intact weights are kept, damaged ones are replaced. Raises WeightsError if the weights are
-    unknown or unavailable, the downloaded file is another one, or the download is interrupted.
-    Raises SaveError if the file cannot be written.
+    Progress is yielded after each block. Intact weights are kept, and damaged ones replaced. Raises
+    WeightsError if the weights are unknown or unavailable, the downloaded file is another one, the
+    download is interrupted, or another process downloads the file. Raises SaveError if the file
+    cannot be written.
     """
     entry = entry_of(name)
     if entry is None or entry.url is None:
@@ -217,7 +220,10 @@ def fetch(name: str) -> Iterator[Progress]:
 
 
 def _download(entry: CatalogueEntry, url: str, path: Path) -> Iterator[Progress]:
-    """Write the file of `entry` to `path` and verify its digest."""
+    """Download `url` to `path`, yield the progress, and verify the digest of `entry`.
+
+    Raises WeightsError if the file is not available, too large, incomplete or another one.
+    """
     digest = hashlib.sha256()
     received = 0
     with _response(url) as response, path.open("wb") as file:

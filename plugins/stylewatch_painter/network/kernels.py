@@ -1,4 +1,4 @@
-"""VGG19's convolutions and Gram products on a CPU, by the compiled library of `kernels.cpp`.
+"""VGG's convolutions and Gram products on a CPU, by the compiled library of `kernels.cpp`.
 
 Winograd's minimal filtering (Lavin and Gray 2015, arXiv 1509.09308) needs 4 (tile 4) or 5.06 (tile
 6) times fewer multiplications than a direct convolution with 3x3 filters. Bias, ReLU and the
@@ -213,7 +213,7 @@ def library() -> ctypes.CDLL | None:
 
 
 def problem() -> str | None:
-    """Explain why this CPU lacks compiled convolutions, or the fastest; None if it lacks none."""
+    """Explain why this CPU lacks compiled convolutions, or the fastest; None if it has these."""
     best = next(iter(_files().items()), None)
     if best is None:
         return "compiled convolutions are for processors with AVX2"
@@ -372,9 +372,10 @@ def unpool(
 
 
 def can_multiply(maps: Tensor) -> bool:
-    """Return whether this library can compute products of F (N, M).
+    """Return whether a compiled library is loaded that can compute products of F (N, M).
 
-    F must be float32 on a CPU, channels last. A narrow tile may have no positions.
+    F must be float32 on a CPU, channels last. N must be a multiple of 64, and M at least 1: a
+    narrow tile may have no positions.
     """
     return (
         maps.device.type == "cpu"
@@ -387,7 +388,7 @@ def can_multiply(maps: Tensor) -> bool:
 
 
 def gram_products(maps: Tensor) -> Tensor:
-    """Return F F^T (N, N) of F (N, M), channels last."""
+    """Return F F^T (N, N), float32, of F (N, M), channels last."""
     products = torch.empty(len(maps), len(maps))
     _multiply("stylewatch_gram", maps, products)
     return products

@@ -131,7 +131,10 @@ def load(file: WeightsFile, layers: Collection[str]) -> tuple[Triple, Tensors]:
 
 
 def verify(file: WeightsFile) -> None:
-    """Verify the digest of `file` and load all of it; raises WeightsError."""
+    """Load all arrays of `file`, which verifies their digests or that of the file.
+
+    Raises WeightsError if the file is missing or damaged.
+    """
     load(file, file.layers)
 
 
@@ -185,7 +188,7 @@ def read_foreign(path: Path) -> Foreign:
 
 
 def canonical(arrays: Mapping[str, NDArray[np.float32]], normalization: Normalization) -> Tensors:
-    """Convert arrays to a network for a picture in RGB 0..255 minus the mean.
+    """Convert `arrays` of a network with `normalization` to one for RGB 0..255 minus the mean.
 
     conv1_1 is scaled, and red comes first. Only the scale may be folded into conv1_1: at the border
     the convolution sees zeros, which stand for the mean color, so a mean folded into the bias would

@@ -41,7 +41,10 @@ class FeatureMaps(Protocol):
     def __call__(
         self, x: Tensor, layers: Collection[LayerName], network: NetworkSettings
     ) -> dict[LayerName, Tensor]:
-        """Return features after ReLU, (1, N, rows, columns), of x (1, 3, height, width)."""
+        """Return features after ReLU, (1, N, rows, columns) by layer, of x (1, 3, height, width).
+
+        x is in network units (see `canvas.Canvas`).
+        """
         ...
 
 
@@ -52,7 +55,7 @@ class PlannedMaps(Protocol):
     """True if the backward pass reads the maps that the network has returned."""
 
     def bytes_per_pixel(self, layers: Collection[LayerName]) -> NetworkBytes:
-        """Return the maximum memory that an evaluation takes for each pixel."""
+        """Return the maximum number of bytes that evaluating `layers` takes for each pixel."""
         ...
 
 
@@ -125,7 +128,7 @@ _SAME = (1, 1), (1, 1), (1, 1), 1  # stride, padding, dilation, groups
 
 
 class Vgg19:
-    """The feature maps of pictures in network units (see `canvas.Canvas`).
+    """VGG16 or VGG19 in torch: feature maps of pictures in network units (see `canvas.Canvas`).
 
     `weights` maps `conv1_1.weight` (out, in, 3, 3) and `conv1_1.bias` (out,) to float32 tensors on
     the device, for every layer up to the deepest one needed; VGG16 lacks conv3_4, conv4_4 and
@@ -184,7 +187,7 @@ class Vgg19:
         return dict(zip(requested, features, strict=True))
 
     def bytes_per_pixel(self, layers: Collection[LayerName]) -> NetworkBytes:
-        """Return the maximum memory that an evaluation takes for each pixel."""
+        """Return the maximum number of bytes that evaluating `layers` takes for each pixel."""
         chain = layers_up_to(layers, self.layers)
         if self.is_fused:
             return bytes_of_chain(chain, layers)
@@ -201,7 +204,10 @@ class Vgg19:
         return NetworkBytes(value, passing=3 * largest * value, held=held, back=4 * largest * value)
 
     def convolve(self, layer: LayerName, x: Tensor) -> Tensor:
-        """Return the output of one convolution and its ReLU."""
+        """Return the output (1, outputs, rows, columns) of a convolution and its ReLU.
+
+        It has the dtype in which torch convolves: bfloat16 or float32.
+        """
         weight = self._weights[layer]
         bias = self._biases[layer]
         x = x.to(self._dtype)
@@ -212,7 +218,7 @@ class Vgg19:
             return functional.conv2d(x, weight, bias, padding=1).relu_()
 
     def convolve_back(self, layer: LayerName, gradient: Tensor) -> Tensor:
-        """Return the gradient before a convolution, from the gradient after it."""
+        """Return the gradient of a convolution's input, from that of its output before ReLU."""
         with cut(self.precision):
             return functional.conv_transpose2d(gradient, self._weights[layer], padding=1)
 

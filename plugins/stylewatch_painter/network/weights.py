@@ -141,8 +141,8 @@ class WeightsFile:
     """An installed network.
 
     `path` is a safetensors file in the package's own format or, for `bundled`, the packaged file.
-    `sha256` is that of the published file; `bits` is the number of bits of one of its weights;
-    `mean` (RGB, 0..255) is subtracted from the picture.
+    `sha256` is that of the file that was published or imported; `bits` is the number of bits of one
+    of its weights; `mean` (RGB, 0..255) is subtracted from the picture.
     """
 
     name: str
@@ -195,9 +195,10 @@ def data_folder() -> Path:
 
 
 def locate(name: str = BUNDLED) -> WeightsFile:
-    """Return the weights called `name`.
+    """Return the weights called `name`; AUTO stands for the bundled ones.
 
-    Raises WeightsError if the weights are not installed or are damaged.
+    Raises WeightsError if the weights are not installed, or if their metadata cannot be read. The
+    arrays are not read.
     """
     if name in (BUNDLED, AUTO):
         return _bundled()
@@ -247,7 +248,10 @@ def problem(name: str) -> str | None:
 
 
 def available() -> list[WeightsFile]:
-    """Return all valid weights, the bundled ones first."""
+    """Return all installed weights whose metadata are valid, the bundled ones first.
+
+    Raises WeightsError if the folder of imported weights exists and cannot be listed.
+    """
     files = []
     for name in installed():
         with suppress(WeightsError):  # `stylewatch weights verify` shows the problem

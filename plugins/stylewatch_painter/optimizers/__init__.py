@@ -16,7 +16,7 @@ from stylewatch_painter.optimizers.optimizer import OptimizerSettings
 
 
 def kinds() -> dict[str, type[OptimizerSettings]]:
-    """Return the settings of all optimizers by their kinds."""
+    """Return the settings class of each optimizer, ours or of an installed package, by its kind."""
     modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
     ours = {
         _kind(settings): settings

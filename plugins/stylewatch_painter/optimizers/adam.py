@@ -41,7 +41,7 @@ class AdamSettings(OptimizerSettings):
         return on_pyramid(partial(Adam, self), self.pyramid, bounds)
 
     def vectors(self, steps: int) -> int:
-        """Return the number of float32 vectors of the picture's size in memory after `steps`."""
+        """Return the most float32 vectors of the picture's size that exist during a step."""
         return 9 if self.pyramid else 4
 
     def why_not_carried(self) -> str | None:
@@ -69,7 +69,7 @@ class Adam(Optimizer):
         self._v: Tensor | None = None
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
-        """Make one step; x and the moments change in place."""
+        """Make one step, changing x and the moments in place; return the evaluation before it."""
         s = self._settings
         evaluation = evaluate(x)
         m = torch.zeros_like(x) if self._m is None else self._m
@@ -89,7 +89,7 @@ class Adam(Optimizer):
         return evaluation
 
     def state(self) -> dict[str, Tensor]:
-        """Return the step count and both moments."""
+        """Return the step count and copies of both moments, which exist after the first step."""
         moments = {"m": self._m, "v": self._v}
         kept = {name: moment.clone() for name, moment in moments.items() if moment is not None}
         return {"t": torch.tensor(self._t), **kept}
@@ -101,7 +101,7 @@ class Adam(Optimizer):
         self._v = state.get("v")
 
     def enlarged(self, state: Mapping[str, Tensor], size: Size) -> dict[str, Tensor]:
-        """Resize the moments in a `state` to `size`.
+        """Return a copy of `state` with its moments (1, 3, height, width) resized to `size`.
 
         First moments are resized by a bicubic filter; second moments, which must not become
         negative, by a bilinear one. This runs on the CPU, so that every device gets the same

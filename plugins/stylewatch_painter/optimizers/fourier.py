@@ -34,10 +34,11 @@ class FourierFilter:
     ) -> FourierFilter:
         """Return a filter with the factors 1 / f^(2p), for pictures of `shape` (height, width).
 
-        The gradient with respect to coefficients scaled by 1 / f^p, transformed back to pixels, is
-        the gradient with respect to pixels times the square of that scale. f is in cycles per
-        pixel, and at least one cycle per long side, also for the frequency 0. With `diagonals` the
-        factors are also divided by the network's relative response to diagonal waves.
+        p is the `power`, and f the frequency in cycles per pixel, which counts as at least one
+        cycle per long side, also if it is 0. The gradient with respect to coefficients scaled by
+        1 / f^p, transformed back to pixels, is the gradient with respect to pixels times the square
+        of that scale. With `diagonals` the factors are also divided by the network's relative
+        response to diagonal waves.
         """
         factors = _frequencies(shape, device).clamp_(min=1 / max(shape)).pow_(-2 * power)
         if diagonals:

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LEAST_PAIRS = 3
-"""Minimum number of pairs of vectors. With fewer, L-BFGS is no better than Adam, which needs
-none."""
+"""Minimum number of pairs of vectors to which a history is shortened to save memory. With fewer,
+L-BFGS is no better than Adam, which keeps no pairs."""
 
 _ADAM = AdamSettings(kind="adam", rate=2.5, beta1=0.8, epsilon=1e-20)
 """Replacement for L-BFGS, for few steps at the final size. In large pictures the gradient with
-respect to one value is far below 1e-8, Adam's usual epsilon, with which it would stall."""
+respect to one value is far below 1e-8, Adam's usual epsilon, with which Adam would stall."""
 
 _WORKING = 10  # vectors in addition to the pairs, including those of a step
 _PER_SEARCH = 1.03  # evaluations per step with a line search, measured over 300 steps
@@ -96,15 +96,16 @@ class LbfgsSettings(OptimizerSettings):
     history: Annotated[Whole, Field(gt=0, le=10_000)] = 100
     line_search: Literal["none", "strong_wolfe"] = "none"
     first_step: Positive | None = None
-    """Length of the first step, as root mean square in levels of 0..255; null: 1 / |g|_1."""
+    """Length of the first step divided by `rate`, as root mean square in network units: levels of
+    0..255 with a `pixel_range` of 255. null: the gradient g is multiplied by min(1, 1 / |g|_1)."""
     fourier_power: Annotated[Real, Field(ge=0, le=2)] = 0.0
     """Preconditioner: optimize Fourier coefficients scaled by 1 / f^p instead of pixels; 0: off."""
     fourier_diagonals: bool = False
     """Preconditioner: longer steps along fine diagonal waves, to which the network hardly responds.
     It is off at scales with the terms of `objective.coarse`."""
     step_back: Annotated[Real, Field(gt=1, le=MAX_FLOAT)] | None = None
-    """Undo a step that multiplies the objective by more than this factor or makes it infinite or
-    NaN."""
+    """Undo a step that multiplies the objective by more than this factor, or makes it or its
+    gradient infinite or NaN. null undoes no step."""
 
     @property
     def searches_line(self) -> bool:
@@ -113,7 +114,10 @@ class LbfgsSettings(OptimizerSettings):
 
     @property
     def shorter_histories(self) -> Sequence[int]:
-        """The numbers of pairs of vectors that `within` can keep to save memory, largest first."""
+        """The histories, in pairs of vectors, to try with `within` to save memory, largest first.
+
+        The last one is 0, with which Adam takes the place of L-BFGS at the final size.
+        """
         return (*range(self.history - 1, LEAST_PAIRS - 1, -1), 0)
 
     def new(self, bounds: Bounds | None = None) -> Lbfgs:
@@ -121,15 +125,15 @@ class LbfgsSettings(OptimizerSettings):
         return Lbfgs(self, bounds)
 
     def vectors(self, steps: int) -> int:
-        """Return the number of float32 vectors of the picture's size in memory after `steps`."""
+        """Return the most float32 vectors of the picture's size in a step after `steps` others."""
         to_go_back = 0 if self.step_back is None else 3
         return 2 * min(self.history, steps) + 6 + to_go_back
 
     def at(self, *, is_coarse: bool, is_final: bool) -> Self:
         """Return the settings for one size.
 
-        `is_coarse` is True at a size with the terms of `objective.coarse`, `is_final` at the first
-        size and all larger ones.
+        `is_coarse` is True at a size with the terms of `objective.coarse`, `is_final` at the size
+        `Task.first` and all larger ones.
         """
         if is_coarse:  # longer diagonal steps would make colored specks there
             return self.model_copy(update={"fourier_diagonals": False})
@@ -161,14 +165,17 @@ class LbfgsSettings(OptimizerSettings):
 
 @dataclass(frozen=True, eq=False)
 class _Retreat:
-    """Whether the last step was undone, (), and the shorter step to make in that case."""
+    """Flag () that is True if the last step was undone, and the shorter `move` to make then.
+
+    `move` is (1, 3, height, width).
+    """
 
     is_due: Tensor
     move: Tensor
 
 
 class _Undo:
-    """Steps that made the objective rise too far, or not a number, are undone and made shorter.
+    """Undoing of steps that made the objective rise too far or not finite; shorter ones follow.
 
     Everything is decided on the device, and the record of the position before the step is written
     in place: a CUDA graph replays the same kernels on the same tensors.
@@ -180,13 +187,13 @@ class _Undo:
 
     @property
     def count(self) -> Tensor | None:
-        """The number of undone steps, a scalar; None before the first step."""
+        """The number of undone steps, a tensor (); None before the first step."""
         return None if self._accepted is None else self._accepted.taken_back
 
     def judge(self, x: Tensor, evaluation: Evaluation) -> tuple[Evaluation, _Retreat]:
         """Accept the position x with its evaluation, or return x to where it was before the step.
 
-        Return the evaluation at x as it is then.
+        Return the evaluation at x as it is then, and the retreat, which is due in the second case.
         """
         if self._accepted is None:
             self._accepted = self._before_all_steps(x, evaluation)
@@ -204,7 +211,7 @@ class _Undo:
 
     @staticmethod
     def _before_all_steps(x: Tensor, evaluation: Evaluation) -> _Accepted:
-        """Return a record whose objective is infinite, so that the first one is accepted."""
+        """Return a record with an infinite objective, so that the first evaluation is accepted."""
         worst = torch.full_like(evaluation.objective, torch.inf)
         start = Evaluation(evaluation.terms.clone(), worst, torch.zeros_like(x))
         return _Accepted(x.clone(), start, torch.zeros_like(worst, dtype=torch.int64))
@@ -235,7 +242,8 @@ class _Undo:
 class _Preconditioner:
     """The first approximation of the inverse Hessian, up to its scale: the identity, or a filter.
 
-    With `fourier_power` p > 0 it is the square of the scale 1 / f^p of Fourier coefficients.
+    With `fourier_power` p > 0 the filter is the square of the scale 1 / f^p of Fourier
+    coefficients. `fourier_diagonals` enlarges its factors for diagonal waves.
     """
 
     def __init__(self, settings: LbfgsSettings) -> None:
@@ -310,7 +318,10 @@ class _History:
             self.scale = newer
 
     def direction(self, g: Tensor) -> Tensor:
-        """Return the direction - H g by the two loops of algorithm 7.4."""
+        """Return the direction - H g, by the two loops of algorithm 7.4, for the gradient g.
+
+        H is the approximation of the inverse Hessian.
+        """
         q = g.clone()
         shares = []
         for pair in reversed(self._pairs):
@@ -351,7 +362,7 @@ class Lbfgs(Optimizer):
 
     `fourier_power` p > 0, which is ours, optimizes Fourier coefficients scaled by 1 / f^p. This is
     equivalent to starting the two loops from the squared scale instead of the identity. With
-    `bounds` every step is clamped.
+    `bounds` the picture is clamped after every step.
     """
 
     def __init__(self, settings: LbfgsSettings, bounds: Bounds | None = None) -> None:
@@ -370,7 +381,11 @@ class Lbfgs(Optimizer):
         return device.type == "cuda" and s.line_search == "none" and s.history <= _SHORT
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
-        """Make one step; x changes in place. If the gradient vanishes, x does not change."""
+        """Make one step, which changes x in place; return the evaluation before it.
+
+        If the gradient vanishes, x does not change. With `step_back` the last step may be undone
+        first; then the evaluation is that of the place to which x returned.
+        """
         evaluation, retreat = self._evaluated(x, evaluate)
         direction = self._direction(x, evaluation.gradient)
         length = self._length_along(x, direction, evaluation, evaluate)
@@ -384,7 +399,8 @@ class Lbfgs(Optimizer):
     def _evaluated(self, x: Tensor, evaluate: Evaluate) -> tuple[Evaluation, _Retreat | None]:
         """Evaluate x, and return x to where it was if the last step has to be undone.
 
-        Return the evaluation at x as it is then, and the retreat; None if steps are never undone.
+        Return the evaluation at x as it is then, and the retreat, which is None if steps are never
+        undone.
         """
         evaluation = self._ahead or evaluate(x)
         self._ahead = None
@@ -444,10 +460,10 @@ class Lbfgs(Optimizer):
         return (g.abs().amax() > _LEAST_GRADIENT) & (slope <= -_LEAST_SLOPE)
 
     def _initial_length(self, g: Tensor, direction: Tensor) -> Tensor:
-        """Return the length () of a step without a line search: 1, except for the first step.
+        """Return the length () of a step without a line search, or of the first try of one.
 
-        A `first_step` applies until there is a valid pair. Without it the full length is used from
-        the second step on, as in torch and Torch7.
+        It is `rate`, except at the start: with a `first_step` the length is another one until there
+        is a valid pair; without it, in the first step only, as in torch and Torch7.
         """
         s = self._settings
         full = g.new_full((), s.rate)
@@ -458,11 +474,14 @@ class Lbfgs(Optimizer):
         return first if scale is None else torch.where(scale > 0, full, first)
 
     def taken_back(self) -> Tensor | None:
-        """Return the number of undone steps, a scalar; None if steps are never undone."""
+        """Return the number of undone steps, a tensor ().
+
+        None means that steps are never undone, or that there was no step yet.
+        """
         return None if self._undo is None else self._undo.count
 
     def state(self) -> dict[str, Tensor]:
-        """Return the pairs, the last move and its gradient, and the position to return to."""
+        """Return the pairs, the last move with the gradient before it, and the accepted record."""
         state = {"begun": torch.tensor(self._begun), **self._history.state()}
         if self._undo is not None:
             state |= self._undo.state()

@@ -38,8 +38,8 @@ def strong_wolfe(
     """Find a step length with the strong Wolfe conditions; return it and its evaluation.
 
     The search starts at x along `direction` with `length`; `evaluation` is the evaluation at x. If
-    no point satisfies the conditions, the result is the best point that was tried, which may be x
-    itself (length 0).
+    the search ends without a length that satisfies the conditions, the result is the best length
+    that it has examined, which may be 0, for x itself.
     """
     start = _Point(
         0.0,
@@ -74,7 +74,10 @@ def strong_wolfe(
 def _narrow(
     at: Callable[[float], _Point], start: _Point, low: _Point, high: _Point
 ) -> tuple[float, Evaluation]:
-    """Run algorithm 3.6 between `low`, which is the best point so far, and `high`."""
+    """Run algorithm 3.6 between `low`, which is the best point so far, and `high`.
+
+    Return the length and the evaluation of the point that was found.
+    """
     for _ in range(_MOST):
         if abs(high.length - low.length) * abs(low.slope) < 1e-9 * max(1.0, abs(low.value)):
             break
@@ -101,7 +104,11 @@ def _flat_enough(start: _Point, point: _Point) -> bool:
 
 
 def _between(a: _Point, b: _Point) -> float:
-    """Return the minimum of the cubic through both points; the middle if there is none."""
+    """Return the length at the minimum of the cubic through both points.
+
+    The length stays a tenth of the interval away from both points. It is the middle if there is no
+    minimum.
+    """
     middle = (a.length + b.length) / 2
     width = abs(b.length - a.length)
     d1 = a.slope + b.slope - 3 * (a.value - b.value) / (a.length - b.length)

@@ -23,8 +23,8 @@ class Evaluation:
     `terms` (K,) float32 are the loss terms, `objective` () is their weighted sum, and `gradient`
     (1, 3, height, width) is the gradient of the objective. `varies` is True if the next step
     evaluates the same picture differently, for example at new random positions. `project` removes
-    from a step the frequencies that must not change. The gradient is already projected, but the
-    steps of some optimizers are not linear in the gradient.
+    from a step the frequencies that must not change; None means that all may change. The gradient
+    is already projected, but the steps of some optimizers are not linear in the gradient.
     """
 
     terms: Tensor
@@ -64,7 +64,10 @@ class OptimizerSettings(Strict, ABC):
 
     @property
     def shorter_histories(self) -> Sequence[int]:
-        """The numbers of pairs of vectors that `within` can keep to save memory, largest first."""
+        """The histories, in pairs of vectors, to try with `within` to save memory, largest first.
+
+        There are none if the optimizer keeps no pairs.
+        """
         return ()
 
     @abstractmethod
@@ -75,15 +78,15 @@ class OptimizerSettings(Strict, ABC):
     def vectors(self, steps: int) -> int:
         """Return the most float32 vectors of the picture's size that exist during a step.
 
-        They are the gradient, what is kept after so many `steps`, and the move, but not the picture
+        They are the gradient, what is kept after `steps` steps, and the move, but not the picture
         and not what filters the move (`paint.memory.FILTERED`).
         """
 
     def at(self, *, is_coarse: bool, is_final: bool) -> Self:
         """Return the settings for one size.
 
-        `is_coarse` is True at a size with the terms of `objective.coarse`, `is_final` at the first
-        size and all larger ones.
+        `is_coarse` is True at a size with the terms of `objective.coarse`, `is_final` at the size
+        `Task.first` and all larger ones.
         """
         return self
 
@@ -94,12 +97,13 @@ class OptimizerSettings(Strict, ABC):
     def within(self, history: int, larger: float = 1.0) -> OptimizerSettings:
         """Return settings that keep `history` pairs of vectors at the final size.
 
-        A size with 1 / `larger` of the final area has room for more pairs.
+        A size with 1 / `larger` of the final area has room for more pairs. The settings of an
+        optimizer that keeps no pairs are returned unchanged.
         """
         return self
 
     def compared_with(self, used: OptimizerSettings) -> str:
-        """Describe how the settings `used`, which save memory, differ from these settings."""
+        """Describe how the settings `used`, which `within` returned, differ from these settings."""
         return ""
 
     def why_not_carried(self) -> str | None:
@@ -113,7 +117,7 @@ class OptimizerSettings(Strict, ABC):
 class Optimizer(ABC):
     """Base class of optimizers, which move a picture towards smaller objectives.
 
-    With `bounds` every step is clamped.
+    With `bounds` the picture is clamped after every step.
     """
 
     def __init__(self, bounds: Bounds | None = None) -> None:
@@ -140,7 +144,10 @@ class Optimizer(ABC):
         return False
 
     def taken_back(self) -> Tensor | None:
-        """Return the number of undone steps, a scalar; None if steps are never undone."""
+        """Return the number of undone steps, a tensor ().
+
+        None means that steps are never undone, or that there was no step yet.
+        """
         return None
 
     def _clamp(self, x: Tensor) -> None:
@@ -148,5 +155,8 @@ class Optimizer(ABC):
             x.clamp_(*self._bounds)
 
     def enlarged(self, state: Mapping[str, Tensor], size: Size) -> dict[str, Tensor]:
-        """Return the moments in a `state`, resized to `size`; by default there are none."""
+        """Return a `state` with its moments resized to `size`, for `load`.
+
+        The default, for optimizers without moments, is empty.
+        """
         return {}

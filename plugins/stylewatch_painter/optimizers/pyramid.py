@@ -31,7 +31,10 @@ optimizes pixels. A small picture has fewer levels."""
 def on_pyramid(
     new: Callable[[Bounds | None], Optimizer], levels: int, bounds: Bounds | None
 ) -> Optimizer:
-    """Return a new optimizer of pixels, or of the coefficients of a pyramid with `levels`."""
+    """Return an optimizer, made by `new`, of pixels if `levels` is 0, or else of coefficients.
+
+    The coefficients are those of a pyramid with `levels` detail levels. `bounds` clamp pixels.
+    """
     return OnPyramid(new(None), levels, bounds) if levels else new(bounds)
 
 
@@ -73,7 +76,7 @@ class LaplacianPyramid:
         return x
 
     def adjoint(self, gradient: Tensor) -> Tensor:
-        """Return the gradient of coefficients, given that of pixels (1, 3, height, width)."""
+        """Return the gradient of coefficients for that of the pixels (1, 3, height, width)."""
         levels = [gradient]
         for down, right in self._larger:
             levels.append(down.mT @ levels[-1] @ right)
@@ -103,7 +106,10 @@ class OnPyramid(Optimizer):
         self._coefficients: Tensor | None = None
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
-        """Make one step of the inner optimizer; x changes in place."""
+        """Make one step of the inner optimizer, which changes x in place.
+
+        Return the evaluation before the step; its gradient is that of the coefficients (1, 3, K).
+        """
         if self._pyramid is None:
             self._pyramid = LaplacianPyramid(x.shape[-2:], self._levels, x.device)
         pyramid = self._pyramid
@@ -127,7 +133,7 @@ class OnPyramid(Optimizer):
         return evaluation
 
     def state(self) -> dict[str, Tensor]:
-        """Return the state of the inner optimizer, and the coefficients."""
+        """Return the state of the inner optimizer, with the coefficients if a step was made."""
         if self._coefficients is None:
             return self._inner.state()
         return {**self._inner.state(), "coefficients": self._coefficients.clone()}

@@ -22,9 +22,9 @@ def forecast(
 ) -> tuple[float, int, int | None]:
     """Forecast `task` from trials; nothing is painted.
 
-    Return the seconds from the first step to the last, the process's peak memory in bytes, and the
-    side of the tiles at the final size in pixels, or None for a single piece. Raises PictureError
-    as `check_pictures` does.
+    Return the seconds of all targets and steps, the process's peak memory in bytes, and the side of
+    the tiles at the final size in pixels, or None for a single piece. Raises PictureError as
+    `check_pictures` does.
     """
     check_pictures(task)
     levels = task.levels()

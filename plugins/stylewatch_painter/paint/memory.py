@@ -1,4 +1,4 @@
-"""Memory of a painting: the amount, from what its parts declare, and the tiles that fit."""
+"""Memory of a painting: the amount that its parts declare; tiles and histories that fit."""
 
 import math
 from collections.abc import Callable, Collection, Iterator
@@ -27,7 +27,8 @@ _SHOWN = 4  # vectors needed to convert a picture for a stage
 _TEMPORAL = 6  # vectors of the temporal loss: previous frame, trust, differences
 _AVERAGE = 2  # vectors of the moving average of the pictures
 FILTERED = 3
-"""Vectors of a move that is filtered, as above a preview: its coefficients, and the result."""
+"""Vectors that the filter of a move takes, at sizes that keep slow waves (`Level.slowest`): the
+coefficients, and the result."""
 _IN_TILES = 6  # vectors for the gradient, its sum, differences for smoothness
 _SUMS = 3  # sets of sums: over all tiles, over one tile, and the gradient with respect to sums
 
@@ -41,9 +42,12 @@ _SHARE = 0.9  # share of the free memory; the rest is for other processes
 
 @dataclass(frozen=True)
 class MemorySettings:
-    """Memory settings: `limit` in bytes for the process, or for a GPU's memory.
+    """Settings of the memory of a painting.
 
-    `tile` is in pixels, `history` in pairs; `auto` chooses values that fit.
+    `tile` is the side of the tiles in pixels, or `none` for a single piece. `history` is in pairs
+    of vectors, or `whole` for the recipe's. For `auto`, values that fit are chosen. `limit` is the
+    maximum in bytes for the process, or for a GPU's memory; None stands for most of the free
+    memory.
     """
 
     tile: Literal["auto", "none"] | int = "auto"
@@ -57,8 +61,10 @@ def choose(
     """Choose the memory plan for `task` on `device`.
 
     If tile and history are both set, for example by an earlier attempt, the plan is not examined.
-    The network is loaded unless the first plan certainly fits. If no plan fits, raise PictureError
-    if there is a limit, or else return the plan that takes the least memory.
+    Otherwise the best plan that fits is chosen, and `load` is called for the network; without a
+    limit it is not called if there is only one plan, or if the first one fits with any network. If
+    no plan fits, raise PictureError if there is a limit, or else return the last plan, which takes
+    the least memory.
     """
     plans = list(_plans(task, settings))
     if "auto" not in (settings.tile, settings.history):
@@ -87,7 +93,7 @@ def choose(
 
 
 def warnings(task: Task, chosen: MemoryPlan) -> Iterator[str]:
-    """Describe how memory limits, or a history in the settings, change a recipe's optimizer."""
+    """Yield a sentence if the `chosen` plan changes the recipe's optimizer at the final size."""
     settings = task.recipe.schedule.optimizer
     used = chosen.optimizer(settings)
     if used is not settings:
@@ -118,7 +124,7 @@ def _plans(task: Task, memory: MemorySettings) -> Iterator[MemoryPlan]:
 
 
 def _free(settings: MemorySettings, device: torch.device) -> float:
-    """Return the bytes that a painting may allocate after the network is loaded."""
+    """Return the bytes that a painting may allocate in addition to what is allocated now."""
     limit = settings.limit
     if device.type == "cuda":
         allocated = torch.cuda.memory_allocated(device)

@@ -17,7 +17,10 @@ class MemoryPlan:
     history: int | None = None
 
     def optimizer(self, settings: OptimizerSettings, larger: float = 1.0) -> OptimizerSettings:
-        """Return the optimizer that fits at a size with 1 / `larger` of the final area."""
+        """Return the optimizer's settings that fit at a size with 1 / `larger` of the final area.
+
+        `settings` are the recipe's.
+        """
         return settings if self.history is None else settings.within(self.history, larger)
 
 

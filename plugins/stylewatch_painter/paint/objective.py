@@ -1,4 +1,4 @@
-"""Objective: the sum of all losses of a scene, with one forward pass and one gradient."""
+"""Objective: the weighted sum of all losses of a scene, and its gradient."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -38,9 +38,10 @@ def _release_graph() -> None:
 
 @torch.no_grad()
 def losses_of(scene: Scene) -> list[Loss]:
-    """Return the losses of a scene, including their targets.
+    """Return the losses that a scene uses, including their targets.
 
-    Raises PictureError if a style is too small.
+    A scene whose task has a prior also has the temporal loss. The features of the content, from
+    which targets are computed, are dropped. Raises PictureError if a style is too small.
     """
     losses = [settings.formula(settings, scene) for settings in scene.terms if settings.is_used]
     if scene.task.prior is not None:
@@ -59,7 +60,8 @@ class Objective:
 
     Calling it evaluates a picture u (1, 3, height, width) in network units. If the scene has tiles,
     u is evaluated in two passes over the tiles. The results are equal except for rounding. `step`
-    is the number of previous steps: losses that sample positions draw new ones in each step.
+    is the number of previous steps: losses that sample positions draw new ones in each step. Raises
+    RecipeError if two losses have the same term.
     """
 
     def __init__(self, scene: Scene, losses: Sequence[Loss] | None = None) -> None:
@@ -101,7 +103,7 @@ class Objective:
         return self.is_whole and all(loss.is_capturable for loss in self.losses)
 
     def __call__(self, u: Tensor) -> Evaluation:
-        """Evaluate the terms at u and the gradient of the objective."""
+        """Evaluate the terms, the objective and its gradient at u (1, 3, height, width)."""
         u = u.detach()
         try:
             evaluation = self._evaluate_whole(u) if self.is_whole else self._evaluate_tiles(u)

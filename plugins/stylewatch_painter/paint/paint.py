@@ -41,11 +41,12 @@ def paint(
     wish: Ask = go_on,
     memory_plan: MemoryPlan = UNLIMITED,
 ) -> Iterator[Step]:
-    """Paint `task`, and yield a Step after every step, or a Stage if one is due.
+    """Paint `task`, and yield a Step for every step, or a Stage if one is due.
 
     A Stage is due after every `save_every` steps and after the last step. With `save_start` the
-    first Stage, with step 0, is the initial picture. After every step, `wish` is called and tells
-    how to continue. With `task.resume` the painting continues from there, byte for byte if the
+    first Stage, with step 0, is the initial picture, unless its loss is not finite. After every
+    step, `wish` is called and tells how to continue. On a GPU the Steps of several steps may be
+    yielded together. With `task.resume` the painting continues from there, byte for byte if the
     device is deterministic. `memory_plan` limits the memory. Raises PictureError, RecipeError and
     CheckpointError before the first step, and DivergedError.
     """
@@ -99,7 +100,7 @@ def _paint_level(
     wish: Ask,
     reporter: "_Reporter",
 ) -> Generator[Step, None, bool]:
-    """Make the remaining steps at this size; return True if the painting was stopped."""
+    """Make the remaining steps at this size; return True if the caller ended the painting."""
     level = state.levels[state.level]
     objective = Objective(scene(state.canvas, network, level, state.begun, state.memory_plan))
     if state.level + 1 == len(state.levels):
@@ -160,7 +161,8 @@ class _Reporter:
     def report(self, objective: Objective, asked: Wish) -> Iterator[Step]:
         """Yield all unreported steps; `asked` is the wish after the last one.
 
-        Raises DivergedError at the first step whose loss is not finite.
+        Raises DivergedError at the first step whose loss is not finite, or at the last one if the
+        picture after it is not finite.
         """
         state = self._state
         losses = [objective.record(terms) for terms in torch.stack(self._unreported).cpu()]
@@ -192,7 +194,7 @@ class _Reporter:
         return step % self._schedule.save_every == 0 or step == self._state.planned
 
     def _last(self, step: Step, asked: Wish) -> Step:
-        """Return the last unreported step, with its checkpoint and picture if requested."""
+        """Return the last unreported step, with a checkpoint if requested, and a picture if due."""
         if asked in (Wish.CHECKPOINT, Wish.STOP):
             step = replace(step, checkpoint=self._state.save())
         is_shown = self._is_stage_due or asked is Wish.FINISH
@@ -202,7 +204,10 @@ class _Reporter:
         return Stage(**vars(step), picture=self._state.canvas.finished(self._state.shown()))
 
     def _step_seconds(self, count: int) -> list[float]:
-        """Return the end time of each of the last `count` steps, and update the state's time."""
+        """Return the end time, in seconds, of each of the last `count` steps.
+
+        Update the state's time, and the number of steps to report together next.
+        """
         state = self._state
         since = self._state.seconds
         state.seconds = time.monotonic() - self._began
@@ -226,7 +231,8 @@ def stepper(
     """Return a function that makes one of `times` steps, changing u in place.
 
     u is (1, 3, height, width). At small sizes a GPU completes a kernel before Python starts the
-    next one, so steps are captured in a CUDA graph.
+    next one, so steps are captured in a CUDA graph if the objective allows it and there are at
+    least _MIN_GRAPH_STEPS.
     """
     if u.is_cuda and times >= _MIN_GRAPH_STEPS and objective.is_capturable:
         return _GraphedStep(optimizer, u, objective)

@@ -51,7 +51,7 @@ class MovingAverage:
 
     @classmethod
     def of(cls, u: Tensor, decay: float) -> "MovingAverage":
-        """Start with a picture u (1, 3, height, width)."""
+        """Return the average that begins with a picture u (1, 3, height, width)."""
         average = cls(decay, torch.zeros_like(u), u.new_zeros(()))
         average.add(u)
         return average
@@ -102,7 +102,7 @@ class PaintState:
         return cls(canvas, canvas.start(canvas.task.levels()[0].size), memory_plan)
 
     def shown(self) -> Tensor:
-        """Return the picture (1, 3, height, width) that users see."""
+        """Return the picture (1, 3, height, width) that users see: the average, or else u."""
         return self.u if self.average is None else self.average.picture()
 
     def count_step(self) -> None:
@@ -127,7 +127,10 @@ class PaintState:
         return self.taken_back + (0 if count is None else int(count.item()))
 
     def next_level(self) -> None:
-        """Enlarge the shown picture to the next size and start a new optimizer."""
+        """Enlarge the shown picture to the next size and start a new optimizer.
+
+        With `carry_moments` the optimizer starts with the resized moments of the previous one.
+        """
         self.level += 1
         self.taken_back = self.all_taken_back()
         size = self.levels[self.level].size
@@ -176,7 +179,8 @@ class PaintState:
     def load(cls, canvas: Canvas, memory_plan: MemoryPlan = UNLIMITED) -> "PaintState":
         """Restore the checkpoint `task.resume`.
 
-        Raises CheckpointError if the checkpoint is of another task or damaged.
+        Raises CheckpointError if the checkpoint is damaged, belongs to another task, or was painted
+        with other versions of the packages of losses or optimizers.
         """
         saved = dict(canvas.task.resume or {})
         if "task" not in saved or not np.array_equal(saved["task"], fingerprint(canvas.task)):

@@ -27,10 +27,10 @@ from stylewatch_painter.scene.task import Style, Task, region_count
 from stylewatch_painter.size import Size
 
 _SIDES, _SIDES_ON_GPU = (64, 128, 256), (384, 1024)
-"""Long sides of trials in pixels. The two largest that were tried count. A GPU is no faster at
-smaller sizes than its two."""
+"""Long sides of trials in pixels, on a CPU and on a GPU. The two largest that were tried count. A
+GPU takes as long for smaller sizes as for the first of its two."""
 _LONG_S = 0.3
-"""Seconds of the trials of a level after which no larger one is tried."""
+"""Seconds of the trials of a level after which no larger side is tried, if there were two."""
 _STEPS = 2  # the faster step counts, because other processes may slow down a step
 _ALONE = 0.8
 """Minimum share of processor time that shows that no other program disturbed a trial; alone, 0.96
@@ -46,7 +46,10 @@ class Line:
 
     @classmethod
     def through(cls, few: float, low: float, many: float, high: float) -> "Line":
-        """Return the line through the costs `low` and `high` of two numbers of pixels."""
+        """Return the line through the costs `low` of `few` pixels and `high` of `many` pixels.
+
+        If that line does not rise, or is negative at 0, return the line through 0 and `high`.
+        """
         slope = (high - low) / (many - few) if many > few else 0.0
         if not 0 < slope <= high / many:  # no positive base fits
             slope = high / many
@@ -61,8 +64,8 @@ class Line:
 class Cost:
     """The seconds of a size as a function of its pixels.
 
-    `targets` is the time of computing the targets, `step` the time of one evaluation and one step
-    of the optimizer.
+    `targets` is the time of computing the targets. `step` is the time of one step of the optimizer
+    with its evaluation, or of the evaluation alone if the optimizer searches lines.
     """
 
     targets: Line
@@ -72,10 +75,10 @@ class Cost:
 _Result = TypeVar("_Result")
 
 _ENTRY = TypeAdapter(tuple[str, Cost])
-"""Content of a file in the cache: its key, for people who read the file, and the cost."""
+"""Content of a file in the cache: its key, which is checked when the file is read, and the cost."""
 
 _unreliable: dict[str, Cost] = {}
-"""Costs that were measured while other programs used the processors."""
+"""Costs, by their keys, that were measured while other programs used the processors."""
 
 
 class _TrialCanvas(Canvas):
@@ -166,9 +169,10 @@ def _key(task: Task, network: FeatureMaps, level: Level) -> str:
 
 
 def _measured(task: Task, network: FeatureMaps, level: Level) -> tuple[Cost, bool]:
-    """Return the cost from trials at two small sizes, and whether it is reliable.
+    """Return the cost from trials at small sizes, of which the last two count.
 
-    The cost is unreliable if another program used the processors.
+    Also return whether the cost is reliable, which it is not if another program used the
+    processors.
     """
     clock = _Clock(network.device)
     tried: list[tuple[int, float, float]] = []
@@ -193,7 +197,7 @@ def _tried(
     *,
     is_first: bool,
 ) -> tuple[float, float]:
-    """Return the seconds of the targets and of a step at a small size."""
+    """Return the seconds of the targets and of a step, as in `Cost`, at the size `small`."""
     canvas = _TrialCanvas(task.at(level), network.mean, network.device)
     start = canvas.start(small.size)
     scene = Scene(canvas, network, small, task.terms(level), start)
@@ -238,7 +242,7 @@ class _Clock:
         return time.perf_counter() - self._begun
 
     def seconds(self, function: Callable[[], _Result]) -> tuple[float, _Result]:
-        """Return how long a call of a function takes, and its result."""
+        """Return the seconds that a call of `function` takes, and its result."""
         self._wait()
         began = time.perf_counter()
         worked = time.process_time()

@@ -26,7 +26,7 @@ _SUFFIX = ".yaml"
 _DEEPEST = 5  # maximum length of a chain of recipes that extend one another
 _LONGEST = 1_000_000  # maximum bytes of a file
 ANSWER_WITHIN = 1.0
-"""Time in seconds that the disk of a user's folder has to answer."""
+"""Maximum time in seconds to wait for an answer from the disk of a user's folder."""
 
 _Result = TypeVar("_Result")
 _readers: dict[Path, Patience] = {}
@@ -41,7 +41,7 @@ _NO_FILE = frozenset(
 def names(*folders: Path) -> list[str]:
     """Return the names of the installed recipes and of those in `folders`, sorted.
 
-    Raises RecipesAwayError if a folder cannot be listed.
+    Raises RecipesAwayError if a folder is empty, does not answer or cannot be listed.
     """
     found = (name for folder in folders for name in _listed(folder))
     return sorted({*found, *packaged()})
@@ -297,7 +297,11 @@ def _parsed(path: Path, content: bytes) -> Document:
 
 
 def check(plain: Mapping[str, Any]) -> Recipe:
-    """Validate a mapping; the RecipeError lists every mistake."""
+    """Return the recipe in a mapping of its fields, which may be of an earlier version.
+
+    Raises RecipeError with a list of all mistakes, or RecipesAwayError if there is a mistake while
+    the installation is incomplete.
+    """
     name = f"recipe {brief(str(plain.get('name', '?')))}"
     with _sure(), refusing(RecipeError, name):
         try:
@@ -308,7 +312,7 @@ def check(plain: Mapping[str, Any]) -> Recipe:
 
 
 def _checked(merged: _Merged, path: Path) -> Recipe:
-    """Validate a merged recipe; the RecipeError lists every mistake with its place."""
+    """Validate and return a merged recipe; raises RecipeError with the place of every mistake."""
     with refusing(RecipeError, str(path)):
         try:
             return _validated(merged.plain)
@@ -334,8 +338,10 @@ def fast(recipe: Recipe, *folders: Path) -> Recipe:
 def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     """Return `recipe` with changed fields, named like `schedule.steps` or `objective.tv.weight`.
 
-    The prefix `schedule.` may be left out. None removes a layer, or a side of the objective. Raises
-    RecipeError for unknown keys and invalid values.
+    The prefix `schedule.` may be left out, and `objective.` of `strength`. None removes a layer, or
+    a side of the objective. A `noise_ratio` also turns `start: content` into `start: mixed`. Raises
+    RecipeError for unknown keys and invalid values, or RecipesAwayError instead while the
+    installation is incomplete.
     """
     changed_fields: dict[str, Any] = {}
     with _sure(), refusing(RecipeError, f"recipe {brief(recipe.name)} with changes"):
@@ -406,7 +412,10 @@ def bare_name(key: str) -> str:
 
 
 def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield all leaves of a mapping with their dotted names."""
+    """Yield the dotted name, after `prefix`, and the value of all leaves of a mapping.
+
+    An empty mapping is a leaf.
+    """
     for key, value in plain.items():
         if isinstance(value, Mapping) and value:
             yield from dotted(value, f"{prefix}{key}.")

@@ -93,7 +93,7 @@ class Terms:
 
     @property
     def layers(self) -> frozenset[LayerName]:
-        """The layers that these losses read. For all scales there is `ObjectiveSettings.layers`."""
+        """The layers that the losses read; for all scales there is `ObjectiveSettings.layers`."""
         return frozenset(layer for loss in self for layer in loss.layer_names)
 
     @property
@@ -113,16 +113,16 @@ class Terms:
 
     @property
     def sums_bytes(self) -> int:
-        """Bytes of the sums over the positions of one region."""
+        """Bytes of the sums of all losses over the positions of one region."""
         return sum(loss.sums_bytes for loss in self)
 
     def weighed(self, content: float, style: float) -> "Terms":
-        """Return the terms with content losses and style losses multiplied by these factors."""
+        """Return the terms with each weight multiplied by the factor for its side."""
         return Terms({name: loss.weighed(content, style) for name, loss in self.losses.items()})
 
 
 class CoarseLosses(_Losses):
-    """The losses of the coarser scales, up to a maximum size."""
+    """The losses of the scales before the final size that are no larger than `largest`."""
 
     largest: SideLength = ANY_SIDE
     """Maximum long side, in pixels, of the scales that have these losses."""
@@ -162,9 +162,10 @@ class ObjectiveSettings(_Losses):
     features and 1 - s of the content's; weights of `tv` are multiplied by s and content weights by
     2 (1 - strength). 0 is the content, 1 the style alone."""
     protect_detail: Annotated[Real, Field(ge=0, le=10)] = 0.0
-    """How much more detailed places keep of the content than even ones: factors from exp(-a) in the
-    most even place to exp(a) in the most detailed one. The factor of a place is the exponent of s
-    for neighbors with `blend`, and the place's relative weight in the content loss."""
+    """Exponent a of the factor by which detailed places keep more of the content than even ones:
+    from exp(-a) in the most even place to exp(a) in the most detailed one. The factor of a place is
+    the exponent of s for neighbors with `blend`, and the place's relative weight in the content
+    loss."""
 
     @model_validator(mode="after")
     def _has_a_layer(self) -> Self:
@@ -213,7 +214,7 @@ class ObjectiveSettings(_Losses):
         return (self.fine,) if self.coarse is None else (self.fine, Terms.of(self.coarse))
 
     def at(self, *, coarse: bool) -> Terms:
-        """Return the losses of coarse scales if `coarse` is True, or else the fine losses."""
+        """Return the coarse losses if `coarse` is True and there are any, or else the fine ones."""
         return self.scales[-1] if coarse else self.fine
 
     @property
@@ -222,7 +223,7 @@ class ObjectiveSettings(_Losses):
         return frozenset(layer for terms in self.scales for layer in terms.layers)
 
     def weighed(self, content: float, style: float) -> Self:
-        """Return settings with the losses of all scales multiplied by these factors."""
+        """Return settings with each weight of all scales multiplied by the factor for its side."""
         weighed = dict(self.fine.weighed(content, style).losses)
         if self.coarse is None:
             return self.model_copy(update=weighed)
@@ -251,16 +252,17 @@ class Schedule(Strict):
     fit: Literal["within", "stretch"] = "within"
     enlarge: bool = False
     enlarge_styles: bool = False
-    """Enlarge also a style that is smaller than `style_size`."""
+    """True if a style that is smaller than `style_size` is enlarged."""
     style_size: StyleSize = "area"
     style_scale: Annotated[Real, Field(gt=0, le=64)] = 1.0
     preview: SizeRule | None = None
-    """Paint at this size first, then upscale to the final size step by step."""
+    """Size that is painted first, and then upscaled to the final size step by step; null: none."""
     stroke: Stroke = 1.0
     """Size of strokes relative to the picture, at any size: 2 makes them twice as large."""
     resample: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "lanczos"
     eight_bit: bool = False
-    """Round to 8 bits before resizing, like programs that convert after resizing."""
+    """True if pictures are rounded to 8 bits before they are resized, as in programs that convert
+    to floats after resizing."""
     rounding: Literal["round", "truncate"] = "round"
 
     start: Literal["content", "style", "style_color", "noise", "mixed", "picture"] = "content"
@@ -280,7 +282,7 @@ class Schedule(Strict):
     fine_steps: SomeSteps | None = None
     """Maximum number of steps at scales that have the terms of the final size; null: no limit."""
     carry_moments: bool = False
-    """Keep Adam's moments from one scale to the next, resized."""
+    """True if Adam's moments are kept from one scale to the next, resized."""
     ema_decay: Annotated[Real, Field(ge=0, lt=1)] = 0.0
     """Decay of an exponential moving average of the pictures at one size. The average is the
     output. 0: the output is the last picture."""
@@ -293,16 +295,18 @@ class Schedule(Strict):
     upscale_steps: SomeSteps = 8
     """Number of steps at each size above the preview's."""
     match_chroma: bool = False
-    """Replace the chroma of the output by the content's, mapped to the style's statistics."""
+    """True if the chroma of the output is replaced by the content's, mapped to the statistics of
+    the styles."""
     keep_range: bool = False
-    """Clamp colors to 0..255 after every step, so that clipping on output changes nothing."""
+    """True if colors are clamped to 0..255 after every step, so that clipping on output changes
+    nothing."""
     optimizer: AnyOptimizer
     steps: Steps
     frame_share: Annotated[Real, Field(gt=0, le=1)] = 0.25
-    """Share of the final size's steps for a frame of a clip that follows another frame."""
+    """Share of the steps of a still picture that a frame of a clip gets if it follows another."""
     save_every: SomeSteps = 50
     save_start: bool = False
-    """Also show the initial picture, as the stage of step 0."""
+    """True if the initial picture is shown, too, as the stage of step 0."""
 
     @property
     def most_steps(self) -> int:

@@ -24,7 +24,7 @@ _BRIGHTNESS = (0.2126, 0.7152, 0.0722)
 """Weights of R, G and B in the brightness, as in ITU-R BT.709."""
 
 _KEPT = 2
-"""Number of sizes of the content kept in memory: the current and the final one."""
+"""Maximum number of sizes in which the content is cached."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,10 @@ class Canvas:
     _contents: dict[Size, Tensor] = field(init=False, default_factory=dict)
 
     def content(self, size: Size) -> Tensor | None:
-        """Return the content (1, 3, height, width) at `size`, cached: do not modify it."""
+        """Return the content (1, 3, height, width) at `size`; None if the task has none.
+
+        The tensor is cached: do not modify it.
+        """
         if self.task.content is None:
             return None
         if size not in self._contents:
@@ -59,7 +62,7 @@ class Canvas:
         return self.resized(style.picture, size)
 
     def seen_at(self, level: Level) -> Task:
-        """Return the task with only the styles that are large enough for `level`."""
+        """Return the task with only the styles that are large enough for `level`; see `Task.at`."""
         return self.task.at(level)
 
     def resized(self, pixels: Pixels, size: Size) -> Tensor:
@@ -99,12 +102,13 @@ class Canvas:
                 return self.resized(self.task.init, size)
 
     def enlarged(self, u: Tensor, size: Size, share: float | None = None) -> Tensor:
-        """Enlarge u to `size`.
+        """Return u (1, 3, height, width) enlarged to `size`; u itself if it has that size.
 
         With a `share` of 1, the difference from the content is enlarged and added to the content at
         `size`, so that all of the content's fine detail is kept. A smaller share keeps a part of
         the detail. The default is `Task.detail_share`. If the task has a prior, the difference from
-        the initial picture is enlarged instead.
+        the initial picture is enlarged instead. Of a painting that equals the content, the result
+        is the content at `size`.
         """
         small = width_height(u)
         if small == size:
@@ -123,11 +127,11 @@ class Canvas:
         return self._scaled_up(u, size)
 
     def units(self, pixels: Pixels) -> Tensor:
-        """Convert a picture to network units."""
+        """Convert a picture to network units, (1, 3, height, width)."""
         return self._tensor(pixels) * self._range - self._mean
 
     def colors(self, u: Tensor) -> Tensor:
-        """Convert network units to colors, 0..1; differentiable."""
+        """Convert u (1, 3, height, width) to colors, 0..1, of the same shape; differentiable."""
         return (u + self._mean) / (255 * self._range)
 
     def brightness(self, u: Tensor) -> Tensor:
@@ -140,7 +144,7 @@ class Canvas:
         return ((weighted + self._mean.flatten() @ weights) / (255 * self._range)).cpu()
 
     def pixels(self, u: Tensor) -> Pixels:
-        """Convert network units to a picture, neither clipped nor rounded."""
+        """Convert u (1, 3, height, width) to a picture, neither clipped nor rounded."""
         x = ((u + self._mean) / self._range).squeeze(0)
         pixels: Pixels = x.permute(1, 2, 0).contiguous().cpu().numpy()
         return pixels
@@ -149,6 +153,8 @@ class Canvas:
         """Return u as the picture to show, at the final size.
 
         If the painting starts from the content, a smaller u gets all of the content's fine detail.
+        With `match_chroma`, a content and styles, the chroma is replaced by that of the content,
+        matched to the styles.
         """
         task = self.task
         share = 1.0 if task.recipe.schedule.start == "content" else None
@@ -176,7 +182,10 @@ class Canvas:
         return content.clone()
 
     def _style_to_start_from(self, size: Size) -> Tensor:
-        """Return the first style, or the styles' mean color plus the content's finest detail."""
+        """Return the first style, or the styles' mean color plus the content's finest detail.
+
+        Without a content the mean color has no detail. Raises RecipeError without styles.
+        """
         start = self.task.recipe.schedule.start
         if not self.task.styles:
             raise RecipeError(f"start: {start} needs a style picture, and there is none")
@@ -216,7 +225,11 @@ class Canvas:
 
 
 def check_pictures(task: Task) -> None:
-    """Raise PictureError if pictures are missing or too small, or styles or masks do not fit."""
+    """Raise PictureError if `task` cannot be painted with its pictures.
+
+    A picture that every loss needs is missing, a picture is too small for the network, masks do not
+    fit (see `check_masks`), two styles have one name, or no loss uses the styles at the final size.
+    """
     check_masks(task)
     for name, count in Counter(style.name for style in task.styles).items():
         if count > 1:  # the terms of a style are kept by its name

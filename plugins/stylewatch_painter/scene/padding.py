@@ -1,6 +1,6 @@
 """The network's padding, and feature maps of a padded picture.
 
-VGG19 pads every convolution with zeros, which cause a colored border in the painting. With any
+VGG pads every convolution with zeros, which cause a colored border in the painting. With any
 other padding, `features` extends the picture, and crops the features that the network returns.
 """
 
@@ -19,7 +19,7 @@ from stylewatch_painter.vgg import LayerName, pools_before
 
 
 def border(network: NetworkSettings) -> int:
-    """Return the width in pixels of the padding around a picture."""
+    """Return the width in pixels of the padding on each side of a picture; 0 for `zeros`."""
     return 0 if network.padding == "zeros" else network.border
 
 
@@ -29,7 +29,7 @@ def padded_pixels(size: Size, network: NetworkSettings) -> int:
 
 
 class _Part(torch.autograd.Function):
-    """Cut a part out of maps, keeping the memory layout in both directions."""
+    """Cutting of a part out of maps, which keeps the memory layout in both directions."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, rows: slice, columns: slice) -> Tensor:
@@ -62,9 +62,9 @@ def cut(maps: Tensor, rows: slice, columns: slice) -> Tensor:
 def features(
     network: FeatureMaps, x: Tensor, layers: Collection[LayerName], settings: NetworkSettings
 ) -> dict[LayerName, Tensor]:
-    """Return the features of x after ReLU, (1, N, height, width) each.
+    """Return the features after ReLU by layer, (1, N, rows, columns), of x (1, 3, height, width).
 
-    `settings` defines the padding.
+    `settings` defines the padding, from which the features are cut out.
     """
     if settings.padding == "zeros":
         return network(x, layers, settings)

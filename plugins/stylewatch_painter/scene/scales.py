@@ -35,8 +35,8 @@ class Level:
 
 
 WhyNot = Literal["rule", "painting", "styles"]
-"""Reason why a scale is not painted: the recipe has the scale only for larger pictures (`rule`),
-the painting is too small, or each of the styles is too small."""
+"""Reason why a scale is not painted: the recipe skips it at this size, or it would only repeat the
+final size (`rule`); the painting is too small; or each of the styles is too small."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,9 @@ def _why_not(
 def levels(recipe: Recipe, final: Size, path: Iterable[PlannedScale]) -> tuple[Level, ...]:
     """Return the sizes of a painting of size `final`, coarse to fine, the final size last.
 
-    Scales of the `path` that are joined at one size add up their steps.
+    Scales of the `path` that are not painted are left out, and scales that are joined at one size
+    add up their steps. The schedule's `initial_steps` replaces the steps of the coarsest scale, and
+    `fine_steps` limits those of scales without coarse terms.
     """
     painted = (scale for scale in path if scale.why_not is None)
     coarser: list[Level] = []
@@ -206,7 +208,10 @@ def least_side(network: NetworkSettings, layers: Iterable[LayerName]) -> int:
 
 
 def check_side(recipe: Recipe, size: Size, what: str) -> None:
-    """Raise PictureError if the deepest layer has an empty feature map for a picture of `size`."""
+    """Raise PictureError if the deepest layer has an empty feature map for a picture of `size`.
+
+    `what` is the picture in the message, such as `the painting`.
+    """
     least = least_side(recipe.objective.network, recipe.objective.layers)
     if size.short < least:
         raise PictureError(
@@ -248,10 +253,10 @@ def first_size(schedule: Schedule, content: Size) -> Size:
 
 
 def most_steps(recipe: Recipe, content: Size | None = None) -> int:
-    """Return an upper bound of the steps over all sizes; None is a content of any size.
+    """Return an upper bound of the steps over all sizes of a painting.
 
-    The bound is exact for a size of the content if no style is too small for a scale. Raises
-    PictureError as `preview_size` does.
+    `content` is the size of the content; by default the bound holds for every size. With a size it
+    is exact if no style is too small for a scale. Raises PictureError as `preview_size` does.
     """
     schedule = recipe.schedule
     if content is not None:

@@ -57,7 +57,7 @@ class Scene:
 
     @property
     def content(self) -> Tensor | None:
-        """The content (1, 3, height, width) at this size; it must not be modified."""
+        """The content (1, 3, height, width) at this size, or None; it must not be modified."""
         return self.canvas.content(self.size)
 
     def style(self, style: Style) -> Tensor:
@@ -65,14 +65,15 @@ class Scene:
         return self.canvas.style(style, self.task.style_size(style, self.level.scale))
 
     def features(self, picture: Tensor, layers: Collection[LayerName]) -> dict[LayerName, Tensor]:
-        """Return the features (1, N, rows, columns) of a picture (1, 3, height, width)."""
+        """Return the features (1, N, rows, columns) by layer of a picture (1, 3, height, width)."""
         return features(self.network, picture, layers, self.task.recipe.objective.network)
 
     def content_features(self, layers: Collection[LayerName]) -> dict[LayerName, Tensor]:
-        """Return the features of the content; the task must have a content.
+        """Return the features (1, N, rows, columns) of the content at `layers`.
 
-        Most losses read features of the content. Therefore the features at the layers of all losses
-        are computed at once, and kept until `free_content_features` is called.
+        If the losses read further layers, the features at all these layers are computed at once,
+        and kept for the other losses until `free_content_features` is called. The task must have a
+        content.
         """
         content = self.content
         assert content is not None
@@ -90,7 +91,10 @@ class Scene:
     def maps(
         self, picture: Tensor, layers: Collection[LayerName], tile: Tile | None = None
     ) -> dict[LayerName, Tensor]:
-        """Return the maps (N, M) of a picture (1, 3, height, width) or of a tile with its halo."""
+        """Return the maps (N, M) by layer of a picture (1, 3, height, width).
+
+        With a `tile`, the picture is the tile with its halo, and the maps are cropped to the tile.
+        """
         return _flattened(self.features(picture, layers), tile)
 
     def content_maps(

@@ -33,9 +33,9 @@ class Style:
 
     `picture` is float32 (height, width, 3), RGB 0..255, in its own size. `weight` is relative to
     the weights of the other styles. `size` replaces the recipe's `style_size`; `scale` multiplies
-    it. `mask` marks the part to use for each region of the painting; it has the picture's shape, in
-    any size. `size_of_file` is the file's size if `picture` was decoded at a smaller one; sizes and
-    shapes are derived from it.
+    the recipe's `style_scale`. `mask` marks the part to use for each region of the painting; it has
+    the picture's shape, in any size. `size_of_file` is the file's size if `picture` was decoded at
+    a smaller one; sizes and shapes are derived from it.
     """
 
     picture: Pixels
@@ -149,8 +149,8 @@ class Task:
     def terms(self, level: Level) -> Terms:
         """Return the terms of the objective at `level` for which the pictures are given.
 
-        A frame with a prior already has its strokes. Losses that only place strokes are left out if
-        other losses compare the frame with the styles.
+        A frame with a prior already has its strokes. Losses that only place strokes are left out,
+        unless they alone compare the frame with the styles, or no other loss reads a layer.
         """
         at_level = self.recipe.objective.at(coarse=level.is_coarse)
         terms = at_level.where(
@@ -215,7 +215,11 @@ class Task:
         return scales.planned(self.recipe, self.first, least)
 
     def levels(self) -> tuple[Level, ...]:
-        """Return all sizes, coarse to fine, the final one last."""
+        """Return the sizes, coarse to fine, the final one last.
+
+        Sizes that the schedule's `done` steps complete are left out. If they complete all sizes,
+        the final one remains, with 0 steps.
+        """
         coarse = scales.levels(self.recipe, self.first, self.scales())
         if self.content is None or not self.styles:  # coarse terms need both pictures
             coarse = tuple(replace(level, is_coarse=False) for level in coarse)
@@ -230,8 +234,8 @@ class Task:
     def at(self, level: Level) -> "Task":
         """Return the task with only the styles that are large enough for `level`; all if none is.
 
-        Without content and initial picture the first style determines the shape, and is not left
-        out.
+        Without content and initial picture the first style determines the shape. If that style is
+        too small, no style is left out.
         """
         large = [style for style in self.styles if level.scale >= self._least_scale(style)]
         if len(large) in (0, len(self.styles)):
@@ -258,7 +262,10 @@ class Task:
 
     @property
     def style_mix(self) -> float:
-        """Share of the style in targets that are mixed from style and content."""
+        """Share of the style in targets that are mixed from style and content, 0..1.
+
+        It is 1 with `strength_by: weight`, and without a content or styles.
+        """
         objective = self.recipe.objective
         if objective.strength_by == "weight" or self.content is None or not self.styles:
             return 1.0
@@ -301,7 +308,7 @@ class Task:
 
 
 def mean_color(styles: Sequence[Style]) -> Pixels:
-    """Return the weighted mean color of `styles` as a picture (1, 1, 3).
+    """Return the weighted mean color of `styles` as a picture (1, 1, 3), float32, 0..255.
 
     The mean of a style is over the part that its mask shows, or over the whole picture if the mask
     is empty.

@@ -55,7 +55,10 @@ NOISE = {"start": "noise", "noise_scale": 30}
 
 
 def left(backend: Backend, task: Task, step: int) -> Checkpoint:
-    """Stop `task` after `step` and return the checkpoint; if it yields none, return any arrays."""
+    """Stop `task` after `step` and return the checkpoint.
+
+    If the backend cannot resume, return arrays that are no checkpoint of any backend.
+    """
     stopped = painted(backend, task, *after(step, Wish.STOP))[-1]
     if capabilities(backend).resume:
         return saved_and_loaded(stopped.checkpoint)
@@ -74,7 +77,7 @@ class BackendConformance(ABC):
 
     @abstractmethod
     def make(self, options: Mapping[str, object]) -> Backend:
-        """Create the backend with these options, and with those that its own tests need."""
+        """Create the backend with `options`, and with those that the tests of its package need."""
 
     @pytest.fixture
     def backend(self) -> Backend:
@@ -105,7 +108,7 @@ class BackendConformance(ABC):
             self.make({"device": device.name})
 
     def test_provenance(self, backend: Backend) -> None:
-        """The receipt gets plain text, and sentences as warnings of missing capabilities."""
+        """The receipt gets plain text; a backend without resuming or determinism warns."""
         can = capabilities(backend)
         about = backend.provenance(sample())
         assert (about.name, about.version) == (backend.name, backend.version)
@@ -202,7 +205,7 @@ class BackendConformance(ABC):
             assert a.value == pytest.approx(b.value, rel=self.closeness, abs=least)
 
     def test_schedule_without_steps(self, backend: Backend) -> None:
-        """A schedule without steps can be measured."""
+        """A schedule without steps yields nothing, and can be measured."""
         assert painted(backend, sample({"steps": 0})) == []
         assert backend.measure(sample({"steps": 0})).total > 0
 
@@ -214,7 +217,7 @@ class BackendConformance(ABC):
 
     @pytest.mark.parametrize("start", ["style", "style_color", "noise", "mixed", "picture"])
     def test_each_start_is_another_picture(self, backend: Backend, start: str) -> None:
-        """The first picture is the one that the recipe names."""
+        """Each start has other losses than the start from the content."""
         recipe = {"start": start, "noise_scale": 30}
         if start == "mixed":
             recipe["noise_ratio"] = 0.5
@@ -285,7 +288,7 @@ class BackendConformance(ABC):
             assert weighted_sum(backend.measure(black), "style") == pytest.approx(0)
 
     def test_equivalent_masks_give_equal_losses(self, backend: Backend) -> None:
-        """A mask of ones equals no mask, and regions may come in any order."""
+        """A mask of ones, in one or more regions, equals no mask; regions may come in any order."""
         content = picture(24, 18)
         style = picture(20, 22, seed=1)
         ones = sample(
@@ -345,7 +348,7 @@ class BackendConformance(ABC):
     def test_resumed_job_gives_the_same_bytes(
         self, backend: Backend, recipe: Mapping[str, Any], optimizer: str
     ) -> None:
-        """A job stopped at any step ends with the same picture, also in another process."""
+        """A job stopped at any step gives the same further stages in another backend object."""
         changes = {**recipe, "optimizer": OPTIMIZERS[optimizer], "save_every": 1}
         self._check_resuming(backend, sample(changes))
 
@@ -354,7 +357,7 @@ class BackendConformance(ABC):
         self._check_resuming(backend, everything())
 
     def test_foreign_checkpoint_is_refused(self, backend: Backend) -> None:
-        """A checkpoint of other pictures, seed, settings or masks raises CheckpointError.
+        """A checkpoint of another seed, style size, setting or mask raises CheckpointError.
 
         Settings count even for a backend that ignores them, masks only with the capability.
         """
@@ -416,13 +419,16 @@ class BackendConformance(ABC):
         assert self.same(backend, [step for _, step in mixed], painted(backend, two))
 
     def same(self, backend: Backend, first: Sequence[Step], second: Sequence[Step]) -> bool:
-        """Compare the stages of two runs, byte for byte if the backend is deterministic."""
+        """Return whether two runs have equal stages: byte for byte if the backend is deterministic.
+
+        The pictures of other backends may differ by `alike`.
+        """
         if capabilities(backend).deterministic:
             return stages(first) == stages(second)
         return self._close(first, second)
 
     def _close(self, first: Sequence[Step], second: Sequence[Step]) -> bool:
-        """Compare the stages of two runs within the difference that `alike` allows."""
+        """Return whether the stages of two runs differ by at most `alike` on average."""
         one, two = (
             {number: np.frombuffer(pixels, np.float32) for number, pixels in stages(run).items()}
             for run in (first, second)
@@ -432,7 +438,10 @@ class BackendConformance(ABC):
         )
 
     def _check_resuming(self, backend: Backend, task: Task) -> None:
-        """Stop `task` after each step, and resume it; every step must be a Stage."""
+        """Check that `task`, stopped after each step and resumed, gives the same further stages.
+
+        Every step must be a Stage. A backend that cannot resume must yield no checkpoint.
+        """
         if not capabilities(backend).resume:
             assert painted(backend, task, Wish.STOP)[-1].checkpoint is None
             return

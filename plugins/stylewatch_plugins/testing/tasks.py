@@ -56,7 +56,7 @@ def picture(width: int, height: int, seed: int = 0) -> Pixels:
 
 
 def sample(recipe: Mapping[str, Any] | None = None, **task: Any) -> Task:
-    """Return a small task; `recipe` changes fields of its recipe, and `task` its other fields."""
+    """Return a small task; `recipe` changes fields of its recipe, and `task` fields of the Task."""
     plain = Task(change(RECIPE, recipe or {}), picture(24, 18), (Style(picture(20, 22, seed=1)),))
     return replace(plain, **task)
 
@@ -68,12 +68,12 @@ def painted(backend: Backend, task: Task, *wishes: Wish) -> list[Step]:
 
 
 def stages(steps: Sequence[Step]) -> dict[int, bytes]:
-    """Return the pictures as bytes, by step."""
+    """Return the bytes of the pictures of all stages among `steps`, by number of the step."""
     return {step.step: step.picture.tobytes() for step in steps if isinstance(step, Stage)}
 
 
 def pictures(task: Task) -> list[Pixels]:
-    """Return all pictures of a task."""
+    """Return all pictures of a task: content, start and styles, without masks."""
     sources = (task.content, task.init, *(style.picture for style in task.styles))
     return [pixels for pixels in sources if pixels is not None]
 
@@ -84,7 +84,7 @@ def after(step: int, wish: Wish) -> tuple[Wish, ...]:
 
 
 def terms(losses: Losses) -> Iterator[Term]:
-    """Yield all terms of the losses."""
+    """Yield all terms of the losses but the temporal one, which only clips have."""
     yield from losses.content.values()
     for layers in losses.style.values():
         yield from layers.values()
@@ -93,7 +93,7 @@ def terms(losses: Losses) -> Iterator[Term]:
 
 
 def saved_and_loaded(checkpoint: Checkpoint | None) -> Checkpoint:
-    """Write a checkpoint to a file of plain arrays, and read it back."""
+    """Return a checkpoint, which must not be None, as read back from a file of plain arrays."""
     assert checkpoint is not None, "a checkpoint was requested, and none was yielded"
     file = io.BytesIO()
     np.savez(file, allow_pickle=False, **checkpoint)

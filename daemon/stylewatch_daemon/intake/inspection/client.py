@@ -1,8 +1,8 @@
-"""The daemon's side of inspection: child processes that live while there are pictures to inspect.
+"""The daemon's side of inspection: child processes that end when there is nothing to inspect.
 
 A child answers one question at a time, so that a crash or a hang can be attributed to one picture.
-Workers check pictures too, so a job is accepted if the child fails before it opens a file. Large
-files have a child of their own: reading a film takes minutes (law 11).
+Workers check pictures too, so a job is accepted if the child repeatedly fails before it opens a
+file. Large files have a child of their own: reading a film takes minutes (law 11).
 """
 
 import time
@@ -32,28 +32,29 @@ _OF_THE_MACHINE: Mapping[Cause | None, type[ShortageError | UnavailableError]] =
 """Causes of answers that tell nothing of the pictures, with the errors to raise for them."""
 
 _LANE = Path("inspection")
-"""Name of the lane whose thread waits for the child."""
+"""Name of the lane whose threads, one for small and one for large files, wait for the children."""
 
 NAME = "inspection"
-"""Name of the process."""
+"""Name of each child in a list of processes."""
 
 TRIES = 2
-"""Number of inspections of a picture that makes the child crash or takes too long."""
+"""Number of failures of the child at a picture, by a crash or a timeout, after which its job is
+refused."""
 
 SECONDS = 30.0
-"""Timeout in seconds for a picture; the largest need a few seconds."""
+"""Timeout in seconds for the start of a child and, beside the time to read its file, for a picture;
+the largest pictures need a few seconds."""
 
 READ_RATE = 20 << 20
-"""Bytes per second that a slow disk reads, by which the timeout for a film grows with its size on
-the disk."""
+"""Bytes per second that a slow disk reads, by which the timeout for a picture or a film grows with
+its size on the disk."""
 
 
 class Inspector:
     """Client of the inspection, with a queue each for questions about small and large files.
 
-    Only `close` blocks.
-
-    `post` makes the main loop call a function. `entry` (`module:function`) answers in the child.
+    Only `close` blocks. `post` makes the main loop call a function. The children end after `idle_s`
+    seconds without a question; in them the function `entry` (`module:function`) answers.
     """
 
     def __init__(self, post: Post, idle_s: float = 60.0, entry: str = INSPECT) -> None:
@@ -68,8 +69,9 @@ class Inspector:
     def ask(self, question: Question, done: Callable[[Answer | Exception], object]) -> None:
         """Make the main loop call `done` with the answer, unless the client is closed first.
 
-        The answer is a ShortageError if the machine cannot inspect pictures now, UnavailableError
-        if a library that they need cannot be loaded.
+        In place of the answer, `done` gets a ShortageError if the machine cannot inspect pictures
+        now, UnavailableError if a library that they need cannot be loaded, another OSError if the
+        files cannot be looked at.
         """
         self._used = time.monotonic()
         is_large = question.size > LONG
@@ -111,9 +113,10 @@ class Inspector:
             return answer
 
     def _ask(self, question: Question, is_large: bool) -> Answer:
-        """Ask the child; raises _ChildError if it fails.
+        """Return the answer of a child, which is started if none lives.
 
-        Raises OSError if no child can be started, or the files cannot be looked at.
+        Raises _ChildError if the child fails, UnavailableError if its code cannot be imported,
+        OSError if no child can be started or the files cannot be looked at, and _ClosedError.
         """
         limits = {path.name: SECONDS + stored(path) / READ_RATE for path in question.files}
         child = self._children.get(is_large)

@@ -47,7 +47,7 @@ CACHE_SIZE = 64
 """Number of pictures that are recognized by their digests: an album's style is inspected once."""
 
 LOWEST_PRIORITY = 19
-"""The highest nice value of a process."""
+"""Nice value of the lowest priority that a process can have."""
 
 Messages = Iterator[Opening | Answer]
 
