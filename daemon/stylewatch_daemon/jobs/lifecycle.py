@@ -61,12 +61,12 @@ class Regained:
 
 @dataclass(frozen=True)
 class Moved:
-    """The files are in the state folder, and nothing of the job is in the inbox any more."""
+    """The files are in the state folder as the job's own, whatever stays in the inbox."""
 
 
 @dataclass(frozen=True)
 class Abandoned:
-    """The files changed before any was moved: they are in the inbox, and there is no job."""
+    """The files are left in the inbox or were given back to it, and there is no job."""
 
 
 @dataclass(frozen=True)
