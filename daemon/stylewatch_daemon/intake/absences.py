@@ -25,7 +25,7 @@ class _Vanished:
 
     absent: int
     """Number of the last scan that certainly lacked all of them."""
-    open: int
+    doubtful: int
     """How many of them no second scan has missed yet: these may just be moved."""
     gone: int
     """Number of the scan that confirmed the latest absence."""
@@ -56,18 +56,18 @@ class ScanNumbers:
         """
         with self._lock:
             former = self._vanished.get(size)
-            if former is None or not former.open:
+            if former is None or not former.doubtful:
                 self._vanished[size] = _Vanished(absent, 1, NEVER)
             else:
                 self._vanished[size] = replace(
-                    former, absent=min(former.absent, absent), open=former.open + 1
+                    former, absent=min(former.absent, absent), doubtful=former.doubtful + 1
                 )
 
     def note_gone(self, size: int, number: int) -> None:
         """Note that a file that vanished is gone: the scan `number` was the second to miss it."""
         with self._lock:
             former = self._vanished[size]
-            self._vanished[size] = replace(former, open=former.open - 1, gone=number)
+            self._vanished[size] = replace(former, doubtful=former.doubtful - 1, gone=number)
 
     def last_without(self, size: int, number: int) -> int:
         """Return the number of the last scan that certainly lacked the content of a file.
@@ -76,7 +76,7 @@ class ScanNumbers:
         that vanished and was not gone by then.
         """
         vanished = self._vanished.get(size)
-        if vanished is None or not (vanished.open or number < vanished.gone):
+        if vanished is None or not (vanished.doubtful or number < vanished.gone):
             return number
         return min(number, vanished.absent)
 
