@@ -694,17 +694,19 @@ class Attempts:
             unusable = lifecycle.Unusable(event.cause, event.reason)
             self._end(job.id, unusable, End.REFUSED, event.reason)
         elif failed is None or self._stopping():
-            self._stopped(job, worker)
+            # a worker that was lost has no checkpoint of the steps since its last stage
+            step = event.step if isinstance(event, messages.AttemptStopped) else job.step
+            self._stopped(job, worker, step)
         else:
             also = self._closed(job.id, failed.cause, failed.reason)
             self._jobs.lost(job, failed.cause, failed.reason, failed.trace, also)
 
-    def _stopped(self, job: Job, worker: Worker) -> None:
+    def _stopped(self, job: Job, worker: Worker, step: int) -> None:
         canceled = job.asked is End.CANCELED
         how = End.CANCELED if canceled else Cause.DAEMON
         self._end(job.id, lifecycle.Stopped(), how, worker.stopped_for)
         if not canceled:
-            self._reporter.stopped(job.title, worker.step, worker.unit)
+            self._reporter.stopped(job.title, step, worker.unit)
 
     def _finished(self, job: Job, done: messages.Done) -> None:
         """Post that the output is complete, with the digests of the inputs that were read."""

@@ -299,7 +299,7 @@ def test_a_job_that_is_canceled_while_it_runs_gives_back_its_inputs_however_it_e
     assert world.record.of("attempt_failed") == []
 
 
-@pytest.mark.parametrize("ends", ["it stops", "the daemon leaves at once"])
+@pytest.mark.parametrize("ends", ["it stops", "it is lost", "the daemon leaves at once"])
 def test_an_attempt_that_ends_while_the_daemon_stops_is_no_fault_of_the_job(
     ends: str, world: DaemonWorld
 ) -> None:
@@ -310,8 +310,10 @@ def test_an_attempt_that_ends_while_the_daemon_stops_is_no_fault_of_the_job(
     if ends == "the daemon leaves at once":
         loop.attempts.leave()
     else:
+        if ends == "it is lost":  # before the stage of its step
+            world.executor.going = dict.fromkeys(world.executor.going, iter([AttemptLost("x")]))
         loop.stop()
-        assert world.record.of("stopped") == [("a", 1, "step")]
+        assert world.record.of("stopped") == [("a", int(ends == "it stops"), "step")]
     job = world.job("a")
     assert (job.state, job.faults, job.interruptions) == (State.QUEUED, 0, 0)
     assert (world.attempts("a")[-1].how, world.record.of("ended")) == ("daemon", [])
