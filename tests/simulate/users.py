@@ -46,6 +46,9 @@ _CLAIMS = (
 NOTICED_AFTER = 2.5
 """Seconds after a change from which another one of the same size has another time (law 3)."""
 
+ANSWERED_WITHIN = 5.0
+"""Seconds after which the page gives up a try that the daemon has not begun."""
+
 TRIED_WITHIN = 300.0
 """Seconds within which a photograph is shown in every style, while nothing disturbs it."""
 
@@ -1186,6 +1189,9 @@ class Users:
         visit = wiring.Try(self.world, random.randbytes(16).hex())
         visit.ask(styles, "content.jpg")
         self.world.note(f"user: tries {len(styles)} styles")
+        yield ANSWERED_WITHIN
+        if not visit.has_begun():
+            return
         for _ in range(random.choice([1, 5, 30, 90])):
             yield 2.0
             previews = visit.beat()
@@ -1290,6 +1296,8 @@ class Users:
                         if job.has_ended and job.id not in self.deleted]:  # fmt: skip
                 job = random.choice(jobs)
                 for _ in range(random.randint(1, 3)):
+                    if job.id in self.deleted:
+                        return
                     verb = off if job.id in marked else on
                     if wiring.ask(state, verb, job.id):
                         self.world.note(f"user: asks to {verb} {job.title}")

@@ -712,6 +712,13 @@ class Try:
                 (self._folder / tries.ALIVE).touch()
             requests.leave(self._state, tries.VERB, name=self._name, styles=styles, **more)
 
+    def has_begun(self) -> bool:
+        """Return whether the daemon has answered; the page gives up a try if it does not."""
+        if any(each.asks(tries.VERB, name=self._name) for each in requests.waiting(self._state)):
+            shutil.rmtree(self._folder, ignore_errors=True)
+            return False
+        return True
+
     def beat(self) -> list[Mapping[str, Any]] | None:
         """Give a sign of life; return the previews, or None if the try has ended."""
         # after a power cut its page is not there, and the file may be empty
