@@ -125,6 +125,8 @@ class Tries:
         self._clock = clock
         self._current: Try | None = None
         self._painting: Painting | None = None
+        self._left: list[Path] = []
+        """Folders of tries that have ended, which could not be removed yet."""
 
     @property
     def is_open(self) -> bool:
@@ -231,6 +233,7 @@ class Tries:
     def go_on(self) -> None:
         """Order the next preview if a worker is free, else ask a job for its worker."""
         self._end_if_silent()
+        self._remove_left()
         current = self._current
         copied = [] if current is None else current.those(Phase.COPIED)
         is_due = bool(copied) and self._painting is None and self._may_begin()
@@ -272,7 +275,12 @@ class Tries:
         """Remove the folder of a try that has ended, once nothing writes there."""
         is_painted = self._painting is not None and self._painting.of is ended
         if ended is not self._current and not (is_painted or ended.is_copying):
-            entries.attempt_removal(ended.folder)
+            self._left.append(ended.folder)
+            self._remove_left()
+
+    def _remove_left(self) -> None:
+        """Remove the folders of ended tries, as far as their disk allows that now."""
+        self._left = [folder for folder in self._left if not entries.attempt_removal(folder)]
 
     def _end_if_silent(self) -> None:
         """End the try if its page has gone."""
