@@ -18,6 +18,7 @@ from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile, State, is_id, now
 from stylewatch_daemon.client.condition import DRAINING
 from stylewatch_daemon.client.condition import PAUSED as PAUSED_NOW
+from stylewatch_daemon.client.operations import TOGGLES
 from stylewatch_daemon.client.retries import needed
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.names import shortened, shown
@@ -447,11 +448,18 @@ class Commands:
         if record is None or not (record.has_ended and record.end in PICTURES):
             raise InputError(f"there is no job {shown(job)} with a picture")
         favorites.mark(self._state.root, self._jobs.ledger, record)
-        self._carried_out(request)
+        self._toggled(request, job)
 
     def _unfavorite(self, request: Request, job: JobId) -> None:
         """Make a job no favorite any more."""
         favorites.unmark(self._state.root, job)
+        self._toggled(request, job)
+
+    def _toggled(self, request: Request, job: str) -> None:
+        """Post that a mark was set or taken away, which an earlier request must not undo."""
+        for verb in TOGGLES:
+            for earlier in self._waiting_before(request, verb, job=job):
+                self._carried_out(earlier)
         self._carried_out(request)
 
     def _trash(self, request: Request, job: JobId) -> None:

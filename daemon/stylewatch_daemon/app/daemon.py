@@ -95,11 +95,12 @@ def once(
     watch = settings.watch.model_copy(update={"truncated_s": truncated_s, "rescan_s": rescan_s})
     settings = settings.model_copy(update={"watch": watch})
     wakeup = wakeup or Wakeup()
-    guard = MountGuard()
+    state, guard = StateDir(settings.state.path), MountGuard()
+    reporter = reporter or Reporter()
     with (
-        _locked(settings),
+        _locked(state, settings),
         woken_by_signals(wakeup),
-        _running(settings, reporter or Reporter(), executor, wakeup, guard, Handover()) as loop,
+        _running(state, settings, reporter, executor, wakeup, guard, Handover()) as loop,
     ):
         loop.scan()
         loop.run_once(settings.watch.quiet_s, patience)
@@ -133,10 +134,11 @@ def watch(
     received = received or Handover()
     guard = mount_guard or MountGuard()
     guard.roots |= {*received.mounts}
-    with _locked(settings, received.lock) as lock_handle:
+    state = StateDir(settings.state.path)
+    with _locked(state, settings, received.lock) as lock_handle:
         with (
             woken_by_signals(wakeup, received.terminals),
-            _running(settings, reporter, executor, wakeup, guard, received) as loop,
+            _running(state, settings, reporter, executor, wakeup, guard, received) as loop,
             Watch(wakeup.request_scan, settings.watch.events) as events,
         ):
             systemd.ready()
@@ -152,6 +154,7 @@ def watch(
 
 @contextmanager
 def _running(
+    state: StateDir,
     settings: ServiceSettings,
     reporter: Reporter,
     executor_factory: ExecutorFactory | None,
@@ -160,7 +163,6 @@ def _running(
     received: Handover,
 ) -> Iterator[Loop]:
     """Start the parts in order, yield the loop, and stop the parts in reverse order."""
-    state = StateDir(settings.state.path)
     with ExitStack() as stack:
         with shortages.translated(f"the state folder {state.root} cannot be read"):
             is_first_start = not entries.exists(state.ledger)
@@ -186,14 +188,15 @@ def _running(
 
 
 @contextmanager
-def _locked(settings: ServiceSettings, inherited: int | None = None) -> Iterator[int]:
+def _locked(
+    state: StateDir, settings: ServiceSettings, inherited: int | None = None
+) -> Iterator[int]:
     """Lock the state folder, once no worker of a killed daemon writes there; yield the lock.
 
     An `inherited` lock is held already.
     """
     shortages.raise_limit()
     check(settings)
-    state = StateDir(settings.state.path)
     with ExitStack() as stack:
         with shortages.translated(f"the state folder {state.root} cannot be written"):
             handle = _lock(state, stack, inherited)

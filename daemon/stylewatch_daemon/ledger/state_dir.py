@@ -75,6 +75,8 @@ class StateDir:
         self.worker_lock = root / "worker.lock"
         self.ledger = root / LEDGER
         self.wake = root / WAKE
+        self._former_tries: list[Path] = []
+        """Folders of tries of earlier processes that are left."""
         self._is_swept = False
         """True once the temporary files of earlier processes are removed."""
 
@@ -100,16 +102,19 @@ class StateDir:
         for folder in (self.claims, self.jobs, self.trash, self.favorites):
             atomic.make_folder(folder)
         entries.make_pipe(self.wake)
-        entries.attempt_emptying(self.tries)
+        self._former_tries = [self.tries / name for name in entries.names(self.tries)]
         self.tidy()
 
     def tidy(self) -> None:
         """Empty the trash and remove temporary files, as far as possible.
 
-        The temporary files of earlier processes, which were killed, are looked for until all are
-        removed once; those of this process each time.
+        The temporary files and the tries of earlier processes, which were killed, are looked for
+        until all are removed once; the temporary files of this process each time.
         """
         entries.attempt_emptying(self.trash)
+        self._former_tries = [
+            folder for folder in self._former_tries if not entries.attempt_removal(folder)
+        ]
         atomic.attempt_sweep(self.root, ours=True)
         if not self._is_swept:
             folders = self.root, self.jobs, self.favorites

@@ -5,6 +5,7 @@ from typing import Literal
 
 import pytest
 from tests.daemon.app.test_commands import NEW
+from tests.daemon.faults import failing, replaced
 from tests.daemon.jobs.test_upkeep import Kept
 from tests.daemon.world import DaemonWorld, done, run_jobs
 
@@ -161,6 +162,14 @@ def test_of_two_requests_that_undo_each_other_the_later_one_counts(tmp_path: Pat
     assert ids[0] == ids[1] and len({*ids}) == 5
     run_jobs(world.loop)
     assert favorites.marked(world.state.root) == {job.id}
+    with replaced(favorites, mark=failing(OSError(30, "Read-only file system"))):
+        for verb in (UNFAVORITE, FAVORITE, UNFAVORITE):
+            world.ask(verb, "a")
+            run_jobs(world.loop)
+    world.wait(999)
+    run_jobs(world.loop)
+    assert favorites.marked(world.state.root) == set(), "the one that waited came before"
+    ask(world, FAVORITE, "a")
     both = world.jobs
     assert operations.without_favorites(world.state.root, both) == (both[1:], both[:1])
     assert operations.without_favorites(world.state.root, both[:1]) == (both[:1], [])

@@ -28,15 +28,15 @@ def test_what_a_killed_daemon_left_goes_as_soon_as_the_disk_lets_it_and_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state, half = StateDir(tmp_path), f".1-{16 * 'a'}.tmp"
-    halves = [tmp_path / half, tmp_path / "jobs" / half / "claim.json"]
-    fill(state.root, half, f"jobs/{half}/claim.json")
+    halves = [tmp_path / half, tmp_path / "jobs" / half / "claim.json", tmp_path / "tries/1/a"]
+    fill(state.root, half, f"jobs/{half}/claim.json", "tries/1/a")
     monkeypatch.setattr(system, "unlink", failing(OSError(errno.EROFS, "read-only")))
     state.make()
     assert all(path.exists() for path in halves) and state.claimed() == set()
     monkeypatch.undo()
     state.tidy()
     assert not any(path.exists() for path in halves)
-    fill(state.root, half)
+    fill(state.root, half, "tries/2/a")
     probe = tmp_path / atomic.PROBE
     probe.touch()  # its removal failed
     state.tidy()
