@@ -884,6 +884,9 @@ class Users:
             final = random.choice(sorted(finals))
             if str(final) not in self.stays:
                 self.world.note(f"user: removes {final.name} from the finals")
+                jobs = wiring.jobs(Path(self.world.path("state")))
+                # another job may get the name, after which the ledger lists nothing of this one
+                self.without_final |= {job.id for job in jobs if str(final) in job.finals}
                 final.unlink()
                 self.finals_taken.add(str(final))
         elif folders:
