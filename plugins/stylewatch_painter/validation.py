@@ -220,7 +220,11 @@ def _errors(error: ValidationError) -> Iterator[Any]:
 
 
 def _mistake(details: Any, text: str, path: Location, model: type[BaseModel]) -> Mistake:
-    """Describe an error of pydantic at `path`, in the sentence `text` if that says enough."""
+    """Return the mistake that an error of pydantic, whose value is at `path`, stands for.
+
+    Its sentence is `text` with the wrong value. If a key or a kind is missing or unknown, the
+    sentence is about its name instead; the place of such a key is the mapping around it.
+    """
     *around, last = path or ("",)
     where = tuple(around) if last == "[key]" else path
     sentence = _with_value(text, details)

@@ -52,7 +52,8 @@ class VggOptions(Strict):
     threads: Annotated[int, Field(gt=0, le=4096)] | None = None
     """Number of processor cores to use on the CPU; all of them by default."""
     tile: Literal["auto", "none"] | Annotated[int, Field(ge=16, le=1_000_000)] = "auto"
-    """Side in pixels of the tiles in which large pictures are computed; `auto`: only if needed."""
+    """Side in pixels of the tiles of large pictures. `none`: no tiles; `auto`: tiles only if the
+    picture does not fit into the memory in one piece."""
     history: Literal["auto", "whole"] | Annotated[int, Field(ge=0, le=10_000)] = "auto"
     """Number of pairs of vectors that L-BFGS keeps; with fewer than 3, Adam replaces it. `whole`:
     the recipe's number, `auto`: as many as fit."""

@@ -172,9 +172,10 @@ ALL = (*PLACES, *SECRETS)
 def mistakes(settings: ServiceSettings, looks: Iterable[Look]) -> list[str]:
     """Return a sentence, with its place, for each mistake in `settings` and each that `looks` find.
 
-    A folder whose disk is away or does not answer is no mistake: whoever uses the folder reports it
-    later (law 16). Raises UnavailableError if a package that a look asks cannot be used, and there
-    are no mistakes.
+    A folder whose disk does not answer is no mistake, and neither is one whose disk is away, except
+    to the look `default_style` without `may_be_away`: whoever uses the folder reports it later (law
+    16). Raises UnavailableError if a package that a look asks cannot be used, and there are no
+    mistakes.
     """
     reports: list[object] = []
     unavailable: list[UnavailableError] = []

@@ -151,10 +151,9 @@ def _for_phones(address: str, token: Path) -> WebSettings:
 
 
 def _checked(address: str) -> str:
-    """Return `address`, or the only private address of this machine if the text is empty.
+    """Return `address`, which must be a private one of this machine; if empty, the only such one.
 
-    Raises UsageError if `address` is no private address of this machine, and, for an empty text, if
-    there is none or there are several.
+    Raises UsageError for any other address, and for an empty one unless there is exactly one.
     """
     found = addresses.private()
     if address in found:

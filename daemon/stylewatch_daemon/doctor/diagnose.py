@@ -78,9 +78,10 @@ def diagnose(start: Start) -> Iterator[Finding]:
 
 
 def look(settings: Config) -> Iterator[Finding]:
-    """Yield the findings on a daemon with `settings`, in the order in which to solve them.
+    """Run all checks for a daemon with `settings`; yield their findings in the order of CHECKS.
 
-    Missing folders are not created. Each backend is checked by a child process.
+    A DaemonError or an OSError of a check becomes a finding. Missing folders are not created. Each
+    backend is checked in a child process.
     """
     for what, check in CHECKS.items():
         try:

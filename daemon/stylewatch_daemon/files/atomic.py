@@ -253,10 +253,11 @@ def digest_of(file: BufferedReader, step: Step = lambda: None, *, most: int = sy
 def seconds_unchanged(file: BufferedReader, name: str, folder: int) -> float:
     """Return the seconds since an opened file, called `name` in an opened folder, last changed.
 
-    The time of that change and the present time are both taken from its disk, which may have the
-    clock of a server; a temporary file in the folder tells the present time. If the change seems to
-    lie in the future, the clock was set back since: then the seconds until that time count. The
-    result is infinite for a file with further names, under which late bytes are kept.
+    Both times are by the clock of the file's disk, which may be that of a server: a temporary file
+    in the folder tells the present time. An mtime in the future is ignored. A ctime in the future
+    means that the clock was set back since; then the seconds until that time are returned. The
+    result is infinite for a file with several hard links: what a program writes late is not lost
+    with this name, as the other names keep it. Raises OSError if the folder cannot be written.
     """
     status = system.fstat(file.fileno())
     if status.st_nlink > 1:

@@ -106,9 +106,10 @@ def names(folder: Name | int) -> list[str]:
 def opened(
     name: Name, folder: int | None = None, *, follow: bool = False, flags: int = FOLDER
 ) -> Iterator[int]:
-    """Open a folder, or with `flags` a file; a link to one only if `follow`. Raises OSError.
+    """Open a folder, or with `flags` a file; yield its descriptor, which is closed after the block.
 
-    A file that `flags` create is for this user alone.
+    A link is followed only if `follow`, and otherwise refused. A file that `flags` create is for
+    this user alone. Raises OSError.
     """
     flags |= os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     handle = system.open(name, flags, 0o600, dir_fd=folder)

@@ -120,7 +120,7 @@ class _Known:
     """Knowledge of an inbox after a scan: the last observation, and the absences found so far."""
 
     last: _Observation | None = None
-    """The scan, if the next one may be compared with it."""
+    """The last scan; None if there was none, or if the next one must not be compared with it."""
     absent: Mapping[Path, int] = field(default_factory=dict)
     """For each file of the inbox the number of the last scan that certainly lacked it."""
     unknown: Mapping[Path, int] = field(default_factory=dict)

@@ -4,7 +4,7 @@ The order of changes on the disk, which a kill at any moment leaves consistent:
 
 1. The jobs are in the ledger, and the claims in the state folder say what is about to be moved.
 2. Files that leave the inbox are renamed: into the claim if that is on the same mount, otherwise
-   into a folder of this ledger in the inbox, or beside themselves, where they are held. The claim
+   into a folder of this ledger in the inbox, or stay in their own folder under other names. The claim
    names the disk first: while another disk is in its place, held files only seem to be gone.
 3. Held files, and those that stay in the inbox, are copied into the claim. Further jobs of the
    group get links of the files that they share.
@@ -289,7 +289,11 @@ class Claiming:
             entries.unlink(self._folder(claim) / FILES / claim.file_from(path).name)
 
     def _former_originals(self, claim: Claim) -> tuple[tuple[Path, Look], ...]:
-        """Return the files of a claim of version 1 that were copied, and are in the inbox."""
+        """Return the unchanged files in the inbox that version 1 claimed, with their looks.
+
+        Version 1 copied files before it removed them from the inbox. Claims of later versions,
+        which name their ledger, have no such files.
+        """
         if claim.ledger:
             return ()
         leaving = [file for file in claim.files if claim.leaves_inbox(file)]
@@ -345,9 +349,10 @@ class Claiming:
         return None if spot is None or spot.root == self._state.claims else spot
 
     def _rename(self, claim: Claim, file: File) -> Spot:
-        """Rename a file to the first of its spots to which that is possible; return the spot.
+        """Rename a file of the inbox to the first of its spots that allows it; return the spot.
 
-        Raises ChangedError, and OutputError if no rename is possible.
+        Raises ChangedError if the file has changed, even if that shows only after the rename, and
+        OutputError if no rename is possible.
         """
         with _unchanged(claim.inbox, file) as source:
             for spot in self._spots(claim, file):
@@ -467,7 +472,7 @@ class Claiming:
         """Put back the files that this ledger holds in an inbox for no open or claimed job.
 
         A power cut, or a loss of the ledger's changes, may leave such files. Returns the paths that
-        they have now. `beside` are the files that a scan found held beside themselves, by job.
+        they have now. `beside` are the files that a scan found held in their own folders, by job.
         Pairs that a client prepared in the inbox and abandoned, empty folders for held files, and
         the own folders of claimed jobs are removed.
         """

@@ -473,9 +473,11 @@ class Intake:
     def _taken(
         self, groups: Sequence[Sequence[Claim]], results: Sequence[Taken | Exception] | Exception
     ) -> None:
-        """Post that the files of groups were moved or have changed, or let their jobs wait.
+        """Process the result of moving the files of each group, and post what becomes of its jobs.
 
-        `results` are those of `Claiming.take`, or an error that concerns all groups.
+        A job is moved, is abandoned because a file has changed or its content was painted before,
+        or waits after an error. After a change the inbox is scanned again. `results` are those of
+        `Claiming.take`, or one error that concerns all groups.
         """
         if isinstance(results, Exception):
             results = [results] * len(groups)

@@ -17,12 +17,12 @@ from stylewatch_daemon.outbox.publish import CANCELED, RECEIPT, REFUSED
 _LINK = "a link, and links are not followed"
 HELD = ".stylewatch"
 """Name of the folder of an inbox in which claimed files are held, by ledger and job, if the state
-folder is on another mount. The names of files that are held beside themselves, because they are on
-a mount of their own in the inbox, begin with it, too. No scan takes held files for input."""
+folder is on another mount. The names of files that are held in their own folders, because these
+are on another mount than the inbox, begin with it, too. No scan takes held files for input."""
 
 
 def held_beside(ledger_id: str, job_id: str) -> str:
-    """Return the start of the names of files that are held beside themselves for a job."""
+    """Return the start of the names of files that are held in their own folders for a job."""
     return f"{HELD}-{ledger_id}-{job_id}-"
 
 
@@ -43,7 +43,7 @@ class InboxListing:
     skipped: Mapping[Path, str] = field(default_factory=dict)
     folders: Collection[Path] = frozenset()
     held: Mapping[str, Collection[Path]] = field(default_factory=dict)
-    """Files that this ledger holds beside themselves, by job; files that it holds in the folder
+    """Files that this ledger holds in their own folders, by job; files that it holds in the folder
     HELD are not listed."""
     unread: Collection[Path] = ()
     """Paths that could not be read: nothing is known of them, nor of paths below them (law 2)."""

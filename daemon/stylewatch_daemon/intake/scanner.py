@@ -69,14 +69,14 @@ class Scan:
     records: tuple[Seen, ...] = ()
     """New records of files that are gone, that are expected again, or whose disk is known now."""
     held: Mapping[str, Collection[Path]] = field(default_factory=dict)
-    """Files that are held beside themselves, by the id of their job; empty for a job whose files
-    are held in the folder HELD."""
+    """Files that are held in their own folders under other names, by the id of their job; empty for
+    a job whose files are held in the folder HELD."""
     trouble: Mapping[str, str] = field(default_factory=dict)
     is_stable: bool = True
     """True if all files are stable, the rest of none is expected, and no missing file has to be
     confirmed to be gone."""
     seconds: float = 0.0
-    """How long the scan took, in seconds, without silences of the disk."""
+    """Duration of the scan in seconds, without those in which the disk was silent; see `Effort`."""
 
 
 @dataclass(frozen=True)

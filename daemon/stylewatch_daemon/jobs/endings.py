@@ -136,9 +136,11 @@ class Endings:
         work: Callable[[Step], Any],
         done: Callable[[Any], object],
     ) -> None:
-        """Do work for the end of a job in the lane of `root`, then call `done` with the result.
+        """Do `work` for the end of a job in the lane of `root`, then call `done` with the result.
 
-        After an error the job waits for its obstacle and repeats the `effect`, or fails.
+        If a disk, the backend or the machine is the obstacle, the job waits until it is gone, then
+        repeats the `effect`. After any other error the job fails, unless it has ended, has failed
+        or was canceled: then the `effect` is only repeated later.
         """
         self._jobs.begin(job, effect)
 

@@ -117,9 +117,9 @@ class Jobs:
             self.look_at(folder)
 
     def look_at(self, folder: Path) -> None:
-        """Note the mount of a folder in its lane, and whether it answers (law 9).
+        """Have the lane of `folder` check and note its mount, which shows if it answers (law 9).
 
-        A problem is reported when the folder is used.
+        Return at once. Errors are dropped: they are reported when the folder is used.
         """
         self.lanes.do(folder, lambda step: self.mount_guard.check(folder), lambda result: None)
 

@@ -463,11 +463,12 @@ TABLE: Mapping[tuple[State, type], Rule] = {
     (State.ENDED, InputsChanged): _inputs_changed,
     (State.ENDED, Restarted): _same(Effect.DISCARD),
 }
-"""Every event that changes something in each state; docs/architecture.md shows the results.
+"""Rules for events, by the state of the job and the type of the event.
 
-An event that is missing for a state has no effect: it comes too late, or the job only waits, for
-example `Blocked` for a job that has ended and whose inputs cannot be removed. `Restarted` changes
-no queued job, because nothing was interrupted."""
+A rule changes the job, causes effects, or both; docs/architecture.md shows the results. An event
+without a rule for the state is ignored: it comes too late, or the job only waits, for example after
+`Blocked` for a job that has ended and whose inputs cannot be removed. `Restarted` has no rule for a
+queued job, because nothing was interrupted."""
 
 
 def advance(job: Job | None, event: object) -> Next:

@@ -74,7 +74,7 @@ _MAX_WORDS = 8
 """Maximum number of words of a search that count; the others are ignored."""
 
 MAX_SHOWN = 5
-"""Maximum number of jobs that the refusal of a name lists."""
+"""Maximum number of jobs that the error of `Ledger.the_one` lists if a name fits several."""
 
 Order = Literal["newest", "oldest", "name"]
 

@@ -432,7 +432,11 @@ def _copied(path: Path, size: int, folder: int, name: str, step: Step) -> tuple[
 
 
 def _paths_in(folder: int, above: str) -> Iterator[str]:
-    """Yield the paths of the complete files in an opened folder, except the receipt."""
+    """Yield the paths of the complete files in an opened folder and below it, except the receipt.
+
+    `above` is the folder's own path with a `/` at the end, or empty for the first folder. Entries
+    whose names begin with a dot are left out, because they are not complete.
+    """
     for name in entries.names(folder):
         path = f"{above}{name}"
         if name.startswith(".") or path == RECEIPT:

@@ -587,10 +587,10 @@ def _merged(settings: ServiceSettings, document: Document, *, is_retry: bool) ->
 
 
 def recipe_of(job: JobSettings, settings: Config, file_name: str) -> Recipe:
-    """Return the recipe of a job with the changes of its settings.
+    """Return the recipe that the settings of a job name, with the changes that they make to it.
 
-    Raises SettingsError, which names the file `file_name` of the settings, if that is impossible,
-    and RecipesAwayError if recipes cannot be read now.
+    Raises SettingsError, whose message begins with `file_name`, if there is no such recipe or a
+    change is invalid, and RecipesAwayError if recipes cannot be read now.
     """
     with refusing(SettingsError, file_name):
         try:

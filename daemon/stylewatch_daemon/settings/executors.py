@@ -265,7 +265,7 @@ def asking(kind: str) -> Iterator[None]:
 
 
 def left_out(kind: str) -> str | None:
-    """Return the sentence on why an installed kind is left out; None if none of this name is."""
+    """Return the sentence that says why the installed `kind` was left out; None if it was not."""
     start = f"{kind!r} of the {_GROUP} of package "
     for sentence in installed.left_out():
         if sentence.startswith(start):

@@ -97,7 +97,8 @@ def _full(places: Mapping[str, int]) -> list[str]:
 def _patience(places: Mapping[str, int]) -> float:
     """Return how long to wait for a free thread, in seconds.
 
-    This is 0 if all threads of one of the `places` have been reading for WAIT_S or longer.
+    This is until, at one of the `places` that are full, even the latest thread has been reading for
+    WAIT_S; 0 if it has been reading that long already.
     """
     latest = [max(_reading[place]) for place in _full(places)]
     return max(0.0, min(latest, default=0.0) + WAIT_S - time.monotonic())

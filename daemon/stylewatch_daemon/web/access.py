@@ -291,7 +291,8 @@ def path_of(request: Request) -> str:
 def _is_from_here(headers: Headers, has_token: bool, *, may_share: bool = False) -> bool:
     """Return whether a request comes from our pages, or from a program that has the token.
 
-    With `may_share`, it may also come from the browser itself, by the will of its user.
+    With `may_share`, a request that the user started outside of any page also counts, for example
+    from the share menu of a phone (`Sec-Fetch-Site: none`).
     """
     site = headers.get("sec-fetch-site")
     origin = headers.get("origin")

@@ -298,7 +298,7 @@ class ClipFrames:
         return replace(self.task, content=pixels)
 
     def shown(self, painted: Pixels, frame: Pixels) -> Pixels:
-        """Return the frame to write: painted, with the parts kept from the clip."""
+        """Return `painted`, (height, width, 3), with what the output keeps of `frame`."""
         photograph = self.output.content and replace(self.output.content, pixels=frame)
         return replace(self.output, content=photograph).shown(painted)
 

@@ -1,4 +1,7 @@
-"""Encoding of float pictures by libvips: rounded once, tagged as sRGB, with no date of its own."""
+"""Encoding of float pictures by libvips, as sRGB; the time of encoding is not written.
+
+Values are rounded, or truncated, only once, to the depth of the file.
+"""
 
 from functools import cache
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""Decoding of JPEG XL, by the extra `jxl`, and reading of its head."""
+"""Decoding of JPEG XL, which needs the extra `jxl`, and reading of its header, which does not."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec

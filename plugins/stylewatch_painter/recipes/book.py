@@ -329,7 +329,10 @@ def _validated(plain: Mapping[str, Any]) -> Recipe:
 
 
 def fast(recipe: Recipe, *folders: Path) -> Recipe:
-    """Return `recipe` with its own objective and geometry, but otherwise the schedule of `gram`."""
+    """Return `recipe` with all fields of the schedule of `gram` except those in GEOMETRY.
+
+    `gram` is searched for in `folders` first. Raises RecipeError and RecipesAwayError as `find`.
+    """
     quick = find("gram", *folders).schedule
     update = {name: getattr(quick, name) for name in Schedule.model_fields if name not in GEOMETRY}
     return recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update=update)})

@@ -361,7 +361,11 @@ def _is_used(mask: Regions | None, count: int) -> NDArray[np.bool_]:
 
 
 def fingerprint(task: Task) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """Return the SHA-256 of everything that determines the result of `task`, uint8 (32,)."""
+    """Return the SHA-256 by which a checkpoint recognizes its task, uint8 (32,).
+
+    It covers the recipe, the seed, the weights and sizes of the styles, the prior, and all pictures
+    and masks as they were decoded. The sizes of the pictures' files are not included.
+    """
     digest = hashlib.sha256(earlier.identity(task.recipe).encode())
     styles = ((style.weight, style.scale, style.size) for style in task.styles)
     digest.update(json.dumps([task.seed, *styles]).encode())
