@@ -4,8 +4,8 @@ The order of changes on the disk, which a kill at any moment leaves consistent:
 
 1. The jobs are in the ledger, and the claims in the state folder say what is about to be moved.
 2. Files that leave the inbox are renamed: into the claim if that is on the same mount, otherwise
-   into a folder of this ledger in the inbox, or stay in their own folder under other names. The claim
-   names the disk first: while another disk is in its place, held files only seem to be gone.
+   into a folder of this ledger in the inbox, or stay in their own folder under other names. The
+   claim names the disk first: while another disk is in its place, held files only seem to be gone.
 3. Held files, and those that stay in the inbox, are copied into the claim. Further jobs of the
    group get links of the files that they share.
 4. One rename for each job, of its folder in the claim to `jobs`, completes the claim.
