@@ -28,6 +28,7 @@ from stylewatch_daemon.jobs.lifecycle import (
     Published,
 )
 from stylewatch_daemon.jobs.wall_clock import WallClock
+from stylewatch_daemon.ledger.schema import sql_value
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import ending, finals, inputs
 from stylewatch_daemon.outbox.ending import Ending, PublishedFiles
@@ -276,12 +277,15 @@ class Endings:
             jobs.post(job.id, Published())
             return
         chosen = finals.chosen(folder, job, listed)
+        reserved = jobs.ledger.links_of_others(job.id)
 
         def work(step: Step) -> OutputFile | Linking:
             folders = Path(job.outbox), folder
             with jobs.mount_guard.checked(*folders, inner=[job.place], disk=job.disk):
                 if chosen is None:
-                    return finals.choose(folder, job, picture)
+                    return finals.choose(
+                        folder, job, picture, lambda path: sql_value(path) in reserved
+                    )
                 return finals.add(folder, job, picture, chosen, step)
 
         def done(result: OutputFile | Linking | Exception) -> None:
@@ -306,7 +310,7 @@ class Endings:
         jobs = self._jobs
         listed = self._jobs.ledger.files(job.id)
         if isinstance(result, OutputFile):
-            jobs.post(job.id, LinkChosen(), lambda ledger: ledger.put_files(job.id, [result]))
+            jobs.post(job.id, LinkChosen(), lambda ledger: ledger.put_link(job.id, result))
         elif result is Linking.DONE and chosen in listed:
             jobs.reporter.staged(shown(job.title), Path(chosen.path))
             jobs.post(job.id, Published())

@@ -575,6 +575,17 @@ class Ledger:
         rows = self._rows(query, outbox, json.dumps([*also]))
         return frozenset(place for row in rows for place in row if place)
 
+    def links_of_others(self, job_id: str) -> frozenset[str]:
+        """Return the paths in finals folders that other jobs have chosen whose ends are published.
+
+        Bytes in them that are not valid text are escaped, as by `schema.sql_value`.
+        """
+        query = (
+            "SELECT path FROM jobs CROSS JOIN files ON job = id "  # few jobs are in this state
+            f"WHERE state = '{State.ENDING}' AND id != ? AND part = 'finals'"
+        )
+        return frozenset(row[0] for row in self._rows(query, job_id))
+
     def _count(self, query: str, *values: object) -> int:
         ((count,),) = self._rows(query, *values)
         return int(count)

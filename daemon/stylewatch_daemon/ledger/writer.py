@@ -120,6 +120,15 @@ class LedgerWriter(Ledger):
                 self._write(others, schema.sql_value(file.path), job_id, is_absolute, job_id)
                 self._put("files", {"job": job_id, **file._asdict()})
 
+    def put_link(self, job_id: str, file: OutputFile) -> None:
+        """Add the file that a job has chosen in a finals folder, unless another one has chosen it.
+
+        Several jobs may choose the same free name at the same time: the first one has it.
+        """
+        with self.transaction():
+            if schema.sql_value(file.path) not in self.links_of_others(job_id):
+                self.put_files(job_id, [file])
+
     def drop_files(self, job_id: str, paths: Iterable[str]) -> None:
         """Remove the files with these `paths` from the list of a job's published files."""
         query = "DELETE FROM files WHERE job = ? AND path IN (SELECT value FROM json_each(?))"

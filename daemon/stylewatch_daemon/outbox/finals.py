@@ -4,7 +4,7 @@ Others may write there too: none of their files is replaced, and no link below t
 followed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
@@ -52,20 +52,31 @@ def chosen(finals: Path, job: Job, listed: Iterable[OutputFile]) -> OutputFile |
     return None
 
 
-def choose(finals: Path, job: Job, final: OutputFile) -> OutputFile:
+def choose(
+    finals: Path,
+    job: Job,
+    final: OutputFile,
+    is_reserved: Callable[[str], bool] = lambda path: False,
+) -> OutputFile:
     """Return the record of the picture `final` of `job` under a free name in the folder `finals`.
 
-    The free name is that of the job, or `name-2` and so on. Its folder is created if it is missing.
-    The caller lists the record in the ledger before `add` makes the file: a file belongs to the job
-    that has it in the ledger, whatever its bytes are. Raises OutputError.
+    The free name is that of the job, or `name-2` and so on; other jobs have chosen the paths for
+    which `is_reserved` holds. The folder of the name is created if it is missing. The caller lists
+    the record in the ledger before `add` makes the file: a file belongs to the job that has it in
+    the ledger, whatever its bytes are. Raises OutputError.
     """
     wanted = PurePosixPath(f"{job.title}{PurePosixPath(final.path).suffix}")
     with writing(f"the finals folder {finals}"):
         atomic.make_folder(finals)
         with safe_dirs.opened(finals, str(wanted.parent), make=True) as folder:
             names = candidates(wanted.stem, wanted.suffix)
-            name = first_free(names, lambda name: entries.is_taken(name, folder))
-    return final._replace(path=str(finals / wanted.parent / name), part="finals")
+            beside = finals / wanted.parent
+
+            def is_taken(name: str) -> bool:
+                return is_reserved(str(beside / name)) or entries.is_taken(name, folder)
+
+            name = first_free(names, is_taken)
+    return final._replace(path=str(beside / name), part="finals")
 
 
 def add(

@@ -283,6 +283,22 @@ def test_jobs_are_counted_by_what_people_see_of_them(ledger: LedgerWriter) -> No
     assert ids(ledger.in_state(State.ENDING, State.CLAIMED)) == "claimedending"
 
 
+def test_of_jobs_that_choose_one_name_at_the_same_time_the_first_has_it(
+    ledger: LedgerWriter,
+) -> None:
+    for number in "12":
+        ledger.put(job(number, state=State.ENDING, end=End.DONE))
+    link = OutputFile(f"/finals/{LATIN}.png", "finals", "", 1)
+    for number in "12":
+        ledger.put_link(number, link)
+    assert [len(ledger.files(number)) for number in "12"] == [1, 0]
+    assert ledger.links_of_others("1") == frozenset()
+    assert ledger.links_of_others("2") == {schema.sql_value(link.path)}
+    ledger.put(job("1", state=State.ENDED, end=End.DONE, finished="2026"))
+    ledger.put_link("2", link)
+    assert [len(ledger.files(number)) for number in "12"] == [0, 1], "its picture is gone there"
+
+
 @pytest.mark.parametrize(("disk", "is_kept"), [("1", False), ("2", True), ("", False)])
 def test_a_path_belongs_to_the_last_job_that_published_there_on_the_same_disk(
     disk: str, is_kept: bool, ledger: LedgerWriter

@@ -66,6 +66,12 @@ def test_the_final_picture_is_linked_under_the_name_of_the_job_or_copied(
     assert everything(world.album) == {"a.png": "final.png"}
 
 
+def test_a_name_that_another_job_has_chosen_is_not_free(world: World) -> None:
+    others = {str(world.album / "a.png"), str(world.album / "a-3.png")}
+    chosen = finals.choose(world.root / "finals", world.job, FINAL, others.__contains__)
+    assert chosen.path == str(world.album / "a-2.png")
+
+
 @pytest.mark.usefixtures("is_apart")
 def test_a_file_or_a_link_of_somebody_else_is_not_replaced_even_if_it_appears_meanwhile(
     world: World,
