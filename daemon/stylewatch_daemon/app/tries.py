@@ -21,7 +21,7 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import DaemonError, UnavailableError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.executors.base import Executor
-from stylewatch_daemon.files import atomic, entries
+from stylewatch_daemon.files import atomic, disks, entries
 from stylewatch_daemon.files.names import FINAL
 from stylewatch_daemon.jobs.attempts import Attempts
 from stylewatch_daemon.jobs.jobs import Jobs
@@ -43,6 +43,9 @@ SILENT_S = 15.0
 
 PAUSED_FOR = "paused for previews"
 """Why an attempt ends whose worker is needed."""
+
+AHEAD = 2
+"""Maximum number of styles that are copied and wait for a worker."""
 
 BUSY = "another photograph is being painted in every style: wait until its previews are done"
 
@@ -204,7 +207,7 @@ class Tries:
         left = current.those(Phase.COPYING)
         if current is not self._current:
             self._discard(current)
-        elif left:
+        elif left and len(current.those(Phase.COPIED)) < AHEAD:
             self._copy(current, left[0])
 
     def _copy(self, current: Try, preview: Preview) -> None:
@@ -212,6 +215,9 @@ class Tries:
 
         def work(step: Step) -> None:
             with self._jobs.mount_guard.checked(preview.style.parent):
+                status = entries.target_status(preview.style)
+                needed = [(current.folder, status.st_size if status else 0)]
+                disks.check(needed, self._jobs.settings.limits.free_bytes)
                 atomic.make_folder(copy.parent)
                 atomic.copy(preview.style, copy, step=step, follow=True)
 
@@ -247,6 +253,7 @@ class Tries:
         self._attempts.kept = 0
         preview = copied[0]
         preview.phase = Phase.PAINTING
+        self._copy_next(current)
         ticket = f"{VERB} {current.folder.name}#{preview.number}"
         self._painting = Painting(current, preview, ticket)
         self._executor.submit(ticket, self._order_of(current, preview))
@@ -268,6 +275,7 @@ class Tries:
         """Let the page know that a preview is done, or is not for a `reason`."""
         preview.phase = Phase.ENDED
         preview.reason = reason
+        entries.attempt_removal(self._order_of(of, preview).styles[0])
         if of is self._current:
             self._write(of)
 

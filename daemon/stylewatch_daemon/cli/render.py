@@ -313,10 +313,34 @@ def try_(
         plans = build_order.plan_series(request, [*_variants(job, content, chosen)], Path(scratch))
         width = STYLES_COLUMNS if chosen else TRY_COLUMNS
         say = _Large(content, chosen, base, overrides, config_file, frame is not None).say
-        _paint_series(plans, sheet, width, force=force, quiet=quiet, done=say)
+        good = _with_good_styles(plans) if chosen else plans
+        _paint_series(good, sheet, width, force=force, quiet=quiet, done=say)
     if not quiet:
         note(_more_styles(len(every) - len(chosen)))
         echo(str(sheet))
+
+
+def _with_good_styles(plans: Sequence[Plan]) -> Sequence[Plan]:
+    """Return the plans whose style can be used, and say why the others are left out.
+
+    If all have a mistake, as that of their photograph, all are returned: painting says it.
+    """
+    from stylewatch_daemon.worker.prepare import prepare
+    from stylewatch_painter.errors import PictureError
+
+    good = list[Plan]()
+    reasons = list[str]()
+    for plan in plans:
+        try:
+            prepare(plan.order)
+        except PictureError as error:
+            reasons.append(f"{plan.member.label} is left out: {error}")
+        else:
+            good.append(plan)
+    if not good:
+        return plans
+    note("\n".join(reasons))
+    return good
 
 
 def _every_style(settings: config.Config) -> Mapping[str, Path]:

@@ -19,7 +19,7 @@ from stylewatch_daemon.client import status_json, status_text
 from stylewatch_daemon.client import submit as submission
 from stylewatch_daemon.client.condition import condition
 from stylewatch_daemon.client.submit import NewJob
-from stylewatch_daemon.files.names import safe, shown
+from stylewatch_daemon.files.names import is_picture, safe, shown
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.style_library import default_styles, needs_style
 from stylewatch_daemon.views import estimate
@@ -78,7 +78,9 @@ def submit(
         most = settings.limits.max_pixels
         content = None if settings.job.only == "style" else pictures[0]
         build_order.note_size(settings.job, recipe, content, most)
-        time = estimate.in_words(folder, settings.job)
+        # earlier times are those of stills with the same settings
+        is_alike = len(jobs) == 1 and (content is None or is_picture(content))
+        time = estimate.in_words(folder, settings.job) if is_alike else ""
         if time and not json:
             note(f"time: {time}")
     raise typer.Exit(_report(submitted, folder, place, wait=wait, quiet=quiet, json=json))

@@ -93,7 +93,9 @@ def url_for_phones(web: WebSettings) -> str:
         return f"https://{web.hosts[0]}{web.path}"  # behind a proxy
     host = address.host
     if ip_address(host).is_unspecified:
-        known = [*web.hosts, *private()]
+        # a page that listens at 0.0.0.0 has no IPv6 address, and one at :: has both
+        near = [each for each in private() if ":" in host or ":" not in each]
+        known = [*web.hosts, *near]
         if not known:
             raise SettingsError(
                 "web.hosts has no name of this machine: add the one by which phones reach it"

@@ -312,7 +312,7 @@ def _style_for(pictures: Sequence[Path]) -> str:
 
     If there are two pictures, one of them is probably meant as the style.
     """
-    if len(pictures) != TWO:
+    if len(pictures) != TWO or not all(map(is_picture, pictures)):
         return STYLE.format("")
     names = (f"{shown(path.name)} to style{shown(path.suffix)}" for path in pictures)
     return f"a style picture (rename {', or '.join(names)})"
@@ -506,6 +506,7 @@ class _Inbox:
             pair = self._waiting(folder, _style_for(folder.pictures))
             names = [path.name for path in folder.pictures]
             is_pair = len(names) == TWO and names == [*map(shown, names)]  # else none can name it
+            is_pair = is_pair and all(map(is_picture, folder.pictures))  # no film is a style
             yield replace(pair, may_be_style=tuple(folder.pictures) if is_pair else ())
         elif folder.own.found:
             yield self._waiting(folder, f"{CONTENT} and {STYLE}".format(""))

@@ -130,10 +130,11 @@ def _whole_name(wanted: str, offered: Collection[str]) -> str:
 def add_shipped(folder: Path) -> None:
     """Copy the shipped styles into the library `folder`, each with a text about its origin.
 
-    Names that the library has are left alone. Raises OSError.
+    Names that the library has, of pictures or texts, are left alone. Raises OSError.
     """
     paths = [Path(name) for name in entries.names(folder)]
-    taken = {folded(path.stem) for path in paths if folded(path.suffix[1:]) in PICTURE_SUFFIXES}
+    suffixes = (*PICTURE_SUFFIXES, "txt")
+    taken = {folded(path.stem) for path in paths if folded(path.suffix[1:]) in suffixes}
     for title, style in shipped_styles().items():
         if folded(title) not in taken:
             atomic.write(folder / f"{title}{style.path.suffix}", style.path.read_bytes())

@@ -1,6 +1,7 @@
 """The view of a job: what the page and `stylewatch show` say about it."""
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -171,7 +172,7 @@ def made_from(job: Job) -> str:
 def _said(job: Job, file: Input) -> str:
     """Return the name of an input without its role, which `sea.content.jpg` has."""
     stem = PurePosixPath(original_name(job, file)).stem
-    return "" if stem == file.role else stem.removesuffix(f".{file.role}")
+    return re.sub(rf"(^|\.){file.role}(-[0-9]+)?$", "", stem)
 
 
 def changes(job: Job) -> dict[str, str]:

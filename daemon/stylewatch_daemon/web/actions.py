@@ -285,21 +285,23 @@ def _choose_style(site: Context, wanted: str) -> None:
 def estimate_time(request: Request) -> Response:
     """Answer with a sentence on the time that a job with the settings in the query takes.
 
-    The field `job` names the job that is painted again. If a setting is wrong, the sentence is
-    empty.
+    The field `job` names the job that is painted again, `clip` says that the photograph is a film.
+    For a film, or if a setting is wrong, the sentence is empty.
     """
     site = context(request)
     fields = request.query_params
     base = site.settings.job
     styles = 1
+    is_clip = "clip" in fields
     name = fields.get("job")
     if name and (job := site.job(name)):
+        is_clip = job.frames > 1
         base, _ = job_form.base_of(site, job)
         styles = sum(file.role == "style" for file in job.inputs) or 1
     asked = {name: fields[name].strip() for name in job_form.NAMES if name in fields}
     try:
         wanted, _ = job_form.read(asked, site.settings, base, styles, ())
-        words = estimate.in_words(site.state, wanted)
+        words = "" if is_clip else estimate.in_words(site.state, wanted)
     except FormError:
         words = ""
     return JSONResponse({"estimate": words})

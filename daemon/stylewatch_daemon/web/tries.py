@@ -44,7 +44,7 @@ SIDE = 160
 FIRST = 12
 """Number of styles that a request asks for."""
 
-ENDED = "the previews have ended, since stylewatch or the page was away: ask again"
+ENDED = "the previews have ended: another photograph was tried, or stylewatch was away; ask again"
 
 
 async def begin(request: Request) -> Response:
@@ -85,7 +85,9 @@ def _begun(site: Context, folder: Path, form: Form) -> tuple[Mapping[str, Any], 
         raise UsageError(f"only: {wanted.only} takes no style together with a photograph")
     size = str(wanted.resolve(*site.settings.recipes).schedule.size)
     small = _smaller(size)
-    changes: dict[str, Any] = {"size": small, "preview": None, "format": "jpg", "artifacts": []}
+    changes: dict[str, Any] = {
+        "size": small, "preview": None, "format": "jpg", "depth": 8, "artifacts": []
+    }  # fmt: skip
     settings = JobSettings.model_validate(merge_job(wanted.model_dump(), changes))
     atomic.make_folder(folder)
     photograph = form.files["content"][0].path

@@ -23,7 +23,7 @@ function put(well, files) {
   const input = well.querySelector("input"), chosen = new DataTransfer();
   for (const file of input.multiple ? files : files.slice(0, 1)) chosen.items.add(file);
   input.files = chosen.files;
-  show(well);
+  input.dispatchEvent(new Event("input", { bubbles: true })); // as if they had been chosen
 }
 
 function spread(wells, files) {
@@ -73,7 +73,9 @@ function askForTime(form) {
   const place = form.querySelector("[data-estimate]");
   clearTimeout(asked);
   const question = asked = setTimeout(async () => {
+    const is_clip = [...form.elements.content?.files ?? []].some((file) => file.type.startsWith("video/"));
     const settings = [...new FormData(form)].filter(([, value]) => typeof value === "string");
+    if (is_clip) settings.push(["clip", "yes"]);
     const address = `${place.dataset.estimate}&${new URLSearchParams(settings)}`;
     const answer = await fetch(address).then((it) => it.json()).catch(() => ({}));
     if (question === asked) place.textContent = answer.estimate ?? "";
@@ -127,6 +129,7 @@ export function jobForm(form) {
   form.addEventListener("input", ({ target }) => {
     if (target.type === "file") {
       show(target.closest("[data-well]"));
+      askForTime(form);
       return;
     }
     const field = form.elements[target.dataset.slider];

@@ -27,9 +27,10 @@ function cell(choose) {
 export function tries(place) {
   if (!place) return;
   const form = place.closest("form"), list = place.querySelector("ul");
-  const { content, style, preview } = form.elements;
+  const { content, style } = form.elements;
   const ask = place.querySelector("[data-ask]"), more = place.querySelector("[data-more]");
   let current = null, waiting; // the try that is shown, and the timer of what comes next
+  let uploading = Promise.resolve(), tapped = null; // the style that is being sent, and its composition
 
   const say = (text, error = "") => {
     const message = place.querySelector(".message");
@@ -45,10 +46,17 @@ export function tries(place) {
 
   function choose(name, composition) {
     if (form.querySelector("button.main").disabled) return; // another one is being sent
-    for (const box of form.querySelectorAll("[name=library]")) box.checked = box.value === name;
-    preview.value ||= composition;
-    form.requestSubmit();
+    tapped = { name, composition };
+    form.requestSubmit(); // reads the form at once
+    tapped = null;
   }
+
+  form.addEventListener("formdata", ({ formData }) => {
+    if (!tapped) return;
+    formData.delete("style");
+    formData.set("library", tapped.name); // it may be newer than the boxes of the form
+    if (tapped.composition) formData.set("preview", tapped.composition);
+  });
 
   function show({ address, preview: composition }, previews) {
     for (const [index, { name, done, reason }] of previews.entries()) {
@@ -60,6 +68,7 @@ export function tries(place) {
     }
     list.hidden = false;
     const left = previews.filter(({ done, reason }) => !done && !reason).length;
+    if (!left && !previews.some(({ done }) => done)) { say("It cannot be shown in any style.", "error"); return; }
     const what = content.files.length > 1 ? `${content.files.length} photographs are` : "it is";
     say(left ? `${left} more to come …` : `Choose one: ${what} painted large, with the same composition.`);
   }
@@ -77,12 +86,17 @@ export function tries(place) {
     }
   }
 
-  async function begin() {
+  function begin() {
     clear();
+    say("Uploading …");
+    uploading = uploading.then(upload); // one photograph at a time
+  }
+
+  async function upload() {
     const body = new FormData(form), [photograph] = content.files;
     for (const name of ["style", "library", "name"]) body.delete(name);
+    if (!photograph || place.hidden) return;
     body.set("content", photograph);
-    say("Uploading …");
     ask.disabled = true;
     try {
       if (await hasEnded() && !(await logIn())) throw new Error("log in to see it");
@@ -93,8 +107,10 @@ export function tries(place) {
       }
       current = begun;
       more.hidden = !begun.left;
-      await beat(begun);
-    } catch (error) { say(error.message, "error"); } finally { ask.disabled = false; }
+      beat(begun);
+    } catch (error) {
+      if (content.files[0] === photograph) say(error.message, "error");
+    } finally { ask.disabled = false; }
   }
 
   ask.addEventListener("click", begin);
@@ -105,12 +121,16 @@ export function tries(place) {
     more.disabled = false;
   });
   form.addEventListener("input", ({ target }) => {
+    if (["library", "name"].includes(target.name)) return;
+    clear(); // what was shown is of another photograph, or of other settings
     if (target !== content && target !== style) return;
     const [photograph] = content.files;
-    clear();
     place.hidden = style.files.length > 0 || !photograph?.type.startsWith("image/");
     const is_busy = document.querySelector("[data-part=running] article");
     if (!(place.hidden || is_busy || form.querySelector("[name=library]:checked"))) waiting = setTimeout(begin, WAIT_MS);
+  });
+  addEventListener("pageshow", () => { // a browser that went back has kept the photograph
+    if (content.files.length) content.dispatchEvent(new Event("input", { bubbles: true }));
   });
   form.addEventListener("submit", end);
   form.addEventListener("reset", () => { clear(); place.hidden = true; });
