@@ -13,7 +13,7 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError, validat
 from stylewatch_daemon.app.restart import Handover
 from stylewatch_daemon.app.tries import NAME as TRY_NAME
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError
+from stylewatch_daemon.base.errors import DaemonError, InputError, LedgerError, OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile, State, is_id, now
 from stylewatch_daemon.client.condition import DRAINING
@@ -36,9 +36,10 @@ from stylewatch_daemon.jobs.lifecycle import (
     Restored,
     Trashed,
 )
+from stylewatch_daemon.jobs.wall_clock import DAY
 from stylewatch_daemon.ledger import favorites, thumbs
 from stylewatch_daemon.ledger.claim import Claim
-from stylewatch_daemon.ledger.ledger import Request
+from stylewatch_daemon.ledger.ledger import EXPIRE, Request
 from stylewatch_daemon.ledger.requests import PAUSED, PAUSING
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import finals, inputs, removal
@@ -108,6 +109,7 @@ class Commands:
             "trash": checked(self._trash),
             "restore": checked(self._restore),
             "delete": checked(self._delete),
+            EXPIRE: checked(self._expire),
             "try": checked(self._try),
         }
         for request in jobs.ledger.requests():
@@ -313,8 +315,11 @@ class Commands:
         A retry whose files are being copied is canceled afterwards. A deletion of the job that
         waits is given up, because its disk may be gone for good.
         """
-        self._give_up_deletion(request, job)
+        is_given_up, _ = self._give_up_deletions(request, job)
         record = self._jobs.ledger.get(job)
+        if is_given_up and record is not None and record.trashed:
+            self._restored(request, job)  # else the daemon would request its deletion again
+            return
         waiting = self._waiting_before(request, "retry", new=job)
         if record is not None or not waiting:
             self._ask(request, record, End.CANCELED)
@@ -324,14 +329,22 @@ class Commands:
             self._carried_out(waiting[0])
             self._carried_out(request)
 
-    def _give_up_deletion(self, request: Request, job: str) -> bool:
-        """Give up the deletions of a job before `request`; return False if one is in work."""
-        deletions = self._waiting_before(request, "delete", job=job)
-        waiting = [deletion for deletion in deletions if deletion.id not in self._busy]
-        for deletion in waiting:
+    def _give_up_deletions(self, request: Request, job: str) -> tuple[bool, bool]:
+        """Give up the deletions of a job that have not begun.
+
+        Those count that were requested before `request`, and those by the daemon itself. Return
+        whether there were any, and whether others are left, which have begun.
+        """
+        deletions = [
+            each
+            for each in self._requests
+            if each.deletes(job) and (each.verb == EXPIRE or each.id < request.id)
+        ]
+        given_up = [each for each in deletions if not (each.has_begun or each.id in self._busy)]
+        for deletion in given_up:
             self._reporter.requested(f"asked not to delete {self._jobs.title(job)}")
             self._carried_out(deletion)
-        return len(waiting) == len(deletions)
+        return bool(given_up), len(given_up) < len(deletions)
 
     def _waiting_before(self, request: Request, verb: str, **arguments: str) -> list[Request]:
         """Return the requests before `request` with this `verb` and at least these `arguments`.
@@ -470,20 +483,43 @@ class Commands:
     def _restore(self, request: Request, job: JobId) -> None:
         """Take a job out of the trash, and give up its deletion.
 
-        If files are being removed already, this request waits until that has ended.
+        If files are being removed just now, this request waits. If the deletion has begun, and
+        waits for a disk, it is too late.
         """
         if self._jobs.ledger.get(job) is None:
             raise InputError(f"there is no job {shown(job)}: it was deleted for good")
-        if self._give_up_deletion(request, job):
-            self._reporter.requested(f"restored {shown(self._jobs.title(job))} from the trash")
-            forget = partial(LedgerWriter.forget_trashing, job_id=job)
-            self._carried_out(request, job, Restored(), forget)
+        _, is_left = self._give_up_deletions(request, job)
+        if not is_left:
+            self._restored(request, job)
+        elif not any(each.deletes(job) and each.id in self._busy for each in self._requests):
+            raise InputError(f"{shown(self._jobs.title(job))}: its deletion has begun")
 
-    def _delete(self, request: Request, job: JobId) -> None:
+    def _restored(self, request: Request, job: str) -> None:
+        self._reporter.requested(f"restored {shown(self._jobs.title(job))} from the trash")
+        forget = partial(LedgerWriter.forget_age, job_id=job)
+        self._carried_out(request, job, Restored(), forget)
+
+    def _expire(self, request: Request, job: JobId, at: float, *, begun: bool = False) -> None:
+        """Delete a job whose days in the trash are over, as the daemon itself requested.
+
+        `at` is the time of that, of `Sight.counted_s`. If by now the settings keep the job, or it
+        was restored, or somebody asks for that, nothing happens.
+        """
+        days = self._jobs.settings.retention.trash
+        since = self._jobs.ledger.trashed_since(job)
+        is_over = days != "keep" and since is not None and since < at - days * DAY
+        is_wanted = any(each.asks("restore", job=job) for each in self._requests)
+        if begun or (is_over and not is_wanted):
+            self._delete(request, job, begun=begun)
+        else:
+            self._carried_out(request)
+
+    def _delete(self, request: Request, job: JobId, *, begun: bool = False) -> None:
         """Remove the files of a job that has ended, and forget it.
 
         While something else works on the job, this request waits. For any other job it does
-        nothing.
+        nothing. Before anything is removed, all folders are looked at: until then, a deletion that
+        waits for one of them can be given up. `begun` is True if something may have been removed.
         """
         record = self._jobs.ledger.get(job)
         if record is None or not (record.has_ended or record.state is State.ENDING):
@@ -494,14 +530,41 @@ class Commands:
             return  # one thing at a time works on a job
         files = self._jobs.ledger.files(job)
         removals = self._removals(record, files)
+        folders = [] if begun else [folder for folder, _ in removals]
 
-        def go_on(result: None) -> None:
+        def remove(result: None) -> None:
             if removals:
-                self._move(request, *removals.pop(0), go_on, record.bytes, job)
+                self._move(request, *removals.pop(0), remove, record.bytes, job)
             else:
                 self._deleted(request, record, files)
 
-        go_on(None)
+        def look(result: None) -> None:
+            if folders:
+                folder = folders.pop(0)
+                self._move(request, folder, partial(self._look, record, folder), look, 0, job)
+                return
+            if not begun:
+                self._begin(request)
+            remove(None)
+
+        look(None)
+
+    def _begin(self, request: Request) -> None:
+        """Record that a deletion begins; raises LedgerError if that is not possible now."""
+        self._jobs.post("", None, partial(LedgerWriter.begin_request, request_id=request.id))
+        self._jobs.commit()
+        if self._jobs.trouble:
+            raise LedgerError(self._jobs.trouble)
+
+    def _look(self, job: Job, folder: Path, step: Step) -> None:
+        """Raise OSError if a folder with files of a job cannot be used now."""
+        outbox = Path(job.outbox)
+        is_outbox = folder == outbox
+        inner = (job.place, job.refused_as) if is_outbox else ("",)
+        disk = job.disk if is_outbox else ""
+        with self._jobs.mount_guard.checked(folder, self._state.root, inner=inner, disk=disk):
+            if not entries.is_folder(folder) and is_outbox:
+                raise OutputError(f"the folder {outbox} is not there")
 
     def _removals(
         self, job: Job, files: Iterable[OutputFile]

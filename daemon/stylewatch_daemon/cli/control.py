@@ -79,7 +79,7 @@ def cancel(
         request = operations.ask("cancel", folder, known)
         if known.has_ended:
             if _has_acted(folder, request):
-                is_begun = requests.is_asked(folder, "delete", job=job_id)
+                is_begun = any(each.deletes(job_id) for each in requests.waiting(folder))
                 is_kept = not is_begun and find(folder, job_id) is not None
                 echo(f"{'not deleted' if is_kept else 'too late to keep'}: {shown(known.title)}")
             return

@@ -313,8 +313,14 @@ def try_(
         plans = build_order.plan_series(request, [*_variants(job, content, chosen)], Path(scratch))
         width = STYLES_COLUMNS if chosen else TRY_COLUMNS
         say = _Large(content, chosen, base, overrides, config_file, frame is not None).say
-        good = _with_good_styles(plans) if chosen else plans
-        _paint_series(good, sheet, width, force=force, quiet=quiet, done=say)
+        _paint_series(
+            _with_good_styles(plans) if chosen else plans,
+            sheet,
+            width,
+            force=force,
+            quiet=quiet,
+            done=say,
+        )
     if not quiet:
         note(_more_styles(len(every) - len(chosen)))
         echo(str(sheet))

@@ -37,6 +37,9 @@ RETRIABLE = (End.FAILED, End.CANCELED)
 
 _IN_WORDS = {"retry": "run again", "trash": "moved into the trash", "delete": "deleted"}
 
+_NOT_WITH_DELETION = ("cancel", "restore", "trash", "favorite")
+"""Operations that a job does not allow once its deletion has begun."""
+
 _ENDS_FOR: Mapping[Verb, tuple[Collection[End], str]] = {
     "dismiss": (REFUSALS, "refused and failed jobs can be dismissed"),
     "favorite": (PICTURES, "jobs with a picture can be favorites"),
@@ -129,8 +132,13 @@ def ask(
     does not allow the operation, and OutputError if the request cannot be written.
     """
     waiting = requests.waiting(state)
-    is_deletion = any(request.asks("delete", job=job.id) for request in waiting)
-    if not (verb == "cancel" and job.has_ended and is_deletion):
+    deletions = [request for request in waiting if request.deletes(job.id)]
+    if deletions and verb in _NOT_WITH_DELETION:
+        begun = any(request.has_begun for request in deletions)
+        why = "has begun" if begun else "waits: give it up first"
+        if begun or verb in _REFUSED_IN_TRASH:
+            raise StateError(f"{shown(job.title)}: its deletion {why}")
+    if not (verb == "cancel" and job.has_ended and deletions):
         check(verb, job)
     about_it = [request for request in waiting if request.asks(request.verb, job=job.id)]
     if verb in TOGGLES:  # a later request may undo an earlier one
@@ -141,13 +149,19 @@ def ask(
     return requests.leave(state, verb, job=job.id)
 
 
-def without_favorites(state: Path, jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
+def without_favorites(
+    state: Path, jobs: Sequence[Job], *, are_several: bool
+) -> tuple[list[Job], list[Job]]:
     """Divide jobs that a person deletes, or moves into the trash, together: all but the favorites.
 
     Returns the jobs to delete, and the favorites to keep. A single job is deleted even if it is a
     favorite. Raises OutputError if the favorites cannot be listed.
     """
-    marked = favorites.marked(state) if len(jobs) > 1 else set()
+    marked = favorites.marked(state) if are_several else set()
+    for request in requests.waiting(state) if are_several else ():
+        if request.verb in TOGGLES:  # they are acted on in their order
+            ids = {str(request.arguments.get("job"))}
+            marked = marked | ids if request.verb == "favorite" else marked - ids
     kept = [job for job in jobs if job.id in marked]
     return [job for job in jobs if job not in kept], kept
 

@@ -3,7 +3,7 @@
 Favorites are left out.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,8 +12,12 @@ from stylewatch_daemon.base.model import Job, OutputFile, now
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.wall_clock import DAY, NOTICEABLE, WallClock
 from stylewatch_daemon.ledger import favorites, thumbs
-from stylewatch_daemon.ledger.ledger import Sight
+from stylewatch_daemon.ledger.ledger import EXPIRE, Sight
 from stylewatch_daemon.outbox import removal
+
+EXPIRED_AT_ONCE = 20
+"""Maximum number of jobs of an outbox whose deletion waits because their days in the trash are
+over: its disk may be away."""
 
 
 class Upkeep:
@@ -51,6 +55,7 @@ class Upkeep:
         if is_due or (last is not None and _has_jumped(last, sight)):
             self._jobs.post("", None, lambda ledger: ledger.see(sight))
             self._jobs.commit()
+        self._empty_trash(sight)
         if not is_due:
             return
         self._due_s = sight.counted_s + DAY
@@ -62,12 +67,29 @@ class Upkeep:
         }
         for part, days in limited.items():
             self._remove(part, sight.counted_s - days * DAY)
-        if retention.trash != "keep":
-            trash_threshold = sight.counted_s - retention.trash * DAY
-            self._jobs.post("", None, lambda it: it.ask_to_empty_trash(trash_threshold, now()))
-            self._jobs.commit()
         if retention.ledger != "keep":
             self._expire(sight.counted_s - retention.ledger * DAY, limited)
+
+    def _empty_trash(self, sight: Sight) -> None:
+        """Request the deletion of jobs that were in the trash for their days, a few at a time."""
+        jobs = self._jobs
+        days = jobs.settings.retention.trash
+        if days == "keep":
+            return
+        outlived = jobs.ledger.outlived_trash(sight.counted_s - days * DAY)
+        if not outlived:
+            return
+        asked = [request for request in jobs.ledger.requests() if request.verb == EXPIRE]
+        owners = (jobs.ledger.get(str(request.arguments.get("job"))) for request in asked)
+        waiting = Counter(job.outbox for job in owners if job is not None)
+        chosen = list[str]()
+        for job_id, outbox in outlived:
+            if waiting[outbox] < EXPIRED_AT_ONCE:
+                waiting[outbox] += 1
+                chosen.append(job_id)
+        if chosen:
+            jobs.post("", None, lambda it: it.ask_to_expire(chosen, sight.counted_s, now()))
+            jobs.commit()
 
     def _expire(self, threshold: float, parts: Iterable[str]) -> None:
         """Forget jobs that have aged since before `threshold`, a time of `Sight.counted_s`.

@@ -38,6 +38,7 @@ _FAVORITE = TypeAdapter(Favorite)
 def mark(state: Path, ledger: Ledger, job: Job) -> None:
     """Make a job a favorite, durably; raises OSError."""
     favorite = Favorite(job, tuple(ledger.files(job.id)), ledger.attempts(job.id))
+    atomic.make_folder(state / FAVORITES)
     # in ASCII, because names of files may not be valid Unicode
     atomic.write(_path(state, job.id), json.dumps(asdict(favorite)).encode("ascii"))
 

@@ -115,6 +115,12 @@ class Search:
 
 NO_SEARCH = Search()
 
+EXPIRE = "expire"
+"""Verb of the daemon's own requests to delete jobs that were in the trash for their days."""
+
+DELETIONS = ("delete", EXPIRE)
+"""Verbs of requests that remove the files of a job."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -128,6 +134,15 @@ class Request:
     def asks(self, verb: str, **arguments: Any) -> bool:
         """Return whether this request has the `verb` and at least the `arguments`."""
         return self.verb == verb and arguments.items() <= dict(self.arguments).items()
+
+    def deletes(self, job_id: str) -> bool:
+        """Return whether this request removes the files of a job."""
+        return self.verb in DELETIONS and self.arguments.get("job") == job_id
+
+    @property
+    def has_begun(self) -> bool:
+        """True if it has begun to remove files: it is not given up any more."""
+        return bool(self.arguments.get("begun"))
 
 
 class Hook(NamedTuple):
@@ -574,6 +589,28 @@ class Ledger:
         )
         rows = self._rows(query, outbox, json.dumps([*also]))
         return frozenset(place for row in rows for place in row if place)
+
+    def trashed_since(self, job_id: str) -> float | None:
+        """Return since when a job was seen in the trash, a time of `Sight.counted_s`, or None."""
+        query = (
+            "SELECT trashed_since FROM ages JOIN jobs ON id = job "
+            "WHERE job = ? AND trashed NOT NULL"
+        )
+        rows = self._rows(query, job_id)
+        return rows[0][0] if rows else None
+
+    def outlived_trash(self, threshold: float) -> list[tuple[str, str]]:
+        """Return id and outbox of the jobs in the trash since before `threshold`, oldest first.
+
+        That is a time of `Sight.counted_s`. Jobs about which a request waits are left out.
+        """
+        query = (
+            "SELECT id, outbox FROM ages JOIN jobs ON id = job "
+            "WHERE trashed_since < ? AND trashed NOT NULL AND id NOT IN "
+            "(SELECT json_extract(arguments, '$.job') FROM requests "
+            "WHERE json_type(arguments, '$.job') = 'text') ORDER BY trashed_since, id"
+        )
+        return [tuple(row) for row in self._rows(query, threshold)]
 
     def links_of_others(self, job_id: str) -> frozenset[str]:
         """Return the paths in finals folders that other jobs have chosen whose ends are published.

@@ -263,6 +263,7 @@ VERSIONS: tuple[Sequence[str], ...] = (
         "ALTER TABLE jobs ADD COLUMN trashed TEXT",
         # ledger.Sight.counted_s when the job was first seen in the trash
         "ALTER TABLE ages ADD COLUMN trashed_since REAL",
+        "CREATE INDEX ages_trashed ON ages (trashed_since) WHERE trashed_since NOT NULL",
         "DROP INDEX jobs_counted",
         "CREATE INDEX jobs_counted ON jobs (state, end, dismissed, trashed)",
         "DROP INDEX jobs_ended",

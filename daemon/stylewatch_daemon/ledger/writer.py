@@ -18,7 +18,7 @@ from stylewatch_daemon.base.errors import OutputError, SettingsError
 from stylewatch_daemon.base.model import Attempt, Job, OutputFile
 from stylewatch_daemon.files import atomic, disks, entries, lock
 from stylewatch_daemon.ledger import schema
-from stylewatch_daemon.ledger.ledger import BUSY_S, Ledger, MemoryReader, Sight
+from stylewatch_daemon.ledger.ledger import BUSY_S, EXPIRE, Ledger, MemoryReader, Sight
 from stylewatch_daemon.ledger.memory import Painted, Seen
 
 SYNCHRONOUS = "FULL"
@@ -174,25 +174,28 @@ class LedgerWriter(Ledger):
             self._write(ended, sight.counted_s)
             self._write(trashed, sight.counted_s)
 
-    def forget_trashing(self, job_id: str) -> None:
-        """Forget since when a job was in the trash, because it was restored."""
-        self._write("UPDATE ages SET trashed_since = NULL WHERE job = ?", job_id)
+    def forget_age(self, job_id: str) -> None:
+        """Let a job that was restored from the trash age anew."""
+        self._write("DELETE FROM ages WHERE job = ?", job_id)
 
-    def ask_to_empty_trash(self, threshold: float, made: str) -> None:
-        """Request, as a person does, the deletion of jobs in the trash since before `threshold`.
+    def ask_to_expire(self, job_ids: Iterable[str], at: float, made: str) -> None:
+        """Request the deletion of jobs that were in the trash for their days.
 
-        The threshold is a time of `Sight.counted_s`; `made` is the time of the requests, UTC, ISO
-        8601. Jobs whose deletion was already requested are left out. Favorites are deleted too:
-        somebody has moved them into the trash one by one.
+        `at` is the present time of `Sight.counted_s`; `made` is the time of the requests, UTC, ISO
+        8601. Whoever acts on a request looks again whether the days are over (`Commands._expire`).
         """
-        query = (
-            "INSERT INTO requests (verb, arguments, made) "
-            "SELECT 'delete', json_object('job', job), ? FROM ages "
-            "WHERE trashed_since < ? AND job NOT IN "
-            "(SELECT json_extract(arguments, '$.job') FROM requests "
-            "WHERE verb = 'delete' AND json_type(arguments, '$.job') = 'text')"
+        query = "INSERT INTO requests (verb, arguments, made) VALUES (?, ?, ?)"
+        with self.transaction():
+            for job_id in job_ids:
+                self._write(query, EXPIRE, json.dumps({"job": job_id, "at": at}), made)
+
+    def begin_request(self, request_id: int) -> None:
+        """Record that a request has begun to remove files, so that it is not given up any more."""
+        self._write(
+            "UPDATE requests SET arguments = json_set(arguments, '$.begun', json('true')) "
+            "WHERE id = ?",
+            request_id,
         )
-        self._write(query, made, threshold)
 
     def put_parts(
         self, job_id: str, files: Iterable[OutputFile], attempts: Iterable[Attempt]

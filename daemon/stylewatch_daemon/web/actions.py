@@ -41,7 +41,7 @@ from stylewatch_daemon.client.submit import NewJob
 from stylewatch_daemon.files import atomic, disks, entries, safe_dirs
 from stylewatch_daemon.files.names import meant, safe, shown
 from stylewatch_daemon.ledger import requests
-from stylewatch_daemon.ledger.ledger import FILE_NAME, reading
+from stylewatch_daemon.ledger.ledger import EXPIRE, FILE_NAME, reading
 from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.settings.style_library import (
     add_style,
@@ -78,7 +78,7 @@ AGAIN_FIELDS = ("style", "library", "keep", "blend")
 """Fields besides the settings: NEW_FIELDS of a new job, AGAIN_FIELDS to paint a job again."""
 
 MAX_REQUESTS = 200
-"""Number of waiting requests, from all processes, at which the page leaves no more."""
+"""Number of waiting requests of people, from all processes, at which the page leaves no more."""
 
 
 async def ask(site: Context, *leave: Callable[[], int]) -> bool:
@@ -87,7 +87,8 @@ async def ask(site: Context, *leave: Callable[[], int]) -> bool:
     Raises as the functions do, and HTTPException if too many requests wait. Once the requests are
     left, nothing is raised: after an error callers remove the uploads, which the daemon needs.
     """
-    if len(await run_in_threadpool(requests.waiting, site.state)) >= MAX_REQUESTS:
+    waiting = await run_in_threadpool(requests.waiting, site.state)
+    if len([request for request in waiting if request.verb != EXPIRE]) >= MAX_REQUESTS:
         raise HTTPException(503, "too many requests wait for the daemon: try again later")
     ids = [await run_in_threadpool(each) for each in leave]
     try:
@@ -159,12 +160,16 @@ async def with_selected(request: Request, verb: Literal["trash", "restore", "del
     """
     site = context(request)
     fields = await form(request)
-    jobs = await run_in_threadpool(jobs_of, site, fields.getlist("job"))
+    names = fields.getlist("job")
+    jobs = await run_in_threadpool(jobs_of, site, names)
+    if verb == "trash":  # another tab may have moved some there
+        jobs = [job for job in jobs if not job.trashed] or jobs
     for job in jobs:
         operations.check(verb, job)
     kept = list[Job]()
     if verb != "restore":
-        jobs, kept = await run_in_threadpool(operations.without_favorites, site.state, jobs)
+        spare = partial(operations.without_favorites, are_several=len({*names}) > 1)
+        jobs, kept = await run_in_threadpool(spare, site.state, jobs)
     acted = await ask(site, *(partial(operations.ask, verb, site.state, job) for job in jobs))
     return done(request, "/gallery", acted=acted, kept=[job.id for job in kept])
 

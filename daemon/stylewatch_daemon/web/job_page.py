@@ -75,7 +75,7 @@ def view(site: Context, job: Job) -> dict[str, Any]:
 def _deletion(site: Context, job: Job, status: Mapping[str, Any]) -> str:
     """Return a sentence about a deletion that waits, with its reason; empty if none waits."""
     for request in requests.waiting(site.state):
-        if request.asks("delete", job=job.id):
+        if request.deletes(job.id):
             for reason in status["health"]["trouble"]:
                 if reason.startswith(f"request {request.id} "):
                     return str(reason)
@@ -206,7 +206,8 @@ def ask_to_delete(request: Request) -> Response:
     jobs = jobs_of(site, request.query_params.getlist("job"))
     for job in jobs:
         operations.check("delete", job)
-    jobs, kept = operations.without_favorites(site.state, jobs)
+    several = len({*request.query_params.getlist("job")}) > 1
+    jobs, kept = operations.without_favorites(site.state, jobs, are_several=several)
     values = {"jobs": jobs, "favorites": kept, "retention": site.settings.retention}
     return site.templates.TemplateResponse(request, "delete.html", values)
 

@@ -1,5 +1,6 @@
 """The trash, from which jobs are restored or deleted for good; favorites, which stay."""
 
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -12,8 +13,11 @@ from tests.daemon.world import DaemonWorld, done, run_jobs
 from stylewatch_daemon.base.errors import StateError
 from stylewatch_daemon.base.model import End
 from stylewatch_daemon.client import operations, status_json
+from stylewatch_daemon.jobs import upkeep
+from stylewatch_daemon.jobs.wall_clock import DAY
 from stylewatch_daemon.ledger import favorites, requests
-from stylewatch_daemon.ledger.ledger import Search, reading
+from stylewatch_daemon.ledger.ledger import EXPIRE, Search, reading
+from stylewatch_daemon.outbox import inputs
 
 TRASH = Search(in_trash=True)
 FAVORITE: Literal["favorite"] = "favorite"
@@ -106,6 +110,99 @@ def test_a_job_is_restored_while_its_deletion_waits_but_not_once_that_has_begun(
     assert "it was deleted for good" in caplog.text
 
 
+def expired(root: Path, **retention: int) -> Kept:
+    """A world whose jobs were in the trash for their five days, and whose outbox is away."""
+    world = Kept(root, {"trash": 5, **retention})
+    world.start()
+    ask(world, "trash", "old", "new")
+    world.go_on(4)
+    world.outbox.rename(root / "away")
+    world.go_on(4)
+    assert {request.verb for request in requests.waiting(world.state.root)} == {EXPIRE}
+    return world
+
+
+def come_back(world: Kept, root: Path) -> None:
+    """Let the outbox be there again, and all that waits for it be done."""
+    (root / "away").rename(world.outbox)
+    world.wait(999)
+    run_jobs(world.loop)
+    assert requests.waiting(world.state.root) == []
+
+
+def test_a_deletion_whose_reason_has_gone_while_it_waited_does_not_happen(tmp_path: Path) -> None:
+    world = expired(tmp_path)
+    world.set_retention(trash="keep")
+    world.start()
+    come_back(world, tmp_path)
+    assert (world.published, lists(world)) == (done("old", "new"), ([], ["new", "old"]))
+
+
+def test_a_deletion_that_waits_is_given_up_for_good_by_cancel(tmp_path: Path) -> None:
+    world = expired(tmp_path)
+    assert operations.ask("cancel", world.state.root, world.job("old"))
+    run_jobs(world.loop)
+    come_back(world, tmp_path)
+    assert lists(world) == (["old"], []), "the other one is gone"
+    world.go_on(3)
+    assert (world.published, lists(world)) == (done("old"), (["old"], []))
+
+
+def test_a_restored_job_outlives_the_upkeep_of_the_same_moment_and_ages_anew(
+    tmp_path: Path,
+) -> None:
+    world = Kept(tmp_path, {"trash": 5})
+    world.start()
+    ask(world, "trash", "old", "new")
+    world.go_on(5)
+    world.wait(DAY + 9)
+    world.ask("restore", "old")
+    world.loop.scan()
+    run_jobs(world.loop)
+    assert (world.published, lists(world)) == (done("old"), (["old"], []))
+    world.set_retention(trash=5, ledger=3)
+    world.start()
+    world.go_on(2)
+    assert lists(world) == (["old"], []), "it is as if it had just ended"
+
+
+def test_what_a_deletion_has_begun_is_neither_restored_nor_given_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = DaemonWorld(tmp_path)
+    world.drop("a")
+    world.run()
+    ask(world, "trash", "a")
+    job = world.job("a")
+    with replaced(inputs, remove_all=failing(OSError(5, "Input/output error"))):
+        world.ask("delete", "a")
+        run_jobs(world.loop)
+    for verb in ("cancel", "restore"):
+        with pytest.raises(StateError, match="its deletion has begun"):
+            operations.ask(verb, world.state.root, job)
+    world.ask("restore", "a")  # from an earlier program
+    run_jobs(world.loop)
+    assert "its deletion has begun" in caplog.text
+    world.wait(999)
+    run_jobs(world.loop)
+    assert (world.jobs, world.published) == ([], {})
+
+
+def test_a_disk_that_is_away_fills_the_list_of_requests_with_a_few_deletions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "EXPIRED_AT_ONCE", 1)
+    world = expired(tmp_path)
+    (waiting,) = requests.waiting(world.state.root)
+    assert waiting.deletes(world.job("old").id)
+    for verb in ("trash", "favorite"):
+        with pytest.raises(StateError, match="its deletion waits: give it up first"):
+            operations.ask(verb, world.state.root, world.job("old"))
+    come_back(world, tmp_path)
+    world.go_on(1)
+    assert (world.published, lists(world)) == ({}, ([], []))
+
+
 def test_favorites_outlive_retention_and_a_lost_ledger_until_they_are_deleted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -171,5 +268,10 @@ def test_of_two_requests_that_undo_each_other_the_later_one_counts(tmp_path: Pat
     assert favorites.marked(world.state.root) == set(), "the one that waited came before"
     ask(world, FAVORITE, "a")
     both = world.jobs
-    assert operations.without_favorites(world.state.root, both) == (both[1:], both[:1])
-    assert operations.without_favorites(world.state.root, both[:1]) == (both[:1], [])
+    spared = partial(operations.without_favorites, world.state.root)
+    assert spared(both, are_several=True) == (both[1:], both[:1])
+    assert spared(both[:1], are_several=True) == ([], both[:1]), "the other one has gone meanwhile"
+    assert spared(both[:1], are_several=False) == (both[:1], [])
+    world.ask(UNFAVORITE, "a")
+    world.ask(FAVORITE, "b")
+    assert spared(both, are_several=True) == (both[:1], both[1:]), "the daemon is slow"
