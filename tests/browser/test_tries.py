@@ -5,8 +5,8 @@ import re
 
 from PIL import Image
 from playwright.sync_api import Locator, Page, Route, expect
-from tests.browser.site import Site, until
-from tests.browser.viewer import Windows, barriers, finished, give_pair, see
+from tests.browser.site import CONFIG, Site, until
+from tests.browser.viewer import Windows, barriers, drop, finished, give_pair, see
 
 STYLES = 14
 QUICK = ("--set", "backends.sketch.seconds_per_step=0.01", "--set", "steps=20")
@@ -62,3 +62,39 @@ def test_a_photograph_is_seen_in_every_style_and_painted_large_by_a_tap(
     page.close()
     until(lambda: not any(tries.iterdir()))
     until(lambda: len([*site.root.rglob("receipt.json")]) == 2)
+
+
+def test_previews_are_of_what_is_in_the_form_however_it_came_there(
+    site: Site, windows: Windows
+) -> None:
+    (site.root / "library").mkdir()
+    (site.root / "library/tiles.jpg").write_bytes(site.wave.read_bytes())
+    with_preview = CONFIG.replace("recipe: gatys", "recipe: gatys, preview: 96")
+    (site.root / "config.yaml").write_text(with_preview)
+    library = ("--set", "pairing.styles=library", "--set", "pairing.default_style=tiles")
+    site.start(*QUICK, *library)
+    page = windows.open()
+    page.goto(site.url)
+    (site.root / "library/zebra.jpg").write_bytes(site.sea.read_bytes())  # newer than the page
+    photograph = "[data-well]:has(#content)"
+    cells = page.get_by_role("list", name="The photograph in every style").get_by_role("listitem")
+    for choose in (
+        lambda: drop(page, photograph, site.sea),
+        lambda: page.locator("#content").set_input_files(site.wave),
+        lambda: drop(page, photograph, site.sea),
+    ):
+        choose()
+        expect(cells).to_have_count(2)
+        expect(page.get_by_text("Choose one")).to_be_visible()
+    page.locator("#strength").fill("0.2")
+    expect(cells).to_have_count(0)
+    page.get_by_role("button", name="See it in every style").click()
+    cells.filter(has_text="zebra").get_by_role("button").click(timeout=20_000)
+    see(finished(page, "sea-zebra").get_by_role("img").first)
+    (receipt,) = (json.loads(path.read_text()) for path in site.root.rglob("receipt.json"))
+    assert (receipt["settings"]["preview"], receipt["settings"]["strength"]) == ("160", 0.2)
+    assert [each["role"] for each in receipt["inputs"]] == ["content", "style-1"]
+    drop(page, photograph, site.sea)
+    expect(page.get_by_text("Choose one")).to_be_visible()
+    drop(page, "[data-well]:has(#style)", site.wave)
+    expect(page.get_by_role("button", name="See it in every style")).to_be_hidden()

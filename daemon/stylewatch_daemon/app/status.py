@@ -157,7 +157,7 @@ class StatusFiles:
         refused = list[Job]()
         for outbox in outboxes:
             refused += reversed(self._jobs.ledger.undismissed(MAX_REFUSALS, str(outbox)))
-        in_trash, trash_bytes = self._jobs.ledger.trash_size(map(str, outboxes))
+        in_trash, trash_bytes = self._jobs.ledger.trash_size()
         trouble = [f"{what}: {reason}" for what, reason in _blocked(snapshot, inboxes)]
         notes = [note for inbox in inboxes for note in inbox.notes]
         content = {

@@ -249,7 +249,8 @@ class Ledger:
     def the_one(self, name: str, *preferred: Callable[[Job], bool]) -> Job | None:
         """Return the job that a person means by a name or an id (law 8); None if there is none.
 
-        Several jobs of that name are narrowed down: first to those for which a condition holds, the
+        Jobs in the trash count only if there are no others. Several jobs of that name are narrowed
+        down: first to those for which a condition holds, the
         first of `preferred` that holds for any of them, or else that the job has a folder of that
         name in an outbox; then to those whose title is that name, if any. A folder counts as that
         of the latest job that had it. Raises UsageError with the ids if several jobs are left.
@@ -261,6 +262,7 @@ class Ledger:
         names = {name, safe_path(name)}
         query = "SELECT * FROM jobs WHERE place IN (?1, ?2) OR name IN (?1, ?2) ORDER BY id DESC"
         jobs = self._jobs(query, name, safe_path(name))
+        jobs = [job for job in jobs if not job.trashed] or jobs
         for fits in (*preferred, lambda job: job.place in names):
             if any(map(fits, jobs)):
                 jobs = [*filter(fits, jobs)]
@@ -316,23 +318,14 @@ class Ledger:
         query = f"SELECT count(*) FROM jobs WHERE {schema.KEPT} AND {among}"
         return self._count(query, json.dumps([*ids]))
 
-    def trash_size(self, outboxes: Iterable[str]) -> tuple[int, int]:
-        """Return the number of jobs of `outboxes` in the trash, and the bytes of their files.
-
-        Files in finals folders are not counted.
-        """
-        trashed = f"{_TRASHED} AND outbox IN (SELECT value FROM json_each(?1))"
+    def trash_size(self) -> tuple[int, int]:
+        """Return the number of jobs in the trash, and the bytes of their files in outboxes."""
         size = (
-            f"SELECT coalesce(sum(size), 0) FROM files WHERE job IN (SELECT id {trashed}) "
+            f"SELECT coalesce(sum(size), 0) FROM files WHERE job IN (SELECT id {_TRASHED}) "
             "AND part != 'finals'"  # those are links
         )
-        query = f"SELECT count(*), ({size}) {trashed}"
-        ((count, size_bytes),) = self._rows(query, json.dumps([*map(schema.sql_value, outboxes)]))
+        ((count, size_bytes),) = self._rows(f"SELECT count(*), ({size}) {_TRASHED}")
         return count, size_bytes
-
-    def count_trashed(self) -> int:
-        """Return the number of jobs in the trash."""
-        return self._count(f"SELECT count(*) {_TRASHED}")
 
     def ended(
         self,

@@ -76,7 +76,7 @@ def values_of(request: Request) -> dict[str, Any]:
         recent = ledger.ended(ends, RECENT_STYLES)
         ended = ledger.ended_counts()
         counts = {tab: sum(ended.get(end, 0) for end in ends) for tab, ends in TABS.items()}
-        counts |= {FAVORITES: ledger.count_kept(marked), TRASH: ledger.count_trashed()}
+        counts |= {FAVORITES: ledger.count_kept(marked), TRASH: ledger.trash_size()[0]}
     page = jobs[:PAGE]
     more = jobs[PAGE:]
     filters = {name: fields[name] for name in FILTERS if fields.get(name)}
