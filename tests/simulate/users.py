@@ -1226,6 +1226,8 @@ class Users:
         folder = self.world.path("styles")
         if not self.library and not self._plain and self._can_write(folder):
             content = self._picture(Random(0))
+            while content.is_odd:
+                content = self._picture(Random(0))
             self._plain = {"plain": f"{folder}/plain.{content.kind}"}
             Path(self._plain["plain"]).write_bytes(content.data)
             self.world.seam.user_wrote(self._plain["plain"])
