@@ -131,9 +131,10 @@ export function viewer(dialog) {
     else action();
   });
   dialog.addEventListener("close", () => {
-    if (document.fullscreenElement) document.exitFullscreen();
+    const giveFocusBack = () => (links[at].isConnected ? links[at] : document.getElementById("main")).focus();
+    if (document.fullscreenElement) document.exitFullscreen().then(giveFocusBack, giveFocusBack);
+    else giveFocusBack();
     sheet.replaceChildren();
-    (links[at].isConnected ? links[at] : document.getElementById("main")).focus();
   });
   document.addEventListener("fullscreenchange", () => {
     if (!document.fullscreenElement && !isOurs) dialog.close(); // Escape
