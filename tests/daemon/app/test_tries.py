@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from tests.daemon.app.test_hours import begin
 from tests.daemon.app.test_loop import World
-from tests.daemon.faults import fill, tree
+from tests.daemon.faults import failing, fill, tree
 from tests.daemon.world import CRASH, changed_settings, done, run_jobs, step
 
-from stylewatch_daemon.app.tries import ALIVE, BUSY, PAUSED_FOR, RESULT, SILENT_S, VERB
+from stylewatch_daemon.app.tries import AHEAD, ALIVE, BUSY, PAUSED_FOR, RESULT, SILENT_S, VERB
+from stylewatch_daemon.base.errors import FullError
 from stylewatch_daemon.client import status_json
+from stylewatch_daemon.files import disks
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.worker.messages import Order
 
 FIRST, SECOND = "1" * 32, "2" * 32
 
@@ -58,7 +61,16 @@ def shown(world: World) -> dict[str, bool | str]:
     return {each["name"]: each["reason"] or each["done"] for each in result(world)["previews"]}
 
 
-def test_a_running_job_yields_and_goes_on_to_the_same_bytes(world: World) -> None:
+def test_a_running_job_yields_and_goes_on_to_the_same_bytes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies, submit = list[bytes](), world.executor.submit
+
+    def note(ticket: str, order: Order) -> None:
+        copies.append(order.styles[0].read_bytes())
+        submit(ticket, order)
+
+    monkeypatch.setattr(world.executor, "submit", note)
     world.started("a", "b")
     begin(world)
     ask(world, FIRST, "night", "wave")
@@ -83,9 +95,26 @@ def test_a_running_job_yields_and_goes_on_to_the_same_bytes(world: World) -> Non
     assert [path.parent for path in painted] == [world.state.tries / FIRST / "1",
                                                  world.state.tries / FIRST / "2"]  # fmt: skip
     library = [(world.root / f"styles/{name}.jpg").read_bytes() for name in ("night", "wave")]
-    assert [path.read_bytes() for path in painted] == library, "the daemon's own copies"
+    assert copies[1:3] == library and not any(path.exists() for path in painted), "its own copies"
     assert [attempt.reason for attempt in world.attempts(first)] == [PAUSED_FOR, ""]
     assert world.job(first).faults == world.job(first).interruptions == 0
+
+
+def test_few_styles_are_copied_ahead_and_none_that_the_disk_has_no_room_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.start()
+    world.executor.at_once = 0  # no worker is free
+    ask(world, FIRST, "night", "wave", "mill")
+    for _ in range(9):
+        step(world.loop)
+    copied = [*(world.state.tries / FIRST).glob("*/style.jpg")]
+    assert len(copied) == AHEAD
+    full = failing(FullError("it is full", world.root, 0))
+    monkeypatch.setattr(disks, "check", full)
+    world.executor.at_once = 1
+    run(world)
+    assert shown(world) == {"night": True, "wave": True, "mill": "it is full"}
 
 
 def test_jobs_go_on_while_the_library_hangs_and_yield_once_for_all_previews(
