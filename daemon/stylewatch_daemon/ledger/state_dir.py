@@ -115,7 +115,8 @@ class StateDir:
         self._former_tries = [
             folder for folder in self._former_tries if not entries.attempt_removal(folder)
         ]
-        atomic.attempt_sweep(self.root, ours=True)
+        for folder in (self.root, self.favorites):
+            atomic.attempt_sweep(folder, ours=True)
         if not self._is_swept:
             folders = self.root, self.jobs, self.favorites
             swept = [atomic.attempt_sweep(each, ours=False) for each in folders]
