@@ -442,6 +442,12 @@ class Heart:
     painter: Painter
 
     @property
+    def _previews(self) -> set[str]:
+        """The ticket of the preview that a worker paints; previews are no jobs."""
+        painting = self.loop.tries._painting
+        return set() if painting is None else {painting.ticket}
+
+    @property
     def is_disturbed(self) -> bool:
         """True while the ledger cannot be used, or the daemon is stopping."""
         return bool(self.loop.jobs.trouble) or self.loop.wakeup.stopping
@@ -455,10 +461,10 @@ class Heart:
         clock = datetime.fromtimestamp(_Clocks.times.wall()).astimezone()
         if hours is not None and not parse_hours(hours).is_open(clock):
             kind = "a worker outside of the hours"
-            working = self.painter.unasked - self.loop.tries.tickets  # these take seconds
+            working = self.painter.unasked - self._previews  # these take seconds
             yield from ((kind, ticket) for ticket in working)
         believed = {worker.ticket: job for job, worker in self.loop.attempts.running.items()}
-        tickets = self.painter.tickets - self.loop.tries.tickets
+        tickets = self.painter.tickets - self._previews
         yield from (("a worker without a job", ticket) for ticket in tickets - believed.keys())
         for job in self.loop.jobs.ledger.in_state(State.RUNNING):
             if job.id not in self.loop.attempts.running:

@@ -266,7 +266,7 @@ class SettingsFile:
         self._waits_until = clock()
         """Time at which the phase WAITING ends."""
         self._reading: Reading | None = None
-        """What the lane has read last; None before the first time."""
+        """Result of the latest read in the lane; None before the first one."""
         self._is_asked = False
         """True if a signal asked for a restart, which is not forgotten in any phase."""
         self.accepted: ServiceSettings | None = None

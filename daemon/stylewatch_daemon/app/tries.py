@@ -51,7 +51,7 @@ BUSY = "another photograph is being painted in every style: wait until its previ
 
 
 class Phase(Enum):
-    """What becomes of a preview."""
+    """How far a preview is."""
 
     COPYING = auto()
     """Its style is copied, or waits for it: a library that hangs must hold no worker (law 9)."""
@@ -135,11 +135,6 @@ class Tries:
     def is_open(self) -> bool:
         """True while there is a try, even if all its previews are done."""
         return self._current is not None
-
-    @property
-    def tickets(self) -> frozenset[str]:
-        """The ticket of the preview that a worker paints."""
-        return frozenset() if self._painting is None else frozenset({self._painting.ticket})
 
     @property
     def in_work(self) -> bool:

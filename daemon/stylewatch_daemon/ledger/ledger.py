@@ -155,7 +155,7 @@ class Hook(NamedTuple):
 
 
 class Sight(NamedTuple):
-    """What the daemon last saw of the wall clock and of the clock that nobody sets.
+    """Last record of the wall clock, and of the clock that nobody sets.
 
     The age of a job is a difference between two `counted_s`.
     """
@@ -250,10 +250,10 @@ class Ledger:
         """Return the job that a person means by a name or an id (law 8); None if there is none.
 
         Jobs in the trash count only if there are no others. Several jobs of that name are narrowed
-        down: first to those for which a condition holds, the
-        first of `preferred` that holds for any of them, or else that the job has a folder of that
-        name in an outbox; then to those whose title is that name, if any. A folder counts as that
-        of the latest job that had it. Raises UsageError with the ids if several jobs are left.
+        down: first to those for which a condition holds, the first of `preferred` that holds for
+        any of them, or else that the job has a folder of that name in an outbox; then to those
+        whose title is that name, if any. A folder counts as that of the latest job that had it.
+        Raises UsageError with the ids if several jobs are left.
         """
         job = self.get(name)
         if job is not None:
@@ -406,11 +406,13 @@ class Ledger:
     def outlived(self, part: str, threshold: float) -> list[tuple[str, str, OutputFile]]:
         """Return the files of a `part` of the jobs that have aged since before `threshold`.
 
-        The threshold is a time of `Sight.counted_s`. Each file comes after its job's id and outbox.
+        The threshold is a time of `Sight.counted_s`. Jobs about which a request waits are left out:
+        one of them may become a favorite. Each file comes after its job's id and outbox.
         """
         query = (
             "SELECT jobs.id, outbox, path, part, sha256, size FROM files JOIN jobs ON id = job "
-            f"JOIN ages USING (job) WHERE part = ? AND {schema.ENDED} AND since < ? ORDER BY 1, 3"
+            f"JOIN ages USING (job) WHERE part = ? AND {schema.ENDED} AND since < ? "
+            f"AND job NOT IN {schema.REQUESTED} ORDER BY 1, 3"
         )
         return [
             (row[0], row[1], OutputFile(*row[2:])) for row in self._rows(query, part, threshold)
@@ -599,14 +601,13 @@ class Ledger:
         """
         query = (
             "SELECT id, outbox FROM ages JOIN jobs ON id = job "
-            "WHERE trashed_since < ? AND trashed NOT NULL AND id NOT IN "
-            "(SELECT json_extract(arguments, '$.job') FROM requests "
-            "WHERE json_type(arguments, '$.job') = 'text') ORDER BY trashed_since, id"
+            f"WHERE trashed_since < ? AND trashed NOT NULL AND id NOT IN {schema.REQUESTED} "
+            "ORDER BY trashed_since, id"
         )
         return [tuple(row) for row in self._rows(query, threshold)]
 
     def links_of_others(self, job_id: str) -> frozenset[str]:
-        """Return the paths in finals folders that other jobs have chosen whose ends are published.
+        """Return the paths in finals folders that were chosen by other jobs that are about to end.
 
         Bytes in them that are not valid text are escaped, as by `schema.sql_value`.
         """

@@ -52,6 +52,12 @@ _UNDISMISSED = f"end IN {listed(*REFUSALS)} AND dismissed = 0"
 UNDISMISSED = f"{KEPT} AND {_UNDISMISSED}"
 """SQL condition for the refused and failed jobs that the status lists."""
 
+REQUESTED = (
+    "(SELECT json_extract(arguments, '$.job') FROM requests "
+    "WHERE json_type(arguments, '$.job') = 'text')"
+)
+"""SQL for the ids of the jobs about which a request waits; no retention acts on them meanwhile."""
+
 FIRST_DIGEST = "json_extract(inputs, '$[0].sha256')"
 """SQL for the digest of a job's first input: its content image, if it has one."""
 

@@ -151,9 +151,7 @@ class LedgerWriter(Ledger):
             f"DELETE FROM jobs WHERE {schema.KEPT} AND id IN (SELECT job FROM ages "
             "WHERE since < ?) AND id NOT IN "
             "(SELECT job FROM files WHERE part IN (SELECT value FROM json_each(?))) "
-            "AND id NOT IN (SELECT value FROM json_each(?)) AND id NOT IN "
-            "(SELECT json_extract(arguments, '$.job') FROM requests "
-            "WHERE json_type(arguments, '$.job') = 'text')"
+            f"AND id NOT IN (SELECT value FROM json_each(?)) AND id NOT IN {schema.REQUESTED}"
         )
         self._write(query, threshold, json.dumps([*parts]), json.dumps([*kept]))
 

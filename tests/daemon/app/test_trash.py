@@ -148,6 +148,17 @@ def test_a_deletion_that_waits_is_given_up_for_good_by_cancel(tmp_path: Path) ->
     assert (world.published, lists(world)) == (done("old"), (["old"], []))
 
 
+def test_a_wish_to_restore_counts_though_the_deletion_was_requested_before(
+    tmp_path: Path,
+) -> None:
+    world = expired(tmp_path)
+    (tmp_path / "away").rename(world.outbox)
+    world.wait(999)
+    world.ask("restore", "old")
+    run_jobs(world.loop)
+    assert (world.published, lists(world)) == (done("old"), (["old"], []))
+
+
 def test_a_restored_job_outlives_the_upkeep_of_the_same_moment_and_ages_anew(
     tmp_path: Path,
 ) -> None:
@@ -231,6 +242,15 @@ def test_favorites_outlive_retention_and_a_lost_ledger_until_they_are_deleted(
     with reading(world.state.ledger) as ledger:
         assert (world.job("old"), (ledger.files(old.id), ledger.attempts(old.id))) == (old, record)
         assert ledger.count_kept(favorites.marked(world.state.root)) == 1
+
+
+def test_retention_waits_for_the_mark_that_was_asked_for_before_the_start(tmp_path: Path) -> None:
+    world = Kept(tmp_path, {"stages": 5})
+    world.close()
+    world.ask("favorite", "old")
+    world.keep()
+    assert world.published == done("old", "new")
+    assert favorites.marked(world.state.root) == {world.job("old").id}
 
 
 def test_a_mark_stays_in_the_trash_and_goes_with_the_job(tmp_path: Path) -> None:
