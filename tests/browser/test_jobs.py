@@ -4,6 +4,7 @@ import os
 import re
 import signal
 
+from PIL import Image
 from playwright.sync_api import Locator, Page, Route, expect
 from tests.browser.site import Site, until
 from tests.browser.viewer import (
@@ -91,6 +92,13 @@ def test_a_slider_and_its_field_show_the_same_value(page: Page) -> None:
     with page.expect_request(re.compile(r"/estimate\?.*strength=0(&|$)")):
         slider.press("Home")
     expect(field).to_have_value("0")
+
+
+def test_the_time_is_asked_for_the_size_of_the_chosen_photograph(page: Page, site: Site) -> None:
+    with page.expect_request(re.compile(r"/estimate\?.*pixels=(\d+x\d+)(&|$)")) as asked:
+        drop(page, "[data-well]:has(#content)", site.sea)
+    with Image.open(site.sea) as photograph:
+        assert f"pixels={photograph.width}x{photograph.height}" in asked.value.url
 
 
 def test_the_time_is_said_of_the_settings_that_are_in_the_form_now(page: Page) -> None:

@@ -45,6 +45,7 @@ from stylewatch_painter.network import weights
 from stylewatch_painter.plain_yaml import Document
 from stylewatch_painter.recipes import book, earlier
 from stylewatch_painter.recipes.recipe import Recipe
+from stylewatch_painter.size import Size
 from stylewatch_plugins import registry
 from stylewatch_plugins.errors import BackendOptionError
 
@@ -318,25 +319,35 @@ def check_file(path: Path) -> None:
         raise InputError(f"{path} is a folder, a pipe or a device: name a file")
 
 
-def note_size(job: JobSettings, recipe: Recipe, content: Path | None, most: int) -> None:
-    """Print a remark if the output will be smaller than the requested size.
+def photograph_size(content: Path | None, most: int) -> Size | None:
+    """Return the size of a photograph with at most `most` pixels; None if it cannot be read.
 
-    If the job requests no size, the output is compared with the photograph. `most` is the limit of
-    pixels. No remark is printed about clips or about a photograph that cannot be read.
+    The result is None, too, for a clip and without a photograph.
     """
-    from stylewatch_daemon.worker.prepare import size_limit
     from stylewatch_painter.images.read import picture_size
     from stylewatch_painter.images.read_clip import is_clip
+
+    with suppress(PictureError):
+        if content is not None and not is_clip(content):
+            return picture_size(content, most)
+    return None
+
+
+def note_size(job: JobSettings, recipe: Recipe, photograph: Size | None) -> None:
+    """Print a remark if the output will be smaller than the requested size.
+
+    If the job requests no size, the output is compared with the photograph. Without the size of a
+    photograph no remark is printed.
+    """
+    from stylewatch_daemon.worker.prepare import size_limit
     from stylewatch_painter.scene.scales import final_size
 
-    if content is None or is_clip(content):
+    if photograph is None:
         return
-    with suppress(PictureError):
-        own = picture_size(content, most)
-        note("\n".join(size_limit(job, recipe, own)))
-        final = final_size(recipe.schedule, own)
-        if job.size is None and max(final) < max(own):
-            note(f"{in_pixels(final)} of {in_pixels(own)} pixels; --size makes it larger")
+    note("\n".join(size_limit(job, recipe, photograph)))
+    final = final_size(recipe.schedule, photograph)
+    if job.size is None and max(final) < max(photograph):
+        note(f"{in_pixels(final)} of {in_pixels(photograph)} pixels; --size makes it larger")
 
 
 def init_picture(job: options.JobOptions) -> Path | None:

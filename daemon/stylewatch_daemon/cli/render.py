@@ -122,7 +122,8 @@ def _announce(plan: Plan, *, dry_run: bool = False) -> None:
     order = plan.order
     note("\n".join(plan.remarks))
     if dry_run or order.settings.size is None:  # otherwise the worker reports the size
-        build_order.note_size(order.settings, plan.recipe, order.content, order.max_pixels)
+        photograph = build_order.photograph_size(order.content, order.max_pixels)
+        build_order.note_size(order.settings, plan.recipe, photograph)
 
 
 @_blaming_command_line()

@@ -75,13 +75,15 @@ def submit(
             echo(title)
     if not quiet:
         recipe = settings.job.resolve(*settings.recipes)
-        most = settings.limits.max_pixels
         content = None if settings.job.only == "style" else pictures[0]
-        build_order.note_size(settings.job, recipe, content, most)
+        photograph = build_order.photograph_size(content, settings.limits.max_pixels)
+        build_order.note_size(settings.job, recipe, photograph)
         # earlier times are those of stills with the same settings
         is_alike = len(jobs) == 1 and (content is None or is_picture(content))
-        time = estimate.in_words(folder, settings.job) if is_alike else ""
-        if time and not json:
+        time = ""
+        if is_alike and not json:
+            time = estimate.in_words(folder, settings.job, settings.recipes, photograph)
+        if time:
             note(f"time: {time}")
     raise typer.Exit(_report(submitted, folder, place, wait=wait, quiet=quiet, json=json))
 

@@ -65,6 +65,7 @@ from stylewatch_daemon.web.http import (
     wants_html,
 )
 from stylewatch_daemon.web.job_form import NO_MISTAKES, FormError
+from stylewatch_painter.size import Size
 from stylewatch_painter.validation import nearest
 
 WAIT_S = 2.0
@@ -290,23 +291,29 @@ def _choose_style(site: Context, wanted: str) -> None:
 def estimate_time(request: Request) -> Response:
     """Answer with a sentence on the time that a job with the settings in the query takes.
 
-    The field `job` names the job that is painted again, `clip` says that the photograph is a film.
-    For a film, or if a setting is wrong, the sentence is empty.
+    The field `job` names the job that is painted again, `clip` says that the photograph is a film,
+    and `pixels` has the size of the photograph, such as `640x480`, if the browser knows it. For a
+    film, or if a setting is wrong, the sentence is empty.
     """
     site = context(request)
     fields = request.query_params
     base = site.settings.job
     styles = 1
     is_clip = "clip" in fields
+    sides = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", fields.get("pixels", ""))
+    content = Size(*map(int, sides.groups())) if sides else None
     name = fields.get("job")
     if name and (job := site.job(name)):
         is_clip = job.frames > 1
+        content = estimate.photograph(job)
         base, _ = job_form.base_of(site, job)
         styles = sum(file.role == "style" for file in job.inputs) or 1
     asked = {name: fields[name].strip() for name in job_form.NAMES if name in fields}
     try:
         wanted, _ = job_form.read(asked, site.settings, base, styles, ())
-        words = "" if is_clip else estimate.in_words(site.state, wanted)
+        words = (
+            "" if is_clip else estimate.in_words(site.state, wanted, site.settings.recipes, content)
+        )
     except FormError:
         words = ""
     return JSONResponse({"estimate": words})
@@ -491,7 +498,7 @@ def ask_again(
     own = [image for image in values["inputs"] if image.digest]
     styles = [(str(1 + places.index(image.number)), image, "") for image in own]
     values |= {
-        "form": job_form.view(site, base, form, mistakes, suggested),
+        "form": job_form.view(site, base, form, mistakes, suggested, estimate.photograph(job)),
         "styles": styles,
         "kept": form.values.get("keep", [number for number, _, _ in styles]),
         "note": note,

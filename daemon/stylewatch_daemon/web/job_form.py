@@ -37,6 +37,7 @@ from stylewatch_daemon.web.http import Context
 from stylewatch_daemon.web.pictures import Image
 from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.recipes import book
+from stylewatch_painter.size import Size
 from stylewatch_painter.validation import brief, mistakes, nearest
 
 PRINT_FACTOR = 2
@@ -102,10 +103,12 @@ def view(
     form: Form,
     mistakes: Mapping[str, str],
     suggested: Mapping[str, str] = NO_MISTAKES,
+    content: Size | None = None,
 ) -> dict[str, Any]:
     """Return the values of the form of a job.
 
-    The controls show the settings of `base`, unless the setting is in `suggested` or in `form`.
+    The controls show the settings of `base`, unless the setting is in `suggested` or in `form`. The
+    estimate of the time is for a photograph of the size `content`, if that is known.
     """
     try:
         library = tuple(_library(site.settings.pairing.styles))
@@ -116,6 +119,8 @@ def view(
     except SettingsError:  # the health page and a form without a style say why
         defaults = {}
     texts = {name: _as_text(getattr(base, name)) for name in NAMES}
+    is_changed = bool(suggested or form.fields)  # then the script asks for the time
+    recipes = site.settings.recipes
     return {
         "controls": CONTROLS,
         "texts": {**texts, **suggested, **form.fields},
@@ -125,7 +130,7 @@ def view(
         "defaults": [shown(name) for name in defaults],
         "chosen": form.values.get("library", ()),
         "mistakes": mistakes,
-        "estimate": "" if suggested or form.fields else estimate.in_words(site.state, base),
+        "estimate": "" if is_changed else estimate.in_words(site.state, base, recipes, content),
     }
 
 

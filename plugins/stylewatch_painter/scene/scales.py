@@ -252,17 +252,25 @@ def first_size(schedule: Schedule, content: Size) -> Size:
     return preview_size(schedule, content).times(1 / max(1.0, schedule.stroke))
 
 
+def painted_levels(recipe: Recipe, content: Size) -> tuple[Level, ...]:
+    """Return the sizes of a painting, for a content of size `content`, coarse to fine.
+
+    They are exact if no style is too small for a scale. Raises PictureError as `preview_size` does.
+    """
+    first = first_size(recipe.schedule, content)
+    coarse = levels(recipe, first, planned(recipe, first))
+    return (*coarse, *upward(recipe.schedule, content))
+
+
 def most_steps(recipe: Recipe, content: Size | None = None) -> int:
     """Return an upper bound of the steps over all sizes of a painting.
 
     `content` is the size of the content; by default the bound holds for every size. With a size it
     is exact if no style is too small for a scale. Raises PictureError as `preview_size` does.
     """
-    schedule = recipe.schedule
     if content is not None:
-        first = first_size(schedule, content)
-        painted = levels(recipe, first, planned(recipe, first))
-        return sum(level.steps for level in (*painted, *upward(schedule, content)))
+        return sum(level.steps for level in painted_levels(recipe, content))
+    schedule = recipe.schedule
     grows = schedule.preview is not None or schedule.stroke > 1
     return schedule.most_steps + (_MOST_SIZES * schedule.upscale_steps if grows else 0)
 

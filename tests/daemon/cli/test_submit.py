@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 from tests.daemon.cli.conftest import Place, Run, files
 from tests.daemon.faults import Disk
 from tests.daemon.states import incomplete, running
@@ -54,17 +55,19 @@ def test_a_pair_is_put_into_the_inbox_and_its_name_printed(inbox: Path, run: Run
     }  # fmt: skip
 
 
-def test_it_says_the_time_that_the_last_job_with_these_settings_took(run: Run, here: Path) -> None:
+def test_it_says_the_time_by_that_of_the_last_job_with_these_settings(run: Run, here: Path) -> None:
     ended = "2026-01-02T12:00:40+00:00"
     attempt = Attempt("2026-01-02T12:00:00+00:00", ended=ended, how="done")
     settings = {"recipe": "best", "backend": "torch"}
-    photograph = Input("content", "content.jpg", "", 9, frames=1)
+    photograph = Input("content", "content.jpg", "", 9, pixels=(3000, 2000))
     job = a_job("sea", finished=ended, settings=settings, inputs=(photograph,))
     enter(here / "state", job, attempts=(attempt,))
     (here / "config.yaml").write_text("state: {path: state}\n")
-    words = "time: about 40 s, as the last job like this"
+    assert "time: about 1 s, by the last job like this" in run(*PAIR).err  # it is small
+    Image.new("RGB", (1280, 854)).save(here / "content.jpg")
+    words = "time: about 40 s, by the last job like this"
     assert words in run(*PAIR).err
-    assert "time:" not in run(*PAIR, "--size", "64").err
+    assert "time:" not in run(*PAIR, "--stroke", "2").err
     assert "time:" not in run(*PAIR, "--quiet").err
 
 

@@ -69,13 +69,17 @@ function showDefaults(form) {
 let asked; // the timer of the latest question
 
 function askForTime(form) {
-  // says how long earlier jobs with these settings took
+  // says how long the photograph will take with these settings, by earlier jobs
   const place = form.querySelector("[data-estimate]");
   clearTimeout(asked);
   const question = asked = setTimeout(async () => {
     const is_clip = [...form.elements.content?.files ?? []].some((file) => file.type.startsWith("video/"));
     const settings = [...new FormData(form)].filter(([, value]) => typeof value === "string");
     if (is_clip) settings.push(["clip", "yes"]);
+    const photograph = form.elements.content?.closest("[data-well]")?.querySelector(".shots img");
+    await photograph?.decode().catch(() => {}); // a format that this browser does not support
+    if (photograph?.naturalWidth) settings.push(["pixels", `${photograph.naturalWidth}x${photograph.naturalHeight}`]);
+    if (question !== asked) return;
     const address = `${place.dataset.estimate}&${new URLSearchParams(settings)}`;
     const answer = await fetch(address).then((it) => it.json()).catch(() => ({}));
     if (question === asked) place.textContent = answer.estimate ?? "";
