@@ -83,7 +83,9 @@ def test_a_style_is_taken_from_the_library_and_kept_there(quick: Page, site: Sit
     expect(library.get_by_role("checkbox")).to_have_count(STYLES + 1)
 
 
-def test_a_picture_is_saved_printed_larger_and_deleted(quick: Page, site: Site) -> None:
+def test_a_picture_is_saved_printed_larger_and_deleted(
+    quick: Page, site: Site, windows: Windows
+) -> None:
     open_job(quick)
     final = (site.root / "outbox/sea-wave/final.png").read_bytes()
     with quick.expect_download() as download:
@@ -98,6 +100,9 @@ def test_a_picture_is_saved_printed_larger_and_deleted(quick: Page, site: Site) 
     expect(heading).to_contain_text("sea-wave-2")
     expect(heading).to_contain_text("done")
     expect(quick.get_by_text(re.compile("^96x[0-9]+ pixels"))).to_be_visible()
+    windows.expected.append("404 (Not Found)")
+    other = windows.open()
+    other.goto(quick.url)
     for answer in ("Keep it", "Delete for good"):
         quick.get_by_text("More", exact=True).click()
         quick.get_by_role("link", name="Delete").click()
@@ -106,6 +111,8 @@ def test_a_picture_is_saved_printed_larger_and_deleted(quick: Page, site: Site) 
     expect(quick.get_by_role("article")).to_have_count(1)
     assert not (site.root / "outbox/sea-wave-2").exists()
     assert (site.root / "outbox/sea-wave/final.png").exists()
+    other.bring_to_front()
+    expect(other.get_by_text("there is no such job")).to_be_visible(timeout=1000)
 
 
 def test_a_favorite_goes_into_the_trash_and_comes_back(quick: Page, site: Site) -> None:

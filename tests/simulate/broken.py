@@ -18,8 +18,10 @@ from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.intake.claim import Claiming, folder_of
 from stylewatch_daemon.jobs.attempts import Attempts
 from stylewatch_daemon.jobs.live import Worker
+from stylewatch_daemon.jobs.upkeep import Upkeep
 from stylewatch_daemon.ledger import schema
 from stylewatch_daemon.ledger.claim import Claim, File
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox.job_files import Spot
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.sections import HookSettings
@@ -135,6 +137,20 @@ def _submits_to_any_disk() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _empties_no_trash() -> Iterator[None]:
+    """Keep what is in the trash for good."""
+    with replaced(Upkeep, _empty_trash=lambda upkeep, sight: None):
+        yield
+
+
+@contextmanager
+def _counts_from_the_first_day() -> Iterator[None]:
+    """Let a job that is moved into the trash again have the age of its first time there."""
+    with replaced(LedgerWriter, forget_age=lambda writer, job_id: None):
+        yield
+
+
 BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "": nullcontext,
     "claim": _claims_without_a_copy,
@@ -148,4 +164,6 @@ BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "hours": _works_at_all_hours,
     "install": _knows_no_installer,
     "submit": _submits_to_any_disk,
+    "trash": _empties_no_trash,
+    "days": _counts_from_the_first_day,
 }

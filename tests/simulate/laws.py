@@ -361,7 +361,7 @@ class Laws:
         """Check that a folder with a receipt has all that the receipt names."""
         world = self._world
         receipt = self._parsed(folder, files[f"{folder}/receipt.json"])
-        if receipt.job in world.users.deleted:
+        if receipt.job in world.users.deleted | world.users.outlived:
             return
         for name in receipt.files:
             if f"{folder}/{name}" not in files:
@@ -863,16 +863,25 @@ class Laws:
         if users.has_restored:
             return  # the backup has other marks
         jobs = wiring.jobs(Path(self._world.path("state")))
+        gone = users.outlived - {job.id for job in jobs}
         trashed = {job.id for job in jobs if job.is_trashed}
         favorites = {job.id for job in jobs if job.is_favorite}
-        if wrong := trashed ^ users.trashed:
+        if wrong := trashed ^ (users.trashed - gone):
             raise ViolationError(5, "the trash has other jobs than users moved there", f"{wrong}")
-        if wrong := favorites ^ users.favorites:
+        if wrong := favorites ^ (users.favorites - gone):
             raise ViolationError(5, "other jobs are favorites than users marked", f"{wrong}")
+
+    def _check_trash(self) -> None:
+        """Check that no job has stayed in the trash for much longer than its days."""
+        world = self._world
+        for job in wiring.jobs(Path(world.path("state"))):
+            if job.id in world.users.outlived and job.id in world.users.trashed:
+                raise ViolationError(5, "the trash was not emptied", job.title)
 
     def _check_jobs(self) -> None:
         world = self._world
         self._check_marks()
+        self._check_trash()
         for job in wiring.jobs(Path(world.path("state"))):
             if job.id in world.users.deleted:
                 raise ViolationError(5, "a deleted job is back", f"{job.title}")

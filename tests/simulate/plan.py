@@ -15,6 +15,9 @@ from tests.simulate.seam import Times
 
 After = Literal["archive", "keep", "delete"]
 
+DAY = 60.0
+"""Seconds of a day in the worlds whose trash is emptied."""
+
 CARD = "card"
 """Name of a disk that is mounted in a folder of the first inbox, and of that folder."""
 
@@ -58,7 +61,7 @@ AMID = ("unreadable",)
 
 SETTINGS = ("two inboxes", "two outboxes", "finals", "retention", "default style", "all styles",
             "nested disk", "inner disk", "no events", "hours", "slow painter", "library disk",
-            "hooks")  # fmt: skip
+            "hooks", "trash days")  # fmt: skip
 """Features of settings."""
 
 DETAILS = ("union", "NFD", "conflict", "recycle bin", "empty first", "half", "live photo")
@@ -88,6 +91,8 @@ class Settings:
     """Roles that are on a disk other than the system's, and its name."""
     has_finals: bool = False
     has_retention: bool = False
+    trash_days: int = 0
+    """`retention.trash`, in days of DAY seconds; 0: longer than the world lasts."""
     has_hooks: bool = False
     default_style: str = ""
     quiet_s: float = 2.0
@@ -145,6 +150,7 @@ class Settings:
             "two outboxes": len({inbox.outbox for inbox in self.inboxes}) > 1,
             "finals": self.has_finals,
             "retention": self.has_retention,
+            "trash days": self.trash_days > 0,
             "hooks": self.has_hooks,
             "default style": self.default_style not in ("", "all"),
             "all styles": self.default_style == "all",
@@ -227,7 +233,23 @@ def draw(seed: int, only: Collection[str] = (), without: Collection[str] = ()) -
         deeds += _more(Random(f"more {seed}" + "+" * number), sort, last, only, without)
     if any(deed.what == "clock" for deed in deeds) and "retention" not in without:
         settings = replace(settings, has_retention=random.random() < 0.7)
-    return Plan(settings, tuple(sorted(deeds, key=lambda deed: deed.at)))
+    plan = Plan(settings, tuple(sorted(deeds, key=lambda deed: deed.at)))
+    return _with_trash_days(plan, only, without)
+
+
+def _with_trash_days(plan: Plan, only: Collection[str], without: Collection[str]) -> Plan:
+    """Let the trash of some worlds be emptied, drawn apart; no backup brings back its jobs there.
+
+    Such worlds have short days, and no other retention.
+    """
+    random = Random(f"trash days {plan.settings.seed}")
+    is_rare = "trash days" not in only and random.random() < 0.4
+    is_unused = all(deed.what != "trash" for deed in plan.deeds)
+    if is_unused or is_rare or "trash days" in without:
+        return plan
+    settings = replace(plan.settings, trash_days=random.choice([1, 2]), has_retention=False)
+    backups = [deed for deed in plan.deeds if deed.what == "restore"]
+    return replace(plan, settings=settings).without(backups)
 
 
 def _with_library(settings: Settings, without: Collection[str]) -> Settings:

@@ -52,6 +52,7 @@ def _simpler(plan: Plan) -> Iterator[Plan]:
     simpler = [
         replace(settings, has_finals=False),
         replace(settings, has_retention=False),
+        replace(settings, trash_days=0),
         replace(settings, pace=0.0),
         replace(settings, has_events=True),
         replace(settings, stage_s=0.2),

@@ -41,6 +41,7 @@ def test_no_world_violates_a_law() -> None:
         ("settings", 2, "law 15: new settings are not in force"),
         ("priority", 36, "law 7: AssertionError escapes at loop.Loop._start_jobs"),
         ("hours", 11, "law 12: a worker outside of the hours"),
+        ("trash", 17, "law 5: the trash was not emptied"),
         ("submit", 12, "law 2: submitted below the mount point"),
     ],
 )

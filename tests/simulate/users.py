@@ -19,7 +19,7 @@ from tests.simulate.contents import PICTURES, SIZES, Content, Token
 from tests.simulate.disks import Disk
 from tests.simulate.expected import Key, Pair, folded, pairs
 from tests.simulate.laws import BACKOFF, ViolationError
-from tests.simulate.plan import CARD, Inbox
+from tests.simulate.plan import CARD, DAY, Inbox
 
 if TYPE_CHECKING:
     from tests.simulate.world import World
@@ -160,6 +160,10 @@ class Users:
     trashed: set[str] = field(default_factory=set)
     favorites: set[str] = field(default_factory=set)
     """Ids of the jobs that are to be in the trash, and of those that are to be favorites."""
+    trashed_at: dict[str, float] = field(default_factory=dict)
+    """When the jobs in the trash were last moved there."""
+    outlived: set[str] = field(default_factory=set)
+    """Ids of the jobs that were in the trash for their days, and that may be gone."""
     _plain: Mapping[str, str] = field(default_factory=dict)
     """The style in a library that only visitors of the page use."""
     removed_styles: set[Token] = field(default_factory=set)
@@ -1296,6 +1300,7 @@ class Users:
     def _mark(self, on: wiring.Verb, off: wiring.Verb, marked: set[str], random: Random) -> Script:
         """Mark a job that has ended, or take its mark away, once or several times."""
         state = Path(self.world.path("state"))
+        pauses = [0.0, 1.0, 0.8 * DAY] if self.world.plan.settings.trash_days else [0.0, 1.0]
         for _ in range(300):
             if jobs := [job for job in wiring.jobs(state)
                         if job.has_ended and job.id not in self.deleted]:  # fmt: skip
@@ -1307,9 +1312,30 @@ class Users:
                     if wiring.ask(state, verb, job.id):
                         self.world.note(f"user: asks to {verb} {job.title}")
                         marked.symmetric_difference_update({job.id})
-                    yield random.choice([0.0, 1.0])
+                        if verb == "trash":
+                            self._count_days(job)
+                    yield random.choice(pauses)
                 return
             yield 0.5
+
+    def _count_days(self, job: wiring.JobSeen) -> None:
+        """Let a job that was moved into the trash stay there for its days at least."""
+        world = self.world
+        days, asked_at = world.plan.settings.trash_days, world.times.now
+        self.trashed_at[job.id] = asked_at
+
+        def outlive() -> None:
+            is_there = job.id in self.trashed and self.trashed_at[job.id] == asked_at
+            if job.id in self.outlived or not is_there:
+                return
+            if all(each.id != job.id for each in wiring.jobs(Path(world.path("state")))):
+                raise ViolationError(5, "a job left the trash before its days were over", job.title)
+            world.see()
+            self.outlived.add(job.id)
+            self._write_off(job)
+
+        if days:
+            world.later(days * DAY, outlive)
 
     def _ask(self, verb: wiring.Verb, job: wiring.JobSeen) -> None:
         self.world.see()
@@ -1330,10 +1356,16 @@ class Users:
             self.deleted.add(job.id)
             self.trashed.discard(job.id)
             self.favorites.discard(job.id)
-            self.doomed.update(tokens)
-            is_all = self.world.plan.settings.default_style == "all"
-            for token in tokens:
-                self.taken[token] = [] if is_all else self.taken[token][:-1]
+            self._write_off(job)
+
+    def _write_off(self, job: wiring.JobSeen) -> None:
+        """Expect no longer that the pictures of a job are kept."""
+        tokens = self.world.tokens_of(job)
+        self.given_up.update(tokens)
+        self.doomed.update(tokens)
+        is_all = self.world.plan.settings.default_style == "all"
+        for token in tokens:
+            self.taken[token] = [] if is_all else self.taken[token][:-1]
 
     def _restart(self, random: Random) -> Script:
         self.world.stop_daemon(random.choice([0.1, 2.0, random.uniform(2, 60)]))

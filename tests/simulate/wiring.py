@@ -28,10 +28,11 @@ from tests.daemon.faults import replaced
 from tests.daemon.world import make_inbox, make_settings
 from tests.simulate import seam as seams
 from tests.simulate.peers import Inspector, Painter
+from tests.simulate.plan import DAY
 from tests.simulate.seam import KilledError, Times
 from tests.simulate.tasks import Lanes, Post
 
-from stylewatch_daemon.app import daemon, settings_file, tries
+from stylewatch_daemon.app import commands, daemon, settings_file, tries
 from stylewatch_daemon.app.hooks import HookRunner
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.app.restart import Handover
@@ -48,7 +49,7 @@ from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake.watch import Events
 from stylewatch_daemon.jobs import jobs as jobs_module
-from stylewatch_daemon.jobs import lifecycle
+from stylewatch_daemon.jobs import lifecycle, upkeep, wall_clock
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.lifecycle import ALLOWED, Doing, Kind, Obstacle
 from stylewatch_daemon.ledger import favorites, requests, writer
@@ -124,9 +125,15 @@ def settings_of(
         pairing=PairingSettings(
             default_style=plan.default_style or None, styles=Path(plan.path("styles"))
         ),
-        retention=RetentionSettings(inputs=30) if plan.has_retention else RetentionSettings(),
+        retention=_retention(plan),
         hooks=HookSettings(done=command, failed=command),
     )
+
+
+def _retention(plan: "Settings") -> RetentionSettings:
+    if plan.trash_days:
+        return RetentionSettings(trash=plan.trash_days)
+    return RetentionSettings(inputs=30) if plan.has_retention else RetentionSettings()
 
 
 # -- the clocks, the randomness, the ledger
@@ -199,6 +206,11 @@ def installed(world: "World") -> Iterator[None]:
         replaced(logger, propagate=False, handlers=[handler]),
         ExitStack() as stack,
     ):
+        if world.plan.settings.trash_days:
+            most_off = wall_clock.MAX_OFF / wall_clock.DAY * DAY
+            stack.enter_context(replaced(upkeep, DAY=DAY))
+            stack.enter_context(replaced(commands, DAY=DAY))
+            stack.enter_context(replaced(wall_clock, MAX_OFF=most_off))
         for name, module in list(sys.modules.items()):
             is_ours = name.startswith("stylewatch_daemon")
             if is_ours and vars(module).get("datetime") is datetime:

@@ -15,8 +15,8 @@ from tests.simulate import wiring
 from tests.simulate.contents import Contents, Token
 from tests.simulate.disks import Disk, Disks
 from tests.simulate.faults import Faults
-from tests.simulate.laws import Laws, ViolationError, digest
-from tests.simulate.plan import FAULTS, Deed, Plan
+from tests.simulate.laws import ANSWERED_WITHIN, Laws, ViolationError, digest
+from tests.simulate.plan import DAY, FAULTS, Deed, Plan
 from tests.simulate.seam import KilledError, Seam, Times
 from tests.simulate.snapshot import Snapshot
 from tests.simulate.tasks import Lanes, Task
@@ -426,11 +426,21 @@ class World:
         if number > rest.receipts:
             rest.receipts, rest.last_at = number, self.times.now
         is_late = self.times.now - max(rest.since, rest.last_at) > AT_MOST
-        is_first = self.times.now - rest.since < SETTLE + 1  # look twice whether nothing begins
+        # look twice whether nothing begins
+        is_first = self.times.now - rest.since < SETTLE + 1 + self._trash_s
         if is_late or not (is_first or self._is_at_something()):
             self._last_try() if self._is_to_try else self._end()
         else:
             self.later(SETTLE, partial(self._settle, rest))
+
+    @property
+    def _trash_s(self) -> float:
+        """Seconds within which the daemon empties the trash, if nothing keeps it from that.
+
+        It counts days once a day, and deletes jobs as others request it.
+        """
+        days = self.plan.settings.trash_days
+        return (days + 2) * DAY + ANSWERED_WITHIN if days and self.users.trashed else 0.0
 
     @property
     def _is_to_try(self) -> bool:

@@ -34,6 +34,7 @@ MAX_VIEWERS = 400
 """Maximum number of viewers of all pages together."""
 
 BEAT = b": still here\n\n"
+GONE = b"event: gone\ndata: deleted\n\n"
 RETRY = b"retry: 2000\n\n"
 
 WATCHED = (FILE_NAME, f"{FILE_NAME}-wal", status_json.FILE_NAME)
@@ -77,7 +78,7 @@ class Hub:
     async def watch(self, name: str) -> AsyncGenerator[bytes, None]:
         """Yield the messages to a new viewer: all parts of the page `name`, then changed parts.
 
-        The messages end if the job of the page is deleted, or if the server stops.
+        The messages end if the server stops, or with GONE if the job of the page is deleted.
         """
         self.viewers += 1
         sent: Mapping[str, bytes] = {}
@@ -91,6 +92,7 @@ class Hub:
                 with suppress(DaemonError):  # the ledger cannot be read: this viewer keeps the page
                     sent = await self._latest(name)
                     if not sent:  # the job was deleted
+                        yield GONE
                         return
                 news = [text for part, text in sent.items() if latest.get(part) != text]
                 yield b"".join(news) or BEAT

@@ -349,7 +349,7 @@ def test_the_live_updates_of_a_job_end_when_it_is_deleted(tmp_path: Path) -> Non
             assert b"job_head" in [await anext(messages) for _ in range(2)][1]
             with closing(LedgerWriter.open(tmp_path / "state" / FILE_NAME)) as ledger:
                 ledger.delete("id-sea")
-            assert await anext(messages, None) is None
+            assert [message async for message in messages] == [live_updates.GONE]
 
     asyncio.run(body())
 

@@ -78,6 +78,7 @@ function connect(address, enhance) {
     const place = document.querySelector(`[data-part="${part}"]`);
     if (place) show(place, html, enhance);
   });
+  source.addEventListener("gone", () => { source.close(); location.reload(); }); // its job was deleted
   source.onopen = () => { status.textContent = ""; };
   source.onerror = () => {
     status.textContent = status.dataset.lost;
