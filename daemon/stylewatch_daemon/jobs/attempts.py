@@ -703,9 +703,10 @@ class Attempts:
 
     def _stopped(self, job: Job, worker: Worker, step: int) -> None:
         canceled = job.asked is End.CANCELED
-        how = End.CANCELED if canceled else Cause.DAEMON
-        self._end(job.id, lifecycle.Stopped(), how, worker.stopped_for)
-        if not canceled:
+        if canceled:
+            self._end(job.id, lifecycle.Stopped(), End.CANCELED, "")
+        else:
+            self._end(job.id, lifecycle.Stopped(), Cause.DAEMON, worker.stopped_for)
             self._reporter.stopped(job.title, step, worker.unit)
 
     def _finished(self, job: Job, done: messages.Done) -> None:

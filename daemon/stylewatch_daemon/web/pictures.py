@@ -192,11 +192,13 @@ def blend(view: JobView) -> int:
     """Return the opacity of an early stage above the photograph in fifths, 1 to 4; 0: full opacity.
 
     The colors of the first stages are garish, so the photograph is seen through them. Frames of a
-    clip are painted to the end, and always have full opacity.
+    clip are painted to the end, and a job with an initial image starts from its colors: these
+    always have full opacity.
     """
     early = EARLY * view.running.get("steps", 0)
     step = view.running.get("step", 0)
-    if view.job.frames > 1 or step >= early:
+    is_calm = view.job.frames > 1 or view.job.input_as("init") is not None
+    if is_calm or step >= early:
         return 0
     return 1 + int(4 * step / early)
 

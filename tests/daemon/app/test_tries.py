@@ -100,6 +100,19 @@ def test_a_running_job_yields_and_goes_on_to_the_same_bytes(
     assert world.job(first).faults == world.job(first).interruptions == 0
 
 
+def test_a_job_that_is_canceled_while_it_yields_was_not_paused(world: World) -> None:
+    world.started("a")
+    begin(world)
+    ask(world)
+    copy(world)
+    world.loop.tries.go_on()
+    (job,) = world.executor.orders
+    world.ask("cancel", "a")
+    run(world)
+    assert world.executor.orders[1].name == VERB, "it had yielded"
+    assert [attempt.reason for attempt in world.attempts(job.name)] == [""]
+
+
 def test_few_styles_are_copied_ahead_and_none_that_the_disk_has_no_room_for(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

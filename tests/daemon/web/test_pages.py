@@ -25,6 +25,7 @@ from tests.daemon.web.world import (
     client,
     enter,
     finished_job,
+    input_of,
     picture,
     sha256,
     write,
@@ -366,6 +367,16 @@ def test_a_name_that_fits_no_job_or_several_is_refused(tmp_path: Path) -> None:
         answer = page.get(path)
         assert answer.status_code == 400 and "WAVE fits several jobs: Wave and wave" in answer.text
     assert page.get("/jobs/id-sea/receipt.json").json()["seconds"] == 61.0
+
+
+@pytest.mark.usefixtures("at_work")
+def test_the_first_stages_of_a_job_that_starts_from_a_picture_are_calm(tmp_path: Path) -> None:
+    job = finished_job(tmp_path, seen="running", finished=None)
+    start = input_of("init", "init.png", b"", "stage.png")
+    page = client(tmp_path, replace(job, inputs=(*job.inputs, start)))
+    publish(tmp_path / "state", {"running": 1}, running=[worker("sea", step=0, steps=60)])
+    text = html(page, "/")
+    assert "pictures/stage-15?" in image(text, "frame") and "calm down" not in text
 
 
 @pytest.mark.usefixtures("at_work")
