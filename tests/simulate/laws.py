@@ -6,6 +6,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -424,19 +425,25 @@ class Laws:
         late: list[tuple[Inbox, str, Key]] = []
         for inbox in world.plan.settings.inboxes:
             folder = f"{world.path(inbox.name)}/"
-            for has_default in (False, True):
+            waiting = [
+                (main, placed, pair)
+                for main, pairs in users.pairs.items()
+                for placed, pair in pairs
+                if now - placed > CLAIM_WITHIN
+                and main.startswith(folder)
+                and main in users.placed
+                and not (inbox.after == "keep" and self.is_settled(pair.key))
+            ]
+            for has_default in {pair.has_default for _, _, pair in waiting}:
                 since = self.quiet_since(inbox, has_default=has_default)
                 if since is None or now - since < CLAIM_WITHIN:
                     continue
                 late += [
                     (inbox, main, pair.key)
-                    for main, pairs in users.pairs.items()
-                    for placed, pair in pairs
-                    if main.startswith(folder)
-                    and main in users.placed
-                    and pair.has_default is has_default
-                    and not self._is_concerned(pair)
+                    for main, placed, pair in waiting
+                    if pair.has_default is has_default
                     and now - max(placed, since) > self._claim_within(pair)
+                    and not self._is_concerned(pair)
                 ]
         if late:
             self._check_claimed(late)
@@ -513,10 +520,12 @@ class Laws:
         """Check that pictures come into the outboxes while the finals folder is away (law 9)."""
         world, now = self._world, self._world.times.now
         settings = world.plan.settings
+        if not settings.has_finals:
+            return
         disk = settings.disk_of("finals")
         is_away = any(fault.disk == disk and fault.is_absence for fault in world.faults.active)
         others = (settings.disk_of(role) for role in settings.roles if role != "finals")
-        if not (settings.has_finals and is_away) or disk in others:
+        if not is_away or disk in others:
             return
         quiet = [
             self.quiet_since(inbox, with_finals=False, with_memory=True)
@@ -585,7 +594,7 @@ class Laws:
         for inbox, main, key in late:
             is_known = key.pictures in contents  # under one name or another
             is_known = is_known or any(key.pictures <= tokens for tokens in unread)
-            if inbox.after == "keep" and (is_known or self.is_settled(key)):
+            if inbox.after == "keep" and is_known:
                 continue
             since = world.times.now - CLAIM_WITHIN
             absent = [what for what, until in world.faults.absences.items() if until > since]
@@ -944,7 +953,12 @@ class Laws:
 
 def _marks(paths: Iterable[str]) -> set[str]:
     """Return where the disks of files may have their marks."""
-    return {f"{folder}/.stylewatch" for path in paths for folder in PurePosixPath(path).parents}
+    return {mark for path in paths for mark in _marks_of(path)}
+
+
+@lru_cache(1000)
+def _marks_of(path: str) -> tuple[str, ...]:
+    return tuple(f"{folder}/.stylewatch" for folder in PurePosixPath(path).parents)
 
 
 def _is_temporary(path: str) -> bool:
