@@ -20,7 +20,7 @@ from stylewatch_daemon.client.condition import DRAINING
 from stylewatch_daemon.client.condition import PAUSED as PAUSED_NOW
 from stylewatch_daemon.client.operations import TOGGLES
 from stylewatch_daemon.client.retries import needed
-from stylewatch_daemon.files import atomic, entries
+from stylewatch_daemon.files import atomic, disks, entries
 from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.jobs.endings import Release
@@ -87,6 +87,10 @@ class Commands:
         self.draining = False
         self._waiting: dict[int, tuple[Request, str]] = {}
         """Requests that wait for something outside the daemon, each with the reason, by id."""
+        self._begun: set[int] = set()
+        """Ids of the requests whose deletions this daemon has begun."""
+        self._put_off_for = ""
+        """Why a deletion that nobody asked for was last put off."""
         self._requests: Sequence[Request] = ()
         """The requests in the ledger when it was last read."""
         self._latest = 0
@@ -177,14 +181,11 @@ class Commands:
         """Retry a request later if it met, for example, a full disk; give up any other request."""
         if isinstance(error, OSError):
             reason = shortages.in_words(error)
-            _debug(request, f"waits: {reason}")
-            if (
-                request.id not in self._waiting
-            ):  # otherwise the same error was reported at an earlier try
-                self._reporter.waits(self._name(request), reason)
-            self._waiting[request.id] = request, reason
-            self._jobs.waits.begin(_obstacle(request))
-            self._busy.discard(request.id)
+            has_begun = request.has_begun or request.id in self._begun
+            if request.verb == EXPIRE and not has_begun:
+                self._put_off(request, reason)
+            else:
+                self._wait(request, reason)
             return
         is_ours = not isinstance(error, DaemonError)
         logging.getLogger(__name__).warning(
@@ -193,6 +194,25 @@ class Commands:
             shortened(str(error) or type(error).__name__),
             exc_info=error if is_ours else None,
         )
+        self._carried_out(request)
+
+    def _wait(self, request: Request, reason: str) -> None:
+        """Try a request again later."""
+        _debug(request, f"waits: {reason}")
+        if request.id not in self._waiting:  # else it was reported at an earlier try
+            self._reporter.waits(self._name(request), reason)
+        self._waiting[request.id] = request, reason
+        self._jobs.waits.begin(_obstacle(request))
+        self._busy.discard(request.id)
+
+    def _put_off(self, request: Request, reason: str) -> None:
+        """Leave a job in the trash that nobody asked to delete: `Upkeep` asks again tomorrow.
+
+        Each reason is reported once.
+        """
+        if reason != self._put_off_for:
+            self._put_off_for = reason
+            self._reporter.waits("retention", reason)
         self._carried_out(request)
 
     @property
@@ -519,7 +539,8 @@ class Commands:
 
         While something else works on the job, this request waits. For any other job it does
         nothing. Before anything is removed, all folders are looked at: until then, a deletion that
-        waits for one of them can be given up. `begun` is True if something may have been removed.
+        waits for one of them can be given up, and one that nobody asked for is put off. `begun` is
+        True if something may have been removed.
         """
         record = self._jobs.ledger.get(job)
         if record is None or not (record.has_ended or record.state is State.ENDING):
@@ -551,19 +572,22 @@ class Commands:
 
     def _begin(self, request: Request) -> None:
         """Record that a deletion begins; raises LedgerError if that is not possible now."""
+        self._begun.add(request.id)
         self._jobs.post("", None, partial(LedgerWriter.begin_request, request_id=request.id))
         self._jobs.commit()
         if self._jobs.trouble:
             raise LedgerError(self._jobs.trouble)
 
     def _look(self, job: Job, folder: Path, step: Step) -> None:
-        """Raise OSError if a folder with files of a job cannot be used now."""
+        """Raise OSError if files of a job cannot be removed from a folder now."""
         outbox = Path(job.outbox)
         is_outbox = folder == outbox
         inner = (job.place, job.refused_as) if is_outbox else ("",)
         disk = job.disk if is_outbox else ""
         with self._jobs.mount_guard.checked(folder, self._state.root, inner=inner, disk=disk):
-            if not entries.is_folder(folder) and is_outbox:
+            if entries.is_folder(folder):
+                disks.check_access(folder)
+            elif is_outbox:
                 raise OutputError(f"the folder {outbox} is not there")
 
     def _removals(

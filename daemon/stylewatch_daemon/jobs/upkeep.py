@@ -16,8 +16,8 @@ from stylewatch_daemon.ledger.ledger import EXPIRE, Sight
 from stylewatch_daemon.outbox import removal
 
 EXPIRED_AT_ONCE = 20
-"""Maximum number of jobs of an outbox whose deletion waits because their days in the trash are
-over: its disk may be away."""
+"""Maximum number of jobs of an outbox that are deleted at a time because their days in the trash
+are over, so that requests of people do not wait for all of them."""
 
 
 class Upkeep:
@@ -33,6 +33,9 @@ class Upkeep:
         self._sight = jobs.ledger.sight()
         self._due_s = 0.0
         """Value of `Sight.counted_s` at which the next upkeep is due."""
+        self._expired = set[str]()
+        """Ids of the jobs whose deletion was requested today. If a disk is away, nothing waits for
+        it: they are tried again tomorrow."""
         self._open = 0
         """Number of pieces of work of retention that lanes have not ended yet."""
 
@@ -55,6 +58,8 @@ class Upkeep:
         if is_due or (last is not None and _has_jumped(last, sight)):
             self._jobs.post("", None, lambda ledger: ledger.see(sight))
             self._jobs.commit()
+        if is_due:
+            self._expired.clear()
         self._empty_trash(sight)
         if not is_due:
             return
@@ -84,9 +89,10 @@ class Upkeep:
         waiting = Counter(job.outbox for job in owners if job is not None)
         chosen = list[str]()
         for job_id, outbox in outlived:
-            if waiting[outbox] < EXPIRED_AT_ONCE:
+            if waiting[outbox] < EXPIRED_AT_ONCE and job_id not in self._expired:
                 waiting[outbox] += 1
                 chosen.append(job_id)
+        self._expired.update(chosen)
         if chosen:
             jobs.post("", None, lambda it: it.ask_to_expire(chosen, sight.counted_s, now()))
             jobs.commit()

@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from tests.daemon.app.test_commands import NEW
@@ -10,9 +10,11 @@ from tests.daemon.faults import failing, replaced
 from tests.daemon.jobs.test_upkeep import Kept
 from tests.daemon.world import DaemonWorld, done, run_jobs
 
-from stylewatch_daemon.base.errors import StateError
-from stylewatch_daemon.base.model import End
+from stylewatch_daemon.app.commands import Commands
+from stylewatch_daemon.base.errors import OutputError, StateError
+from stylewatch_daemon.base.model import End, Job
 from stylewatch_daemon.client import operations, status_json
+from stylewatch_daemon.files import disks
 from stylewatch_daemon.jobs import upkeep
 from stylewatch_daemon.jobs.wall_clock import DAY
 from stylewatch_daemon.ledger import favorites, requests
@@ -118,7 +120,7 @@ def expired(root: Path, **retention: int) -> Kept:
     world.go_on(4)
     world.outbox.rename(root / "away")
     world.go_on(4)
-    assert {request.verb for request in requests.waiting(world.state.root)} == {EXPIRE}
+    assert (requests.waiting(world.state.root), world.loop.blocked) == ([], {})
     return world
 
 
@@ -130,30 +132,47 @@ def come_back(world: Kept, root: Path) -> None:
     assert requests.waiting(world.state.root) == []
 
 
-def test_a_deletion_whose_reason_has_gone_while_it_waited_does_not_happen(tmp_path: Path) -> None:
+def test_the_trash_of_a_disk_that_is_away_keeps_nobody_waiting_and_is_emptied_later(
+    tmp_path: Path,
+) -> None:
     world = expired(tmp_path)
-    world.set_retention(trash="keep")
-    world.start()
+    ((what, reason),) = world.record.of("waits")
+    assert what == "retention" and f"the folder {world.outbox} is not there" in reason
     come_back(world, tmp_path)
+    assert (world.published, lists(world)) == (done("old", "new"), ([], ["new", "old"]))
+    world.go_on(1)
+    assert (world.published, lists(world)) == ({}, ([], []))
+
+
+def test_a_deletion_whose_reason_has_gone_before_it_began_does_not_happen(tmp_path: Path) -> None:
+    world = expired(tmp_path)
+    come_back(world, tmp_path)
+    world.wait(DAY + 9)
+    world.loop.scan()
+    assert {request.verb for request in requests.waiting(world.state.root)} == {EXPIRE}
+    world.set_retention(trash="keep")
+    run_jobs(world.start())
     assert (world.published, lists(world)) == (done("old", "new"), ([], ["new", "old"]))
 
 
 def test_a_deletion_that_waits_is_given_up_for_good_by_cancel(tmp_path: Path) -> None:
     world = expired(tmp_path)
+    world.ask("delete", "old")
+    run_jobs(world.loop)
     assert operations.ask("cancel", world.state.root, world.job("old"))
     run_jobs(world.loop)
     come_back(world, tmp_path)
-    assert lists(world) == (["old"], []), "the other one is gone"
     world.go_on(3)
-    assert (world.published, lists(world)) == (done("old"), (["old"], []))
+    assert (world.published, lists(world)) == (done("old"), (["old"], [])), "the other one is gone"
 
 
 def test_a_wish_to_restore_counts_though_the_deletion_was_requested_before(
     tmp_path: Path,
 ) -> None:
     world = expired(tmp_path)
-    (tmp_path / "away").rename(world.outbox)
-    world.wait(999)
+    come_back(world, tmp_path)
+    world.wait(DAY + 9)
+    world.loop.scan()
     world.ask("restore", "old")
     run_jobs(world.loop)
     assert (world.published, lists(world)) == (done("old"), (["old"], []))
@@ -199,19 +218,47 @@ def test_what_a_deletion_has_begun_is_neither_restored_nor_given_up(
     assert (world.jobs, world.published) == ([], {})
 
 
-def test_a_disk_that_is_away_fills_the_list_of_requests_with_a_few_deletions(
+def test_jobs_that_cannot_be_deleted_keep_no_others_in_the_trash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upkeep, "EXPIRED_AT_ONCE", 1)
+    look = Commands._look
+
+    def looked(commands: Commands, job: Job, *where: Any) -> None:
+        if job.name == "old":
+            raise OutputError("its folder is away")
+        look(commands, job, *where)
+
+    monkeypatch.setattr(Commands, "_look", looked)
+    world = Kept(tmp_path, {"trash": 5})
+    world.start()
+    ask(world, "trash", "old", "new")
+    world.go_on(8)
+    assert (world.published, lists(world)) == (done("old"), ([], ["old"]))
+
+
+def test_a_job_whose_deletion_waits_is_not_restored_by_another_mark(tmp_path: Path) -> None:
     world = expired(tmp_path)
-    (waiting,) = requests.waiting(world.state.root)
-    assert waiting.deletes(world.job("old").id)
+    world.ask("delete", "old")
+    run_jobs(world.loop)
+    assert requests.waiting(world.state.root)
     for verb in ("trash", "favorite"):
         with pytest.raises(StateError, match="its deletion waits: give it up first"):
             operations.ask(verb, world.state.root, world.job("old"))
-    come_back(world, tmp_path)
-    world.go_on(1)
-    assert (world.published, lists(world)) == ({}, ([], []))
+
+
+def test_a_deletion_does_not_begin_where_nothing_can_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = DaemonWorld(tmp_path)
+    world.drop("a")
+    world.run()
+    ask(world, "trash", "a")
+    monkeypatch.setattr(disks, "check_access", failing(PermissionError(13, "Permission denied")))
+    world.ask("delete", "a")
+    run_jobs(world.loop)
+    ask(world, "restore", "a")
+    assert (world.published, lists(world)) == (done("a"), (["a"], []))
 
 
 def test_favorites_outlive_retention_and_a_lost_ledger_until_they_are_deleted(
