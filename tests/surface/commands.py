@@ -60,7 +60,7 @@ ARGUMENTS: Mapping[str, str] = {
 }
 """Arguments with which commands do something, where they need any."""
 
-OTHERWISE_WRONG = ("alerts", "weights")
+OTHERWISE_WRONG = ("alerts", "phone", "weights")
 """Commands that find something wrong in a world before they would write."""
 
 TALKATIVE = ("render", "try", "run")

@@ -206,7 +206,7 @@ def test_an_older_program_refuses_a_ledger_that_was_upgraded(tmp_path: Path) -> 
     world = Unpacked(tmp_path, "ending")
     world.go()
     before = world.state.ledger.read_bytes()
-    refusal = r"was written by a newer stylewatch \(version 4 .* knows 1\): install that one again"
+    refusal = r"was written by a newer stylewatch \(version 5 .* knows 1\): install that one again"
     with (
         closing(sqlite3.connect(world.state.ledger)) as connection,
         pytest.raises(DamagedError, match=refusal),

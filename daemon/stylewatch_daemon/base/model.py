@@ -317,6 +317,9 @@ class Attempt:
     ended: str | None = None
     how: str = Cause.DAEMON
     reason: str = ""
+    painted_s: float | None = None
+    """Seconds that the painting took, over all attempts, as the receipt says; None if the attempt
+    did not end with a receipt, and in ledgers of earlier versions."""
 
 
 class OutputFile(NamedTuple):

@@ -19,7 +19,7 @@ from stylewatch_daemon.client import status_json, status_text
 from stylewatch_daemon.client import submit as submission
 from stylewatch_daemon.client.condition import condition
 from stylewatch_daemon.client.submit import NewJob
-from stylewatch_daemon.files.names import is_picture, safe, shown
+from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.style_library import default_styles, needs_style
 from stylewatch_daemon.views import estimate
@@ -79,9 +79,9 @@ def submit(
         photograph = build_order.photograph_size(content, settings.limits.max_pixels)
         build_order.note_size(settings.job, recipe, photograph)
         # earlier times are those of stills with the same settings
-        is_alike = len(jobs) == 1 and (content is None or is_picture(content))
+        is_one_still = len(jobs) == 1 and (content is None or photograph is not None)
         time = ""
-        if is_alike and not json:
+        if is_one_still and not (job.get("sweep") or json):
             time = estimate.in_words(folder, settings.job, settings.recipes, photograph)
         if time:
             note(f"time: {time}")

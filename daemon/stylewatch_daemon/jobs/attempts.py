@@ -717,6 +717,10 @@ class Attempts:
             for entry in done.receipt.get("inputs", ())
             if "sha256" in entry
         }
+        worker = self._jobs.known(job.id).worker
+        seconds = done.receipt.get("seconds")
+        if worker is not None and isinstance(seconds, float):
+            worker.attempt = replace(worker.attempt, painted_s=seconds)
         self._end(job.id, lifecycle.Finished(end, digests), end)
 
     def _blocked(self, job: Job, error: OSError | DaemonError) -> None:

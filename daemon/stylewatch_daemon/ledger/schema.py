@@ -278,6 +278,7 @@ VERSIONS: tuple[Sequence[str], ...] = (
         f"CREATE INDEX jobs_undismissed ON jobs (finished, id) WHERE {UNDISMISSED}",
         "CREATE INDEX jobs_trashed ON jobs (finished, id) WHERE trashed NOT NULL",
     ),
+    ("ALTER TABLE attempts ADD COLUMN painted_s REAL",),
 )
 """Statements that upgrade the tables to each version from the previous one."""
 

@@ -4,14 +4,13 @@ Neither loads torch, so they cannot forecast. They look at earlier jobs with the
 instead, and compare the sizes and steps of the paintings.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
-from math import log
-from operator import attrgetter
+from functools import cache
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stylewatch_daemon.base.errors import DaemonError
 from stylewatch_daemon.base.eta import OVERHEAD_PIXELS
@@ -24,85 +23,117 @@ from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.scene.scales import painted_levels
 from stylewatch_painter.size import Size
 
-LOOKED_AT, COUNTED = 100, 5
-"""How many of the latest jobs with the recipe are compared, and how many similar ones count: those
-whose paintings are closest in sizes and steps."""
+LOOKED_AT, COUNTED = 50, 5
+"""How many of the latest jobs with the recipe are looked at, and how many similar ones count."""
+
+NEAR = 2.0
+"""Largest ratio of the work of two paintings of which one tells the time of the other reliably;
+jobs that differ more count only if there are no others."""
+
+WARM_S = 2.0
+"""Maximum number of seconds beside its painting that count of an earlier job. The first job takes
+more, because its worker starts; that is left out, as for the next job it has usually started."""
 
 ALIKE, EXACT_S = 1.5, 90
 """Largest ratio of two times that are shown as one time, and the time in seconds from which times
 are rounded to minutes."""
 
-_MEASURED = {"size", "enlarge", "steps", "preview"}
+_MEASURED = ("size", "enlarge", "steps", "preview")
 """Settings on which time depends only by the sizes and steps of a painting."""
 
-_COMPARED = set(JobSettings.model_fields) - fields_with("is_timeless") - _MEASURED
+_COMPARED = set(JobSettings.model_fields) - fields_with("is_timeless") - {*_MEASURED}
 _DEFAULTS = JobSettings().model_dump(mode="json")
+
+_Work = Callable[[tuple[Any, ...], Size], float]
+"""Function that returns the work for the values of _MEASURED and the size of a photograph."""
 
 
 class _Past(NamedTuple):
-    """The time in seconds that a painting takes, by that of an earlier job.
+    """A job that is done: its settings, and the seconds of its painting and of the rest."""
 
-    `distance` is 0 if both have the same sizes and steps.
-    """
-
-    distance: float
-    seconds: float
+    measured: tuple[Any, ...]
+    """Values of _MEASURED."""
+    photograph: Size | None
+    painted_s: float
+    rest_s: float
 
 
 def in_words(
     state: Path, wanted: JobSettings, recipes: Sequence[Path], content: Size | None = None
 ) -> str:
-    """Return a phrase on the time that a picture with the settings `wanted` takes.
+    """Return a phrase on the time that a still with the settings `wanted` takes.
 
     `recipes` are the folders of recipes, and `content` is the size of the photograph, or None if it
     is unknown. The time is derived from the latest jobs in the ledger of the folder `state` that
-    had the same settings, apart from those on which time hardly depends, and succeeded at the first
-    attempt. The phrase is empty if there are none, or if the ledger cannot be read.
+    had the same settings, apart from those on which time hardly depends, on the same device, and
+    succeeded at the first attempt. The phrase is empty if there are none, or if the ledger cannot
+    be read.
     """
+    past = list[_Past]()
     with suppress(DaemonError), open_ledger(state) as ledger:
         if ledger is not None:
-            past = sorted(_past(ledger, wanted, recipes, content), key=attrgetter("distance"))
-            return _phrase([each.seconds for each in past[:COUNTED]])
-    return ""
+            past += _past(ledger, wanted)
+
+    @cache
+    def work(measured: tuple[Any, ...], photograph: Size) -> float:
+        settings = wanted.model_copy(update=dict(zip(_MEASURED, measured, strict=True)))
+        return _work(settings, photograph, recipes)
+
+    now = tuple(getattr(wanted, name) for name in _MEASURED)
+    ratios = [_ratio(work, now, content, each) for each in past]
+    times = [
+        (ratio, each.painted_s * ratio + min(WARM_S, each.rest_s))
+        for each, ratio in zip(past, ratios, strict=True)
+        if ratio
+    ]
+    near = [seconds for ratio, seconds in times if 1 / NEAR <= ratio <= NEAR]
+    return _phrase((near or [seconds for _, seconds in times])[:COUNTED])
 
 
-def photograph(job: Job) -> Size | None:
-    """Return the size of the photograph of a job; None if it has none, or if it is unknown."""
+def of_job(state: Path, wanted: JobSettings, recipes: Sequence[Path], job: Job) -> str:
+    """Return a phrase on the time to paint a job again; empty for a clip. See `in_words`."""
     sizes = [file.pixels for file in job.inputs if file.role == "content" and file.pixels]
-    return Size(*sizes[0]) if sizes else None
+    content = Size(*sizes[0]) if sizes else None
+    return "" if job.frames > 1 else in_words(state, wanted, recipes, content)
 
 
-def _past(
-    ledger: Ledger, wanted: JobSettings, recipes: Sequence[Path], content: Size | None
-) -> Iterator[_Past]:
-    """Yield the time of a painting by each similar job, the latest first."""
+def _past(ledger: Ledger, wanted: JobSettings) -> Iterator[_Past]:
+    """Yield the similar jobs, the latest first."""
     compared = wanted.model_dump(mode="json", include=_COMPARED)
+    device = None
     for job in ledger.ended([End.DONE], LOOKED_AT, Search(recipe=wanted.recipe)):
         had = {**_DEFAULTS, **(job.settings or {})}
-        if job.frames > 1 or any(had[name] != value for name, value in compared.items()):
+        attempts = ledger.attempts(job.id)
+        is_alike = job.frames == 1 and all(had[name] == value for name, value in compared.items())
+        if not is_alike or [attempt.how for attempt in attempts] != [End.DONE]:
             continue
-        settings = wanted.model_copy(update={name: had[name] for name in _MEASURED})
-        ratio = _ratio(wanted, content, settings, photograph(job), recipes)
-        for seconds in _times(ledger.attempts(job.id)) if ratio else ():
-            yield _Past(abs(log(ratio)), seconds * ratio)
+        (attempt,) = attempts
+        device = device or attempt.device
+        if attempt.device == device:
+            yield _seen(job, attempt, tuple(had[name] for name in _MEASURED))
 
 
-def _ratio(
-    wanted: JobSettings,
-    content: Size | None,
-    had: JobSettings,
-    seen: Size | None,
-    recipes: Sequence[Path],
-) -> float:
-    """Return how much longer `content` takes with the settings `wanted` than `seen` did.
+def _seen(job: Job, attempt: Attempt, measured: tuple[Any, ...]) -> _Past:
+    photograph = next((file.pixels for file in job.inputs if file.role == "content"), None)
+    began = datetime.fromisoformat(attempt.started)
+    ended = datetime.fromisoformat(attempt.ended or attempt.started)
+    whole_s = (ended - began).total_seconds()
+    painted_s = whole_s if attempt.painted_s is None else attempt.painted_s
+    return _Past(
+        measured, photograph and Size(*photograph), painted_s, max(0.0, whole_s - painted_s)
+    )
 
-    Of two sizes one may be unknown, and then counts as equal. Returns 0 if that cannot be said.
+
+def _ratio(work: _Work, now: tuple[Any, ...], content: Size | None, past: _Past) -> float:
+    """Return how much longer a painting takes than an earlier one; 0 if that cannot be said.
+
+    Of two sizes of photographs one may be unknown, and then counts as equal.
     """
-    content, seen = content or seen, seen or content
-    if content is None or seen is None:
-        return float(had == wanted)
+    wanted, had = content or past.photograph, past.photograph or content
+    if wanted is None or had is None:
+        return float(now == past.measured)
     try:
-        return _work(wanted, content, recipes) / _work(had, seen, recipes)
+        return work(now, wanted) / work(past.measured, had)
     except (RecipeError, PictureError, OSError):
         return 0.0
 
@@ -125,15 +156,6 @@ def _phrase(seconds: Sequence[float]) -> str:
     else:
         time = f"{_rounded(low)} to {_rounded(high)}"
     return f"{time}, by the last {f'{len(seconds)} jobs' if len(seconds) > 1 else 'job'} like this"
-
-
-def _times(attempts: Sequence[Attempt]) -> list[float]:
-    """Return the seconds that a job took; an empty list unless its first attempt succeeded."""
-    if [attempt.how for attempt in attempts] != [End.DONE]:
-        return []
-    began = datetime.fromisoformat(attempts[0].started)
-    ended = datetime.fromisoformat(attempts[0].ended or attempts[0].started)
-    return [(ended - began).total_seconds()]
 
 
 def _rounded(seconds: float) -> str:

@@ -299,23 +299,25 @@ def estimate_time(request: Request) -> Response:
     fields = request.query_params
     base = site.settings.job
     styles = 1
-    is_clip = "clip" in fields
     sides = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", fields.get("pixels", ""))
     content = Size(*map(int, sides.groups())) if sides else None
     name = fields.get("job")
-    if name and (job := site.job(name)):
-        is_clip = job.frames > 1
-        content = estimate.photograph(job)
+    job = site.job(name) if name else None
+    if job is not None:
         base, _ = job_form.base_of(site, job)
         styles = sum(file.role == "style" for file in job.inputs) or 1
     asked = {name: fields[name].strip() for name in job_form.NAMES if name in fields}
     try:
         wanted, _ = job_form.read(asked, site.settings, base, styles, ())
-        words = (
-            "" if is_clip else estimate.in_words(site.state, wanted, site.settings.recipes, content)
-        )
     except FormError:
+        return JSONResponse({"estimate": ""})
+    recipes = site.settings.recipes
+    if job is not None:
+        words = estimate.of_job(site.state, wanted, recipes, job)
+    elif "clip" in fields:
         words = ""
+    else:
+        words = estimate.in_words(site.state, wanted, recipes, content)
     return JSONResponse({"estimate": words})
 
 
@@ -498,7 +500,7 @@ def ask_again(
     own = [image for image in values["inputs"] if image.digest]
     styles = [(str(1 + places.index(image.number)), image, "") for image in own]
     values |= {
-        "form": job_form.view(site, base, form, mistakes, suggested, estimate.photograph(job)),
+        "form": job_form.view(site, base, form, mistakes, suggested, job),
         "styles": styles,
         "kept": form.values.get("keep", [number for number, _, _ in styles]),
         "note": note,

@@ -37,7 +37,6 @@ from stylewatch_daemon.web.http import Context
 from stylewatch_daemon.web.pictures import Image
 from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.recipes import book
-from stylewatch_painter.size import Size
 from stylewatch_painter.validation import brief, mistakes, nearest
 
 PRINT_FACTOR = 2
@@ -103,12 +102,13 @@ def view(
     form: Form,
     mistakes: Mapping[str, str],
     suggested: Mapping[str, str] = NO_MISTAKES,
-    content: Size | None = None,
+    job: Job | None = None,
 ) -> dict[str, Any]:
     """Return the values of the form of a job.
 
-    The controls show the settings of `base`, unless the setting is in `suggested` or in `form`. The
-    estimate of the time is for a photograph of the size `content`, if that is known.
+    The controls show the settings of `base`, unless the setting is in `suggested` or in `form`.
+    `job` is the job that is painted again, None in the form of a new one. The estimate of the time
+    is None if the browser is to ask for it, because the controls do not show `base`.
     """
     try:
         library = tuple(_library(site.settings.pairing.styles))
@@ -119,8 +119,10 @@ def view(
     except SettingsError:  # the health page and a form without a style say why
         defaults = {}
     texts = {name: _as_text(getattr(base, name)) for name in NAMES}
-    is_changed = bool(suggested or form.fields)  # then the script asks for the time
-    recipes = site.settings.recipes
+    time: str | None = None
+    if not (suggested or form.fields):
+        parts = site.state, base, site.settings.recipes
+        time = estimate.in_words(*parts) if job is None else estimate.of_job(*parts, job)
     return {
         "controls": CONTROLS,
         "texts": {**texts, **suggested, **form.fields},
@@ -130,7 +132,7 @@ def view(
         "defaults": [shown(name) for name in defaults],
         "chosen": form.values.get("library", ()),
         "mistakes": mistakes,
-        "estimate": "" if is_changed else estimate.in_words(site.state, base, recipes, content),
+        "estimate": time,
     }
 
 

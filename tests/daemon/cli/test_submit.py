@@ -68,6 +68,10 @@ def test_it_says_the_time_by_that_of_the_last_job_with_these_settings(run: Run, 
     words = "time: about 40 s, by the last job like this"
     assert words in run(*PAIR).err
     assert "time:" not in run(*PAIR, "--stroke", "2").err
+    assert "time:" not in run(*PAIR, "--sweep", "steps=9").err
+    frames = [Image.new("L", (9, 9), shade) for shade in (0, 99)]
+    frames[0].save(here / "moving.gif", save_all=True, append_images=frames[1:])
+    assert "time:" not in run("moving.gif", PAIR[1]).err
     assert "time:" not in run(*PAIR, "--quiet").err
 
 

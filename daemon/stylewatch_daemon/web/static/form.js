@@ -73,7 +73,7 @@ function askForTime(form) {
   const place = form.querySelector("[data-estimate]");
   clearTimeout(asked);
   const question = asked = setTimeout(async () => {
-    const is_clip = [...form.elements.content?.files ?? []].some((file) => file.type.startsWith("video/"));
+    const is_clip = [...form.elements.content?.files ?? []].some(({ type }) => type.startsWith("video/") || type === "image/gif");
     const settings = [...new FormData(form)].filter(([, value]) => typeof value === "string");
     if (is_clip) settings.push(["clip", "yes"]);
     const photograph = form.elements.content?.closest("[data-well]")?.querySelector(".shots img");
@@ -130,6 +130,7 @@ export function jobForm(form) {
     for (const input of form.querySelectorAll("[type=file]")) input.accept = input.accept.replace(/,\.\w+/g, "");
   }
   refresh();
+  if (form.querySelector("[data-estimate][data-ask]")) askForTime(form);
   form.addEventListener("input", ({ target }) => {
     if (target.type === "file") {
       show(target.closest("[data-well]"));
