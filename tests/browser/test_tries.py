@@ -98,3 +98,30 @@ def test_previews_are_of_what_is_in_the_form_however_it_came_there(
     expect(page.get_by_text("Choose one")).to_be_visible()
     drop(page, "[data-well]:has(#style)", site.wave)
     expect(page.get_by_role("button", name="See it in every style")).to_be_hidden()
+
+
+def test_a_try_ends_if_the_form_is_changed_before_it_has_begun(
+    site: Site, windows: Windows
+) -> None:
+    (site.root / "library").mkdir()
+    (site.root / "library/tiles.jpg").write_bytes(site.wave.read_bytes())
+    site.start(*QUICK, "--set", "pairing.styles=library")
+    page = windows.open()
+    page.goto(site.url)
+    held = list[Route]()
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/tries", hold)
+    page.locator("#content").set_input_files(site.sea)
+    until(lambda: bool(page.wait_for_timeout(20) or held))
+    page.locator("#strength").fill("0.9")
+    with page.expect_response("**/tries/*/end"):
+        held[0].continue_()
+    until(lambda: not any((site.root / "state/tries").iterdir()))
+    cells = page.get_by_role("list", name="The photograph in every style").get_by_role("listitem")
+    expect(cells).to_have_count(0)
+    page.unroute("**/tries")
+    page.get_by_role("button", name="See it in every style").click()
+    expect(cells).to_have_count(1)

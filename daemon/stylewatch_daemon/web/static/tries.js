@@ -30,6 +30,7 @@ export function tries(place) {
   const { content, style } = form.elements;
   const ask = place.querySelector("[data-ask]"), more = place.querySelector("[data-more]");
   let current = null, waiting; // the try that is shown, and the timer of what comes next
+  let asked = 0; // number of the latest question; an answer to an earlier one is not shown
   let uploading = Promise.resolve(), tapped = null; // the style that is being sent, and its composition
 
   const say = (text, error = "") => {
@@ -37,6 +38,7 @@ export function tries(place) {
     [message.textContent, message.className] = [text, `message ${error}`];
   };
   const end = () => {
+    asked += 1;
     clearTimeout(waiting);
     if (current) navigator.sendBeacon(`${current.address}/end`);
     current = null;
@@ -89,19 +91,20 @@ export function tries(place) {
   function begin() {
     clear();
     say("Uploading …");
-    uploading = uploading.then(upload); // one photograph at a time
+    const question = asked;
+    uploading = uploading.then(() => upload(question)); // one photograph at a time
   }
 
-  async function upload() {
+  async function upload(question) {
     const body = new FormData(form), [photograph] = content.files;
     for (const name of ["style", "library", "name"]) body.delete(name);
-    if (!photograph || place.hidden) return;
+    if (question !== asked || !photograph || place.hidden) return;
     body.set("content", photograph);
     ask.disabled = true;
     try {
       if (await hasEnded() && !(await logIn())) throw new Error("log in to see it");
       const begun = await post(place.dataset.tries, body);
-      if (content.files[0] !== photograph) { // another was chosen meanwhile
+      if (question !== asked) { // something in the form was changed, or it was sent
         navigator.sendBeacon(`${begun.address}/end`);
         return;
       }
@@ -109,7 +112,7 @@ export function tries(place) {
       more.hidden = !begun.left;
       beat(begun);
     } catch (error) {
-      if (content.files[0] === photograph) say(error.message, "error");
+      if (question === asked) say(error.message, "error");
     } finally { ask.disabled = false; }
   }
 
