@@ -56,6 +56,26 @@ def test_two_files_that_are_dropped_become_a_job_whose_stages_appear_by_themselv
     assert page.evaluate("window.neverLoadedAgain")
 
 
+def test_an_upload_whose_answer_is_lost_is_painted_once(
+    page: Page, site: Site, windows: Windows
+) -> None:
+    def lose(route: Route) -> None:
+        route.fetch()
+        route.abort("connectionaborted")
+
+    windows.expected.append("ERR_CONNECTION_ABORTED")
+    drop(page, "main", site.sea, site.wave)
+    page.route("**/jobs", lose, times=1)
+    start(page)
+    expect(page.locator("#message")).to_contain_text("does not answer: try again")
+    start(page)
+    expect(page.get_by_text("sea-wave was added to the queue.")).to_be_visible()
+    see(finished(page).get_by_role("img"))
+    drop(page, "main", site.sea, site.wave)
+    start(page)
+    expect(page.get_by_text("sea-wave-2 was added to the queue.")).to_be_visible()
+
+
 def test_a_mistake_is_reported_at_the_form_which_keeps_the_pictures(
     page: Page, site: Site, windows: Windows
 ) -> None:

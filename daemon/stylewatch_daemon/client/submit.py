@@ -109,18 +109,24 @@ def free(name: str, *folders: Path) -> Iterator[str]:
 def put_all(state: Path, jobs: Iterable[NewJob], inbox: Path, *others: Path) -> Iterator[str]:
     """Put jobs into an inbox, and yield the name that each gets; raises as `put` does.
 
-    Each name is new to the ledger, and free in the inbox and in the folders `others`.
+    All are prepared before the first of them is in the inbox: if a file cannot be copied, none is
+    submitted. Each name is new to the ledger, and free in the inbox and in the folders `others`.
     """
     guard = disks_of(state, inbox)
-    for job in jobs:
-        with open_ledger(state) as ledger:
-            unused = (
-                name
-                for name in free(job.name, inbox, *others)
-                if ledger is None or ledger.find(name) is None
-            )
-            name = put(inbox, guard, unused, job.files, job.job_yaml)
-        yield name
+    with ExitStack() as stack:
+        prepared = [
+            (job.name, stack.enter_context(_prepared(inbox, guard, job.files, job.job_yaml)))
+            for job in jobs
+        ]
+        for wanted, hidden in prepared:
+            with _reporting(inbox), open_ledger(state) as ledger:
+                unused = (
+                    name
+                    for name in free(wanted, inbox, *others)
+                    if ledger is None or ledger.find(name) is None
+                )
+                name = _rename(hidden, inbox, unused)
+            yield name
 
 
 def put(
@@ -135,6 +141,15 @@ def put(
     The folder gets the first of `names` that is free. Raises OutputError if the inbox cannot be
     written or its disk is missing, and InputError for an input that is not a regular file.
     """
+    with _prepared(inbox, guard, files, settings) as hidden, _reporting(inbox):
+        return _rename(hidden, inbox, names)
+
+
+@contextmanager
+def _prepared(
+    inbox: Path, guard: MountGuard, files: Files, settings: Mapping[str, Any]
+) -> Iterator[Path]:
+    """Prepare a pair in a hidden folder of `inbox`, which is removed unless it is renamed."""
     with _reporting(inbox):
         with guard.checked(inbox):
             found = entries.target_status(inbox)
@@ -143,22 +158,22 @@ def put(
                 f"the inbox {inbox} does not exist: create it, or mount its disk; the daemon makes "
                 "it, too, when it starts"
             )
-        hidden = inbox / f"{HIDDEN}{secrets.token_hex(8)}"
-        try:
-            with guard.checked(inbox), ExitStack() as stack:
-                # root may read what the owner of the inbox may not
-                pictures = {
-                    name: stack.enter_context(atomic.open_regular(path, follow=True))
-                    for name, path in files.items()
-                }
-                with account.owning(inbox):
-                    clear(inbox)
-                    _prepare(hidden, pictures, settings, stat.S_IMODE(found.st_mode))
-            # a disk that goes now takes the prepared folder with it: nothing is left to rename
-            return _rename(hidden, inbox, names)
-        finally:
+    hidden = inbox / f"{HIDDEN}{secrets.token_hex(8)}"
+    try:
+        with _reporting(inbox), guard.checked(inbox), ExitStack() as stack:
+            # root may read what the owner of the inbox may not
+            pictures = {
+                name: stack.enter_context(atomic.open_regular(path, follow=True))
+                for name, path in files.items()
+            }
             with account.owning(inbox):
-                entries.attempt_removal(hidden)
+                clear(inbox)
+                _prepare(hidden, pictures, settings, stat.S_IMODE(found.st_mode))
+        # a disk that goes now takes the prepared folder with it: nothing is left to rename
+        yield hidden
+    finally:
+        with account.owning(inbox):
+            entries.attempt_removal(hidden)
 
 
 @contextmanager

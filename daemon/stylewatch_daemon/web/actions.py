@@ -15,7 +15,7 @@ pairs in the same way as `stylewatch submit`. All other actions except /doctor, 
 
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -50,7 +50,7 @@ from stylewatch_daemon.settings.style_library import (
 )
 from stylewatch_daemon.views import estimate, readers
 from stylewatch_daemon.views.output_files import JobFiles, original_name, unused
-from stylewatch_daemon.web import forms, job_form, job_page, overview, shares
+from stylewatch_daemon.web import forms, job_form, job_page, once, overview, shares
 from stylewatch_daemon.web.forms import NOTHING, File, Form
 from stylewatch_daemon.web.http import (
     JOB,
@@ -74,8 +74,8 @@ WAIT_S = 2.0
 UNNAMED = "upload"
 """Name of a job if the inbox ignores the name made from the names of its files, such as `~$sea`."""
 
-NEW_FIELDS = ("content", "style", "library", "name", "shared")
-AGAIN_FIELDS = ("style", "library", "keep", "blend")
+NEW_FIELDS = ("content", "style", "library", "name", "shared", once.FIELD)
+AGAIN_FIELDS = ("style", "library", "keep", "blend", once.FIELD)
 """Fields besides the settings: NEW_FIELDS of a new job, AGAIN_FIELDS to paint a job again."""
 
 MAX_REQUESTS = 200
@@ -367,14 +367,27 @@ def _of_library(site: Context, form: Form) -> list[File]:
 
 async def upload(request: Request) -> Response:
     """Submit a job for each uploaded photograph; answer with the names of the jobs in the inbox."""
-    site = context(request)
     async with forms.received(request) as form:
-        shared = form.fields.get("shared")
-        try:
-            jobs = await run_in_threadpool(_submit, site, form)
-        except FormError as error:
-            page = shares.ask if shared else overview.show
-            return await run_in_threadpool(_mistaken, request, error, page, form)
+        act = partial(_uploaded, request, form)
+        return await _answered_once(request, form, act)
+
+
+async def _answered_once(
+    request: Request, form: Form, act: Callable[[], Awaitable[Response]]
+) -> Response:
+    """Return the answer to a form, which is the earlier one if the form is sent again."""
+    number = form.fields.get(once.FIELD, "")
+    return await context(request).once.answer(request.scope["path"], number, act)
+
+
+async def _uploaded(request: Request, form: Form) -> Response:
+    site = context(request)
+    shared = form.fields.get("shared")
+    try:
+        jobs = await run_in_threadpool(_submit, site, form)
+    except FormError as error:
+        page = shares.ask if shared else overview.show
+        return await run_in_threadpool(_mistaken, request, error, page, form)
     return done(request, "/", jobs=jobs, **({"page": f"{root_path(request)}/"} if shared else {}))
 
 
@@ -390,10 +403,12 @@ def _submit(site: Context, form: Form) -> list[str]:
         _put(site, _planned(site, form, form.files.get("content", ())), jobs)
         return jobs
     taken = shares.claim(site, shared)
+    is_painted = False
     try:
         _put(site, _planned(site, form, shares.files_in(taken)), jobs)
+        is_painted = True
     finally:
-        shares.settle(taken, is_painted=bool(jobs))
+        shares.settle(taken, is_painted=is_painted)
     return jobs
 
 
@@ -511,12 +526,17 @@ def ask_again(
 
 async def paint_again(request: Request) -> Response:
     """Run a job again with other settings or styles, as a new job."""
+    job = await run_in_threadpool(job_of, request)
+    async with forms.received(request) as form:
+        act = partial(_paint_again, request, job, form)
+        return await _answered_once(request, form, act)
+
+
+async def _paint_again(request: Request, job: Job, form: Form) -> Response:
     site = context(request)
     new = new_id()
-    job = await run_in_threadpool(job_of, request)
     try:
-        async with forms.received(request) as form:
-            leave = await run_in_threadpool(_painted_again, site, job, form, new)
+        leave = await run_in_threadpool(_painted_again, site, job, form, new)
         acted = await ask_for(site, job, new, leave)
     except FormError as error:
         return await run_in_threadpool(_mistaken, request, error, ask_again, form)

@@ -21,6 +21,7 @@ from stylewatch_daemon.ledger.ledger import FILE_NAME, Ledger, reading
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.style_library import find_styles
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
+from stylewatch_daemon.web.once import Once
 from stylewatch_daemon.web.previews import Previews
 from stylewatch_daemon.web.sessions import Sessions
 
@@ -56,6 +57,7 @@ class Context:
     previews: Previews
     templates: Jinja2Templates
     doctor: DoctorRunner
+    once: Once
 
     @property
     def state(self) -> Path:

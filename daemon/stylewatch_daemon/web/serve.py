@@ -58,6 +58,7 @@ from stylewatch_daemon.web.doctor_runner import DoctorRunner
 from stylewatch_daemon.web.http import JOB, LATER, Context, failed
 from stylewatch_daemon.web.job_form import FormError
 from stylewatch_daemon.web.live_updates import Hub
+from stylewatch_daemon.web.once import Once
 from stylewatch_daemon.web.previews import Previews
 from stylewatch_daemon.web.sessions import Sessions
 
@@ -151,6 +152,7 @@ def application(page: WebPage) -> Starlette:
         previews=Previews(state, settings.limits),
         templates=templates,
         doctor=DoctorRunner(page.start),
+        once=Once(),
     )
     app.state.context = site
     app.state.shared_pictures = {}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from html import unescape
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from unittest.mock import Mock
 
@@ -28,7 +29,7 @@ from stylewatch_daemon.base.errors import FullError
 from stylewatch_daemon.files import atomic, disks, lock
 from stylewatch_daemon.ledger.ledger import FILE_NAME
 from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.web import actions, forms
+from stylewatch_daemon.web import actions, forms, once
 from stylewatch_daemon.web.forms import AT_ONCE, MAX_FIELD_BYTES, MAX_FIELDS, MAX_FILES
 
 PAIR: list[Any] = [
@@ -203,7 +204,7 @@ def test_an_upload_is_refused_while_the_disk_of_the_inbox_is_missing(
     assert send(tmp_path).json() == {"jobs": ["sea-wave"]}
 
 
-def test_a_disk_that_becomes_full_is_reported_with_the_jobs_that_were_submitted(
+def test_a_disk_that_becomes_full_is_reported_and_nothing_of_the_form_is_submitted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
@@ -224,8 +225,41 @@ def test_a_disk_that_becomes_full_is_reported_with_the_jobs_that_were_submitted(
         files = [("content", ("sky.jpg", b"c", "image/jpeg")), ("content", ("a.png", b"c", ""))]
         answer = send(tmp_path, [*files, ("style", ("w.jpg", b"s", "image/jpeg"))])
         assert answer.status_code == 507
-        assert "No space left on device; jobs that were submitted before: sky-w" in answer.text
-    assert {path.split("/")[0] for path in dropped(tmp_path)} == {"sky-w"}
+        assert "No space left on device" in answer.json()["error"]
+    assert dropped(tmp_path) == {}, "it is submitted as a whole, or not at all"
+
+
+def test_a_form_that_is_sent_again_with_its_number_is_acted_on_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = client(tmp_path)
+
+    def sent(once: str, **fields: str) -> Any:
+        return page.post("/jobs", files=PAIR, data={"once": once, **fields})
+
+    assert sent("a", size="wide").status_code == 400
+    first = sent("a")
+    assert first.json() == sent("a").json() == {"jobs": ["sea-wave"]}
+    assert sent("b").json() == {"jobs": ["sea-wave-2"]}
+    submitted, others = actions._submit, list[Any]()
+    thread = Thread(target=lambda: others.append(sent("c").json()))
+
+    def slow(*words: Any) -> list[str]:
+        monkeypatch.setattr(actions, "_submit", submitted)
+        thread.start()
+        thread.join(0.5)
+        assert not others, "it waits for the answer to the first"
+        return submitted(*words)
+
+    with page:  # one event loop for all requests
+        monkeypatch.setattr(actions, "_submit", slow)
+        assert sent("c").json() == {"jobs": ["sea-wave-3"]}
+        thread.join()
+    assert others == [{"jobs": ["sea-wave-3"]}]
+    monkeypatch.setattr(once, "MOST", 1)
+    for other in ("d", "e"):
+        sent(other)
+    assert sent("d").json() == {"jobs": ["sea-wave-6"]}, "it is forgotten"
 
 
 def test_a_stalled_upload_gives_up_its_place_but_not_one_that_has_just_begun(
