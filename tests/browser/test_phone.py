@@ -24,14 +24,14 @@ def guarded(site: Site) -> Site:
     (site.root / "token").chmod(0o600)
     (site.root / "styles").mkdir()
     (site.root / "styles/wave.jpg").write_bytes(site.wave.read_bytes())
-    site.start("--set", "web.token_file=token", "--set", "web.hosts=[phones.example]")
+    site.start("--set", "web.token_file=token", "--set", "web.url=https://phones.example")
     return site
 
 
 def code_of(site: Site) -> str:
     """The code that `stylewatch phone` prints."""
     config = (site.root / "config.yaml").read_text()
-    web = f"web: {{listen: '127.0.0.1:{site.port}', token_file: token, hosts: [phones.example]}}"
+    web = f"web: {{listen: '127.0.0.1:{site.port}', token_file: token, url: 'https://phones.example'}}"
     (site.root / "phone.yaml").write_text(f"{config}\n{web}\n")
     command = [sys.executable, "-c", site.program, "phone", "--config", "phone.yaml"]
     printed = subprocess.run(command, cwd=site.root, check=True, capture_output=True, text=True)

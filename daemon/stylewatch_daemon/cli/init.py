@@ -31,11 +31,6 @@ SYSTEMD = Path("/run/systemd/system")
 TOKEN = "token"
 """Name of the file with the token, beside config.yaml."""
 
-IN_THE_CLEAR = (
-    "Between phone and page nothing is encrypted: everybody in this network, and who runs it, can "
-    "read the pictures, and take over the session of a phone."
-)
-
 FIREWALLS: Mapping[str, str] = {
     "ufw": "sudo ufw allow proto tcp to {host} port {port}",
     "firewall-cmd": "sudo firewall-cmd --permanent --add-port={port}/tcp && "
@@ -93,7 +88,7 @@ def init(
         if with_page is False or with_phones is False:
             raise UsageError("phones need the page: leave out --no-page and --no-phone")
         if has_options:
-            note(IN_THE_CLEAR)
+            note(addresses.IN_THE_CLEAR)
         web = _for_phones(address or "", path.with_name(TOKEN))
     settings = service.user_settings(pictures, web)
     settings.check()
@@ -199,7 +194,7 @@ def _ask_for_phones() -> str | None:
 
     Returns the address, or None if they may not.
     """
-    question = f"{IN_THE_CLEAR}\nMay phones in the local network reach the page?"
+    question = f"{addresses.IN_THE_CLEAR}\nMay phones in the local network reach the page?"
     if not typer.confirm(question, err=True):
         return None
     found = addresses.private()

@@ -5,10 +5,10 @@ import sys
 
 from stylewatch_daemon.base.errors import SettingsError, UnavailableError
 from stylewatch_daemon.cli import options, service
-from stylewatch_daemon.cli.exit_codes import echo
+from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.output_target import reporting_write_errors
 from stylewatch_daemon.client import status_json
-from stylewatch_daemon.doctor.addresses import url_for_phones
+from stylewatch_daemon.doctor.addresses import IN_THE_CLEAR, url_for_phones
 from stylewatch_daemon.files import account
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.web.codes import LASTS_S, TRIES, Codes
@@ -33,6 +33,8 @@ def phone(config_file: options.Config = None) -> None:
     codes = Codes(state)
     with reporting_write_errors(codes.path), account.owning(state):
         code = codes.make()
+    if not url.startswith("https:"):
+        note(IN_THE_CLEAR)
     echo(f"{_drawn(f'{url}/pair#{code}')}\n")
     echo(f"Point the camera of the phone at it, or open {url}/pair there, and enter  {code}")
     echo(f"The code is valid once, for {LASTS_S / 60:g} minutes, with {TRIES} tries.")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from stylewatch_daemon.base.errors import SettingsError, UnavailableError
 from stylewatch_daemon.files import entries
@@ -14,6 +15,12 @@ from stylewatch_daemon.settings.sections import Address, WebSettings, parse_addr
 
 _PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 """Networks that no router of the internet serves: RFC 1918, and ULA of IPv6 (RFC 4193)."""
+
+IN_THE_CLEAR = (
+    "Between phone and page nothing is encrypted: everybody in this network, and who runs it, can "
+    "read the pictures, and take over the session of a phone."
+)
+"""What people should know before a phone uses an address without TLS."""
 
 _INTERFACES = Path("/sys/class/net")
 """Folder of Linux with a folder for each interface."""
@@ -68,46 +75,92 @@ def private() -> list[str]:
     """
     found = [*interfaces()]
     physical = [(name, address) for name, address in found if is_physical(name)]
-    return [
-        address
-        for _, address in physical or found
-        if any(ip_address(address) in network for network in _PRIVATE)
-    ]
+    return [address for _, address in physical or found if _is_private(address)]
 
 
-def url_for_phones(web: WebSettings) -> str:
+def url_for_phones(web: WebSettings, visited: str = "") -> str:
     """Return the address at which phones reach the page, without a final slash.
 
-    Raises SettingsError if no other machine can reach it, and UnavailableError if this machine no
-    longer has the address; the sentences say what helps.
+    It is `web.url`, or else the address by which somebody has `visited` the page (without a path),
+    or else `web.listen`. The latter two count only if phones may be sent there.
+
+    Raises SettingsError if there is no such address, and UnavailableError if this machine no longer
+    has the one at which the page listens; the sentences say what helps.
     """
     if web.listen is None:
         raise SettingsError("web.listen is not set, so there is no page: docs/web.md, On a phone")
     address = parse_address(web.listen)
-    if address.is_near:
-        if not web.hosts:
-            raise SettingsError(
-                f"only this machine can reach the page at {address}: set web.listen to its "
-                f"address in the local network, such as {_suggested(8787)}, and web.token_file"
-            )
-        return f"https://{web.hosts[0]}{web.path}"  # behind a proxy
-    host = address.host
-    if ip_address(host).is_unspecified:
-        # a page that listens at 0.0.0.0 has no IPv6 address, and one at :: has both
-        near = [each for each in private() if ":" in host or ":" not in each]
-        known = [*web.hosts, *near]
-        if not known:
-            raise SettingsError(
-                "web.hosts has no name of this machine: add the one by which phones reach it"
-            )
-        host = known[0]
-    elif not _is_ours(host):
+    if not (address.is_near or _is_ours(address.host)):
         raise UnavailableError(
-            f"this machine no longer has the address {host}: set web.listen to "
+            f"this machine no longer has the address {address.host}: set web.listen to "
             f"{_suggested(address.port)}; then `stylewatch phone` makes a code for the new address,"
             " which each phone needs once"
         )
-    return f"http://{Address(host, address.port)}{web.path}"
+    if web.url is not None:
+        return f"{web.url}{web.path}"
+    urls = [visited]
+    if not web.hosts:  # else a proxy may be in front, at another port, and with TLS
+        urls += [f"http://{Address(host, address.port)}" for host in _hosts(address)]
+    for url in urls:
+        if _is_for_phones(url):
+            return f"{url}{web.path}"
+    raise _unknown(web, address)
+
+
+def _unknown(web: WebSettings, address: Address) -> SettingsError:
+    """Return the error that no address for phones is known, and what helps."""
+    if address.is_near and not web.hosts:
+        token = "" if web.token_file else ", and web.token_file"
+        return SettingsError(
+            f"only this machine can reach the page at {address}: set web.listen to its address in "
+            f"the local network, such as {_suggested(address.port or 8787)}{token}; or, if a proxy "
+            "is in front of the page, set web.url to the proxy's address"
+        )
+    if web.hosts:
+        why = "web.hosts says neither whether they use TLS nor the port"
+    elif ip_address(address.host).is_unspecified:
+        why = "no network card here has a private address, as in a container"
+    else:
+        why = f"{address.host} is public, where everybody could read what they send without TLS"
+    return SettingsError(
+        f"it is not certain at which address phones reach the page, as {why}: set web.url to that "
+        "address, such as https://nas.lan:8443 or http://192.168.1.7:8787, or open the page by it "
+        "and add the phone there"
+    )
+
+
+def _hosts(address: Address) -> list[str]:
+    """Return the IP addresses at which a page at `address` listens; only those of network cards.
+
+    Others are unknown outside of this machine, such as those of a container.
+    """
+    if address.is_near or not ip_address(address.host).is_unspecified:
+        return [address.host]
+    found = [each for name, each in interfaces() if is_physical(name)]
+    # a page that listens at 0.0.0.0 has no IPv6 address, and one at :: has both
+    return [each for each in found if ":" in address.host or ":" not in each]
+
+
+def _is_for_phones(url: str) -> bool:
+    """Return whether phones may be sent to `url`: not to themselves, and in public only by TLS.
+
+    Names count as known to phones.
+    """
+    try:
+        parts = urlsplit(url)
+        name = (parts.hostname or "localhost").removesuffix(".")
+    except ValueError:
+        return False
+    try:
+        ip = ip_address(name)
+    except ValueError:
+        return name != "localhost"
+    is_here = ip.is_loopback or ip.is_unspecified
+    return _is_private(name) or (parts.scheme == "https" and not is_here)
+
+
+def _is_private(address: str) -> bool:
+    return any(ip_address(address) in network for network in _PRIVATE)
 
 
 def _suggested(port: int) -> str:

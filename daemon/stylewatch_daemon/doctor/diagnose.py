@@ -352,10 +352,15 @@ def check_alerts(settings: Config) -> Iterator[Finding]:
 
 
 def check_page(settings: Config) -> Iterator[Finding]:
-    """Check that phones can reach the page, if other machines may."""
+    """Check that the page has its address, and note where phones reach it, if others may."""
     web = settings.web
-    if web.listen is not None and not parse_address(web.listen).is_near:
+    if web.listen is None or (parse_address(web.listen).is_near and web.url is None):
+        return
+    try:
         url = addresses.url_for_phones(web)
+    except SettingsError as error:
+        yield note("page", str(error))
+    else:
         yield ok("page", f"phones reach it at {url}/; `stylewatch phone` lets one in")
 
 

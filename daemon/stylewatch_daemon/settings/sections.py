@@ -409,6 +409,7 @@ class LogSettings(Section):
 _HOST_AND_PORT = re.compile(r"(?:\[([^]]+)\]|([^:]+)):([0-9]{1,5})")
 _URL_PATH = r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*"
 _HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?"
+_URL = re.compile(rf"https?://(?P<host>{_HOST_NAME})(?::(?P<port>[0-9]{{1,5}}))?")
 
 _OWN_PATHS = frozenset(
     {"api", "delete", "dismiss", "doctor", "estimate", "events", "favicon.ico", "gallery",
@@ -428,6 +429,17 @@ def _is_free(path: str) -> str:
     if first in _OWN_PATHS:
         raise ValueError(f"should begin with another name, as the page itself has /{first}")
     return path
+
+
+def _without_path(url: str) -> str:
+    """Return `url` in lower case; raises ValueError if it has more than scheme, host and port."""
+    match = _URL.fullmatch(url.lower().removesuffix("/"))
+    if match is None or int(match["port"] or 0) >= 1 << 16:
+        raise ValueError(
+            "should be the address at which phones reach the page, without web.path, such as "
+            "https://nas.lan:8443 or http://192.168.1.7:8787"
+        )
+    return match[0]
 
 
 @dataclass(frozen=True)
@@ -494,7 +506,14 @@ class WebSettings(Section):
         ],
         ...,
     ] = ()
+    url: Annotated[str, AfterValidator(_without_path)] | None = None
     upload: SomeBytes = 100_000_000
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Host names by which browsers reach the page: `hosts`, and that of `url`."""
+        match = _URL.fullmatch(self.url or "")
+        return (*self.hosts, match["host"].removesuffix(".")) if match else self.hosts
 
     @field_validator("token_file")
     @classmethod

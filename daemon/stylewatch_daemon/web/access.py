@@ -242,7 +242,7 @@ class AccessMiddleware:
         A request with any other name may be an attack by DNS rebinding.
         """
         match = _HOST.fullmatch(host)
-        if match is None or match[1] in ("localhost", *self._web.hosts):
+        if match is None or match[1] in ("localhost", *self._web.names):
             return match is not None
         try:
             return bool(ip_address(match[1].strip("[]")))

@@ -9,8 +9,6 @@ POST /phones/end    `phone`: ends the session of this one
 """
 
 from datetime import UTC, datetime
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 import segno
 from starlette.concurrency import run_in_threadpool
@@ -20,7 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from stylewatch_daemon.base.errors import DaemonError, InputError
-from stylewatch_daemon.doctor.addresses import url_for_phones
+from stylewatch_daemon.doctor.addresses import IN_THE_CLEAR, url_for_phones
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.web.access import admit, login_form, slow_down
 from stylewatch_daemon.web.codes import Codes
@@ -85,36 +83,20 @@ def add(request: Request) -> Response:
     if _is_phone(request):
         raise HTTPException(403, NOT_BY_PHONE)
     try:
-        url = _url(request)
+        # browsers send their address as the Origin of a form, which agrees with the host
+        url = url_for_phones(context(request).settings.web, request.headers.get("origin", ""))
     except DaemonError as error:
         return show(request, reason=str(error))
     code = Codes(context(request).state).make()
     drawn = segno.make(f"{url}/pair#{code}", micro=False).svg_inline(scale=6)
-    return show(request, code=code, url=f"{url}/pair", drawn=drawn)
+    remark = "" if url.startswith("https:") else IN_THE_CLEAR
+    return show(request, code=code, url=f"{url}/pair", drawn=drawn, remark=remark)
 
 
 def _is_phone(request: Request) -> bool:
     """Return whether the request comes from a phone that was paired."""
     sessions = context(request).sessions
     return sessions.is_phone(request.cookies.get(sessions.cookie, ""))
-
-
-def _url(request: Request) -> str:
-    """Return the address at which phones reach the page, if possible that in the browser.
-
-    Browsers send theirs as the Origin of a form, which has been compared with the host already. If
-    it is of this machine alone, the address for phones takes its place. Raises DaemonError if
-    phones cannot reach the page.
-    """
-    origin = request.headers.get("origin", "")
-    host = urlsplit(origin).hostname or "localhost"
-    try:
-        is_near = ip_address(host).is_loopback
-    except ValueError:
-        is_near = host == "localhost"
-    if is_near:
-        return url_for_phones(context(request).settings.web)
-    return f"{origin}{root_path(request)}"
 
 
 async def end(request: Request) -> Response:

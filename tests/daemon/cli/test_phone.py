@@ -14,6 +14,7 @@ from stylewatch_daemon.web.codes import Codes
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(addresses, "interfaces", lambda: [("eth0", "192.168.1.7")])
+    monkeypatch.setattr(addresses, "is_physical", lambda name: True)
     monkeypatch.setattr(status_json, "is_at_work", lambda state: True)
     (tmp_path / "state").mkdir()
     (tmp_path / "token").write_text("x" * 16)
@@ -28,6 +29,7 @@ def test_the_code_is_printed_with_its_address_and_drawn(
     ended = run("phone", "--config", config)
     assert ended.code == 0 and len(ended.lines[0]) == 37 and "▀" in ended.out
     assert "open http://192.168.1.7:8787/pair there" in ended.out and "\x1b" not in ended.out
+    assert "nothing is encrypted" in ended.err
     Codes(config.parent / "state").take(re.findall(r"\w{4}-\w{4}$", ended.out, re.MULTILINE)[0])
     stdout = terminal("stdout")
     run("phone", "--config", config)
@@ -44,7 +46,9 @@ def test_what_keeps_phones_away_is_said(
     monkeypatch.setattr(status_json, "is_at_work", lambda state: False)
     ended = run("phone", "--config", config)
     assert ended.code == 69 and "not served: `stylewatch run --config" in ended.err
-    config.write_text("state: {path: state}\nweb: {listen: 127.0.0.1:80, hosts: [a.example]}\n")
+    config.write_text(
+        "state: {path: state}\nweb: {listen: 127.0.0.1:80, url: 'https://a.example'}\n"
+    )
     ended = run("phone", "--config", config)
     assert ended.code == 78 and "asks nobody for a code" in ended.err
     assert not [*(config.parent / "state").iterdir()]

@@ -39,13 +39,16 @@ def test_only_private_addresses_of_real_networks_are_offered(monkeypatch: Patch)
 def test_phones_are_sent_where_they_reach_the_page(monkeypatch: Patch) -> None:
     monkeypatch.setattr(addresses, "interfaces", lambda: TABLE)
     monkeypatch.setattr(addresses, "is_physical", REAL.__contains__)
-    monkeypatch.setattr(addresses, "_is_ours", lambda host: host.endswith("7"))
+    monkeypatch.setattr(addresses, "_is_ours", lambda host: host.endswith(("7", ".0", ".1")))
     for settings, url in (
         (web("192.168.1.7:80"), "http://192.168.1.7:80"),
         (web("[fd12::7]:80", path="/base"), "http://[fd12::7]:80/base"),
         (web("0.0.0.0:80"), "http://192.168.1.7:80"),
-        (web("0.0.0.0:80", hosts=["nas.local"]), "http://nas.local:80"),
-        (web("unix:/run/a", hosts=["a.example"]), "https://a.example"),
+        *(
+            (web(listen, url="HTTPS://a.example:8443/", path="/b"), "https://a.example:8443/b")
+            for listen in ("0.0.0.0:80", "192.168.1.7:80", "127.0.0.1:80", "unix:/run/a")
+        ),
+        (web("203.0.113.1:80", url="http://203.0.113.1:80"), "http://203.0.113.1:80"),
     ):
         assert addresses.url_for_phones(settings) == url
     with pytest.raises(UnavailableError, match=r"no longer has .*192\.168\.1\.9: .*\[fd12::7\]:80"):
@@ -54,10 +57,53 @@ def test_phones_are_sent_where_they_reach_the_page(monkeypatch: Patch) -> None:
         with pytest.raises(SettingsError, match="only this machine"):
             addresses.url_for_phones(web(listen))
     monkeypatch.setattr(addresses, "interfaces", lambda: [("eth0", "8.8.8.8"), *TABLE[1:3]])
-    with pytest.raises(SettingsError, match=r"web\.hosts has no name"):
+    with pytest.raises(SettingsError, match=r"no network card here has a private .*set web\.url"):
         addresses.url_for_phones(web("0.0.0.0:80"))
     with pytest.raises(SettingsError, match="no page"):
         addresses.url_for_phones(WebSettings())
+
+
+CONTAINER = [("lo", "127.0.0.1"), ("eth0", "172.17.0.2")]
+"""The interfaces that a container sees, none of which is a card."""
+
+VISITED = ("http://192.168.1.9:80", "https://nas.lan:8443", "https://203.0.113.1", "http://[fd12::9]:1",
+           "http://nas.local:8787")  # fmt: skip
+UNKNOWN = ("", "null", "http://[", "http://localhost:80", "https://LOCALHOST.", "https://127.0.0.1:80",
+           "http://[::1]:80", "https://0.0.0.0", "http://203.0.113.1:80")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (web("0.0.0.0:80"), "no network card"),
+        (web("0.0.0.0:80", hosts=["a.example"]), "neither whether they use TLS nor the port"),
+        (web("127.0.0.1:80", hosts=["a.example"]), "neither whether they use TLS nor the port"),
+        (web("172.17.0.2:80", hosts=["a.example"]), "neither whether they use TLS nor the port"),
+        (web("203.0.113.1:80"), "203.0.113.1 is public"),
+    ],
+)
+def test_no_address_is_guessed_that_may_be_another_outside(
+    settings: WebSettings, why: str, monkeypatch: Patch
+) -> None:
+    """Containers, proxies and public addresses: that of a visitor counts, or else `web.url`."""
+    monkeypatch.setattr(addresses, "interfaces", lambda: CONTAINER)
+    monkeypatch.setattr(addresses, "is_physical", lambda name: False)
+    monkeypatch.setattr(addresses, "_is_ours", lambda host: True)
+    for visited in VISITED:
+        assert addresses.url_for_phones(settings, visited) == visited
+    for visited in UNKNOWN:
+        with pytest.raises(SettingsError, match=rf"{why}.*: set web\.url .*or open the page by it"):
+            addresses.url_for_phones(settings, visited)
+
+
+def test_what_lets_other_machines_reach_the_page_names_only_what_is_missing(
+    monkeypatch: Patch,
+) -> None:
+    monkeypatch.setattr(addresses, "private", lambda: ["192.168.1.7"])
+    for token, ending in ((Path("token"), "; or"), (None, ", and web.token_file; or")):
+        for listen, port in (("127.0.0.1:80", 80), ("unix:/run/a", 8787)):
+            with pytest.raises(SettingsError, match=rf"such as 192\.168\.1\.7:{port}{ending}"):
+                addresses.url_for_phones(WebSettings(listen=listen, token_file=token))
 
 
 def test_a_card_is_told_from_what_has_none_and_what_is_above_one(
@@ -72,9 +118,13 @@ def test_a_card_is_told_from_what_has_none_and_what_is_above_one(
 
 def test_the_doctor_says_that_the_address_has_changed_and_what_helps(monkeypatch: Patch) -> None:
     monkeypatch.setattr(diagnose, "CHECKS", {"page": diagnose.check_page})
-    monkeypatch.setattr(addresses, "private", lambda: ["192.168.1.7"])
-    cases = (("127.0.0.1:80", ""), ("0.0.0.0:80", "ok"), ("203.0.113.9:80", "problem"))
-    for listen, verdict in cases:  # the last address is for documents: no machine has it
+    monkeypatch.setattr(addresses, "interfaces", lambda: [("eth0", "192.168.1.7")])
+    cases = (
+        ("127.0.0.1:80", True, ""), ("0.0.0.0:80", True, "ok"), ("0.0.0.0:80", False, "note"),
+        ("203.0.113.9:80", True, "problem"),
+    )  # fmt: skip
+    for listen, is_card, verdict in cases:  # the last address is for documents: no machine has it
+        monkeypatch.setattr(addresses, "is_physical", lambda name, answer=is_card: answer)
         found = [*diagnose.look(make_settings((), Path("state"), web=web(listen)))]
         assert "".join(finding.verdict for finding in found) == verdict
     words = found[0].words

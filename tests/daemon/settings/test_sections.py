@@ -21,6 +21,7 @@ from stylewatch_ray.settings import RaySettings
     [
         ("watch.events", "yes", "yes"), ("retention.inputs", "30 days", 30),
         ("limits.free_bytes", "0", 0), ("web.hosts", "[A.Example]", ("a.example",)),
+        ("web.url", "HTTPS://Nas.lan:8443/", "https://nas.lan:8443"),
     ],
 )  # fmt: skip
 def test_a_value_can_be_written_in_several_ways(
@@ -36,6 +37,7 @@ def test_a_value_can_be_written_in_several_ways(
         ("retention.stages", "-1"), ("executor.devices", "[]"), ("executor.devices", "[cpu, cpu]"),
         ("limits.memory", "6 GBs"), ("limits.memory", "0"), ("limits.memory", f"{'9' * 400}GB"),
         *(("web.path", text) for text in ("x", "/x/", "//x", "/../x")),
+        *(("web.url", f"'{text}'") for text in ("", "nas.lan", "ftp://a", "http://a/b", "http://a:65536")),
         ("web.hosts", "['http://a.example']"), ("watch.rescan_s", ".inf"),
         ("retention.inputs", "no"), ("limits.memory", "yes"), ("limits.max_pixels", "on"),
         ("state.path", "~nobody-of-this-name/state"), ("job.recipe", f"{'a' * 3000}.yaml"),

@@ -42,7 +42,7 @@ def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_addresses_and_configured_names_are_answered(tmp_path: Path) -> None:
-    page = client(tmp_path, hosts=["A.example.", "my_nas"])
+    page = client(tmp_path, hosts=["my_nas"], url="https://A.example.:8443")
     for host in ("LOCALHOST:9", "[::1]:8787", "192.168.1.7", "a.example", "a.example.:9", "my_nas"):
         assert page.get("/healthz", headers={"Host": host}).status_code == 200
     for host in ("evil.example", "127.0.0.1.evil.example", "127.0.0.1@evil", ""):

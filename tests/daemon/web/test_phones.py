@@ -5,6 +5,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -100,7 +101,7 @@ def test_an_error_of_the_disk_gives_no_further_try(
 
 
 def test_each_phone_has_a_session_with_a_name_that_lasts_and_can_be_ended(tmp_path: Path) -> None:
-    page = client(tmp_path, token=TOKEN, path="/base", hosts=["a.example"])
+    page = client(tmp_path, token=TOKEN, path="/base", url="https://a.example")
     for method, path in (("GET", "/phones"), ("POST", "/phones"), ("POST", "/phones/end")):
         assert other(page).request(method, path).status_code == 401
     agents = ("Mozilla/5.0 (iPhone; CPU)", "curl/8")
@@ -137,17 +138,19 @@ def test_each_phone_has_a_session_with_a_name_that_lasts_and_can_be_ended(tmp_pa
     [
         ("http://192.168.1.7:8787", {}, "http://192.168.1.7:8787/base/pair"),
         ("https://a.example:8443", {"hosts": ["a.example"]}, "https://a.example:8443/base/pair"),
-        ("", {"hosts": ["a.example"]}, "https://a.example/base/pair"),
+        ("", {"url": "https://a.example"}, "https://a.example/base/pair"),
         ("http://[::1]:8787", {}, "only this machine can reach the page"),
     ],
 )  # fmt: skip
 def test_the_code_comes_with_the_address_that_phones_reach(
-    origin: str, web: dict[str, list[str]], url: str, tmp_path: Path
+    origin: str, web: dict[str, Any], url: str, tmp_path: Path
 ) -> None:
     page = client(tmp_path, token=TOKEN, path="/base", **web)
     del page.headers["Origin"]  # which a program with the token need not send
     at = {"Origin": origin, "Host": origin.partition("//")[2]} if origin else {}
-    assert url in page.post("/phones", headers={**KNOWN, **BROWSER, **at}).text
+    shown = page.post("/phones", headers={**KNOWN, **BROWSER, **at}).text
+    assert url in shown
+    assert ("nothing is encrypted" in shown) is url.startswith("http:")
 
 
 def test_without_a_token_nobody_needs_a_code(tmp_path: Path) -> None:
