@@ -21,6 +21,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from threading import Event, Thread
 
+from pydantic import SecretStr
 from tests.browser.site import Site, until
 from tests.web_load.attacks import ATTACKS, TOKEN, attack
 
@@ -106,7 +107,7 @@ def attacked(site: Site, names: Sequence[str], seconds: float, share: float = 1.
                                     over)),
     ]  # fmt: skip
     measured.probe(site.url, page)
-    codes = Codes(site.root / "state")
+    codes = Codes(site.root / "state", SecretStr(TOKEN))
     code = codes.make()
     began = time.monotonic()
     process.start()

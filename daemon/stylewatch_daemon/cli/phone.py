@@ -24,13 +24,14 @@ def phone(config_file: options.Config = None) -> None:
     path = config_file or config.find()
     settings = config.load(path)
     url = url_for_phones(settings.web)
-    if settings.web.token_file is None:
+    page = config.web_page(settings)
+    if page is None or page.token is None:
         raise SettingsError(f"{url}/ asks nobody for a code, as web.token_file is not set")
     state = settings.state.path
-    if not status_json.is_at_work(state):  # a code ends when the page starts
+    if not status_json.is_at_work(state):
         start = service.start_command(path, config_file, None)
         raise UnavailableError(f"the page is not served: `{start}` starts it")
-    codes = Codes(state)
+    codes = Codes(state, page.token)
     with reporting_write_errors(codes.path), account.owning(state):
         code = codes.make()
     if not url.startswith("https:"):

@@ -2,7 +2,7 @@
 
 The page and `stylewatch phone` make codes, in processes of their own; the page alone takes them. A
 file in the state folder has the digest of the latest code, the time of its end and the tries that
-are left, for all clients together. The page removes it when it starts.
+are left, for all clients together. A code outlives a restart of the page, but not the token.
 """
 
 import hashlib
@@ -12,8 +12,10 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+
+from pydantic import SecretStr
 
 from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.files import atomic, lock
@@ -36,10 +38,17 @@ _MEANT = str.maketrans("ILO", "110", " -")
 
 
 class Codes:
-    """The code of the page with the folder `state`; `clock` returns Unix time in seconds."""
+    """The code of the page with the folder `state` and `token`.
 
-    def __init__(self, state: Path, clock: Callable[[], float] = time.time) -> None:
+    The digest depends on the token, so that whoever knew an earlier one has no code left.
+    `clock` returns Unix time in seconds.
+    """
+
+    def __init__(
+        self, state: Path, token: SecretStr | None, clock: Callable[[], float] = time.time
+    ) -> None:
         self.path = state / FILE_NAME
+        self._key = b"code of " + (b"" if token is None else token.get_secret_value().encode())
         self._clock = clock
 
     def make(self) -> str:
@@ -49,7 +58,7 @@ class Codes:
         """
         code = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
         with self._locked():
-            self._write(_digest(code), self._clock() + LASTS_S, TRIES)
+            self._write(self._digest(code), self._clock() + LASTS_S, TRIES)
         return f"{code[:4]}-{code[4:]}"
 
     def take(self, text: str) -> None:
@@ -69,18 +78,10 @@ class Codes:
             if tries < 1 or not 0 < end - self._clock() <= LASTS_S:
                 raise InputError(NO_CODE)
             self._write(digest, end, tries - 1)
-            if not hmac.compare_digest(digest, _digest(code)):
+            if not hmac.compare_digest(digest, self._digest(code)):
                 left = f"tries left: {tries - 1}" if tries > 1 else NO_CODE
                 raise InputError(f"wrong code; {left}")
             self._write("", 0.0, 0)
-
-    def clear(self) -> None:
-        """End the code by removing its file.
-
-        Errors are ignored: where the file cannot be removed, a code cannot be taken either.
-        """
-        with suppress(OSError):
-            self.path.unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -98,12 +99,11 @@ class Codes:
         except (FileNotFoundError, ValueError, TypeError, KeyError):
             return "", 0.0, 0
 
+    def _digest(self, code: str) -> str:
+        return hmac.new(self._key, code.encode(errors="replace"), hashlib.sha256).hexdigest()
+
     def _write(self, digest: str, end: float, tries: int) -> None:
         plain = {"digest": digest, "end": end, "tries": tries}
         with atomic.replacing(self.path) as file:
             os.fchmod(file.fileno(), 0o600)  # before there is anything to read
             file.write(json.dumps(plain).encode("ascii"))
-
-
-def _digest(code: str) -> str:
-    return hashlib.sha256(code.encode(errors="replace")).hexdigest()

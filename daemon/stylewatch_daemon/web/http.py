@@ -20,6 +20,7 @@ from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ledger.ledger import FILE_NAME, Ledger, reading
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.style_library import find_styles
+from stylewatch_daemon.web.codes import Codes
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
 from stylewatch_daemon.web.once import Once
 from stylewatch_daemon.web.previews import Previews
@@ -54,6 +55,7 @@ class Context:
 
     settings: Config
     sessions: Sessions
+    codes: Codes
     previews: Previews
     templates: Jinja2Templates
     doctor: DoctorRunner

@@ -21,7 +21,6 @@ from stylewatch_daemon.base.errors import DaemonError, InputError
 from stylewatch_daemon.doctor.addresses import IN_THE_CLEAR, url_for_phones
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.web.access import admit, login_form, slow_down
-from stylewatch_daemon.web.codes import Codes
 from stylewatch_daemon.web.http import context, done, failed, form, root_path, wants_html
 
 LONGEST_NAME = 40
@@ -54,7 +53,7 @@ async def pair(request: Request) -> Response:
     site = context(request)
     async with login_form(request) as fields:
         try:
-            await run_in_threadpool(Codes(site.state).take, fields.get("code", ""))
+            await run_in_threadpool(site.codes.take, fields.get("code", ""))
         except InputError as error:
             await slow_down(request, site.sessions)
             return await show_form(request, str(error))
@@ -87,7 +86,7 @@ def add(request: Request) -> Response:
         url = url_for_phones(context(request).settings.web, request.headers.get("origin", ""))
     except DaemonError as error:
         return show(request, reason=str(error))
-    code = Codes(context(request).state).make()
+    code = context(request).codes.make()
     drawn = segno.make(f"{url}/pair#{code}", micro=False).svg_inline(scale=6)
     remark = "" if url.startswith("https:") else IN_THE_CLEAR
     return show(request, code=code, url=f"{url}/pair", drawn=drawn, remark=remark)

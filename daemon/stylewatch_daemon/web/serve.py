@@ -102,7 +102,7 @@ _SENTENCES = {404: "there is no such page", 405: "this address does not support 
 
 
 def application(page: WebPage) -> Starlette:
-    """Return the application that serves `page`; remove uploads and the code of an earlier page."""
+    """Return the application that serves `page`; remove the uploads of an earlier page."""
     settings = page.settings
     token = page.token
     state = settings.state.path
@@ -131,7 +131,6 @@ def application(page: WebPage) -> Starlette:
         "latest_stage": pictures.latest_stage,
     }
     actions.clear(state)
-    Codes(state).clear()
     app = Starlette(
         routes=[
             *_routes(),
@@ -149,6 +148,7 @@ def application(page: WebPage) -> Starlette:
     site = Context(
         settings=settings,
         sessions=sessions,
+        codes=Codes(state, token),
         previews=Previews(state, settings.limits),
         templates=templates,
         doctor=DoctorRunner(page.start),

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from tests.daemon.cli.conftest import Run, Terminal
 
 from stylewatch_daemon.client import status_json
@@ -18,6 +19,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(status_json, "is_at_work", lambda state: True)
     (tmp_path / "state").mkdir()
     (tmp_path / "token").write_text("x" * 16)
+    (tmp_path / "token").chmod(0o600)
     path = tmp_path / "config.yaml"
     path.write_text("state: {path: state}\nweb: {listen: 0.0.0.0:8787, token_file: token}\n")
     return path
@@ -30,7 +32,8 @@ def test_the_code_is_printed_with_its_address_and_drawn(
     assert ended.code == 0 and len(ended.lines[0]) == 37 and "▀" in ended.out
     assert "open http://192.168.1.7:8787/pair there" in ended.out and "\x1b" not in ended.out
     assert "nothing is encrypted" in ended.err
-    Codes(config.parent / "state").take(re.findall(r"\w{4}-\w{4}$", ended.out, re.MULTILINE)[0])
+    (code,) = re.findall(r"\w{4}-\w{4}$", ended.out, re.MULTILINE)
+    Codes(config.parent / "state", SecretStr("x" * 16)).take(code)
     stdout = terminal("stdout")
     run("phone", "--config", config)
     assert stdout.getvalue().startswith("\x1b[97;40m█"), "in the colors that cameras expect"
