@@ -221,10 +221,12 @@ class AccessMiddleware:
             wanted = quote(path) + (f"?{request.url.query}" if request.url.query else "")
             to = f"{self._web.path}/login?{urlencode({'next': wanted})}"
             return RedirectResponse(to, 303)
+        reason = "the session has ended, and nothing was done: log in, and do it again"
         if wants_html(request):
-            reason = "the session has ended, and nothing was done: log in, and do it again"
             return _login_page(request, 401, self._page_of(request), reason)
-        answer = failed(request, 401, "the token is missing or wrong (web.token_file)")
+        is_browser = self._sessions.cookie in request.cookies
+        missing = "the token is missing or wrong (web.token_file)"
+        answer = failed(request, 401, reason if is_browser else missing)
         answer.headers["WWW-Authenticate"] = 'Bearer realm="stylewatch"'
         return answer
 

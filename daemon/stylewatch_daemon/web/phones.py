@@ -27,7 +27,8 @@ LONGEST_NAME = 40
 """Maximum number of characters of a phone's name."""
 
 NOT_BY_PHONE = (
-    "a phone cannot add another one: log in with the token, or run `stylewatch phone` there"
+    "a phone cannot add another one, or remove one: log in with the token, or run `stylewatch "
+    "phone` there to add it"
 )
 
 KINDS = ("iPhone", "iPad", "Android", "Windows", "Macintosh", "Linux")
@@ -70,17 +71,16 @@ def show(request: Request, **more: str) -> Response:
         for each in site.sessions.phones()
     ]
     headers = {"Cache-Control": "no-store"}  # a code may be on it
-    values = {"phones": phones, "may_add": not _is_phone(request), **more}
+    values = {"phones": phones, "may_change": not _is_phone(request), **more}
     return site.templates.TemplateResponse(request, "phones.html", values, headers=headers)
 
 
 def add(request: Request) -> Response:
     """Make a code, and answer with it, its QR code and the address for phones.
 
-    Raises HTTPException if a phone asks: one that was lost would have let in others.
+    Raises HTTPException if a phone asks.
     """
-    if _is_phone(request):
-        raise HTTPException(403, NOT_BY_PHONE)
+    _refuse_phones(request)
     try:
         # browsers send their address as the Origin of a form, which agrees with the host
         url = url_for_phones(context(request).settings.web, request.headers.get("origin", ""))
@@ -98,8 +98,15 @@ def _is_phone(request: Request) -> bool:
     return sessions.is_phone(request.cookies.get(sessions.cookie, ""))
 
 
+def _refuse_phones(request: Request) -> None:
+    """Raise HTTPException if a phone asks: one that was lost would let in others, or end theirs."""
+    if _is_phone(request):
+        raise HTTPException(403, NOT_BY_PHONE)
+
+
 async def end(request: Request) -> Response:
-    """End the session of a phone."""
+    """End the session of a phone; raises HTTPException if a phone asks."""
+    _refuse_phones(request)
     fields = await form(request)
     await run_in_threadpool(context(request).sessions.end_phone, fields.get("phone", ""))
     return done(request, "/phones")
