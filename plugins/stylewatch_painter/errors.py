@@ -18,6 +18,10 @@ class PictureError(PainterError, ValueError):
     exit_code = 65
 
 
+class NoMemoryError(PictureError):
+    """A decoder needs more memory than there is, or than this process may have."""
+
+
 class SaveError(PainterError, ValueError):
     """A picture cannot be encoded in the requested form, or weights cannot be stored."""
 

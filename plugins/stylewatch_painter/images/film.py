@@ -21,7 +21,7 @@ from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
-from stylewatch_painter.errors import PictureError
+from stylewatch_painter.errors import NoMemoryError, PictureError
 from stylewatch_painter.images import formats, video_color
 from stylewatch_painter.images.clip import CLOCK, Clip, ClipLimits, Frame, check_length
 from stylewatch_painter.images.formats import HEAD, film_container, foreign_film
@@ -294,7 +294,7 @@ class Film:
         try:
             return video_color.to_srgb(picture, size or self._size, how)
         except MemoryError as error:
-            raise PictureError(_NO_MEMORY) from error
+            raise NoMemoryError(_NO_MEMORY) from error
         except pyav().FFmpegError as error:
             raise PictureError(
                 f"has colors that cannot be converted ({error.strerror}); export it as BT.709"
@@ -363,7 +363,7 @@ def _decoded(decoder: Any, packet: Any, said: list[str]) -> list[Any]:
         with _hearing(said):
             return list(decoder.decode(packet))
     except MemoryError as error:
-        raise PictureError(_NO_MEMORY) from error
+        raise NoMemoryError(_NO_MEMORY) from error
     except pyav().FFmpegError as error:
         said.append(str(error.strerror))
     return []
@@ -399,7 +399,7 @@ def named(name: str) -> Iterator[None]:
         sentence = str(error)
         if sentence.startswith(f"{name} "):
             raise
-        raise PictureError(f"{name} {sentence}") from error.__cause__
+        raise type(error)(f"{name} {sentence}") from error.__cause__
 
 
 def pyav() -> Any:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from stylewatch_painter import regular_file
-from stylewatch_painter.errors import PictureError
+from stylewatch_painter.errors import NoMemoryError, PictureError
 from stylewatch_painter.images.decode import NeededSize, Raster, decode, upright_size
 from stylewatch_painter.images.formats import HEAD, READABLE, is_film, kind_of
 from stylewatch_painter.images.metadata import NO_TAGS, Tags
@@ -169,7 +169,7 @@ def decoding(name: str, head: bytes) -> Iterator[None]:
             python_warnings.simplefilter("ignore")
             yield
     except PictureError as error:
-        raise PictureError(f"{name} {error}") from error.__cause__
+        raise type(error)(f"{name} {error}") from error.__cause__
     except ImportError as error:  # Pillow loads what a format needs at its first picture
         raise unloadable(error) from error.__cause__ or error
     except Image.DecompressionBombError as error:
@@ -179,7 +179,7 @@ def decoding(name: str, head: bytes) -> Iterator[None]:
     except Exception as error:  # decoders raise nearly any error for damaged data
         reason = _reason(error)
         if isinstance(error, MemoryError) or _NO_MEMORY.search(reason):
-            raise PictureError(
+            raise NoMemoryError(
                 f"{name} takes more memory than there is; make it smaller"
             ) from error
         raise PictureError(

@@ -63,6 +63,8 @@ class Inspector:
         self._closing, self._close = Pipe(duplex=False)
         self._children: dict[bool, Child] = {}
         """The children for large files (True) and for others; a single thread uses each of them."""
+        self._answers = Counter[bool]()
+        """Number of answers of each child."""
         self._used = 0.0
         self._lanes = Lanes(post)
 
@@ -92,7 +94,11 @@ class Inspector:
             self._kill(is_large)
 
     def _answer(self, question: Question, is_large: bool) -> Answer:
-        """Return the answer to a question; raises ShortageError, UnavailableError."""
+        """Return the answer to a question; raises ShortageError, UnavailableError.
+
+        No picture is refused for lack of memory that an earlier one has taken: a new child looks at
+        it again.
+        """
         failures = Counter[str]()
         while True:
             try:
@@ -110,6 +116,9 @@ class Inspector:
             if answer.cause in _OF_THE_MACHINE:
                 self._kill(is_large)  # the next child gets limits and libraries of that time
                 raise _OF_THE_MACHINE[answer.cause](answer.reason)
+            if answer.lacks_memory and self._answers[is_large] > 1:
+                self._kill(is_large)
+                continue
             return answer
 
     def _ask(self, question: Question, is_large: bool) -> Answer:
@@ -132,6 +141,7 @@ class Inspector:
                     raise _ClosedError
                 message: Opening | Answer = child.receive(*_MESSAGES)
                 if isinstance(message, Answer):
+                    self._answers[is_large] += 1
                     return message
                 file = message.name
                 limit = limits.get(file, SECONDS)
@@ -146,6 +156,7 @@ class Inspector:
 
     def _kill(self, is_large: bool, step: Step = lambda: None) -> None:
         child = self._children.pop(is_large, None)
+        self._answers[is_large] = 0
         if child is not None:
             child.kill()
 

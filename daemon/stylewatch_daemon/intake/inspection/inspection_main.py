@@ -24,7 +24,7 @@ from stylewatch_daemon.base.model import Cause, Picture
 from stylewatch_daemon.files import entries
 from stylewatch_daemon.intake.inspection.messages import Answer, Opening, Question
 from stylewatch_daemon.ledger import thumbs
-from stylewatch_painter.errors import LibraryError, PictureError
+from stylewatch_painter.errors import LibraryError, NoMemoryError, PictureError
 from stylewatch_painter.images.clip import ClipLimits
 from stylewatch_painter.images.decode import NeededSize, long_side
 from stylewatch_painter.images.encode import over_white
@@ -97,7 +97,8 @@ def inspect(question: Question) -> Messages:
         if shortage is not None:
             yield Answer(reason=str(shortage), cause=Cause.MACHINE)
         else:
-            yield Answer(reason=str(error), cause=Cause.PICTURE)
+            lacks_memory = isinstance(error, NoMemoryError)
+            yield Answer(reason=str(error), cause=Cause.PICTURE, lacks_memory=lacks_memory)
     except ImportError as error:
         yield Answer(reason=str(unloadable(error)), cause=Cause.DEVICE)
     else:

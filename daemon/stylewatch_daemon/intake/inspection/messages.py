@@ -45,5 +45,7 @@ class Answer:
     """Pictures of a job that can be painted; none if the process could not inspect any."""
     reason: str = ""
     cause: Cause | None = None
+    lacks_memory: bool = False
+    """True if the process had not enough memory; one that has read nothing before may have it."""
     is_final: bool = False
     """True if the picture need not be inspected again, because it was tried several times."""

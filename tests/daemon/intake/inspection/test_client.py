@@ -136,6 +136,11 @@ def test_a_sparse_file_has_no_more_time_than_what_it_takes_on_the_disk(
     assert max(limits) < SECONDS + 1
 
 
+def test_a_picture_is_not_refused_for_the_memory_that_others_have_taken(asking: Asking) -> None:
+    asking.start()
+    assert asking.answers_to("a", "huge", "huge", "b") == [Answer()] * 4
+
+
 def test_a_large_file_holds_up_no_small_one(asking: Asking) -> None:
     asking.start()
     asking.ask("endless", size=LONG + 1)
