@@ -210,6 +210,7 @@ class ClipPainter:
             if painted is None:  # stopped
                 return
             picture = self._keep(frame, content, painted, task, known)
+            del task  # it has the frame in full size, which the next one must not be added to
             wanted = wish()
             yield from self._step_of(frame.number, picture, wanted)
             if wanted in (Wish.FINISH, Wish.STOP):

@@ -16,7 +16,7 @@ from stylewatch_daemon.settings.job import JobSettings, StyleScale, fields_with
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.output_image import STAGE_SIDE, OutputImage
 from stylewatch_daemon.worker.paint_clip import ClipJob, ClipPainter, even
-from stylewatch_daemon.worker.regions import MaskedTask, masked
+from stylewatch_daemon.worker.regions import masked
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.fields import MOST_STEPS
 from stylewatch_painter.images import encode, read_clip, write_clip
@@ -48,11 +48,12 @@ class Prepared:
     task: Task
     inputs: tuple[InputRecord, ...]
     output: OutputImage
-    regions: MaskedTask
     doubts: tuple[str, ...] = ()
     """Sentences about what may be wrong with the pictures."""
+    of_masks: tuple[str, ...] = ()
+    """Sentences about what the masks do not do."""
     clip: ClipPainter | None = None
-    """Painter of the frames of a clip, of which `task` is the first one."""
+    """Painter of the frames of a clip, of which `task` is the first one, without its pixels."""
 
     @property
     def steps_at(self) -> Sequence[tuple[Size, int]]:
@@ -132,7 +133,9 @@ def prepare(
     outside = regions.task.content_mask if settings.mask.outside == "keep" else None
     output = OutputImage(settings, content, recipe.schedule.rounding, outside)
     doubts = (*_doubts(content, init, *styles), *_left_out(task, used))
-    prepared = Prepared(backend, regions.task, (*inputs, *regions.inputs), output, regions, doubts)
+    prepared = Prepared(
+        backend, regions.task, (*inputs, *regions.inputs), output, doubts, regions.warnings
+    )
     return prepared if source is None else _as_clip(order, source, prepared, colors, resume)
 
 
@@ -211,7 +214,10 @@ def _as_clip(
     colors: "ColorTransfer",
     resume: Checkpoint | None,
 ) -> Prepared:
-    """Return the prepared clip; `first` is its first frame, prepared as a still picture."""
+    """Return the prepared clip; `first` is its first frame, prepared as a still picture.
+
+    It keeps no pixels of that frame, which would take memory beside each other frame.
+    """
     settings = order.settings
     recipe = first.task.recipe
     refused = {"only": settings.only, "init": order.init, "preview": recipe.schedule.preview}
@@ -223,15 +229,14 @@ def _as_clip(
     _check_sides(size, format, write_clip.longest_side(format))
     exact = {"size": f"{size[0]}x{size[1]}", "fit": "stretch", "enlarge": True,
              "save_every": MOST_STEPS, "save_start": False}  # fmt: skip
-    task = replace(
-        first.task,
-        recipe=book.change(recipe, exact),
-        content_size=None,
-        resume=None,
-        is_frame=True,
+    of_frame = replace(first.task, content=_without_pixels(first.task.content), is_frame=True)
+    task = replace(of_frame, recipe=book.change(recipe, exact), content_size=None, resume=None)
+    photograph = first.output.content
+    if photograph is not None:
+        photograph = replace(photograph, pixels=_blank(Size.of(photograph.pixels)))
+    frames = ClipFrames(
+        task, replace(colors, content=None), replace(first.output, content=photograph)
     )
-
-    frames = ClipFrames(task, colors, first.output)
     digests = [record.sha256 for record in first.inputs]
     # without defaults: a setting that a later version adds changes nothing where it is not used
     of_frames = settings.model_dump_json(
@@ -246,11 +251,16 @@ def _as_clip(
     return replace(
         first,
         backend=backend,
-        task=replace(first.task, is_frame=True),
+        task=of_frame,
         # frames already have their colors and the clip's own parts
         output=OutputImage(settings, None, recipe.schedule.rounding),
         clip=ClipPainter(job, backend, resume),
     )
+
+
+def _without_pixels(pixels: Pixels | None) -> Pixels | None:
+    """Return a black picture of the same size that takes no memory; None for None."""
+    return None if pixels is None else _blank(Size.of(pixels))
 
 
 def _clip_identity(task: Task, settings: str, digests: Sequence[str]) -> str:

@@ -113,7 +113,7 @@ class Recorder:
             *self.prepared.doubts,
             *self.prepared.task.recipe.notes,
             *self.provenance.warnings,
-            *self.prepared.regions.warnings,
+            *self.prepared.of_masks,
             *self.fallback.notes,
             *self.prepared.output.warnings,
             *(self.prepared.clip.warnings if self.prepared.clip else ()),

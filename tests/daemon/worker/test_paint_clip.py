@@ -1,6 +1,7 @@
 """A clip is painted frame by frame: scenes, checkpoints, segments, what comes out."""
 
 import hashlib
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -23,7 +24,7 @@ from stylewatch_daemon.worker import checkpoint, paint_clip, run_job
 from stylewatch_daemon.worker.checkpoint import Snapshot
 from stylewatch_daemon.worker.messages import AttemptStopped, Done, Event, FileStaged, Order, Saving
 from stylewatch_daemon.worker.paint_clip import ClipPainter
-from stylewatch_daemon.worker.prepare import prepare
+from stylewatch_daemon.worker.prepare import ClipFrames, prepare
 from stylewatch_painter.images import read_clip
 from stylewatch_painter.images.clip import ClipLimits
 from stylewatch_painter.paint import memory
@@ -299,6 +300,25 @@ def test_memory_is_planned_once_for_all_frames(
     assert prepared.clip is not None
     steps = [step for step in prepared.clip.paint(go_on, go_on) if isinstance(step, Step)]
     assert steps[-1].step == COUNT
+
+
+def test_of_large_frames_one_is_kept_at_a_time(
+    given: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks, still = list[Any](), ClipFrames.still
+
+    def alone(frames: ClipFrames, frame: Bytes) -> Task:
+        assert all(task() is None for task in tasks)
+        task = still(frames, frame)
+        tasks.append(weakref.ref(task))
+        return task
+
+    monkeypatch.setattr(ClipFrames, "still", alone)
+    prepared = prepare(given)
+    assert prepared.clip is not None and prepared.task.content is not None
+    assert prepared.task.content.strides == (0, 0, 0), "the first one is not kept, either"
+    assert len([*prepared.clip.paint(go_on, go_on)]) > COUNT
+    assert len(tasks) == COUNT
 
 
 @pytest.mark.parametrize("format", ["webm", "mkv"])

@@ -69,7 +69,7 @@ def test_doubts_about_a_mask_are_told(given: Order, pictures: Path) -> None:
     (pictures / "mask.jpg").write_bytes(data[:-2] + bytes(300) + data[-2:])
     masked = replace(given, masks={CONTENT_MASK: pictures / "mask.jpg"})
     prepared = prepare(with_settings(masked, backend="torch", device="cpu"))
-    assert any("mask.jpg may be damaged" in each for each in prepared.regions.warnings)
+    assert any("mask.jpg may be damaged" in each for each in prepared.of_masks)
 
 
 def test_by_color_styles_are_gray_or_recolored(given: Order) -> None:
