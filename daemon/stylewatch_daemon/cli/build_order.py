@@ -278,10 +278,18 @@ def with_named_styles(
 
 @contextmanager
 def style_library(settings: config.Config) -> Iterator[Path]:
-    """Yield the style library; OutputError if its disk is missing, before or after (law 2)."""
+    """Yield the style library.
+
+    Raises OutputError if its disk is missing, before or after (law 2), and UsageError if it cannot
+    be read.
+    """
     library = settings.pairing.styles
     with disks_of(settings.state.path, library).checked(library):
-        yield library
+        try:
+            yield library
+        except OSError as error:
+            why = f"the style library {library} cannot be read: {error.strerror}"
+            raise UsageError(why) from error
 
 
 def sides(

@@ -5,7 +5,7 @@ import os
 import shutil
 import stat
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,7 +22,7 @@ from stylewatch_daemon.files.names import (
 )
 from stylewatch_daemon.settings.job import Side
 from stylewatch_daemon.settings.sections import PairingSettings
-from stylewatch_painter.sample import shipped_styles
+from stylewatch_painter.sample import ShippedStyle, shipped_styles
 from stylewatch_painter.validation import instead, quoted
 
 MAX_NAMED = 12
@@ -37,17 +37,9 @@ def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
     in how accents are stored. Raises OSError if the folder cannot be read, and SettingsError if
     `wanted` fits several pictures.
     """
-    pictures = [
-        path
-        for path in (folder / name for name in entries.names(folder))
-        if folded(path.suffix[1:]) in PICTURE_SUFFIXES
-        and not path.name.startswith(".")
-        and not folded(path.stem).endswith(".mask")
-        and _is_filled(path)
-    ]
+    pictures = _pictures(folder)
     if wanted == "all":
-        stems = Counter(folded(path.stem) for path in pictures)
-        return {p.stem if stems[folded(p.stem)] == 1 else p.name: p.resolve() for p in pictures}
+        return _by_name(pictures)
     fitting = _fitting(pictures, wanted)
     if len(fitting) > 1:
         raise SettingsError(
@@ -56,6 +48,30 @@ def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
             "whole name of one, or rename the others"
         )
     return {path.stem: path.resolve() for path in fitting}
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Return the paths of all pictures of the library; raises OSError if it cannot be read."""
+    return [
+        path
+        for path in (folder / name for name in entries.names(folder))
+        if folded(path.suffix[1:]) in PICTURE_SUFFIXES
+        and not path.name.startswith(".")
+        and not folded(path.stem).endswith(".mask")
+        and _is_filled(path)
+    ]
+
+
+def _by_name(pictures: Sequence[Path]) -> dict[str, Path]:
+    stems = Counter(folded(path.stem) for path in pictures)
+    return {p.stem if stems[folded(p.stem)] == 1 else p.name: p.resolve() for p in pictures}
+
+
+def _shipped_besides(files: Iterable[Path]) -> dict[str, ShippedStyle]:
+    """Return the shipped styles by title, without those whose title is the stem of a file."""
+    stems = {folded(path.stem) for path in files}
+    shipped = sorted(shipped_styles().items())
+    return {title: style for title, style in shipped if folded(title) not in stems}
 
 
 def _is_filled(path: Path) -> bool:
@@ -82,32 +98,21 @@ def named_styles(folder: Path, names: Sequence[str]) -> list[Path]:
     """Return the pictures that people name: of the library `folder`, else of those shipped.
 
     A name that is no whole name may be a part of only one. Raises UsageError for a name that fits
-    none or several, and if the library cannot be read.
+    none or several, and OSError if the library cannot be read.
     """
-    library = _all_styles(folder)
-    offered = dict(library)
-    taken = {*map(folded, library)}
-    for title, style in shipped_styles().items():
-        if folded(title) not in taken:
-            offered[title] = style.path
+    pictures = _pictures(folder)
+    shipped = {title: style.path for title, style in _shipped_besides(pictures).items()}
+    offered = shipped | _by_name(pictures)
     return [offered[_whole_name(name, offered)] for name in names]
 
 
 def every_style(folder: Path) -> dict[str, Path]:
     """Return all pictures of the library, or the shipped styles if it has none, by name.
 
-    Raises UsageError if the library cannot be read.
+    Raises OSError if the library cannot be read.
     """
-    shipped = {title: style.path for title, style in sorted(shipped_styles().items())}
-    return _all_styles(folder) or shipped
-
-
-def _all_styles(folder: Path) -> dict[str, Path]:
-    """Return all pictures of the library by name; raises UsageError if it cannot be read."""
-    try:
-        return find_styles(folder, "all")
-    except OSError as error:
-        raise UsageError(f"the style library {folder} cannot be read: {error.strerror}") from error
+    shipped = {title: style.path for title, style in _shipped_besides([]).items()}
+    return find_styles(folder, "all") or shipped
 
 
 def _whole_name(wanted: str, offered: Collection[str]) -> str:
@@ -134,11 +139,10 @@ def add_shipped(folder: Path) -> None:
     """
     paths = [Path(name) for name in entries.names(folder)]
     suffixes = (*PICTURE_SUFFIXES, "txt")
-    taken = {folded(path.stem) for path in paths if folded(path.suffix[1:]) in suffixes}
-    for title, style in shipped_styles().items():
-        if folded(title) not in taken:
-            atomic.write(folder / f"{title}{style.path.suffix}", style.path.read_bytes())
-            atomic.write(folder / f"{title}.txt", f"{style.caption}\n".encode())
+    files = [path for path in paths if folded(path.suffix[1:]) in suffixes]
+    for title, style in _shipped_besides(files).items():
+        atomic.write(folder / f"{title}{style.path.suffix}", style.path.read_bytes())
+        atomic.write(folder / f"{title}.txt", f"{style.caption}\n".encode())
 
 
 def needs_style(only: Side | None) -> bool:

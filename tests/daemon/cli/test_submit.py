@@ -116,7 +116,12 @@ def test_a_style_is_named_that_the_library_has_or_that_is_shipped(
     assert run("submit", "content.jpg", "--style", "MOSAIC").out == "content-mosaic\n"
     mine = (here / "style.jpg").read_bytes()
     assert (inbox / "content-mosaic/style.jpg").read_bytes() == mine, "the library comes first"
+    for suffix in ("jpg", "png"):  # the title of a shipped style, twice
+        shutil.copy(here / "style.jpg", here / f"styles/The Scream.{suffix}")
+    two = "fits several styles: The Scream.jpg and The Scream.png"
     for wrong, words in (
+        ("The Scream", two),
+        ("scream", two),
         ("The", "The fits several styles: "),
         ("mosaik", "there is no style called 'mosaik': did you mean 'mosaic'?"),
         ("style.jpg", "a file is named without --style"),
