@@ -39,7 +39,7 @@ from stylewatch_daemon.base.model import Job, new_id
 from stylewatch_daemon.client import operations, submit
 from stylewatch_daemon.client.submit import NewJob
 from stylewatch_daemon.files import atomic, disks, entries, safe_dirs
-from stylewatch_daemon.files.names import meant, safe, shown
+from stylewatch_daemon.files.names import folded, is_picture, meant, safe, shown
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import EXPIRE, FILE_NAME, reading
 from stylewatch_daemon.ledger.state_dir import UPLOADS
@@ -255,9 +255,10 @@ async def choose_style(request: Request) -> Response:
 def _choose_style(site: Context, wanted: str) -> None:
     """Rename the picture with the path `wanted` to what a style is called.
 
-    Raises InputError if it does not wait for a style, or if its folder has a file of that name, and
-    OutputError if it cannot be renamed. The daemon offers the path in its status: no other file can
-    be renamed, and none outside the inbox, wherever links in it lead now (law 11).
+    Raises InputError if it does not wait for a style, or if its folder has a picture of that name,
+    with any suffix, and OutputError if it cannot be renamed. The daemon offers the path in its
+    status: no other file can be renamed, and none outside the inbox, wherever links in it lead now
+    (law 11). The status may be older than the folder: the other picture may have become the style.
     """
     gone = "this picture no longer waits for a style image"
     offered = [path for pair in site.status()["incomplete"] for path in pair["may_be_style"]]
@@ -268,7 +269,7 @@ def _choose_style(site: Context, wanted: str) -> None:
     inbox = inboxes[0]
     style = f"style{picture.suffix}"
 
-    def rename() -> bool:
+    def rename() -> str:
         below = str(picture.parent.relative_to(inbox))
         with (
             operations.disks_of(site.state, inbox).checked(inbox),
@@ -276,16 +277,27 @@ def _choose_style(site: Context, wanted: str) -> None:
         ):
             if not entries.exists(picture.name, folder):
                 raise InputError(gone)
-            return atomic.move_unless_taken(picture.name, style, folder, folder)
+            taken = _style_in(folder)
+            if taken or atomic.move_unless_taken(picture.name, style, folder, folder):
+                return taken
+            return style
 
     try:
-        is_renamed = readers.read("", inbox, rename)
+        taken = readers.read("", inbox, rename)
     except FileNotFoundError as error:
         raise InputError(gone) from error
     except OSError as error:
         raise OutputError(f"{shown(picture)} cannot be renamed: {error.strerror}") from error
-    if not is_renamed:
-        raise InputError(f"there is a {shown(style)} in its folder already")
+    if taken:
+        raise InputError(f"there is a {shown(taken)} in its folder already")
+
+
+def _style_in(folder: int) -> str:
+    """Return the name of the picture called `style` in an opened folder; empty if there is none."""
+    for path in map(Path, entries.names(folder)):
+        if folded(path.stem) == "style" and is_picture(path):
+            return path.name
+    return ""
 
 
 def estimate_time(request: Request) -> Response:

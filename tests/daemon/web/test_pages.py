@@ -257,9 +257,12 @@ def test_of_two_pictures_in_a_folder_a_person_says_which_is_the_style(tmp_path: 
     write(tmp_path / "in/dusk/style.png", b"another")
     assert choose(kelp) == (422, "there is a style.png in its folder already") and kelp.exists()
     (tmp_path / "in/dusk/style.png").unlink()
+    write(tmp_path / "in/dusk/style.txt", b"no picture")
     assert choose(kelp) == (200, "")
     assert (tmp_path / "in/dusk/style.png").exists() and not kelp.exists()
     assert choose(kelp) == gone
+    only_one = (422, "there is a style.png in its folder already")
+    assert choose(sea) == only_one and sea.exists(), "the other one is the style now"
 
 
 @pytest.mark.usefixtures("at_work")
