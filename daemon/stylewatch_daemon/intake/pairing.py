@@ -504,8 +504,8 @@ class _Inbox:
         """Yield the incomplete pair of a folder without a content or a style, if it has one."""
         if folder.pictures:
             pair = self._waiting(folder, _style_for(folder.pictures))
-            names = [path.name for path in folder.pictures]
-            is_pair = len(names) == TWO and names == [*map(shown, names)]  # else none can name it
+            paths = [*map(str, folder.pictures)]
+            is_pair = len(paths) == TWO and paths == [*map(shown, paths)]  # else none can name it
             is_pair = is_pair and all(map(is_picture, folder.pictures))  # no film is a style
             yield replace(pair, may_be_style=tuple(folder.pictures) if is_pair else ())
         elif folder.own.found:

@@ -107,6 +107,14 @@ def test_an_incomplete_pair_has_all_its_files_and_says_what_it_waits_for(
     assert {path.name for path in waiting.may_be_style} == two
 
 
+@pytest.mark.parametrize("unshown", ["\udcff", "\u202e"])
+def test_only_paths_that_a_page_can_show_are_offered_as_the_style(unshown: str) -> None:
+    for name in ("b", unshown):
+        for files in (f"{name}/1.jpg {name}/2.jpg", f"a/{name}.jpg a/2.jpg"):
+            (waiting,) = paired(files).incomplete
+            assert len(waiting.may_be_style) == (2 if name == "b" else 0)
+
+
 def test_pairs_that_wait_for_each_other_in_folders_of_the_same_name_say_so() -> None:
     waiting = paired("a/e\u0301/content.jpg a/\u00e9/style.jpg b/\u00e9/content.jpg").incomplete
     twins = (
