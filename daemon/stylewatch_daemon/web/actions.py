@@ -161,15 +161,14 @@ async def with_selected(request: Request, verb: Literal["trash", "restore", "del
     """
     site = context(request)
     fields = await form(request)
-    names = fields.getlist("job")
-    jobs = await run_in_threadpool(jobs_of, site, names)
+    jobs, are_several = await run_in_threadpool(jobs_of, site, fields.getlist("job"))
     if verb == "trash":  # another tab may have moved some there
         jobs = [job for job in jobs if not job.trashed] or jobs
     for job in jobs:
         operations.check(verb, job)
     kept = list[Job]()
     if verb != "restore":
-        spare = partial(operations.without_favorites, are_several=len({*names}) > 1)
+        spare = partial(operations.without_favorites, are_several=are_several)
         jobs, kept = await run_in_threadpool(spare, site.state, jobs)
     acted = await ask(site, *(partial(operations.ask, verb, site.state, job) for job in jobs))
     return done(request, "/gallery", acted=acted, kept=[job.id for job in kept])

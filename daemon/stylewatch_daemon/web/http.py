@@ -146,16 +146,18 @@ def job_of(request: Request) -> Job:
     return job
 
 
-def jobs_of(site: Context, names: Sequence[str]) -> list[Job]:
-    """Return the existing jobs with these ids or names.
+def jobs_of(site: Context, names: Sequence[str]) -> tuple[list[Job], bool]:
+    """Return the existing jobs with these ids or names, and whether several jobs are named.
 
-    Raises HTTPException if none of the jobs exists, or if more than MAX_SELECTED are named.
+    A job that is named twice counts once, and one that is gone counts, too. Raises HTTPException if
+    none of the jobs exists, or if more than MAX_SELECTED are named.
     """
-    jobs = [site.job(name) for name in names[:MAX_SELECTED]]
-    existing = [job for job in jobs if job is not None]
-    if not existing or len(jobs) < len(names):
+    named = {name: site.job(name) for name in names[:MAX_SELECTED]}
+    jobs = {job.id if job else name: job for name, job in named.items()}
+    existing = [job for job in jobs.values() if job is not None]
+    if not existing or len(names) > MAX_SELECTED:
         raise HTTPException(404, "there is no such job, or none or too many are selected")
-    return existing
+    return existing, len(jobs) > 1
 
 
 async def form(request: Request, within_s: float | None = None) -> Fields:

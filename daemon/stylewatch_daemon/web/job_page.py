@@ -203,11 +203,10 @@ def receipt(request: Request) -> Response:
 def ask_to_delete(request: Request) -> Response:
     """Answer with a page that asks whether to delete the jobs in the query."""
     site = context(request)
-    jobs = jobs_of(site, request.query_params.getlist("job"))
+    jobs, are_several = jobs_of(site, request.query_params.getlist("job"))
     for job in jobs:
         operations.check("delete", job)
-    several = len({*request.query_params.getlist("job")}) > 1
-    jobs, kept = operations.without_favorites(site.state, jobs, are_several=several)
+    jobs, kept = operations.without_favorites(site.state, jobs, are_several=are_several)
     values = {"jobs": jobs, "favorites": kept, "retention": site.settings.retention}
     return site.templates.TemplateResponse(request, "delete.html", values)
 

@@ -407,7 +407,7 @@ def files_zip(request: Request) -> Response:
 def pictures_zip(request: Request) -> Response:
     """Answer with the final pictures of the jobs in the query, as a zip."""
     site = context(request)
-    jobs = jobs_of(site, request.query_params.getlist("job"))
+    jobs, _ = jobs_of(site, request.query_params.getlist("job"))
     every = [JobFiles(job, site.state) for job in jobs]
     # The receipts decide, because the pictures are read, and their digests computed, only while
     # they are sent.

@@ -404,6 +404,27 @@ def test_jobs_are_moved_into_the_trash_and_back_together_but_for_favorites(
     assert "☆ Favorite" in page.get("/jobs/id-sky", headers=BROWSER).text
 
 
+@pytest.mark.parametrize(
+    ("named", "kept"),
+    [
+        (["id-sky", "id-sea"], ["id-sea"]),
+        (["gone", "id-sea"], ["id-sea"]),  # several were selected, and one has been deleted since
+        (["id-sky", "sea", "id-sea"], ["id-sea"]),
+        (["sea", "id-sea"], []),  # one job, by its name and its id
+    ],
+)
+def test_jobs_count_once_however_they_are_named(
+    named: list[str], kept: list[str], page: TestClient, tmp_path: Path
+) -> None:
+    client(tmp_path, finished_job(tmp_path, "sky"))
+    (tmp_path / "state/favorites").mkdir()
+    with reading(tmp_path / "state" / FILE_NAME) as ledger:
+        favorites.mark(tmp_path / "state", ledger, a_job("sea"))
+    question = page.get("/delete", params={"job": named}, headers=BROWSER).text
+    assert ("Favorites stay" in question) == bool(kept)
+    assert page.post("/trash", data={"job": named}).json()["kept"] == kept
+
+
 def test_a_job_that_is_called_like_a_part_of_another_is_meant_by_its_name(
     tmp_path: Path,
 ) -> None:
