@@ -132,6 +132,12 @@ def _whole_name(wanted: str, offered: Collection[str]) -> str:
     return containing[0]
 
 
+def caption_of(name: str, path: Path) -> str:
+    """Return the line about a style of `every_style`; empty if it is a picture of the library."""
+    style = shipped_styles().get(name)
+    return style.caption if style is not None and style.path == path else ""
+
+
 def add_shipped(folder: Path) -> None:
     """Copy the shipped styles into the library `folder`, each with a text about its origin.
 

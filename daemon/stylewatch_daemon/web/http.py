@@ -19,7 +19,7 @@ from stylewatch_daemon.client import operations, status_json
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ledger.ledger import FILE_NAME, Ledger, reading
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.style_library import find_styles
+from stylewatch_daemon.settings.style_library import every_style
 from stylewatch_daemon.web.codes import Codes
 from stylewatch_daemon.web.doctor_runner import DoctorRunner
 from stylewatch_daemon.web.once import Once
@@ -75,13 +75,13 @@ class Context:
         return reading(self.state / FILE_NAME)
 
     def styles(self) -> dict[str, Path]:
-        """Return the pictures of the style library by name.
+        """Return the styles to choose from by name, as `every_style` does.
 
         Raises OutputError if its disk is missing (law 2), and OSError if it cannot be read.
         """
         folder = self.settings.pairing.styles
         with operations.disks_of(self.state, folder).checked(folder):
-            return find_styles(folder, "all")
+            return every_style(folder)
 
     def job(self, name: str) -> Job | None:
         """Return the job that an id or a name means; None if there is none.

@@ -7,7 +7,6 @@ file are left out; a recipe can be given only by its name.
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -29,7 +28,7 @@ from stylewatch_daemon.settings.job import (
     given,
     is_share,
 )
-from stylewatch_daemon.settings.style_library import default_styles, find_styles
+from stylewatch_daemon.settings.style_library import caption_of, default_styles
 from stylewatch_daemon.views import estimate
 from stylewatch_daemon.views.formatting import as_text
 from stylewatch_daemon.web.forms import Form
@@ -111,7 +110,7 @@ def view(
     is None if the browser is to ask for it, because the controls do not show `base`.
     """
     try:
-        library = tuple(_library(site.settings.pairing.styles))
+        library = tuple(_library(site))
     except OSError:
         library = ()
     try:
@@ -156,15 +155,16 @@ def _recipes(settings: Config) -> Iterator[tuple[str, Mapping[str, str]]]:
         yield name, defaults
 
 
-def _library(folder: Path) -> Iterator[Style]:
-    styles = find_styles(folder, "all")
+def _library(site: Context) -> Iterator[Style]:
+    folder = site.settings.pairing.styles
+    styles = site.styles()
     named = [name for name in styles if name == shown(name)]  # other names fit no address
     for name in named[:MAX_LIBRARY]:
         try:
             with atomic.open_regular(folder / f"{name}.txt") as file:
                 source = file.read(4 * MAX_SOURCE)
         except (OSError, InputError):
-            source = b""
+            source = caption_of(name, styles[name]).encode()
         try:
             version = styles[name].stat().st_mtime_ns
         except OSError:  # the style has just been removed

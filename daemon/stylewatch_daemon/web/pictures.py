@@ -36,7 +36,6 @@ from stylewatch_daemon.base.model import PICTURES, Job
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import safe
 from stylewatch_daemon.ledger import thumbs
-from stylewatch_daemon.settings.style_library import find_styles
 from stylewatch_daemon.views.job import JobView, name_of
 from stylewatch_daemon.views.output_files import (
     JobFiles,
@@ -355,7 +354,7 @@ async def style(request: Request) -> Response:
     """Answer with a preview of a style in the library, or with a blank picture as `small` does."""
     site = context(request)
     name = request.path_params["name"]
-    styles = await run_in_threadpool(find_styles, site.settings.pairing.styles, "all")
+    styles = await run_in_threadpool(site.styles)
     try:
         sha256, version = await run_in_threadpool(version_of, styles[name])
     except (KeyError, OSError, InputError):

@@ -40,6 +40,7 @@ from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.web import doctor_runner, gallery, job_page, live_updates, pictures
 from stylewatch_daemon.web import overview as first_page
 from stylewatch_daemon.web.http import API, Context
+from stylewatch_painter.sample import shipped_styles
 
 CARD = r'<article class="card" data-key="id-([^"]+)"'
 OUTPUT = sha256(picture(STEPS[-1]))[:32]
@@ -454,6 +455,9 @@ def test_the_form_to_paint_again_has_the_settings_that_the_job_had(tmp_path: Pat
     lost = replace(one.inputs[1], name="style-1.jpg", sha256="")
     two = finished_job(tmp_path, "two", inputs=(one.inputs[0], lost, one.inputs[1]))
     page = client(tmp_path, one, two, bad)
+    text = html(page, "/jobs/id-sea/again")
+    assert re.findall('name="library" value="(.*?)"', text) == sorted(shipped_styles())
+    assert "Edvard Munch (1863-1944), 1893" in text
     write(tmp_path / "styles/great wave.png", picture(3))
     write(tmp_path / "styles/great wave.txt", b"Hokusai <1831>\n")
     (tmp_path / os.fsdecode(b"styles/\xff.png")).write_bytes(picture(3))  # no address can name it

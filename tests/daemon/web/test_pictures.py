@@ -29,6 +29,7 @@ from stylewatch_daemon.ledger.state_dir import PREVIEWS
 from stylewatch_daemon.settings.sections import LimitSettings
 from stylewatch_daemon.web import pictures, previews
 from stylewatch_daemon.web.previews import Previews, sweep
+from stylewatch_painter.sample import shipped_styles
 
 NAMED = {"file_names": {"content.jpg": "../Hafen ä.jpg", "style.jpg": "Hafen ä.jpg"}}
 AT = "/jobs/id-sea/pictures"
@@ -176,6 +177,9 @@ def test_a_preview_is_sent_or_a_blank_in_its_place(page: TestClient, tmp_path: P
     assert page.get("/jobs/id-sea/small/4096/final").status_code == 404
     for name in ("secret", "secret.txt", "%2E%2E", "..%2Fstate%2Fledger"):
         assert page.get(f"/library/small/{name}").status_code == 404
+    path.unlink()
+    write(tmp_path / "state" / PREVIEWS / f"{shipped_styles()['Mosaic'].sha256}.jpg", b"mosaic")
+    assert page.get("/library/small/Mosaic").content == b"mosaic", "the library is empty"
     (tmp_path / "out/sea/final.png").unlink()
     blank = page.get("/jobs/id-sea/small/512/final")
     assert (blank.status_code, blank.headers["cache-control"]) == (302, "no-store")
