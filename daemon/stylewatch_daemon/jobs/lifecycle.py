@@ -54,7 +54,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Regained:
-    """This job, which has ended, is a favorite that the ledger has lost."""
+    """This job, which has ended, is a favorite that the ledger has lost, or has as it once was."""
 
     job: Job
 
@@ -477,13 +477,10 @@ def advance(job: Job | None, event: object) -> Next:
     Without a job, only Found and Regained make one. An event that TABLE does not list for the state
     of the job changes nothing.
     """
+    if isinstance(event, Regained):
+        return Next(event.job)
     if job is None:
-        match event:
-            case Found():
-                return Next(event.job, (Effect.MOVE,))
-            case Regained():
-                return Next(event.job)
-        return Next(None)
+        return Next(event.job, (Effect.MOVE,)) if isinstance(event, Found) else Next(None)
     rule = TABLE.get((job.state, type(event)))
     return Next(job) if rule is None else rule(job, event)
 

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from stylewatch_daemon.base.model import Attempt, Job, OutputFile
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.ledger.ledger import Ledger
+from stylewatch_daemon.ledger.memory import Painted, Seen
 from stylewatch_daemon.ledger.state_dir import FAVORITES, reading_below
 
 SUFFIX = ".json"
@@ -25,11 +26,16 @@ LONGEST = 64 << 20
 
 @dataclass(frozen=True)
 class Favorite:
-    """A job that has ended with a picture, with its files in the outbox and its attempts."""
+    """A job that has ended with a picture, with its files in the outbox and its attempts.
+
+    If its pair stays in an inbox, `seen` and `painted` are what the memory has of it.
+    """
 
     job: Job
     files: tuple[OutputFile, ...]
     attempts: tuple[Attempt, ...]
+    seen: tuple[Seen, ...] = ()
+    painted: Painted | None = None
 
 
 _FAVORITE = TypeAdapter(Favorite)
@@ -37,10 +43,12 @@ _FAVORITE = TypeAdapter(Favorite)
 
 def mark(state: Path, ledger: Ledger, job: Job) -> None:
     """Make a job a favorite, durably; raises OSError."""
-    favorite = Favorite(job, tuple(ledger.files(job.id)), ledger.attempts(job.id))
+    files, attempts = tuple(ledger.files(job.id)), ledger.attempts(job.id)
+    favorite = Favorite(job, files, attempts, *ledger.remembered(job.id))
     atomic.make_folder(state / FAVORITES)
     # in ASCII, because names of files may not be valid Unicode
-    atomic.write(_path(state, job.id), json.dumps(asdict(favorite)).encode("ascii"))
+    text = json.dumps(asdict(favorite), default=sorted)  # a set of digests
+    atomic.write(_path(state, job.id), text.encode("ascii"))
 
 
 def unmark(state: Path, job_id: str) -> None:
@@ -63,12 +71,14 @@ def marked(state: Path) -> set[str]:
 
 
 def lost(state: Path, ledger: Ledger) -> Iterator[Favorite]:
-    """Yield the favorites that the ledger lacks; log a damaged file, and leave it where it is.
+    """Yield the favorites that the ledger lacks, or has as jobs that have not ended.
 
-    Raises OutputError.
+    These are in an old copy of the ledger. A damaged file is logged, and left where it is. Raises
+    OutputError.
     """
     for job_id in sorted(marked(state)):
-        if ledger.get(job_id) is not None:
+        job = ledger.get(job_id)
+        if job is not None and job.has_ended:
             continue
         path = _path(state, job_id)
         try:

@@ -37,7 +37,7 @@ from stylewatch_daemon.base.model import (
 )
 from stylewatch_daemon.files.names import folded, meant, safe_path, shown
 from stylewatch_daemon.ledger import schema
-from stylewatch_daemon.ledger.memory import Memory, Seen
+from stylewatch_daemon.ledger.memory import Memory, Painted, Seen
 from stylewatch_daemon.ledger.state_dir import LEDGER, reading_below
 
 FILE_NAME = LEDGER
@@ -542,13 +542,29 @@ class Ledger:
 
     def memory(self) -> Memory:
         """Return the memory of all inboxes."""
-        columns = ", ".join(Seen._fields)
-        rows = [Seen(*row) for row in self._rows(f"SELECT {columns} FROM seen")]
-        plain = (row._replace(path=_plain(row.path)) for row in rows)
-        seen = {(file.disk, file.path): file for file in plain}
+        seen = {(file.disk, file.path): file for file in self._seen()}
         painted = dict(map(tuple, self._rows("SELECT key, path FROM painted")))
-        sizes = frozenset(file.size for file in rows if file.sha256)
+        sizes = frozenset(file.size for file in seen.values() if file.sha256)
         return Memory(seen, {key: _plain(path) for key, path in painted.items()}, sizes)
+
+    def remembered(self, job_id: str) -> tuple[tuple[Seen, ...], Painted | None]:
+        """Return what the memory has of the pair that a job has painted, its files and itself.
+
+        A file that is gone is so since scan 0, because another ledger counts the scans anew.
+        """
+        rows = self._rows("SELECT key, path, sha256 FROM painted WHERE job = ?", job_id)
+        if not rows:
+            return (), None
+        digests = frozenset(sha256 for _, _, sha256 in rows)
+        which = "WHERE sha256 IN (SELECT value FROM json_each(?))"
+        seen = self._seen(which, json.dumps([*digests]))
+        files = tuple(file._replace(gone=None if file.gone is None else 0) for file in seen)
+        return files, Painted(rows[0][0], digests, _plain(rows[0][1]), job_id)
+
+    def _seen(self, which: str = "", *values: object) -> list[Seen]:
+        columns = ", ".join(Seen._fields)
+        rows = self._rows(f"SELECT {columns} FROM seen {which}", *values)
+        return [file._replace(path=_plain(file.path)) for file in (Seen(*row) for row in rows)]
 
     @property
     def last_scan(self) -> int:

@@ -1,24 +1,27 @@
 """The trash, from which jobs are restored or deleted for good; favorites, which stay."""
 
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from tests.daemon.app.test_commands import NEW
-from tests.daemon.faults import failing, replaced
+from tests.daemon.faults import failing, fill, replaced
 from tests.daemon.jobs.test_upkeep import Kept
 from tests.daemon.world import DaemonWorld, done, run_jobs
 
 from stylewatch_daemon.app.commands import Commands
 from stylewatch_daemon.base.errors import OutputError, StateError
-from stylewatch_daemon.base.model import End, Job
+from stylewatch_daemon.base.model import End, Job, State
 from stylewatch_daemon.client import operations, status_json
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.jobs import upkeep
 from stylewatch_daemon.jobs.wall_clock import DAY
 from stylewatch_daemon.ledger import favorites, requests
 from stylewatch_daemon.ledger.ledger import EXPIRE, Search, reading
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import inputs
 
 TRASH = Search(in_trash=True)
@@ -289,6 +292,46 @@ def test_favorites_outlive_retention_and_a_lost_ledger_until_they_are_deleted(
     with reading(world.state.ledger) as ledger:
         assert (world.job("old"), (ledger.files(old.id), ledger.attempts(old.id))) == (old, record)
         assert ledger.count_kept(favorites.marked(world.state.root)) == 1
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.ENDED])
+def test_a_favorite_is_regained_that_an_old_copy_of_the_ledger_has_as_running(
+    state: State, tmp_path: Path
+) -> None:
+    world = DaemonWorld(tmp_path)
+    world.drop("a")
+    world.run()
+    ask(world, "favorite", "a")
+    files, jobs = world.published, world.jobs
+    world.close()
+    old = replace(jobs[0], state=state, end=End.DONE if state is State.ENDING else None)
+    with closing(LedgerWriter.open(world.state.ledger)) as ledger:
+        ledger.put(old)
+        ledger.drop_files(old.id, (file.path for file in ledger.files(old.id)))
+    run_jobs(world.start())
+    assert (world.published, world.jobs) == (files, jobs)
+    world.ask("delete", "a")
+    run_jobs(world.loop)
+    assert (world.published, world.jobs) == ({}, [])
+
+
+def test_a_favorite_whose_pictures_stay_is_not_painted_again_after_the_ledger_was_lost(
+    tmp_path: Path,
+) -> None:
+    world = DaemonWorld(tmp_path, "keep")
+    world.drop("a", "b")
+    fill(world.inbox, "a/style-2.jpg", "a/content.mask.png")
+    (world.inbox / "a/job.yaml").write_text("steps: 3\n")
+    world.run()
+    ask(world, "favorite", "a")
+    world.close()
+    for path in world.state.root.glob("ledger.sqlite3*"):
+        path.unlink()
+    world.start()
+    assert world.work() == ["b"]
+    assert [job.name for job in world.jobs] == ["a", "b"]
+    (world.inbox / "a/job.yaml").write_text("steps: 40\n")
+    assert world.work() == ["a"], "that is another job"
 
 
 def test_retention_waits_for_the_mark_that_was_asked_for_before_the_start(tmp_path: Path) -> None:
