@@ -343,6 +343,16 @@ def test_retention_waits_for_the_mark_that_was_asked_for_before_the_start(tmp_pa
     assert favorites.marked(world.state.root) == {world.job("old").id}
 
 
+def test_a_mark_counts_that_was_set_while_retention_looked_for_marks(tmp_path: Path) -> None:
+    world = Kept(tmp_path, {"ledger": 5})
+    loop = world.start()
+    loop.scan()  # the results of the lanes are yet to come
+    world.ask("favorite", "old")
+    loop.commands.act()
+    run_jobs(loop)
+    assert world.states == {"old": "done", "new": "done"}
+
+
 def test_a_mark_stays_in_the_trash_and_goes_with_the_job(tmp_path: Path) -> None:
     world = DaemonWorld(tmp_path)
     world.drop("a")
