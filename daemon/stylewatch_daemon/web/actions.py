@@ -162,8 +162,8 @@ async def with_selected(request: Request, verb: Literal["trash", "restore", "del
     site = context(request)
     fields = await form(request)
     jobs, are_several = await run_in_threadpool(jobs_of, site, fields.getlist("job"))
-    if verb == "trash":  # another tab may have moved some there
-        jobs = [job for job in jobs if not job.trashed] or jobs
+    if verb != "delete":  # another tab may have moved some there, or restored some
+        jobs = [job for job in jobs if bool(job.trashed) is (verb == "restore")] or jobs
     for job in jobs:
         operations.check(verb, job)
     kept = list[Job]()

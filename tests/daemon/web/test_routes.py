@@ -387,9 +387,9 @@ def test_jobs_are_moved_into_the_trash_and_back_together_but_for_favorites(
     alone = page.get("/delete", params={"job": "id-sea"}, headers=BROWSER).text
     assert "Move to the trash" in alone and "It is a favorite" in alone
     assert page.post("/trash", data={"job": "id-wood"}).status_code == 409
-    for form in (both, {"job": ["id-wood", "id-sea"]}):
-        assert page.post("/restore", data=form).status_code == 409, "it is not in the trash"
-    assert page.post("/restore", data={"job": "id-wood"}, headers=BROWSER).status_code == 303
+    assert page.post("/restore", data=both).status_code == 409, "they are not in the trash"
+    some = {"job": ["id-wood", "id-sea"]}  # another tab may have restored one of them
+    assert page.post("/restore", data=some, headers=BROWSER).status_code == 303
     asked = [(each["verb"], each["job"]) for each in requested(tmp_path)]
     assert asked == [("trash", "id-sky"), ("delete", "id-sky"), ("restore", "id-wood")]
     bin_ = page.get("/gallery?state=trash", headers=BROWSER).text
