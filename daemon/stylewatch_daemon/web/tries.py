@@ -44,7 +44,10 @@ SIDE = 160
 FIRST = 12
 """Number of styles that a request asks for."""
 
-ENDED = "the previews have ended: another photograph was tried, or stylewatch was away; ask again"
+ENDED = (
+    "the previews have ended: another photograph was tried, or this page or stylewatch was away; "
+    "ask again"
+)
 
 
 async def begin(request: Request) -> Response:

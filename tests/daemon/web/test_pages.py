@@ -374,6 +374,14 @@ def test_a_name_that_fits_no_job_or_several_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("at_work")
+def test_a_job_is_not_about_to_start_while_previews_are_painted(tmp_path: Path) -> None:
+    page = client(tmp_path, a_job("sea", "waiting"))
+    for health, sentence in (({}, "The next job is about"), ({"trying": True}, "Previews are")):
+        publish(tmp_path / "state", {"waiting": 1}, health)
+        assert f'<p class="large">{sentence}' in html(page, "/")
+
+
+@pytest.mark.usefixtures("at_work")
 def test_the_first_stages_of_a_job_that_starts_from_a_picture_are_calm(tmp_path: Path) -> None:
     job = finished_job(tmp_path, seen="running", finished=None)
     start = input_of("init", "init.png", b"", "stage.png")

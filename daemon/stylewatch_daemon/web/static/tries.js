@@ -88,14 +88,14 @@ export function tries(place) {
     }
   }
 
-  function begin() {
+  function begin(isWanted = false) {
     clear();
     say("Uploading …");
     const question = asked;
-    uploading = uploading.then(() => upload(question)); // one photograph at a time
+    uploading = uploading.then(() => upload(question, isWanted)); // one photograph at a time
   }
 
-  async function upload(question) {
+  async function upload(question, isWanted) {
     const body = new FormData(form), [photograph] = content.files;
     for (const name of ["style", "library", "name"]) body.delete(name);
     if (question !== asked || !photograph || place.hidden) return;
@@ -112,11 +112,11 @@ export function tries(place) {
       more.hidden = !begun.left;
       beat(begun);
     } catch (error) {
-      if (question === asked) say(error.message, "error");
+      if (question === asked) say(error.message, isWanted ? "error" : "soft");
     } finally { ask.disabled = false; }
   }
 
-  ask.addEventListener("click", begin);
+  ask.addEventListener("click", () => begin(true));
   more.addEventListener("click", async () => {
     more.disabled = true;
     await post(`${current.address}/more`).then(
