@@ -199,6 +199,9 @@ _PRINTED = 12.0
 """The steps of a print repaint what is finer than its preview; resampled, little of it remains."""
 
 
+_OVERSHOOTING = ("neural-style", "pastiche")
+"""Recipes whose L-BFGS begins with a step of the whole gradient, and needs more to come back."""
+
 _REPLACED = ("objective.style", "objective.layer_match")
 
 
@@ -223,7 +226,8 @@ def _prints(draw: st.DrawFn) -> tuple[Plan, int, int]:
 def printed(drawn: tuple[Plan, int, int]) -> None:
     """Paint a print: made small again it looks like its preview."""
     plan, small, large = drawn
-    alike = plan.changed(upscale_steps=2)  # broad strokes take them at the preview's size, too
+    steps = 8 if plan.recipe in _OVERSHOOTING else 2
+    alike = plan.changed(upscale_steps=steps)  # broad strokes take them at the preview's size, too
     preview = _shown(possible(_task(alike.changed(size=str(small)))))
     large_task = _task(alike.changed(size=str(large), preview=str(small)))
     print_ = resize(_shown(possible(large_task)), Size.of(preview))
