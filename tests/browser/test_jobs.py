@@ -63,11 +63,24 @@ def test_an_upload_whose_answer_is_lost_is_painted_once(
         route.fetch()
         route.abort("connectionaborted")
 
-    windows.expected.append("ERR_CONNECTION_ABORTED")
+    def give_up(route: Route) -> None:
+        route.fetch()
+        route.fulfill(status=504, content_type="text/html", body="<h1>Gateway Timeout</h1>")
+
+    def ask_for_login(route: Route) -> None:
+        route.fulfill(content_type="text/html", body="<h1>Log in</h1>")
+
+    windows.expected += ["ERR_CONNECTION_ABORTED", "504 (Gateway Timeout)"]
     drop(page, "main", site.sea, site.wave)
-    page.route("**/jobs", lose, times=1)
-    start(page)
-    expect(page.locator("#message")).to_contain_text("does not answer: try again")
+    for answer, said in (
+        (ask_for_login, "perhaps a proxy (200)"),
+        (lose, "does not answer: try again"),
+        (give_up, "perhaps a proxy (504)"),
+    ):
+        page.route("**/jobs", answer, times=1)
+        start(page)
+        expect(page.locator("#message")).to_contain_text(said)
+        expect(page.locator("[data-well]").first).to_contain_text("sea.jpg")
     start(page)
     expect(page.get_by_text("sea-wave was added to the queue.")).to_be_visible()
     see(finished(page).get_by_role("img"))

@@ -6,7 +6,7 @@ import re
 from PIL import Image
 from playwright.sync_api import Locator, Page, Route, expect
 from tests.browser.site import CONFIG, Site, until
-from tests.browser.viewer import Windows, barriers, drop, finished, give_pair, see
+from tests.browser.viewer import Windows, barriers, drop, finished, give_pair, see, start
 
 STYLES = 14
 QUICK = ("--set", "backends.sketch.seconds_per_step=0.01", "--set", "steps=20")
@@ -125,3 +125,8 @@ def test_a_try_ends_if_the_form_is_changed_before_it_has_begun(
     page.unroute("**/tries")
     page.get_by_role("button", name="See it in every style").click()
     expect(cells).to_have_count(1)
+    start(page)
+    expect(page.locator("#message")).to_contain_text("choose at least one style image")
+    windows.expected.append("400 (Bad Request)")
+    see(cells.first.locator("img"))
+    expect(page.get_by_text("Choose one")).to_be_visible()

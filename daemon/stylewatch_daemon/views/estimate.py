@@ -150,11 +150,9 @@ def _work(settings: JobSettings, content: Size, recipes: Sequence[Path]) -> floa
 def _phrase(seconds: Sequence[float]) -> str:
     if not seconds:
         return ""
-    low, high = min(seconds), max(seconds)
-    if high <= ALIKE * low:
-        time = f"about {_rounded(median(seconds))}"
-    else:
-        time = f"{_rounded(low)} to {_rounded(high)}"
+    low, high = _rounded(min(seconds)), _rounded(max(seconds))
+    is_one_time = low == high or max(seconds) <= ALIKE * min(seconds)
+    time = f"about {_rounded(median(seconds))}" if is_one_time else f"{low} to {high}"
     return f"{time}, by the last {f'{len(seconds)} jobs' if len(seconds) > 1 else 'job'} like this"
 
 

@@ -113,6 +113,20 @@ async def login_form(request: Request) -> AsyncIterator[Fields]:
         yield await form(request, LOGIN_WITHIN_S)
 
 
+def cookie_name(request: Request) -> str:
+    """Return the name of the session's cookie, which is another one where a proxy uses TLS.
+
+    A page without TLS cannot replace a cookie of one with TLS, and browsers tell no ports apart.
+    """
+    name = context(request).sessions.cookie
+    return f"{name}-tls" if _is_secure(request) else name
+
+
+def _is_secure(request: Request) -> bool:
+    """Return whether a proxy uses TLS; a client that sends this header itself harms only itself."""
+    return first_value(request.headers, "x-forwarded-proto") == "https"
+
+
 async def admit(request: Request, to: str, phone: str = "") -> Response:
     """Begin a session of a browser or the phone called `phone`; redirect to `to` below the root.
 
@@ -121,16 +135,15 @@ async def admit(request: Request, to: str, phone: str = "") -> Response:
     sessions = context(request).sessions
     root = root_path(request)
     answer = RedirectResponse(f"{root}/{to}", 303)
-    await run_in_threadpool(sessions.end, request.cookies.get(sessions.cookie, ""))
+    await run_in_threadpool(sessions.end, request.cookies.get(cookie_name(request), ""))
     answer.set_cookie(
-        sessions.cookie,
+        cookie_name(request),
         await run_in_threadpool(sessions.begin, phone),
         max_age=PHONE_LASTS_S if phone else LASTS_S,
         path=f"{root}/",
         httponly=True,
         samesite="lax",
-        # True if a proxy uses TLS. A client that sends this header itself harms only itself.
-        secure=first_value(request.headers, "x-forwarded-proto") == "https",
+        secure=_is_secure(request),
     )
     return answer
 
@@ -139,9 +152,9 @@ async def log_out(request: Request) -> Response:
     """End the session, for everybody who has its cookie, and remove the cookie."""
     sessions = context(request).sessions
     root = root_path(request)
-    await run_in_threadpool(sessions.end, request.cookies.get(sessions.cookie, ""))
+    await run_in_threadpool(sessions.end, request.cookies.get(cookie_name(request), ""))
     answer = RedirectResponse(f"{root}/login", 303)
-    answer.delete_cookie(sessions.cookie, path=f"{root}/", httponly=True, samesite="lax")
+    answer.delete_cookie(cookie_name(request), path=f"{root}/", httponly=True, samesite="lax")
     return answer
 
 
@@ -224,7 +237,7 @@ class AccessMiddleware:
         reason = "the session has ended, and nothing was done: log in, and do it again"
         if wants_html(request):
             return _login_page(request, 401, self._page_of(request), reason)
-        is_browser = self._sessions.cookie in request.cookies
+        is_browser = cookie_name(request) in request.cookies
         missing = "the token is missing or wrong (web.token_file)"
         answer = failed(request, 401, reason if is_browser else missing)
         answer.headers["WWW-Authenticate"] = 'Bearer realm="stylewatch"'
@@ -256,7 +269,7 @@ class AccessMiddleware:
         path = path_of(request)
         if not self._sessions.are_needed or path in PUBLIC or path.startswith("/static/"):
             return True
-        return self._sessions.is_open(request.cookies.get(self._sessions.cookie, ""))
+        return self._sessions.is_open(request.cookies.get(cookie_name(request), ""))
 
 
 class _Sender:

@@ -33,6 +33,7 @@ from stylewatch_daemon.base.errors import (
     InputError,
     OutputError,
     SettingsError,
+    StateError,
     UsageError,
 )
 from stylewatch_daemon.base.model import Job, new_id
@@ -156,14 +157,19 @@ delete_one = partial(with_job, leave=partial(operations.ask, "delete"), to="/gal
 async def with_selected(request: Request, verb: Literal["trash", "restore", "delete"]) -> Response:
     """Leave a request `verb` about each job that a field `job` names.
 
-    Of several jobs, favorites are neither moved into the trash nor deleted. Raises StateError if
-    the state of a job does not allow the operation; then nothing is requested.
+    Of several jobs, favorites are neither moved into the trash nor deleted. The field `trashed`
+    says that they were in the trash when somebody was asked. Raises StateError if the state of a
+    job does not allow the operation, or if all were restored since; then nothing is requested.
     """
     site = context(request)
     fields = await form(request)
     jobs, are_several = await run_in_threadpool(jobs_of, site, fields.getlist("job"))
     if verb != "delete":  # another tab may have moved some there, or restored some
         jobs = [job for job in jobs if bool(job.trashed) is (verb == "restore")] or jobs
+    if fields.get("trashed"):
+        jobs = [job for job in jobs if job.trashed]
+        if not jobs:
+            raise StateError("the jobs were restored from the trash since this was asked")
     for job in jobs:
         operations.check(verb, job)
     kept = list[Job]()
@@ -176,12 +182,17 @@ async def with_selected(request: Request, verb: Literal["trash", "restore", "del
 
 async def retry(request: Request) -> Response:
     """Run an ended job again: from the start, or from its stage at the step `from_stage`."""
-    site = context(request)
     fields = await form(request)
+    _check_names(fields, "from_stage", once.FIELD)
+    act = partial(_retry, request, _number(fields, "from_stage"))
+    identity = request.scope["path"], tuple(fields.multi_items())
+    return await context(request).once.answer(fields.get(once.FIELD, ""), identity, act)
+
+
+async def _retry(request: Request, stage: int | None) -> Response:
+    site = context(request)
     new = new_id()
-    _check_names(fields, "from_stage")
     job = await run_in_threadpool(job_of, request)
-    stage = _number(fields, "from_stage")
     work = partial(operations.settings_of_retry, site.state, job, site.settings, {}, stage)
     wanted = await run_in_threadpool(readers.read, job.id, job.outbox, work)
     leave = partial(operations.retry, site.state, job, new, wanted, from_stage=stage)
@@ -388,7 +399,8 @@ async def _answered_once(
 ) -> Response:
     """Return the answer to a form, which is the earlier one if the form is sent again."""
     number = form.fields.get(once.FIELD, "")
-    return await context(request).once.answer(request.scope["path"], number, act)
+    identity = await run_in_threadpool(forms.identity, form) if number else ""
+    return await context(request).once.answer(number, (request.scope["path"], identity), act)
 
 
 async def _uploaded(request: Request, form: Form) -> Response:

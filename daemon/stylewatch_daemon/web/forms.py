@@ -6,7 +6,7 @@ At most AT_ONCE forms are received at a time. If one of them stalls, a new form 
 import asyncio
 import shutil
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from operator import attrgetter
@@ -20,7 +20,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from stylewatch_daemon.base.errors import InputError
-from stylewatch_daemon.files import disks
+from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.names import CONTENT_SUFFIXES, safe
 from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.web.http import Context, context
@@ -62,6 +62,16 @@ class Form:
     def fields(self) -> dict[str, str]:
         """The last value of each field, without surrounding space."""
         return {name: values[-1].strip() for name, values in self.values.items()}
+
+
+def identity(form: Form) -> Hashable:
+    """Return a value that two forms share if they have the same fields and files."""
+    files = {
+        field: tuple((each.name, atomic.digest(each.path)) for each in of)
+        for field, of in form.files.items()
+    }
+    values = {field: tuple(of) for field, of in form.values.items()}
+    return tuple(sorted(values.items())), tuple(sorted(files.items()))
 
 
 NOTHING = Form({}, {})

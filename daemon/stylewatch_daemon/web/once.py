@@ -1,12 +1,13 @@
-"""Forms that are sent again, because their answer was lost: each is acted on once.
+"""Forms that are sent again, because their answer was lost or a button was pressed twice.
 
-A phone may lose the network after its form has arrived. So a form may have a field `once`, a text
-that nobody else would choose: a form with a `once` that was answered gets that answer again.
+Each form that starts something has a field `once`, a text that nobody else would choose: the same
+form with the same text is acted on once, and gets the answer to the first again.
 """
 
 import asyncio
+import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from http import HTTPStatus
 from weakref import WeakValueDictionary
 
@@ -15,27 +16,40 @@ from starlette.responses import Response
 FIELD = "once"
 
 MOST = 200
-"""Number of answers that are kept, the latest ones."""
+"""Number of answers that are kept, the latest ones, and of numbers that are handed out."""
 
 
 class Once:
-    """The latest answers to forms, by their path and their field `once`; a restart forgets them."""
+    """The latest answers to forms; a restart forgets them."""
 
     def __init__(self) -> None:
-        self._answers: OrderedDict[tuple[str, str], Response] = OrderedDict()
-        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._answers: OrderedDict[Hashable, Response] = OrderedDict()
+        self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
+        self._numbers: OrderedDict[str, str] = OrderedDict()
+
+    def number(self, of: str = "") -> str:
+        """Return a number for a form: a new one or, if `of` is given, the one of that form.
+
+        Thus all pages that show the form show the same number, until it was sent.
+        """
+        if not of:
+            return secrets.token_hex(16)
+        number = self._numbers.setdefault(of, secrets.token_hex(16))
+        while len(self._numbers) > MOST:
+            self._numbers.popitem(last=False)
+        return number
 
     async def answer(
-        self, path: str, number: str, act: Callable[[], Awaitable[Response]]
+        self, number: str, form: Hashable, act: Callable[[], Awaitable[Response]]
     ) -> Response:
-        """Return the earlier answer to a form with the field `number`, else that of `act`.
+        """Return the earlier answer to the same `form` with this number, else that of `act`.
 
         While the same form is being acted on, this waits. A form that was refused can be sent
         again, and one without a number is always new.
         """
         if not number:
             return await act()
-        key = path, number
+        key = number, form
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             if key in self._answers:
@@ -45,4 +59,6 @@ class Once:
                 self._answers[key] = answer
                 while len(self._answers) > MOST:
                     self._answers.popitem(last=False)
+                for of in [of for of, used in self._numbers.items() if used == number]:
+                    del self._numbers[of]
             return answer

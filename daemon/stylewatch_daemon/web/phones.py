@@ -9,6 +9,7 @@ POST /phones/end    `phone`: ends the session of this one
 """
 
 from datetime import UTC, datetime
+from functools import partial
 
 import segno
 from starlette.concurrency import run_in_threadpool
@@ -20,8 +21,17 @@ from starlette.routing import Route
 from stylewatch_daemon.base.errors import DaemonError, InputError
 from stylewatch_daemon.doctor.addresses import IN_THE_CLEAR, url_for_phones
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.web.access import admit, login_form, slow_down
-from stylewatch_daemon.web.http import context, done, failed, form, root_path, wants_html
+from stylewatch_daemon.web.access import admit, cookie_name, login_form, slow_down
+from stylewatch_daemon.web.http import (
+    Fields,
+    context,
+    done,
+    failed,
+    form,
+    root_path,
+    wants_html,
+)
+from stylewatch_daemon.web.once import FIELD
 
 LONGEST_NAME = 40
 """Maximum number of characters of a phone's name."""
@@ -53,11 +63,18 @@ async def pair(request: Request) -> Response:
     """Begin the session of a phone whose user knows the code; else answer with the form again."""
     site = context(request)
     async with login_form(request) as fields:
-        try:
-            await run_in_threadpool(site.codes.take, fields.get("code", ""))
-        except InputError as error:
-            await slow_down(request, site.sessions)
-            return await show_form(request, str(error))
+        identity = request.scope["path"], tuple(fields.multi_items())
+        act = partial(_paired, request, fields)
+        return await site.once.answer(fields.get(FIELD, ""), identity, act)
+
+
+async def _paired(request: Request, fields: Fields) -> Response:
+    site = context(request)
+    try:
+        await run_in_threadpool(site.codes.take, fields.get("code", ""))
+    except InputError as error:
+        await slow_down(request, site.sessions)
+        return await show_form(request, str(error))
     agent = request.headers.get("user-agent", "")
     kind = next((word for word in KINDS if word in agent), "phone")
     return await admit(request, "", shown(fields.get("name", kind))[:LONGEST_NAME])
@@ -95,7 +112,7 @@ def add(request: Request) -> Response:
 def _is_phone(request: Request) -> bool:
     """Return whether the request comes from a phone that was paired."""
     sessions = context(request).sessions
-    return sessions.is_phone(request.cookies.get(sessions.cookie, ""))
+    return sessions.is_phone(request.cookies.get(cookie_name(request), ""))
 
 
 def _refuse_phones(request: Request) -> None:

@@ -107,6 +107,7 @@ def application(page: WebPage) -> Starlette:
     token = page.token
     state = settings.state.path
     sessions = Sessions(token, state / access.FILE_NAME)
+    once = Once()
     templates = Jinja2Templates(directory=HERE / "templates")
     templates.env.globals |= {
         "root": settings.web.path,
@@ -115,6 +116,7 @@ def application(page: WebPage) -> Starlette:
         "pictures": PICTURES,
         "later": LATER,
         "large_side": pictures.LARGE_SIDE,
+        "once": once.number,
     }
     templates.env.filters |= {
         "when": formatting.when,
@@ -152,7 +154,7 @@ def application(page: WebPage) -> Starlette:
         previews=Previews(state, settings.limits),
         templates=templates,
         doctor=DoctorRunner(page.start),
-        once=Once(),
+        once=once,
     )
     app.state.context = site
     app.state.shared_pictures = {}

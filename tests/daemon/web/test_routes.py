@@ -404,6 +404,18 @@ def test_jobs_are_moved_into_the_trash_and_back_together_but_for_favorites(
     assert "☆ Favorite" in page.get("/jobs/id-sky", headers=BROWSER).text
 
 
+def test_a_job_that_is_restored_after_the_question_is_not_deleted(tmp_path: Path) -> None:
+    trashed = a_job("wood", trashed="2026-01-03T12:00:00+00:00")
+    page = client(tmp_path, finished_job(tmp_path), trashed)
+    for name, is_told in (("wood", True), ("sea", False)):
+        question = page.get("/delete", params={"job": f"id-{name}"}, headers=BROWSER).text
+        assert ('name="trashed" value="yes"' in question) is is_told
+    late = page.post("/delete", data={"job": "id-sea", "trashed": "yes"})
+    assert late.status_code == 409 and "restored from the trash since" in late.json()["error"]
+    assert page.post("/delete", data={"job": "id-wood", "trashed": "yes"}).status_code == 200
+    assert [each["job"] for each in requested(tmp_path)] == ["id-wood"]
+
+
 @pytest.mark.parametrize(
     ("named", "kept"),
     [

@@ -241,6 +241,7 @@ def test_a_form_that_is_sent_again_with_its_number_is_acted_on_once(
     first = sent("a")
     assert first.json() == sent("a").json() == {"jobs": ["sea-wave"]}
     assert sent("b").json() == {"jobs": ["sea-wave-2"]}
+    assert sent("b", steps="9").json() == {"jobs": ["sea-wave-3"]}, "it is another form"
     submitted, others = actions._submit, list[Any]()
     thread = Thread(target=lambda: others.append(sent("c").json()))
 
@@ -253,13 +254,33 @@ def test_a_form_that_is_sent_again_with_its_number_is_acted_on_once(
 
     with page:  # one event loop for all requests
         monkeypatch.setattr(actions, "_submit", slow)
-        assert sent("c").json() == {"jobs": ["sea-wave-3"]}
+        assert sent("c").json() == {"jobs": ["sea-wave-4"]}
         thread.join()
-    assert others == [{"jobs": ["sea-wave-3"]}]
+    assert others == [{"jobs": ["sea-wave-4"]}]
     monkeypatch.setattr(once, "MOST", 1)
     for other in ("d", "e"):
         sent(other)
-    assert sent("d").json() == {"jobs": ["sea-wave-6"]}, "it is forgotten"
+    assert sent("d").json() == {"jobs": ["sea-wave-7"]}, "it is forgotten"
+
+
+def test_forms_have_a_number_also_without_scripts_and_a_job_is_retried_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actions, "WAIT_S", 0.0)
+    page = client(tmp_path, finished_job(tmp_path))
+    pattern = r'name="once" value="([0-9a-f]{32})"'
+
+    def numbers(path: str) -> list[str]:
+        return re.findall(pattern, page.get(path, headers=BROWSER).text)
+
+    assert len({*numbers("/"), *numbers("/"), *numbers("/jobs/id-sea/again")}) == 3
+    assert numbers("/jobs/id-sea") == numbers("/jobs/id-sea") != []
+    number = numbers("/jobs/id-sea")[0]
+    for stage in ({"from_stage": "5"}, {"from_stage": "5"}, {}):
+        answer = page.post("/jobs/id-sea/retry", data={"once": number, **stage}, headers=BROWSER)
+        assert answer.status_code == 202
+    assert [request["from_stage"] for request in requested(tmp_path)] == [5, None]
+    assert number not in numbers("/jobs/id-sea"), "the next one is another"
 
 
 def test_a_stalled_upload_gives_up_its_place_but_not_one_that_has_just_begun(

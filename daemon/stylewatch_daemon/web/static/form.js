@@ -1,6 +1,6 @@
 // The form of a job: files that are dropped anywhere on the page, settings, and the upload.
 
-import { enable, hasEnded, logIn } from "./session.js";
+import { enable, hasEnded, logIn, ours } from "./session.js";
 
 const MAX_SHOWN = 3; // previews in a field
 const ASK_MS = 300;
@@ -106,27 +106,22 @@ function mark(form, mistakes) {
   return first;
 }
 
-let lost = {}; // the latest form without an answer: what it asked for, and its number
-
-function number(body) {
-  // a form that is sent again has its number again: the server acts on it once
-  const values = [...body].map(([name, value]) => [name, value.name ?? value, value.size, value.lastModified]);
-  const wish = JSON.stringify(values);
-  if (wish !== lost.wish) lost = { wish, once: crypto.getRandomValues(new Uint32Array(4)).join("-") };
-  return lost.once;
+function renew({ once }) {
+  // the form is to be another one; as long as it is the same, the server acts on it once
+  once.value = crypto.getRandomValues(new Uint32Array(4)).join("-");
 }
 
 async function send(form, body) {
   // returns the message to show; throws an Error with the first mistake
-  body.set("once", number(body));
   if (await hasEnded() && !(await logIn())) throw new Error("log in to start the job");
   const answer = await fetch(form.action, {
     method: "POST", body, headers: { Accept: "application/json" },
   }).catch(() => { throw new Error("stylewatch does not answer: try again when it runs"); });
-  lost = {};
-  const { jobs, page, acted, error, mistakes } = await answer.json().catch(() => ({}));
+  const { jobs, page, acted, error, mistakes } = await ours(answer);
   const mistake = mark(form, mistakes ?? {});
-  if (!answer.ok) throw new Error(mistake ?? error ?? `the upload failed (${answer.status})`);
+  if (!answer.ok) throw new Error(mistake ?? error);
+  renew(form.elements);
+  form.dispatchEvent(new Event("accepted"));
   if (acted === false) return form.dataset.later;
   if (page) location.assign(page);
   else form.reset();

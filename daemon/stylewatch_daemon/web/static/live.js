@@ -17,7 +17,7 @@ function attributes(from, to) {
   for (const { name, value } of to.attributes) {
     if (KEPT.includes(name)) continue;
     const had = from.getAttribute(name);
-    if (name === "src" && had?.split("&again=")[0] === value) continue; // a retry by page.js
+    if (name === "src" && had?.split(/[?&]again=/)[0] === value) continue; // a retry by page.js
     if (had !== value) from.setAttribute(name, value);
   }
 }
@@ -103,5 +103,5 @@ export function live(address, enhance) {
     else connect(address, enhance);
   });
   addEventListener("pagehide", () => source?.close());
-  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+  addEventListener("pageshow", (event) => { if (event.persisted) again(address, enhance); });
 }

@@ -21,11 +21,12 @@ function enhance(part) {
 function reload({ target: image }) {
   // requests a preview again if it is still being made: then the server sends a blank 1 x 1 picture
   if (image.naturalWidth !== 1) return;
-  const [address, tries = 0] = image.getAttribute("src").split("&again=");
+  const [address, tries = 0] = image.getAttribute("src").split(/[?&]again=/);
   if (Number(tries) >= TRIES) return;
   setTimeout(() => {
     const is_same = image.getAttribute("src").startsWith(address);
-    if (is_same) image.src = `${address}&again=${Number(tries) + 1}`;
+    const mark = address.includes("?") ? "&" : "?";
+    if (is_same) image.src = `${address}${mark}again=${Number(tries) + 1}`;
   }, RETRY_MS);
 }
 
@@ -58,7 +59,7 @@ function pair(form) {
   if (!form || !code) return;
   history.replaceState(null, "", location.pathname);
   form.elements.code.value = decodeURIComponent(code);
-  form.submit();
+  form.requestSubmit(form.querySelector("button")); // disables it
 }
 
 document.documentElement.classList.add("live");
@@ -70,9 +71,9 @@ document.addEventListener("submit", submit);
 const zone = document.querySelector("[data-zone]"), again = document.querySelector("[data-again]");
 if (zone) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
 if (again) setTimeout(() => location.reload(), 1000 * again.dataset.again);
-pair(document.getElementById("pair-form"));
 jobForm(document.getElementById("upload"));
 viewer(document.getElementById("viewer"));
 tries(document.querySelector("[data-tries]"));
 enhance(document);
 live(document.body.dataset.events, enhance);
+pair(document.getElementById("pair-form"));

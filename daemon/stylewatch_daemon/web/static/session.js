@@ -9,6 +9,13 @@ export async function hasEnded() {
   return status === 401;
 }
 
+export async function ours(answer) {
+  // returns the content of an answer of stylewatch; a proxy may have answered in its place
+  const plain = await answer.json().catch(() => null);
+  if (plain && (answer.ok || plain.error)) return plain;
+  throw new Error(`not stylewatch answered, but perhaps a proxy (${answer.status}): log in there, and try again`);
+}
+
 let asking; // what becomes of the open dialog
 
 export function logIn() {

@@ -1,16 +1,15 @@
 // The photograph of a form, painted small in every style; a tap on one starts the large picture.
-import { hasEnded, logIn } from "./session.js";
+import { hasEnded, logIn, ours } from "./session.js";
 
 const BEAT_MS = 1000, WAIT_MS = 300;
 
 async function post(address, body = null) {
   const answer = await fetch(address, { method: "POST", body, headers: { Accept: "application/json" } })
     .catch(() => null);
-  const plain = await answer?.json().catch(() => null) ?? {};
-  if (answer?.ok) return plain;
-  const error = new Error(plain.error ?? "stylewatch does not answer: ask again when it runs");
-  error.isAnswer = answer !== null;
-  throw error;
+  if (!answer) throw new Error("stylewatch does not answer: ask again when it runs");
+  const plain = await ours(answer);
+  if (answer.ok) return plain;
+  throw Object.assign(new Error(plain.error), { isAnswer: true });
 }
 
 function cell(choose) {
@@ -118,9 +117,10 @@ export function tries(place) {
 
   ask.addEventListener("click", () => begin(true));
   more.addEventListener("click", async () => {
+    const shown = current;
     more.disabled = true;
-    await post(`${current.address}/more`).then(
-      ({ left }) => { more.hidden = !left; }, (error) => say(error.message, "error"));
+    await post(`${shown.address}/more`).then(
+      ({ left }) => { more.hidden = shown !== current || !left; }, (error) => say(error.message, "error"));
     more.disabled = false;
   });
   form.addEventListener("input", ({ target }) => {
@@ -135,7 +135,7 @@ export function tries(place) {
   addEventListener("pageshow", () => { // a browser that went back has kept the photograph
     if (content.files.length) content.dispatchEvent(new Event("input", { bubbles: true }));
   });
-  form.addEventListener("submit", end);
+  form.addEventListener("accepted", end);
   form.addEventListener("reset", () => { clear(); place.hidden = true; });
   addEventListener("pagehide", end);
 }
