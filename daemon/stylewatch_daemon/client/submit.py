@@ -30,8 +30,9 @@ HIDDEN = ".submit-"
 
 _HIDDEN = re.compile(rf"{re.escape(HIDDEN)}[0-9a-f]{{16}}")
 
-STALE_S = 3600.0
-"""Age in seconds from which a prepared pair without further changes counts as abandoned."""
+STALE_S = 24 * 3600.0
+"""Age in seconds from which a prepared pair without further changes counts as abandoned: more than
+it takes to copy others that are submitted with it, and than clocks and time zones may differ."""
 
 _EXISTS = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 
@@ -167,7 +168,6 @@ def _prepared(
                 for name, path in files.items()
             }
             with account.owning(inbox):
-                clear(inbox)
                 _prepare(hidden, pictures, settings, stat.S_IMODE(found.st_mode))
         # a disk that goes now takes the prepared folder with it: nothing is left to rename
         yield hidden

@@ -52,13 +52,21 @@ def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
 
 def _pictures(folder: Path) -> list[Path]:
     """Return the paths of all pictures of the library; raises OSError if it cannot be read."""
+    return [*filter(_is_filled, _named_as_pictures(folder))]
+
+
+def _named_as_pictures(folder: Path) -> list[Path]:
+    """Return the paths that have names of pictures, also those that cannot be read now.
+
+    Such a path is empty while it is being copied, or a link to a disk that is away: its name is
+    taken all the same (law 2). Raises OSError.
+    """
     return [
         path
         for path in (folder / name for name in entries.names(folder))
         if folded(path.suffix[1:]) in PICTURE_SUFFIXES
         and not path.name.startswith(".")
         and not folded(path.stem).endswith(".mask")
-        and _is_filled(path)
     ]
 
 
@@ -98,21 +106,29 @@ def named_styles(folder: Path, names: Sequence[str]) -> list[Path]:
     """Return the pictures that people name: of the library `folder`, else of those shipped.
 
     A name that is no whole name may be a part of only one. Raises UsageError for a name that fits
-    none or several, and OSError if the library cannot be read.
+    none or several, or a file that cannot be read now, and OSError if the library cannot be read.
     """
-    pictures = _pictures(folder)
-    shipped = {title: style.path for title, style in _shipped_besides(pictures).items()}
-    offered = shipped | _by_name(pictures)
-    return [offered[_whole_name(name, offered)] for name in names]
+    files = _named_as_pictures(folder)
+    shipped = {title: style.path for title, style in _shipped_besides(files).items()}
+    offered = shipped | _by_name(files)
+    styles = [offered[_whole_name(name, offered)] for name in names]
+    for style in styles:
+        if not _is_filled(style):
+            raise UsageError(
+                f"the style {shown(style)} is empty, or its disk is away: wait until it is there"
+            )
+    return styles
 
 
 def every_style(folder: Path) -> dict[str, Path]:
-    """Return all pictures of the library, or the shipped styles if it has none, by name.
+    """Return the styles to choose from by name: all pictures of the library.
 
-    Raises OSError if the library cannot be read.
+    The shipped styles are those of a library without any files of pictures. Raises OSError if the
+    library cannot be read.
     """
-    shipped = {title: style.path for title, style in _shipped_besides([]).items()}
-    return find_styles(folder, "all") or shipped
+    if _named_as_pictures(folder):
+        return find_styles(folder, "all")
+    return {title: style.path for title, style in _shipped_besides([]).items()}
 
 
 def _whole_name(wanted: str, offered: Collection[str]) -> str:

@@ -14,7 +14,17 @@ from tests.daemon.faults import Disk, fill, killed_at, replaced
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.client import submit
-from stylewatch_daemon.client.submit import STALE_S, Files, clear, files_of, free, put
+from stylewatch_daemon.client import submit as submission
+from stylewatch_daemon.client.submit import (
+    STALE_S,
+    Files,
+    NewJob,
+    clear,
+    files_of,
+    free,
+    put,
+    put_all,
+)
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake.scan import scan
@@ -66,6 +76,22 @@ def test_only_abandoned_pairs_are_removed_after_a_time(inbox: Path, tmp_path: Pa
     clear(inbox)
     assert [path for path in (abandoned, changed, other) if path.exists()] == [changed, other]
     assert (tmp_path / "away/content.jpg").exists()
+
+
+def test_jobs_that_are_submitted_together_outlive_a_clock_that_is_hours_behind(
+    inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare, earlier = submission._prepare, time.time() - 9 * 3600
+
+    def prepared(hidden: Path, *more: Any) -> None:
+        prepare(hidden, *more)
+        for path in (*hidden.iterdir(), hidden):
+            os.utime(path, (earlier, earlier))
+        clear(inbox)  # by a daemon
+
+    monkeypatch.setattr(submission, "_prepare", prepared)
+    jobs = [NewJob("sea", {}, sea(tmp_path)), NewJob("sea", {}, sea(tmp_path))]
+    assert [*put_all(tmp_path / "state", jobs, inbox)] == ["sea", "sea-2"]
 
 
 def test_an_inbox_or_a_name_that_cannot_be_looked_at_is_no_absence(

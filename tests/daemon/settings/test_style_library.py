@@ -9,7 +9,13 @@ from tests.daemon.faults import Disk, fill
 
 from stylewatch_daemon.base.errors import OutputError, SettingsError, UsageError
 from stylewatch_daemon.files.disks import MountGuard
-from stylewatch_daemon.settings.style_library import add_style, find_styles
+from stylewatch_daemon.settings.style_library import (
+    add_style,
+    every_style,
+    find_styles,
+    named_styles,
+)
+from stylewatch_painter.sample import shipped_styles
 
 
 def test_styles_have_names_that_differ(tmp_path: Path) -> None:
@@ -40,6 +46,16 @@ def test_a_name_need_not_be_spelled_as_the_file_is_but_it_fits_only_one(tmp_path
     assert len(find_styles(tmp_path, "all")) == 6
     with pytest.raises(UsageError, match="has a file called e\u0301te\u0301"):
         add_style(tmp_path, MountGuard(), "\u00c9t\u00e9", ".jpg", BytesIO(b"picture"), "")
+
+
+def test_a_style_whose_disk_is_away_is_not_replaced_by_a_shipped_one(tmp_path: Path) -> None:
+    (tmp_path / "Mosaic.jpg").symlink_to(tmp_path / "away/mosaic.jpg")
+    (tmp_path / "The Scream.png").touch()
+    for name in ("Mosaic", "the scream"):
+        with pytest.raises(UsageError, match="is empty, or its disk is away"):
+            named_styles(tmp_path, [name])
+    assert every_style(tmp_path) == {}
+    assert named_styles(tmp_path, ["impasto"]) == [shipped_styles()["Impasto"].path]
 
 
 def test_a_style_that_is_added_meanwhile_is_not_replaced(tmp_path: Path) -> None:
