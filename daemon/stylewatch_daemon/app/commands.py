@@ -480,7 +480,7 @@ class Commands:
         record = self._jobs.ledger.get(job)
         if record is None or not (record.has_ended and record.end in PICTURES):
             raise InputError(f"there is no job {shown(job)} with a picture")
-        favorites.mark(self._state.root, self._jobs.ledger, record)
+        favorites.mark(self._state.root, self._jobs.ledger, record, request)
         self._toggled(request, job)
 
     def _unfavorite(self, request: Request, job: JobId) -> None:
@@ -498,7 +498,7 @@ class Commands:
     def _trash(self, request: Request, job: JobId) -> None:
         """Move a job that has ended into the trash; its files stay as `retention.trash` says."""
         self._reporter.requested(f"moved {shown(self._jobs.title(job))} into the trash")
-        self._carried_out(request, job, Trashed(now()))
+        self._carried_out(request, job, Trashed(now()), self._following(request, job))
 
     def _restore(self, request: Request, job: JobId) -> None:
         """Take a job out of the trash, and give up its deletion.
@@ -516,8 +516,17 @@ class Commands:
 
     def _restored(self, request: Request, job: str) -> None:
         self._reporter.requested(f"restored {shown(self._jobs.title(job))} from the trash")
-        forget = partial(LedgerWriter.forget_age, job_id=job)
-        self._carried_out(request, job, Restored(), forget)
+        follow = self._following(request, job)
+
+        def write(ledger: LedgerWriter) -> None:
+            follow(ledger)
+            ledger.forget_age(job)
+
+        self._carried_out(request, job, Restored(), write)
+
+    def _following(self, request: Request, job: str) -> Callable[[LedgerWriter], None]:
+        """Return a function that writes the mark of a favorite anew, in the same transaction."""
+        return lambda ledger: favorites.follow(self._state.root, ledger, job, request)
 
     def _expire(self, request: Request, job: JobId, at: float, *, begun: bool = False) -> None:
         """Delete a job whose days in the trash are over, as the daemon itself requested.

@@ -3,7 +3,12 @@
 `Intake.recover` continues the claims.
 """
 
+import logging
+from functools import partial
+
+from stylewatch_daemon.base.errors import LedgerError
 from stylewatch_daemon.base.model import Cause, State
+from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.jobs.jobs import Jobs, job_of
 from stylewatch_daemon.jobs.lifecycle import Broke, Found, Regained, Restarted
 from stylewatch_daemon.ledger import claim as claims
@@ -11,18 +16,22 @@ from stylewatch_daemon.ledger import favorites
 from stylewatch_daemon.ledger.favorites import Favorite
 from stylewatch_daemon.ledger.writer import LedgerWriter
 
+_DROPPED = (
+    "a request to %s %s is dropped, because that job was made a favorite later, or moved into the "
+    "trash or out of it: ask again if it is still wanted"
+)
+
 
 def recover(jobs: Jobs) -> None:
     """Continue what a kill interrupted; call this once, right after `Intake.recover`.
 
-    Favorites that the ledger has lost, or an old copy of it does not have yet, are entered again.
+    Favorites that the ledger has lost, or an old copy of it does not have as they are, are entered
+    again.
     """
     state = jobs.state
     ledger = jobs.ledger
     claimed = state.claimed()
-    lost = [*favorites.lost(state.root, ledger)]
-    for favorite in lost:  # before other events, which then find that these jobs have ended
-        _regain(jobs, favorite)
+    regained = _regain_favorites(jobs)  # first: other events then find that these jobs have ended
     for job in ledger.in_state(State.ENDING):
         jobs.post(job.id, Restarted())
     for job in ledger.in_state(State.CLAIMED, State.RUNNING):
@@ -32,9 +41,39 @@ def recover(jobs: Jobs) -> None:
         if job.id not in claimed:
             reason = f"its files are no longer in {state.jobs}: drop it again"
             jobs.post(job.id, Broke(reason, Cause.DISK))
-    for job_id in sorted(claimed - ledger.open_jobs().keys() - {each.job.id for each in lost}):
+    for job_id in sorted(claimed - ledger.open_jobs().keys() - regained):
         _recover_job(jobs, job_id)
     jobs.commit()
+
+
+def _regain_favorites(jobs: Jobs) -> set[str]:
+    """Let marks that are newer than the ledger count, and refresh the others.
+
+    Requests that a mark outdates are dropped. Return the ids of the favorites that are entered
+    again. Raises LedgerError if the ledger cannot be written: else these requests would be acted
+    on.
+    """
+    root = jobs.state.root
+    requests = jobs.ledger.requests()
+    regained = set[str]()
+    dropped = set[int]()
+    for favorite in favorites.read_all(root):
+        job = favorite.job
+        for request in requests:
+            if favorite.outdates(request, requests):
+                logging.getLogger(__name__).warning(_DROPPED, request.verb, shown(job.title))
+                dropped.add(request.id)
+                jobs.post("", None, partial(LedgerWriter.remove_request, request_id=request.id))
+        if favorite.is_newer(jobs.ledger.get(job.id)):
+            regained.add(job.id)
+            _regain(jobs, favorite)
+        elif not favorites.is_current(jobs.ledger, favorite):
+            refresh = partial(favorites.follow, root, job_id=job.id, request=favorite.request)
+            jobs.post("", None, refresh)
+    jobs.commit()
+    if jobs.trouble and (regained or dropped):
+        raise LedgerError(jobs.trouble)
+    return regained
 
 
 def _regain(jobs: Jobs, favorite: Favorite) -> None:
@@ -43,6 +82,7 @@ def _regain(jobs: Jobs, favorite: Favorite) -> None:
 
     def put(ledger: LedgerWriter) -> None:
         ledger.put_parts(job.id, favorite.files, favorite.attempts)
+        ledger.forget_age(job.id)  # it may have been in the trash then
         ledger.remember(favorite.seen, favorite.painted)
 
     jobs.post(job.id, Regained(job), put)

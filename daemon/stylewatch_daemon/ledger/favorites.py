@@ -1,20 +1,23 @@
 """Favorites: jobs with a picture that retention and the deletion of several jobs leave out.
 
 A file in `state/favorites` is the mark of a job, and the only one. It has all that the ledger has
-of the job, so that a favorite is entered again after the ledger was lost.
+of the job, so that a favorite is entered again after the ledger was lost. It follows the job into
+the trash and out of it, so that it tells an old copy of the ledger.
 """
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Attempt, Job, OutputFile
 from stylewatch_daemon.files import atomic, entries
-from stylewatch_daemon.ledger.ledger import Ledger
+from stylewatch_daemon.ledger.ledger import Ledger, Request
 from stylewatch_daemon.ledger.memory import Painted, Seen
 from stylewatch_daemon.ledger.state_dir import FAVORITES, reading_below
 
@@ -28,7 +31,9 @@ LONGEST = 64 << 20
 class Favorite:
     """A job that has ended with a picture, with its files in the outbox and its attempts.
 
-    If its pair stays in an inbox, `seen` and `painted` are what the memory has of it.
+    If its pair stays in an inbox, `seen` and `painted` are what the memory has of it. `request` is
+    the last one to make it a favorite, or to move it into the trash or out of it; None if an
+    earlier version wrote the mark, which did not follow the job.
     """
 
     job: Job
@@ -36,19 +41,78 @@ class Favorite:
     attempts: tuple[Attempt, ...]
     seen: tuple[Seen, ...] = ()
     painted: Painted | None = None
+    request: Request | None = None
+
+    def is_newer(self, job: Job | None) -> bool:
+        """Return whether the mark is newer than the `job` in the ledger.
+
+        At a start they differ only if the ledger is an old copy, or if its request waits there to
+        be carried out again: the mark is written just before the ledger.
+        """
+        if job is None or not job.has_ended:
+            return True
+        return self.request is not None and job.trashed != self.job.trashed
+
+    def outdates(self, request: Request, waiting: Collection[Request]) -> bool:
+        """Return whether `request` was made before that of the mark, and would undo it.
+
+        If that is among the `waiting` requests, all of them are carried out in their order. An id
+        tells the order in one ledger, and may be given again after an old copy is restored; then
+        the time tells a later request.
+        """
+        last = self.request
+        if last is None or last in waiting or request.has_begun:
+            return False
+        is_earlier = request.id < last.id and request.made <= last.made
+        about_it = request.deletes(self.job.id) or any(
+            request.asks(verb, job=self.job.id) for verb in ("trash", "unfavorite")
+        )
+        return is_earlier and about_it
 
 
 _FAVORITE = TypeAdapter(Favorite)
 
 
-def mark(state: Path, ledger: Ledger, job: Job) -> None:
-    """Make a job a favorite, durably; raises OSError."""
-    files, attempts = tuple(ledger.files(job.id)), ledger.attempts(job.id)
-    favorite = Favorite(job, files, attempts, *ledger.remembered(job.id))
+_OF_THE_START = Request(0, "")
+"""Stands for the request in a mark of an earlier version, once a start has refreshed it."""
+
+
+def mark(state: Path, ledger: Ledger, job: Job, request: Request | None = None) -> None:
+    """Make a job a favorite, durably, by a `request`; raises OSError."""
     atomic.make_folder(state / FAVORITES)
     # in ASCII, because names of files may not be valid Unicode
-    text = json.dumps(asdict(favorite), default=sorted)  # a set of digests
+    text = json.dumps(asdict(_favorite(ledger, job, request)), default=sorted)  # a set of digests
     atomic.write(_path(state, job.id), text.encode("ascii"))
+
+
+def follow(state: Path, ledger: Ledger, job_id: str, request: Request | None) -> None:
+    """Write the mark of a job, if it is a favorite, as the ledger now has it after a `request`.
+
+    Call this in the transaction that changes the job. Raises OutputError, also for a shortage: the
+    transaction is then repeated.
+    """
+    job = ledger.get(job_id)
+    if job is None or not is_marked(state, job_id):
+        return
+    try:
+        mark(state, ledger, job, request or _OF_THE_START)
+    except OSError as error:
+        reason = shortages.in_words(error)
+        raise OutputError(f"the mark of a favorite cannot be written: {reason}") from error
+
+
+def is_current(ledger: Ledger, favorite: Favorite) -> bool:
+    """Return whether the mark of a favorite has all that the ledger has of the job.
+
+    Earlier versions wrote less, and what is known of a pair changes with its files.
+    """
+    job = ledger.get(favorite.job.id)
+    return job is not None and _favorite(ledger, job, favorite.request or _OF_THE_START) == favorite
+
+
+def _favorite(ledger: Ledger, job: Job, request: Request | None) -> Favorite:
+    files, attempts = tuple(ledger.files(job.id)), ledger.attempts(job.id)
+    return Favorite(job, files, attempts, *ledger.remembered(job.id), request)
 
 
 def unmark(state: Path, job_id: str) -> None:
@@ -70,16 +134,12 @@ def marked(state: Path) -> set[str]:
     return {name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)}
 
 
-def lost(state: Path, ledger: Ledger) -> Iterator[Favorite]:
-    """Yield the favorites that the ledger lacks, or has as jobs that have not ended.
+def read_all(state: Path) -> Iterator[Favorite]:
+    """Yield all favorites; raises OutputError.
 
-    These are in an old copy of the ledger. A damaged file is logged, and left where it is. Raises
-    OutputError.
+    A damaged file is logged, and left where it is.
     """
     for job_id in sorted(marked(state)):
-        job = ledger.get(job_id)
-        if job is not None and job.has_ended:
-            continue
         path = _path(state, job_id)
         try:
             with reading_below(state):

@@ -1,5 +1,6 @@
 """The trash, from which jobs are restored or deleted for good; favorites, which stay."""
 
+import json
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -13,7 +14,7 @@ from tests.daemon.jobs.test_upkeep import Kept
 from tests.daemon.world import DaemonWorld, done, run_jobs
 
 from stylewatch_daemon.app.commands import Commands
-from stylewatch_daemon.base.errors import OutputError, StateError
+from stylewatch_daemon.base.errors import LedgerError, OutputError, StateError
 from stylewatch_daemon.base.model import End, Job, State
 from stylewatch_daemon.client import operations, status_json
 from stylewatch_daemon.files import disks
@@ -315,8 +316,9 @@ def test_a_favorite_is_regained_that_an_old_copy_of_the_ledger_has_as_running(
     assert (world.published, world.jobs) == ({}, [])
 
 
+@pytest.mark.parametrize("is_of_an_earlier_version", [False, True])
 def test_a_favorite_whose_pictures_stay_is_not_painted_again_after_the_ledger_was_lost(
-    tmp_path: Path,
+    tmp_path: Path, is_of_an_earlier_version: bool
 ) -> None:
     world = DaemonWorld(tmp_path, "keep")
     world.drop("a", "b")
@@ -324,6 +326,15 @@ def test_a_favorite_whose_pictures_stay_is_not_painted_again_after_the_ledger_wa
     (world.inbox / "a/job.yaml").write_text("steps: 3\n")
     world.run()
     ask(world, "favorite", "a")
+    if is_of_an_earlier_version:
+        mark = world.state.favorites / f"{world.job('a').id}.json"
+        content = json.loads(mark.read_text())
+        former = {name: content[name] for name in ("job", "files", "attempts")}
+        mark.write_text(json.dumps(former))
+        world.start()
+    with replaced(favorites, mark=failing(OSError(28, "No space left on device"))):
+        world.start()
+    assert world.record.of("waits") == [], "the mark is as it was"
     world.close()
     for path in world.state.root.glob("ledger.sqlite3*"):
         path.unlink()
@@ -395,3 +406,160 @@ def test_of_two_requests_that_undo_each_other_the_later_one_counts(tmp_path: Pat
     world.ask(UNFAVORITE, "a")
     world.ask(FAVORITE, "b")
     assert spared(both, are_several=True) == (both[:1], both[1:]), "the daemon is slow"
+
+
+def copied(world: DaemonWorld) -> dict[Path, bytes]:
+    """The files of the ledger, as they are now."""
+    world.close()
+    files = {path: path.read_bytes() for path in world.state.root.glob("ledger.sqlite3*")}
+    world.start()
+    return files
+
+
+def put_back(world: DaemonWorld, copy: dict[Path, bytes]) -> None:
+    """Restore an old copy of the ledger as an administrator would, and start the daemon."""
+    world.close()
+    for path in world.state.root.glob("ledger.sqlite3*"):
+        path.unlink()
+    for path, content in copy.items():
+        path.write_bytes(content)
+    world.start()
+
+
+@pytest.mark.parametrize("is_in_trash", [True, False])
+def test_an_old_copy_of_the_ledger_does_not_move_a_favorite_into_the_trash_or_out_of_it(
+    tmp_path: Path, is_in_trash: bool
+) -> None:
+    world = Kept(tmp_path, {"trash": 5})
+    world.start()
+    if is_in_trash:
+        ask(world, FAVORITE, "old")
+    else:
+        ask(world, "trash", "old")
+        world.go_on(1)
+    copy = copied(world)
+    for verb in ("trash",) if is_in_trash else ("restore", FAVORITE):
+        ask(world, verb, "old")
+    now = lists(world)
+    for _ in range(2):
+        put_back(world, copy)
+        assert lists(world) == now == ((["new"], ["old"]) if is_in_trash else (["new", "old"], []))
+    world.start()
+    assert lists(world) == now
+    world.go_on(4)
+    ask(world, "trash", "old")
+    world.go_on(3)
+    kept = done("new") if is_in_trash else done("old", "new")
+    assert world.published == kept, "its days in the trash begin anew"
+
+
+@pytest.mark.parametrize("verb", ["delete", "trash", UNFAVORITE, EXPIRE])
+def test_requests_in_an_old_copy_of_the_ledger_do_nothing_to_a_job_marked_since(
+    verb: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = DaemonWorld(tmp_path)
+    world.drop("a")
+    world.run()
+    ask(world, "trash", "a")
+    more = {"at": 9 * DAY * 365} if verb == EXPIRE else {}
+    world.ask(verb, "a", **more)
+    copy = copied(world)
+    with closing(LedgerWriter.open(world.state.ledger)) as ledger:
+        (waiting,) = ledger.requests()
+        ledger.remove_request(waiting.id)  # somebody gave it up
+    for later in ("restore", FAVORITE):
+        ask(world, later, "a")
+    files, jobs = world.published, world.jobs
+    put_back(world, copy)
+    run_jobs(world.loop)
+    assert (world.published, world.jobs, lists(world)) == (files, jobs, (["a"], []))
+    assert favorites.marked(world.state.root) == {jobs[0].id}
+    assert f"a request to {verb} a is dropped" in caplog.text
+    with replaced(requests, now=lambda: "9999"):
+        world.ask("delete", "a")
+    run_jobs(world.start())
+    assert (world.published, world.jobs) == ({}, []), "this one is new, and may have the id of one"
+
+
+@pytest.mark.parametrize("verb", ["trash", "restore"])
+def test_a_favorite_is_moved_though_its_mark_was_written_before_a_kill(
+    verb: str, tmp_path: Path
+) -> None:
+    world = DaemonWorld(tmp_path)
+    world.drop("a")
+    world.run()
+    for earlier in (FAVORITE, *(["trash"] if verb == "restore" else [])):
+        ask(world, earlier, "a")
+    world.ask(verb, "a")
+    copy = copied(world)
+    run_jobs(world.loop)
+    now = lists(world)
+    put_back(world, copy)
+    run_jobs(world.loop)
+    assert lists(world) == now
+    assert requests.waiting(world.state.root) == []
+    run_jobs(world.start())
+    assert lists(world) == now
+
+
+def test_a_favorite_that_an_earlier_version_marked_stays_in_the_trash(tmp_path: Path) -> None:
+    world = DaemonWorld(tmp_path)
+    world.drop("a")
+    world.run()
+    ask(world, FAVORITE, "a")
+    mark = world.state.favorites / f"{world.job('a').id}.json"
+    former = {**json.loads(mark.read_text()), "request": None}
+    copy = copied(world)
+    ask(world, "trash", "a")
+    mark.write_text(json.dumps(former))
+    world.start()
+    assert lists(world) == ([], ["a"])
+    put_back(world, copy)
+    assert lists(world) == ([], ["a"]), "its mark follows it since the start"
+
+
+def test_no_daemon_starts_that_cannot_drop_requests_of_an_old_copy_of_the_ledger(
+    tmp_path: Path,
+) -> None:
+    world = DaemonWorld(tmp_path)
+    world.drop("a")
+    world.run()
+    world.ask("delete", "a")
+    copy = copied(world)
+    with closing(LedgerWriter.open(world.state.ledger)) as ledger:
+        ledger.remove_request(ledger.requests()[0].id)
+    ask(world, FAVORITE, "a")
+    full = failing(LedgerError("the disk is full"))
+    with replaced(LedgerWriter, remove_request=full), pytest.raises(LedgerError):
+        put_back(world, copy)
+    run_jobs(world.start())
+    assert world.states == {"a": "done"}
+
+
+def test_a_mark_that_was_written_just_before_a_kill_drops_no_request_before_it(
+    tmp_path: Path,
+) -> None:
+    world = DaemonWorld(tmp_path)
+    world.drop("a")
+    world.run()
+    world.ask("trash", "a")
+    world.ask(FAVORITE, "a")
+    with replaced(LedgerWriter, put=failing(LedgerError("it is killed here"))):
+        world.loop.commands.act()
+    assert favorites.marked(world.state.root) and len(requests.waiting(world.state.root)) == 2
+    run_jobs(world.start())
+    assert lists(world) == ([], ["a"])
+
+
+def test_a_favorite_moves_into_the_trash_once_its_mark_can_be_written(tmp_path: Path) -> None:
+    world = DaemonWorld(tmp_path)
+    world.drop("a")
+    world.run()
+    ask(world, FAVORITE, "a")
+    world.ask("trash", "a")
+    with replaced(favorites, mark=failing(OSError(24, "Too many open files"))):
+        run_jobs(world.loop)
+    assert lists(world) == (["a"], []) and requests.waiting(world.state.root)
+    world.wait(999)
+    run_jobs(world.loop)
+    assert (lists(world), requests.waiting(world.state.root)) == (([], ["a"]), [])
