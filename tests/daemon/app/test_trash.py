@@ -10,7 +10,7 @@ import pytest
 from tests.daemon.app.test_commands import NEW
 from tests.daemon.faults import failing, fill, replaced
 from tests.daemon.jobs.test_upkeep import Kept
-from tests.daemon.world import DaemonWorld, done, run_jobs
+from tests.daemon.world import DaemonWorld, done, run_jobs, step
 
 from stylewatch_daemon.app.commands import Commands
 from stylewatch_daemon.base.errors import OutputError, StateError
@@ -109,10 +109,36 @@ def test_a_job_is_restored_while_its_deletion_waits_but_not_once_that_has_begun(
     run_jobs(world.loop)
     assert (lists(world), world.published) == ((["a"], ["b"]), done("a", "b"))
     world.ask("delete", "b")
+    step(world.loop)
+    world.loop.commands.act()
     world.ask("restore", "b")
     run_jobs(world.loop)
     assert (lists(world), world.published) == ((["a"], []), done("a"))
     assert "it was deleted for good" in caplog.text
+
+
+@pytest.mark.parametrize("has_answered", [False, True])
+@pytest.mark.parametrize("is_refused", [False, True])
+@pytest.mark.parametrize("wish", ["restore", "cancel"])
+@pytest.mark.parametrize("verb", ["delete", EXPIRE])
+def test_a_wish_to_keep_a_job_counts_until_the_first_file_is_removed_though_its_disk_is_slow(
+    verb: str, wish: str, is_refused: bool, has_answered: bool, tmp_path: Path
+) -> None:
+    world = Kept(tmp_path, {"trash": 5})
+    loop = world.start()
+    ask(world, "trash", "old")
+    world.go_on(5)
+    world.wait(DAY + 9)
+    loop.scan() if verb == EXPIRE else world.ask(verb, "old")
+    refused = {"check_access": failing(PermissionError(13, "Permission denied"))}
+    with replaced(disks, **refused if is_refused else {}):
+        loop.commands.act()
+    if has_answered:
+        loop.wakeup.wait(0)
+    world.ask(wish, "old")
+    run_jobs(loop)
+    assert (world.published, lists(world)) == (done("old", "new"), (["new", "old"], []))
+    assert (loop.blocked, requests.waiting(world.state.root)) == ({}, [])
 
 
 def expired(root: Path, **retention: int) -> Kept:
@@ -213,9 +239,11 @@ def test_what_a_deletion_has_begun_is_neither_restored_nor_given_up(
     for verb in ("cancel", "restore"):
         with pytest.raises(StateError, match="its deletion has begun"):
             operations.ask(verb, world.state.root, job)
-    world.ask("restore", "a")  # from an earlier program
-    run_jobs(world.loop)
-    assert "its deletion has begun" in caplog.text
+    for verb in ("cancel", "restore"):  # the page asked just before
+        caplog.clear()
+        world.ask(verb, "a")
+        run_jobs(world.loop)
+        assert "its deletion has begun" in caplog.text
     world.wait(999)
     run_jobs(world.loop)
     assert (world.jobs, world.published) == ([], {})
