@@ -22,7 +22,7 @@ from stylewatch_daemon.jobs.wall_clock import DAY
 from stylewatch_daemon.ledger import favorites, requests
 from stylewatch_daemon.ledger.ledger import EXPIRE, Search, reading
 from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.outbox import inputs
+from stylewatch_daemon.outbox import inputs, removal
 
 TRASH = Search(in_trash=True)
 FAVORITE: Literal["favorite"] = "favorite"
@@ -379,6 +379,28 @@ def test_a_mark_counts_that_was_set_while_retention_looked_for_marks(tmp_path: P
     loop.commands.act()
     run_jobs(loop)
     assert world.states == {"old": "done", "new": "done"}
+
+
+@pytest.mark.parametrize(("slow", "left"), [("remove", {"1.png", "2.png"}), ("_remove", {"2.png"})])
+def test_a_mark_counts_that_was_set_while_the_disk_of_the_stages_was_slow(
+    slow: str, left: set[str], tmp_path: Path
+) -> None:
+    world = Kept(tmp_path, {"stages": 5})
+    loop = world.start()
+    real = getattr(removal, slow)
+
+    def slowly(*arguments: Any, **more: Any) -> Any:
+        result = real(*arguments, **more) if slow == "_remove" else None
+        world.ask("favorite", "old")
+        loop.commands.act()
+        return real(*arguments, **more) if slow == "remove" else result
+
+    with replaced(removal, **{slow: slowly}):
+        loop.scan()
+        run_jobs(loop)
+    stages = {name for name in world.published if name.startswith("old/stages/")}
+    assert stages == {f"old/stages/{name}" for name in left}
+    assert {name for name in world.listed("old") if "/stages/" in name} == stages
 
 
 def test_a_mark_stays_in_the_trash_and_goes_with_the_job(tmp_path: Path) -> None:
