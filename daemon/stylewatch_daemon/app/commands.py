@@ -4,6 +4,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,6 +67,18 @@ JobId = Annotated[str, AfterValidator(_checked_id)]
 """Id of a job, checked to be a valid name of its folder."""
 
 
+class _Phase(Enum):
+    """How far a deletion is that this daemon has acted on."""
+
+    LOOKING = "lanes look at its folders: it can be given up"
+    LOOKED = "all folders have answered"
+    BEGUN = "something may have been removed"
+
+
+_REVOKING = ("restore", "cancel")
+"""Verbs of requests that give up the deletion of a job."""
+
+
 class Commands:
     """Handler of the requests in the ledger of `jobs`.
 
@@ -87,8 +100,8 @@ class Commands:
         self.draining = False
         self._waiting: dict[int, tuple[Request, str]] = {}
         """Requests that wait for something outside the daemon, each with the reason, by id."""
-        self._begun: set[int] = set()
-        """Ids of the requests whose deletions this daemon has begun."""
+        self._phases: dict[int, _Phase] = {}
+        """How far this daemon is with deletions, by the ids of the requests."""
         self._put_off_for = ""
         """Why a deletion that nobody asked for was last put off."""
         self._requests: Sequence[Request] = ()
@@ -127,7 +140,8 @@ class Commands:
     @property
     def in_work(self) -> bool:
         """True while lanes work on a request, or one that was carried out is not removed yet."""
-        return bool(self._busy)
+        phases = self._phases.values()
+        return bool(self._busy) or any(phase is not _Phase.BEGUN for phase in phases)
 
     def act(self, *, drains: bool = True) -> bool:
         """Act on the requests, in the order of their arrival; return whether the time was over.
@@ -151,7 +165,8 @@ class Commands:
         later = [request for request in requests if request.id > self._latest]
         for number, request in enumerate([*later, *requests[: len(requests) - len(later)]], 1):
             is_left = request.verb == "drain" and not drains
-            if is_left or request.id in self._busy or waits.is_paused(_obstacle(request)):
+            is_in_work = request.id in self._busy or self._is_looking(request)
+            if is_left or is_in_work or waits.is_paused(_obstacle(request)):
                 continue
             try:
                 self._act(request)
@@ -181,7 +196,7 @@ class Commands:
         """Retry a request later if it met, for example, a full disk; give up any other request."""
         if isinstance(error, OSError):
             reason = shortages.in_words(error)
-            has_begun = request.has_begun or request.id in self._begun
+            has_begun = request.has_begun or self._phases.get(request.id) is _Phase.BEGUN
             if request.verb == EXPIRE and not has_begun:
                 self._put_off(request, reason)
             else:
@@ -202,6 +217,8 @@ class Commands:
         if request.id not in self._waiting:  # else it was reported at an earlier try
             self._reporter.waits(self._name(request), reason)
         self._waiting[request.id] = request, reason
+        if self._is_looking(request):
+            del self._phases[request.id]  # it looks again
         self._jobs.waits.begin(_obstacle(request))
         self._busy.discard(request.id)
 
@@ -245,6 +262,7 @@ class Commands:
 
         _debug(request, "carried out")
         self._busy.add(request.id)
+        self._phases.pop(request.id, None)
         self._jobs.waits.forget(_obstacle(request))
         self._waiting.pop(request.id, None)
         self._jobs.post(job_id, event, also)
@@ -257,18 +275,23 @@ class Commands:
         succeed: Callable[[Any], object],
         size: int,
         removed: str = "",
+        *,
+        looks: bool = False,
     ) -> None:
         """Do the work of a request on `size` bytes in the lane of `root`; act on the result.
 
         `succeed` is called with the result; after an error, also one of `succeed`, the request is
         tried again later or given up. `removed` is the id of the job whose files are removed, if
-        any: nothing else works on that job meanwhile.
+        any: nothing else works on that job meanwhile. While the work only `looks`, the request can
+        be given up.
         """
         doing = self._jobs.known(removed).doing if removed else Doing()
 
         def done(result: Any) -> None:
             if removed:
                 self._jobs.turn(removed, doing)
+            if looks and not self._is_looking(request):
+                return  # it was given up meanwhile
             try:
                 if isinstance(result, Exception):
                     raise result
@@ -277,7 +300,10 @@ class Commands:
                 self._failed(request, error)
 
         _debug(request, f"works in {shown(root)}")
-        self._busy.add(request.id)
+        if looks:
+            self._phases[request.id] = _Phase.LOOKING
+        else:
+            self._busy.add(request.id)
         if removed:
             self._jobs.turn(removed, Doing(Activity.REMOVING, doing.effect))
         self._jobs.lanes.do(root, work, done, size)
@@ -333,38 +359,43 @@ class Commands:
         """Cancel the job with this id: it may wait, run, or be the new job of a retry.
 
         A retry whose files are being copied is canceled afterwards. A deletion of the job that
-        waits is given up, because its disk may be gone for good.
+        waits is given up, because its disk may be gone for good. While files are being removed,
+        this request waits, as `_restore` does.
         """
-        is_given_up, _ = self._give_up_deletions(request, job)
+        if not self._give_up_deletions(request, job):
+            return
         record = self._jobs.ledger.get(job)
-        if is_given_up and record is not None and record.trashed:
+        if record is not None and record.trashed:
             self._restored(request, job)  # else the daemon would request its deletion again
             return
         waiting = self._waiting_before(request, "retry", new=job)
-        if record is not None or not waiting:
+        if record is not None:
             self._ask(request, record, End.CANCELED)
+        elif not waiting:
+            raise InputError(f"there is no job {shown(job)}")
         elif waiting[0].id not in self._busy:
             retries.abandon(self._state, job)
             self._reporter.requested(f"asked to cancel {job}, which a retry was to make")
             self._carried_out(waiting[0])
             self._carried_out(request)
 
-    def _give_up_deletions(self, request: Request, job: str) -> tuple[bool, bool]:
+    def _give_up_deletions(self, request: Request, job: str) -> bool:
         """Give up the deletions of a job that have not begun.
 
-        Those count that were requested before `request`, and those by the daemon itself. Return
-        whether there were any, and whether others are left, which have begun.
+        Return False if lanes are at work for others, so that `request` must wait. Raises InputError
+        if one has begun and waits for a disk: it is too late.
         """
         deletions = [
-            each
-            for each in self._requests
-            if each.deletes(job) and (each.verb == EXPIRE or each.id < request.id)
+            each for each in self._requests if each.deletes(job) and _is_revocable(each, request)
         ]
         given_up = [each for each in deletions if not (each.has_begun or each.id in self._busy)]
         for deletion in given_up:
             self._reporter.requested(f"asked not to delete {self._jobs.title(job)}")
             self._carried_out(deletion)
-        return bool(given_up), len(given_up) < len(deletions)
+        left = [each for each in deletions if each not in given_up]
+        if left and not any(each.id in self._busy for each in left):
+            raise InputError(f"{shown(self._jobs.title(job))}: its deletion has begun")
+        return not left
 
     def _waiting_before(self, request: Request, verb: str, **arguments: str) -> list[Request]:
         """Return the requests before `request` with this `verb` and at least these `arguments`.
@@ -503,16 +534,12 @@ class Commands:
     def _restore(self, request: Request, job: JobId) -> None:
         """Take a job out of the trash, and give up its deletion.
 
-        If files are being removed just now, this request waits. If the deletion has begun, and
-        waits for a disk, it is too late.
+        If files are being removed just now, this request waits.
         """
         if self._jobs.ledger.get(job) is None:
             raise InputError(f"there is no job {shown(job)}: it was deleted for good")
-        _, is_left = self._give_up_deletions(request, job)
-        if not is_left:
+        if self._give_up_deletions(request, job):
             self._restored(request, job)
-        elif not any(each.deletes(job) and each.id in self._busy for each in self._requests):
-            raise InputError(f"{shown(self._jobs.title(job))}: its deletion has begun")
 
     def _restored(self, request: Request, job: str) -> None:
         self._reporter.requested(f"restored {shown(self._jobs.title(job))} from the trash")
@@ -532,13 +559,12 @@ class Commands:
         """Delete a job whose days in the trash are over, as the daemon itself requested.
 
         `at` is the time of that, of `Sight.counted_s`. If by now the settings keep the job, or it
-        was restored, or somebody asks for that, nothing happens.
+        was restored, nothing happens.
         """
         days = self._jobs.settings.retention.trash
         since = self._jobs.ledger.trashed_since(job)
         is_over = days != "keep" and since is not None and since < at - days * DAY
-        is_wanted = any(each.asks("restore", job=job) for each in self._requests)
-        if begun or (is_over and not is_wanted):
+        if begun or is_over:
             self._delete(request, job, begun=begun)
         else:
             self._carried_out(request)
@@ -546,21 +572,20 @@ class Commands:
     def _delete(self, request: Request, job: JobId, *, begun: bool = False) -> None:
         """Remove the files of a job that has ended, and forget it.
 
-        While something else works on the job, this request waits. For any other job it does
-        nothing. Before anything is removed, all folders are looked at: until then, a deletion that
-        waits for one of them can be given up, and one that nobody asked for is put off. `begun` is
-        True if something may have been removed.
+        For any other job it does nothing. Before anything is removed, all folders are looked at,
+        and then, because a disk may take long to answer, everything is asked again. Until then the
+        deletion can be given up, and one that nobody asked for is put off. `begun` is True if
+        something may have been removed.
         """
+        phase = self._phases.pop(request.id, None)
         record = self._jobs.ledger.get(job)
         if record is None or not (record.has_ended or record.state is State.ENDING):
             self._carried_out(request)
             return
-        is_ending = record.state is State.ENDING or self._jobs.works_on(job)
-        if is_ending or self._waiting_before(request, "retry", job=job):
-            return  # one thing at a time works on a job
+        if self._must_wait(request, record) or (not begun and self._is_revoked(request, job)):
+            return
         files = self._jobs.ledger.files(job)
         removals = self._removals(record, files)
-        folders = [] if begun else [folder for folder, _ in removals]
 
         def remove(result: None) -> None:
             if removals:
@@ -568,20 +593,46 @@ class Commands:
             else:
                 self._deleted(request, record, files)
 
+        if not (begun or phase is _Phase.LOOKED):
+            self._look_at(request, record, [folder for folder, _ in removals])
+            return
+        if not begun:
+            self._begin(request)
+        remove(None)
+
+    def _must_wait(self, deletion: Request, job: Job) -> bool:
+        """Return whether something else works on a job: one thing at a time does."""
+        is_ending = job.state is State.ENDING or self._jobs.works_on(job.id)
+        return is_ending or bool(self._waiting_before(deletion, "retry", job=job.id))
+
+    def _is_revoked(self, deletion: Request, job: str) -> bool:
+        """Return whether a request waits that gives up a deletion."""
+        return any(
+            each.verb in _REVOKING
+            and each.arguments.get("job") == job
+            and _is_revocable(deletion, each)
+            for each in self._requests
+        )
+
+    def _look_at(self, deletion: Request, job: Job, folders: list[Path]) -> None:
+        """Look at the folders of a job in their lanes; the deletion can be given up meanwhile."""
+
         def look(result: None) -> None:
-            if folders:
-                folder = folders.pop(0)
-                self._move(request, folder, partial(self._look, record, folder), look, 0, job)
+            if not folders:
+                self._phases[deletion.id] = _Phase.LOOKED
                 return
-            if not begun:
-                self._begin(request)
-            remove(None)
+            folder = folders.pop(0)
+            work = partial(self._look, job, folder)
+            self._move(deletion, folder, work, look, 0, job.id, looks=True)
 
         look(None)
 
+    def _is_looking(self, request: Request) -> bool:
+        return self._phases.get(request.id) is _Phase.LOOKING
+
     def _begin(self, request: Request) -> None:
         """Record that a deletion begins; raises LedgerError if that is not possible now."""
-        self._begun.add(request.id)
+        self._phases[request.id] = _Phase.BEGUN
         self._jobs.post("", None, partial(LedgerWriter.begin_request, request_id=request.id))
         self._jobs.commit()
         if self._jobs.trouble:
@@ -666,6 +717,11 @@ def _debug(request: Request, text: str) -> None:
 def _obstacle(request: Request) -> Obstacle:
     """Return the obstacle for which a request alone waits after an error of a disk."""
     return Obstacle(Kind.REQUEST, str(request.id))
+
+
+def _is_revocable(deletion: Request, wish: Request) -> bool:
+    """Return whether `wish` may give up a deletion: an earlier one, or one by the daemon itself."""
+    return deletion.verb == EXPIRE or deletion.id < wish.id
 
 
 def _key(request: Request) -> str:

@@ -4,7 +4,7 @@ Favorites are left out.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from stylewatch_daemon.base.lanes import Step
@@ -140,25 +140,44 @@ class Upkeep:
         listed = self._jobs.ledger.files(job.id)
         state = self._jobs.state.root
 
-        def work(step: Step) -> list[OutputFile] | None:
+        def work(step: Step) -> tuple[list[OutputFile], list[OutputFile]]:
+            """Remove the files; return those that retention is done with, and those that are gone.
+
+            The job may become a favorite while its disk takes long to answer.
+            """
+            tried = list[OutputFile]()
             inner = [str(Path(files[0].path).parent)]
             with self._jobs.mount_guard.checked(outbox, state, inner=inner, disk=job.disk):
                 if favorites.is_marked(state, job.id):
-                    return None
-                return removal.remove(outbox, files, step, place=job.place, listed=listed)
+                    return [], []
+                unmarked = _until_marked(state, job.id, files, tried)
+                gone = removal.remove(outbox, unmarked, step, place=job.place, listed=listed)
+            return tried, gone
 
-        def done(result: list[OutputFile] | Exception | None) -> None:
+        def done(result: tuple[list[OutputFile], list[OutputFile]] | Exception) -> None:
             self._open -= 1
             if isinstance(result, Exception):
                 self._jobs.reporter.waits("retention", str(result))
-            if result is None or isinstance(result, Exception):
                 return
-            paths = [file.path for file in files]
-            self._jobs.post("", None, lambda ledger: ledger.drop_files(job.id, paths))
-            self._jobs.reporter.pruned(len(result), sum(file.size for file in result))
+            tried, gone = result
+            if tried:
+                paths = [file.path for file in tried]
+                self._jobs.post("", None, lambda ledger: ledger.drop_files(job.id, paths))
+                self._jobs.reporter.pruned(len(gone), sum(file.size for file in gone))
 
         self._open += 1
         self._jobs.lanes.do(outbox, work, done, sum(file.size for file in files))
+
+
+def _until_marked(
+    state: Path, job_id: str, files: Iterable[OutputFile], tried: list[OutputFile]
+) -> Iterator[OutputFile]:
+    """Yield files of a job until it is a favorite, and add them to `tried`."""
+    for file in files:
+        if favorites.is_marked(state, job_id):
+            return
+        tried.append(file)
+        yield file
 
 
 def _has_jumped(last: Sight, sight: Sight) -> bool:

@@ -178,6 +178,7 @@ def test_jobs_that_have_ended_are_deleted_but_for_what_others_put_there(
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("fly", {}, "there is no such request"),
     ("cancel", {"job": "../../x"}, "no job has such an id"),
+    ("cancel", {"job": NEW}, f"there is no job {NEW}"),
     ("dismiss", {"jobs": "abc"}, "jobs"),
     ("retry", {"job": "1", "new": NEW, "settings": {}}, "no job 1 that has ended"),
     ("retry", {"job": "1", "new": "../x", "settings": {}}, "no job has such an id"),

@@ -11,7 +11,7 @@ import pytest
 from tests.daemon.app.test_commands import NEW
 from tests.daemon.faults import failing, fill, replaced
 from tests.daemon.jobs.test_upkeep import Kept
-from tests.daemon.world import DaemonWorld, done, run_jobs
+from tests.daemon.world import DaemonWorld, done, run_jobs, step
 
 from stylewatch_daemon.app.commands import Commands
 from stylewatch_daemon.base.errors import LedgerError, OutputError, StateError
@@ -23,7 +23,7 @@ from stylewatch_daemon.jobs.wall_clock import DAY
 from stylewatch_daemon.ledger import favorites, requests
 from stylewatch_daemon.ledger.ledger import EXPIRE, Search, reading
 from stylewatch_daemon.ledger.writer import LedgerWriter
-from stylewatch_daemon.outbox import inputs
+from stylewatch_daemon.outbox import inputs, removal
 
 TRASH = Search(in_trash=True)
 FAVORITE: Literal["favorite"] = "favorite"
@@ -110,10 +110,36 @@ def test_a_job_is_restored_while_its_deletion_waits_but_not_once_that_has_begun(
     run_jobs(world.loop)
     assert (lists(world), world.published) == ((["a"], ["b"]), done("a", "b"))
     world.ask("delete", "b")
+    step(world.loop)
+    world.loop.commands.act()
     world.ask("restore", "b")
     run_jobs(world.loop)
     assert (lists(world), world.published) == ((["a"], []), done("a"))
     assert "it was deleted for good" in caplog.text
+
+
+@pytest.mark.parametrize("has_answered", [False, True])
+@pytest.mark.parametrize("is_refused", [False, True])
+@pytest.mark.parametrize("wish", ["restore", "cancel"])
+@pytest.mark.parametrize("verb", ["delete", EXPIRE])
+def test_a_wish_to_keep_a_job_counts_until_the_first_file_is_removed_though_its_disk_is_slow(
+    verb: str, wish: str, is_refused: bool, has_answered: bool, tmp_path: Path
+) -> None:
+    world = Kept(tmp_path, {"trash": 5})
+    loop = world.start()
+    ask(world, "trash", "old")
+    world.go_on(5)
+    world.wait(DAY + 9)
+    loop.scan() if verb == EXPIRE else world.ask(verb, "old")
+    refused = {"check_access": failing(PermissionError(13, "Permission denied"))}
+    with replaced(disks, **refused if is_refused else {}):
+        loop.commands.act()
+    if has_answered:
+        loop.wakeup.wait(0)
+    world.ask(wish, "old")
+    run_jobs(loop)
+    assert (world.published, lists(world)) == (done("old", "new"), (["new", "old"], []))
+    assert (loop.blocked, requests.waiting(world.state.root)) == ({}, [])
 
 
 def expired(root: Path, **retention: int) -> Kept:
@@ -214,9 +240,11 @@ def test_what_a_deletion_has_begun_is_neither_restored_nor_given_up(
     for verb in ("cancel", "restore"):
         with pytest.raises(StateError, match="its deletion has begun"):
             operations.ask(verb, world.state.root, job)
-    world.ask("restore", "a")  # from an earlier program
-    run_jobs(world.loop)
-    assert "its deletion has begun" in caplog.text
+    for verb in ("cancel", "restore"):  # the page asked just before
+        caplog.clear()
+        world.ask(verb, "a")
+        run_jobs(world.loop)
+        assert "its deletion has begun" in caplog.text
     world.wait(999)
     run_jobs(world.loop)
     assert (world.jobs, world.published) == ([], {})
@@ -362,6 +390,28 @@ def test_a_mark_counts_that_was_set_while_retention_looked_for_marks(tmp_path: P
     loop.commands.act()
     run_jobs(loop)
     assert world.states == {"old": "done", "new": "done"}
+
+
+@pytest.mark.parametrize(("slow", "left"), [("remove", {"1.png", "2.png"}), ("_remove", {"2.png"})])
+def test_a_mark_counts_that_was_set_while_the_disk_of_the_stages_was_slow(
+    slow: str, left: set[str], tmp_path: Path
+) -> None:
+    world = Kept(tmp_path, {"stages": 5})
+    loop = world.start()
+    real = getattr(removal, slow)
+
+    def slowly(*arguments: Any, **more: Any) -> Any:
+        result = real(*arguments, **more) if slow == "_remove" else None
+        world.ask("favorite", "old")
+        loop.commands.act()
+        return real(*arguments, **more) if slow == "remove" else result
+
+    with replaced(removal, **{slow: slowly}):
+        loop.scan()
+        run_jobs(loop)
+    stages = {name for name in world.published if name.startswith("old/stages/")}
+    assert stages == {f"old/stages/{name}" for name in left}
+    assert {name for name in world.listed("old") if "/stages/" in name} == stages
 
 
 def test_a_mark_stays_in_the_trash_and_goes_with_the_job(tmp_path: Path) -> None:
