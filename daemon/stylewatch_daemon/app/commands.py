@@ -369,7 +369,9 @@ class Commands:
             self._restored(request, job)  # else the daemon would request its deletion again
             return
         waiting = self._waiting_before(request, "retry", new=job)
-        if record is not None:
+        if record is not None and record.has_ended:  # a deletion of it may have been given up
+            self._carried_out(request, write=self._following(request, job))
+        elif record is not None:
             self._ask(request, record, End.CANCELED)
         elif not waiting:
             raise InputError(f"there is no job {shown(job)}")

@@ -531,6 +531,24 @@ def test_requests_in_an_old_copy_of_the_ledger_do_nothing_to_a_job_marked_since(
     assert (world.published, world.jobs) == ({}, []), "this one is new, and may have the id of one"
 
 
+def test_a_deletion_that_was_given_up_is_not_in_an_old_copy_of_the_ledger_either(
+    tmp_path: Path,
+) -> None:
+    world = DaemonWorld(tmp_path)
+    world.drop("a")
+    world.run()
+    ask(world, FAVORITE, "a")
+    away = world.outbox.rename(tmp_path / "away")
+    world.ask("delete", "a")
+    run_jobs(world.loop)
+    copy = copied(world)
+    ask(world, "cancel", "a")
+    away.rename(world.outbox)
+    put_back(world, copy)
+    run_jobs(world.loop)
+    assert (world.published, lists(world)) == (done("a"), (["a"], []))
+
+
 @pytest.mark.parametrize("verb", ["trash", "restore"])
 def test_a_favorite_is_moved_though_its_mark_was_written_before_a_kill(
     verb: str, tmp_path: Path
