@@ -728,6 +728,8 @@ class Try:
                 atomic.make_folder(self._folder)
                 (self._folder / content).write_bytes(b"a photograph")
                 (self._folder / tries.ALIVE).touch()
+                for name in (content, tries.ALIVE):
+                    self._world.seam.user_wrote(str(self._folder / name))
             requests.leave(self._state, tries.VERB, name=self._name, styles=styles, **more)
 
     def has_begun(self) -> bool:
@@ -744,6 +746,7 @@ class Try:
             alive = self._folder / tries.ALIVE
             if alive.exists():
                 alive.touch()
+                self._world.seam.user_wrote(str(alive))
             plain = json.loads((self._folder / tries.RESULT).read_bytes())
             if "previews" in plain:
                 return list(plain["previews"])

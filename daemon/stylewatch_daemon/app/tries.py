@@ -12,6 +12,7 @@ stops. The page leaves it in the state folder, with a request, and looks there f
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from pathlib import Path
@@ -40,6 +41,10 @@ VERB = "try"
 
 SILENT_S = 15.0
 """Seconds without a sign of life of its page after which a try ends."""
+
+STALE_S = 60.0
+"""Seconds without a change after which a folder of the tries belongs to none: the page could not
+remove it, because its disk had errors."""
 
 PAUSED_FOR = "paused for previews"
 """Why an attempt ends whose worker is needed."""
@@ -163,6 +168,7 @@ class Tries:
                     raise UnavailableError(BUSY)
                 order = self._order(folder, content, settings)
                 self.end()
+                self._remove_stale()
                 current = self._current = Try(folder, order, self._clock())
         except DaemonError as error:
             atomic.attempt_write(folder / RESULT, json.dumps({"reason": str(error)}).encode())
@@ -284,6 +290,15 @@ class Tries:
     def _remove_left(self) -> None:
         """Remove the folders of ended tries, as far as their disk allows that now."""
         self._left = [folder for folder in self._left if not entries.attempt_removal(folder)]
+
+    def _remove_stale(self) -> None:
+        """Remove folders that the page has left, apart from one to which a worker may write."""
+        painting = None if self._painting is None else self._painting.of.folder
+        tries = self._jobs.state.tries
+        with suppress(OSError):
+            for folder in (tries / name for name in entries.names(tries)):
+                if folder != painting:
+                    entries.attempt_removal_if_old(folder, STALE_S)
 
     def _end_if_silent(self) -> None:
         """End the try if its page has gone."""

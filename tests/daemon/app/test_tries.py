@@ -1,6 +1,8 @@
 """A photograph in every style: jobs yield for it and lose nothing; it ends with its page."""
 
 import json
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,16 @@ from tests.daemon.app.test_loop import World
 from tests.daemon.faults import failing, fill, tree
 from tests.daemon.world import CRASH, changed_settings, done, run_jobs, step
 
-from stylewatch_daemon.app.tries import AHEAD, ALIVE, BUSY, PAUSED_FOR, RESULT, SILENT_S, VERB
+from stylewatch_daemon.app.tries import (
+    AHEAD,
+    ALIVE,
+    BUSY,
+    PAUSED_FOR,
+    RESULT,
+    SILENT_S,
+    STALE_S,
+    VERB,
+)
 from stylewatch_daemon.base.errors import FullError
 from stylewatch_daemon.client import status_json
 from stylewatch_daemon.files import disks
@@ -222,6 +233,19 @@ def test_nothing_of_a_try_outlives_the_daemon(world: World) -> None:
     world.run()
     assert not any(world.state.tries.iterdir()), "its page asks again"
     assert world.counts == {"done": 1} and not world.loop.tries.is_open
+
+
+def test_what_the_page_could_not_remove_goes_with_the_next_try(world: World) -> None:
+    world.start()
+    tries = world.state.tries
+    for name, age in (("old", STALE_S + 9), ("new", STALE_S - 9)):
+        fill(tries / name, "content.jpg")
+        when = time.time() - age
+        for path in (tries / name / "content.jpg", tries / name):
+            os.utime(path, (when, when))
+    ask(world)
+    run(world)
+    assert {path.name for path in tries.iterdir()} == {"new", FIRST}
 
 
 def test_a_preview_that_fails_says_why_and_the_others_are_painted(world: World) -> None:
