@@ -114,12 +114,17 @@ def test_a_phone_swipes_to_the_neighbors_of_a_job_and_pinches(
     page = windows.open(viewport=NARROW, has_touch=True, is_mobile=True)
     page.goto(f"{painted.url}jobs/holiday-00000")
     page.locator(".whole").tap()
-    shown(page, "holiday-00000")
+    viewer = shown(page, "holiday-00000")
     assert not barriers(page)
-    for way, name in (((300, 290), "holiday-00000"), ((300, 100), "holiday-00001"),
+    name = viewer.get_by_role("link", name="holiday-00000").element_handle()
+    name.evaluate("link => { link.textContent = 'content-tubingen-Wheat Field with Cypresses-2'; }")
+    close = page.get_by_role("button", name="Close").bounding_box()
+    assert close is not None and close["x"] + close["width"] <= WIDTH
+    name.evaluate("link => { link.textContent = 'holiday-00000'; }")
+    for way, named in (((300, 290), "holiday-00000"), ((300, 100), "holiday-00001"),
                       ((100, 300), "holiday-00000"), ((100, 300), "sea-wave")):  # fmt: skip
         touch(page, way)
-        shown(page, name)
+        shown(page, named)
     touch(page, (185, 100), (205, 290))
     assert box(page)[1] > 3 * WIDTH
     touch(page, (300, 100))  # moves the picture

@@ -12,7 +12,6 @@ stops. The page leaves it in the state folder, with a request, and looks there f
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from pathlib import Path
@@ -294,11 +293,7 @@ class Tries:
     def _remove_stale(self) -> None:
         """Remove folders that the page has left, apart from one to which a worker may write."""
         painting = None if self._painting is None else self._painting.of.folder
-        tries = self._jobs.state.tries
-        with suppress(OSError):
-            for folder in (tries / name for name in entries.names(tries)):
-                if folder != painting:
-                    entries.attempt_removal_if_old(folder, STALE_S)
+        entries.attempt_removal_of_old(self._jobs.state.tries, STALE_S, painting)
 
     def _end_if_silent(self) -> None:
         """End the try if its page has gone."""

@@ -254,6 +254,14 @@ def attempt_removal_if_old(folder: Path, seconds: float) -> None:
             remove(folder)
 
 
+def attempt_removal_of_old(folder: Path, seconds: float, but: Path | None) -> None:
+    """Remove the folders in `folder`, apart from `but`, as `attempt_removal_if_old` does."""
+    with suppress(OSError):
+        for path in (folder / name for name in names(folder)):
+            if path != but:
+                attempt_removal_if_old(path, seconds)
+
+
 def attempt_emptying(folder: Path) -> None:
     """Remove the entries of a folder, apart from those that cannot be removed.
 

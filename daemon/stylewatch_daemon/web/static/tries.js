@@ -129,7 +129,7 @@ export function tries(place) {
     if (target !== content && target !== style) return;
     const [photograph] = content.files;
     place.hidden = style.files.length > 0 || !photograph?.type.startsWith("image/");
-    const is_busy = document.querySelector("[data-part=running] article");
+    const is_busy = document.querySelector("[data-part=running] article, [data-part=queue] li");
     if (!(place.hidden || is_busy || form.querySelector("[name=library]:checked"))) waiting = setTimeout(begin, WAIT_MS);
   });
   addEventListener("pageshow", () => { // a browser that went back has kept the photograph
