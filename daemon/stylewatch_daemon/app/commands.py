@@ -4,6 +4,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -370,7 +371,8 @@ class Commands:
             return
         waiting = self._waiting_before(request, "retry", new=job)
         if record is not None and record.has_ended:  # a deletion of it may have been given up
-            self._carried_out(request, write=self._following(request, job))
+            self._follow(request, job, record.trashed)
+            self._carried_out(request)
         elif record is not None:
             self._ask(request, record, End.CANCELED)
         elif not waiting:
@@ -531,7 +533,9 @@ class Commands:
     def _trash(self, request: Request, job: JobId) -> None:
         """Move a job that has ended into the trash; its files stay as `retention.trash` says."""
         self._reporter.requested(f"moved {shown(self._jobs.title(job))} into the trash")
-        self._carried_out(request, job, Trashed(now()), self._following(request, job))
+        trashed = now()
+        self._follow(request, job, trashed)
+        self._carried_out(request, job, Trashed(trashed))
 
     def _restore(self, request: Request, job: JobId) -> None:
         """Take a job out of the trash, and give up its deletion.
@@ -545,17 +549,19 @@ class Commands:
 
     def _restored(self, request: Request, job: str) -> None:
         self._reporter.requested(f"restored {shown(self._jobs.title(job))} from the trash")
-        follow = self._following(request, job)
+        self._follow(request, job, None)
+        forget = partial(LedgerWriter.forget_age, job_id=job)
+        self._carried_out(request, job, Restored(), forget)
 
-        def write(ledger: LedgerWriter) -> None:
-            follow(ledger)
-            ledger.forget_age(job)
+    def _follow(self, request: Request, job: str, trashed: str | None) -> None:
+        """Write the mark of a favorite as the ledger will have it; raises OSError.
 
-        self._carried_out(request, job, Restored(), write)
-
-    def _following(self, request: Request, job: str) -> Callable[[LedgerWriter], None]:
-        """Return a function that writes the mark of a favorite anew, in the same transaction."""
-        return lambda ledger: favorites.follow(self._state.root, ledger, job, request)
+        If the daemon is killed in between, the request still waits, and is carried out again.
+        """
+        record = self._jobs.ledger.get(job)
+        if record is not None and record.has_ended and favorites.is_marked(self._state.root, job):
+            moved = replace(record, trashed=trashed)
+            favorites.mark(self._state.root, self._jobs.ledger, moved, request)
 
     def _expire(self, request: Request, job: JobId, at: float, *, begun: bool = False) -> None:
         """Delete a job whose days in the trash are over, as the daemon itself requested.

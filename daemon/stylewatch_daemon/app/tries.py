@@ -156,7 +156,8 @@ class Tries:
         """
         folder = self._jobs.state.tries / name
         self._end_if_silent()
-        if entries.attempt_status(folder / ALIVE) is None:
+        alive = entries.attempt_status(folder / ALIVE)
+        if alive is None:
             return  # its page has given it up
         current = self._current
         try:
@@ -167,7 +168,7 @@ class Tries:
                     raise UnavailableError(BUSY)
                 order = self._order(folder, content, settings)
                 self.end()
-                self._remove_stale()
+                self._remove_stale(alive.st_mtime - STALE_S)
                 current = self._current = Try(folder, order, self._clock())
         except DaemonError as error:
             atomic.attempt_write(folder / RESULT, json.dumps({"reason": str(error)}).encode())
@@ -290,10 +291,13 @@ class Tries:
         """Remove the folders of ended tries, as far as their disk allows that now."""
         self._left = [folder for folder in self._left if not entries.attempt_removal(folder)]
 
-    def _remove_stale(self) -> None:
-        """Remove folders that the page has left, apart from one to which a worker may write."""
+    def _remove_stale(self, since: float) -> None:
+        """Remove folders that the page has left, and that have not changed `since` a time.
+
+        It is one of the clock of their disk. A folder to which a worker may write stays.
+        """
         painting = None if self._painting is None else self._painting.of.folder
-        entries.attempt_removal_of_old(self._jobs.state.tries, STALE_S, painting)
+        entries.attempt_removal_of_old(self._jobs.state.tries, since, painting)
 
     def _end_if_silent(self) -> None:
         """End the try if its page has gone."""

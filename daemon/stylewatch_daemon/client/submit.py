@@ -4,6 +4,7 @@ import errno
 import re
 import secrets
 import stat
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
@@ -225,4 +226,4 @@ def clear(inbox: Path) -> None:
     """Remove from `inbox` prepared pairs that have been abandoned; they contain only copies."""
     for name in entries.names(inbox):
         if _HIDDEN.fullmatch(name):
-            entries.attempt_removal_if_old(inbox / name, STALE_S)
+            entries.attempt_removal_if_old(inbox / name, time.time() - STALE_S)

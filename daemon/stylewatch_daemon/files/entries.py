@@ -9,7 +9,6 @@ import errno
 import os
 import secrets
 import stat
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
@@ -243,23 +242,23 @@ def attempt_removal(name: Name, folder: int | None = None) -> bool:
     return True
 
 
-def attempt_removal_if_old(folder: Path, seconds: float) -> None:
-    """Remove a folder, if possible, unless it or an entry in it changed in the last `seconds`."""
+def attempt_removal_if_old(folder: Path, since: float) -> None:
+    """Remove a folder, if possible, unless it or an entry in it changed after the time `since`."""
     with suppress(OSError):
         statuses = [status(path) for path in (folder, *(folder / name for name in names(folder)))]
         changed = max(
             entry_status.st_mtime for entry_status in statuses if entry_status is not None
         )
-        if time.time() - changed >= seconds:
+        if changed <= since:
             remove(folder)
 
 
-def attempt_removal_of_old(folder: Path, seconds: float, but: Path | None) -> None:
+def attempt_removal_of_old(folder: Path, since: float, but: Path | None) -> None:
     """Remove the folders in `folder`, apart from `but`, as `attempt_removal_if_old` does."""
     with suppress(OSError):
         for path in (folder / name for name in names(folder)):
             if path != but:
-                attempt_removal_if_old(path, seconds)
+                attempt_removal_if_old(path, since)
 
 
 def attempt_emptying(folder: Path) -> None:

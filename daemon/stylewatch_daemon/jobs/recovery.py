@@ -67,9 +67,8 @@ def _regain_favorites(jobs: Jobs) -> set[str]:
         if favorite.is_newer(jobs.ledger.get(job.id)):
             regained.add(job.id)
             _regain(jobs, favorite)
-        elif not favorites.is_current(jobs.ledger, favorite):
-            refresh = partial(favorites.follow, root, job_id=job.id, request=favorite.request)
-            jobs.post("", None, refresh)
+        else:
+            favorites.refresh(root, jobs.ledger, favorite)
     jobs.commit()
     if jobs.trouble and (regained or dropped):
         raise LedgerError(jobs.trouble)

@@ -7,13 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Job, OutputFile, now
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.wall_clock import DAY, NOTICEABLE, WallClock
 from stylewatch_daemon.ledger import favorites, thumbs
 from stylewatch_daemon.ledger.ledger import EXPIRE, Sight
-from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import removal
 
 EXPIRED_AT_ONCE = 20
@@ -110,16 +110,17 @@ class Upkeep:
             with jobs.mount_guard.checked(state.root):
                 return state.claimed() | favorites.marked(state.root)
 
-        def expire(ledger: LedgerWriter, kept: set[str]) -> None:
-            since = favorites.marked(state.root)  # some may be newer than the look of the lane
-            ledger.expire(threshold, parts, kept | since)
-
         def done(kept: set[str] | Exception) -> None:
             self._open -= 1
             if isinstance(kept, Exception):
                 jobs.reporter.waits("retention", str(kept))
                 return
-            jobs.post("", None, lambda ledger: expire(ledger, kept))
+            try:
+                kept |= favorites.marked(state.root)  # some may be newer than the look of the lane
+            except OutputError as error:
+                jobs.reporter.waits("retention", str(error))
+                return
+            jobs.post("", None, lambda ledger: ledger.expire(threshold, parts, kept))
             jobs.commit()
             thumbs.sweep(state.thumbs, jobs.ledger.digests())
 

@@ -13,8 +13,6 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Attempt, Job, OutputFile
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.ledger.ledger import Ledger, Request
@@ -80,34 +78,25 @@ _OF_THE_START = Request(0, "")
 def mark(state: Path, ledger: Ledger, job: Job, request: Request | None = None) -> None:
     """Make a job a favorite, durably, by a `request`; raises OSError."""
     atomic.make_folder(state / FAVORITES)
-    # in ASCII, because names of files may not be valid Unicode
-    text = json.dumps(asdict(_favorite(ledger, job, request)), default=sorted)  # a set of digests
-    atomic.write(_path(state, job.id), text.encode("ascii"))
+    atomic.write(_path(state, job.id), _content(_favorite(ledger, job, request)))
 
 
-def follow(state: Path, ledger: Ledger, job_id: str, request: Request | None) -> None:
-    """Write the mark of a job, if it is a favorite, as the ledger now has it after a `request`.
-
-    Call this in the transaction that changes the job. Raises OutputError, also for a shortage: the
-    transaction is then repeated.
-    """
-    job = ledger.get(job_id)
-    if job is None or not is_marked(state, job_id):
-        return
-    try:
-        mark(state, ledger, job, request or _OF_THE_START)
-    except OSError as error:
-        reason = shortages.in_words(error)
-        raise OutputError(f"the mark of a favorite cannot be written: {reason}") from error
-
-
-def is_current(ledger: Ledger, favorite: Favorite) -> bool:
-    """Return whether the mark of a favorite has all that the ledger has of the job.
+def refresh(state: Path, ledger: Ledger, favorite: Favorite) -> None:
+    """Write the mark of a favorite anew if the ledger has more, and if the disk allows that now.
 
     Earlier versions wrote less, and what is known of a pair changes with its files.
     """
     job = ledger.get(favorite.job.id)
-    return job is not None and _favorite(ledger, job, favorite.request or _OF_THE_START) == favorite
+    if job is None:
+        return
+    current = _favorite(ledger, job, favorite.request or _OF_THE_START)
+    if current != favorite:
+        atomic.attempt_write(_path(state, job.id), _content(current))
+
+
+def _content(favorite: Favorite) -> bytes:
+    text = json.dumps(asdict(favorite), default=sorted)  # a set of digests
+    return text.encode("ascii")  # because names of files may not be valid Unicode
 
 
 def _favorite(ledger: Ledger, job: Job, request: Request | None) -> Favorite:
