@@ -28,8 +28,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import partial
-from itertools import chain
+from itertools import chain, cycle
 from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from shutil import rmtree
 
@@ -78,11 +79,18 @@ def run_batch(seeds: Sequence[int], drawn: Drawn) -> tuple[Coverage, list[tuple[
 def start(broken: str) -> None:
     """Prepare a process, perhaps with a broken daemon: what is imported is never garbage."""
     _planted.enter_context(BROKEN[broken]())
-    if hasattr(os, "sched_setaffinity"):  # its threads take turns: one core wakes them up sooner
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})
     gc.collect()
     gc.freeze()
+
+
+def start_on_a_core(broken: str, cores: "SimpleQueue[int]") -> None:
+    """Prepare a process that stays on one of the `cores`.
+
+    Its threads take turns, and one core wakes them up sooner.
+    """
+    start(broken)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {cores.get()})
 
 
 def batches(seeds: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -98,7 +106,11 @@ def run_all(
     coverage, kinds = Coverage(), defaultdict[str, list[int]](list)
     began = time.perf_counter()
     forks = get_context("fork")  # a process has what this one has imported and drawn
-    with ProcessPoolExecutor(processes, forks, start, (broken,)) as pool:
+    cores = forks.SimpleQueue()
+    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+    for _, core in zip(range(processes), cycle(allowed), strict=False):
+        cores.put(core)
+    with ProcessPoolExecutor(processes, forks, start_on_a_core, (broken, cores)) as pool:
         work = partial(run_batch, drawn=drawn)
         for part, found in pool.map(work, batches(seeds)):
             coverage.merge(part)

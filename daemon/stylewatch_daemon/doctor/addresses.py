@@ -20,7 +20,7 @@ IN_THE_CLEAR = (
     "Between phone and page nothing is encrypted: everybody in this network, and who runs it, can "
     "read the pictures, and take over the session of a phone."
 )
-"""What people should know before a phone uses an address without TLS."""
+"""Warning to show before a phone uses an address without TLS."""
 
 _INTERFACES = Path("/sys/class/net")
 """Folder of Linux with a folder for each interface."""

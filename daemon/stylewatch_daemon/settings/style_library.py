@@ -5,7 +5,7 @@ import os
 import shutil
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,10 +37,9 @@ def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
     in how accents are stored. Raises OSError if the folder cannot be read, and SettingsError if
     `wanted` fits several pictures.
     """
-    pictures = _pictures(folder)
     if wanted == "all":
-        return _by_name(pictures)
-    fitting = _fitting(pictures, wanted)
+        return _filled(_by_name(_named_as_pictures(folder)))
+    fitting = _fitting([*filter(_is_filled, _named_as_pictures(folder))], wanted)
     if len(fitting) > 1:
         raise SettingsError(
             f"pairing.default_style is {wanted!r}, and several pictures in the style library "
@@ -48,11 +47,6 @@ def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
             "whole name of one, or rename the others"
         )
     return {path.stem: path.resolve() for path in fitting}
-
-
-def _pictures(folder: Path) -> list[Path]:
-    """Return the paths of all pictures of the library; raises OSError if it cannot be read."""
-    return [*filter(_is_filled, _named_as_pictures(folder))]
 
 
 def _named_as_pictures(folder: Path) -> list[Path]:
@@ -73,6 +67,11 @@ def _named_as_pictures(folder: Path) -> list[Path]:
 def _by_name(pictures: Sequence[Path]) -> dict[str, Path]:
     stems = Counter(folded(path.stem) for path in pictures)
     return {p.stem if stems[folded(p.stem)] == 1 else p.name: p.resolve() for p in pictures}
+
+
+def _filled(styles: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the styles that can be read; a name does not depend on whether another one can be."""
+    return {name: path for name, path in styles.items() if _is_filled(path)}
 
 
 def _shipped_besides(files: Iterable[Path]) -> dict[str, ShippedStyle]:
@@ -126,8 +125,8 @@ def every_style(folder: Path) -> dict[str, Path]:
     The shipped styles are those of a library without any files of pictures. Raises OSError if the
     library cannot be read.
     """
-    if _named_as_pictures(folder):
-        return find_styles(folder, "all")
+    if files := _named_as_pictures(folder):
+        return _filled(_by_name(files))
     return {title: style.path for title, style in _shipped_besides([]).items()}
 
 

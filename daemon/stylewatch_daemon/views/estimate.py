@@ -92,9 +92,12 @@ def in_words(
 
 def of_job(state: Path, wanted: JobSettings, recipes: Sequence[Path], job: Job) -> str:
     """Return a phrase on the time to paint a job again; empty for a clip. See `in_words`."""
-    sizes = [file.pixels for file in job.inputs if file.role == "content" and file.pixels]
-    content = Size(*sizes[0]) if sizes else None
-    return "" if job.frames > 1 else in_words(state, wanted, recipes, content)
+    return "" if job.frames > 1 else in_words(state, wanted, recipes, _photograph(job))
+
+
+def _photograph(job: Job) -> Size | None:
+    content = job.input_as("content")
+    return Size(*content.pixels) if content is not None and content.pixels else None
 
 
 def _past(ledger: Ledger, wanted: JobSettings) -> Iterator[_Past]:
@@ -114,14 +117,11 @@ def _past(ledger: Ledger, wanted: JobSettings) -> Iterator[_Past]:
 
 
 def _seen(job: Job, attempt: Attempt, measured: tuple[Any, ...]) -> _Past:
-    photograph = next((file.pixels for file in job.inputs if file.role == "content"), None)
     began = datetime.fromisoformat(attempt.started)
     ended = datetime.fromisoformat(attempt.ended or attempt.started)
     whole_s = (ended - began).total_seconds()
     painted_s = whole_s if attempt.painted_s is None else attempt.painted_s
-    return _Past(
-        measured, photograph and Size(*photograph), painted_s, max(0.0, whole_s - painted_s)
-    )
+    return _Past(measured, _photograph(job), painted_s, max(0.0, whole_s - painted_s))
 
 
 def _ratio(work: _Work, now: tuple[Any, ...], content: Size | None, past: _Past) -> float:

@@ -169,7 +169,9 @@ async def with_selected(request: Request, verb: Literal["trash", "restore", "del
     if fields.get("trashed"):
         jobs = [job for job in jobs if job.trashed]
         if not jobs:
-            raise StateError("the jobs were restored from the trash since this was asked")
+            raise StateError(
+                "the jobs were restored from the trash since you were asked: ask again"
+            )
     for job in jobs:
         operations.check(verb, job)
     kept = list[Job]()

@@ -236,16 +236,18 @@ def test_nothing_of_a_try_outlives_the_daemon(world: World) -> None:
 
 
 def test_what_the_page_could_not_remove_goes_with_the_next_try(world: World) -> None:
+    """Ages are those of the clock of the disk, which may be hours behind."""
     world.start()
-    tries = world.state.tries
-    for name, age in (("old", STALE_S + 9), ("new", STALE_S - 9)):
-        fill(tries / name, "content.jpg")
-        when = time.time() - age
-        for path in (tries / name / "content.jpg", tries / name):
-            os.utime(path, (when, when))
+    tries, now = world.state.tries, time.time() - 9 * 3600
+    fill(tries / "old", "content.jpg")
+    fill(tries / "new", "content.jpg")
     ask(world)
+    for name, age in (("old", STALE_S + 9), ("new", STALE_S - 9), (FIRST, 0)):
+        for path in (*(tries / name).iterdir(), tries / name):
+            os.utime(path, (now - age, now - age))
     run(world)
     assert {path.name for path in tries.iterdir()} == {"new", FIRST}
+    assert shown(world) == {"night": True}
 
 
 def test_a_preview_that_fails_says_why_and_the_others_are_painted(world: World) -> None:

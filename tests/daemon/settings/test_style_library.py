@@ -55,6 +55,8 @@ def test_a_style_whose_disk_is_away_is_not_replaced_by_a_shipped_one(tmp_path: P
         with pytest.raises(UsageError, match="is empty, or its disk is away"):
             named_styles(tmp_path, [name])
     assert every_style(tmp_path) == {}
+    fill(tmp_path, "mosaic.png")
+    assert [*every_style(tmp_path)] == [*find_styles(tmp_path, "all")] == ["mosaic.png"]
     assert named_styles(tmp_path, ["impasto"]) == [shipped_styles()["Impasto"].path]
 
 

@@ -13,7 +13,7 @@ export async function ours(answer) {
   // returns the content of an answer of stylewatch; a proxy may have answered in its place
   const plain = await answer.json().catch(() => null);
   if (plain && (answer.ok || plain.error)) return plain;
-  throw new Error(`not stylewatch answered, but perhaps a proxy (${answer.status}): log in there, and try again`);
+  throw new Error(`something else than stylewatch answered, perhaps a proxy (${answer.status}): log in there if it asks for that, and try again`);
 }
 
 let asking; // what becomes of the open dialog
