@@ -30,7 +30,10 @@ def started() -> Iterator[Browser]:
     is_sandboxed = os.geteuid() != 0  # not possible for root
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=program(), args=list(OPTIONS), chromium_sandbox=is_sandboxed
+            executable_path=program(),
+            args=list(OPTIONS),
+            chromium_sandbox=is_sandboxed,
+            ignore_default_args=["--disable-back-forward-cache"],  # viewers have it
         )
         yield browser
         browser.close()

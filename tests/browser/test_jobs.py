@@ -56,6 +56,21 @@ def test_two_files_that_are_dropped_become_a_job_whose_stages_appear_by_themselv
     assert page.evaluate("window.neverLoadedAgain")
 
 
+def test_a_form_keeps_what_was_entered_while_another_page_is_looked_at(
+    page: Page, site: Site
+) -> None:
+    drop(page, "[data-well]:has(#content)", site.sea)
+    page.locator("#strength").fill("0.35")
+    page.get_by_role("link", name="Gallery").click()
+    expect(page.get_by_role("heading", name="Gallery")).to_be_visible()
+    page.go_back(wait_until="commit")
+    expect(page.locator("#strength")).to_have_value("0.35")
+    expect(page.locator("[data-well]").first).to_contain_text("sea.jpg")
+    drop(page, "[data-well]:has(#style)", site.wave)
+    start(page)
+    expect(running(page)).to_be_visible()  # it follows the daemon again
+
+
 def test_an_upload_whose_answer_is_lost_is_painted_once(
     page: Page, site: Site, windows: Windows
 ) -> None:
