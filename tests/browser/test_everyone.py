@@ -10,6 +10,7 @@ from tests.browser.many_done import repeat
 from tests.browser.site import Site, until
 from tests.browser.viewer import (
     NARROW,
+    PAIR,
     WIDE,
     Windows,
     barriers,
@@ -69,7 +70,7 @@ def furnished(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Ite
         (folder / "styles/great wave.txt").write_text("Hokusai, 1831")
         (folder / "half.jpg").write_bytes(site.sea.read_bytes())
         (folder / "half.jpg").rename(folder / "inbox/lone.content.jpg")
-        see(running(page, "sea-wave-2").get_by_role("img").first)
+        see(running(page, f"{PAIR} (2)").get_by_role("img").first)
         until(lambda: site.step > 10)
         expect(page.get_by_role("region", name="Incomplete")).to_be_visible()
         page.close()
@@ -102,7 +103,7 @@ def test_the_page_is_used_by_keys_alone_and_the_focus_stays_while_it_changes(
 ) -> None:
     page = windows.open()
     page.goto(furnished.url)
-    missing = {"Skip to the content", "Pause", "Finish now sea-wave-2", "Cancel sea-wave-2",
+    missing = {"Skip to the content", "Pause", f"Finish now {PAIR} (2)", f"Cancel {PAIR} (2)",
                "Start", "Paint again note-wave"}  # fmt: skip
     for _ in range(80):
         page.keyboard.press("Tab")
@@ -111,7 +112,7 @@ def test_the_page_is_used_by_keys_alone_and_the_focus_stays_while_it_changes(
     assert not missing
     page = windows.open()  # the keys may have left the other one for the browser's own buttons
     page.goto(furnished.url)
-    cancel = page.get_by_role("button", name="Cancel sea-wave-2")
+    cancel = page.get_by_role("button", name=f"Cancel {PAIR} (2)")
     cancel.focus()
     progress = page.get_by_text("of 100000")
     expect(progress).not_to_have_text(str(progress.text_content()))

@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import Page, expect
 from tests.browser.site import Site
-from tests.browser.viewer import NARROW, Windows, barriers, give_pair, see
+from tests.browser.viewer import NARROW, PAIR, Windows, barriers, give_pair, see
 from tests.painter.films import film
 
 STEPS = 60
@@ -23,7 +23,7 @@ def test_the_page_of_a_job_follows_it_and_its_stages_are_browsed_by_keys(
     page: Page, site: Site
 ) -> None:
     give_pair(page, site)
-    page.get_by_role("link", name="sea-wave", exact=True).first.click()
+    page.get_by_role("link", name=PAIR, exact=True).first.click()
     page.wait_for_url("**/jobs/*")
     slider, strip = page.get_by_label("Stage", exact=True), page.get_by_label("All stages, small")
     expect(strip.get_by_role("listitem")).to_have_count(3)
@@ -36,7 +36,7 @@ def test_the_page_of_a_job_follows_it_and_its_stages_are_browsed_by_keys(
     for key, step in (("ArrowRight", 10), ("End", 60), ("Home", 5)):
         slider.press(key)
         expect(slider).to_have_attribute("aria-valuetext", f"step {step}")
-        shown = "sea-wave, output" if step == STEPS else f"sea-wave after step {step}"
+        shown = f"{PAIR}, output" if step == STEPS else f"{PAIR} after step {step}"
         expect(picture).to_have_attribute("alt", shown)
         see(picture)
     slider.press("ArrowRight")

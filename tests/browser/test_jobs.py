@@ -8,6 +8,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, Route, expect
 from tests.browser.site import Site, until
 from tests.browser.viewer import (
+    PAIR,
     Windows,
     barriers,
     drop,
@@ -180,7 +181,7 @@ def test_the_time_is_said_of_the_settings_that_are_in_the_form_now(page: Page) -
 
 def test_a_job_is_canceled_after_a_question_and_can_be_tried_again(page: Page, site: Site) -> None:
     give_pair(page, site)
-    cancel = running(page).get_by_role("button", name="Cancel sea-wave")
+    cancel = running(page).get_by_role("button", name=f"Cancel {PAIR}")
     page.once("dialog", lambda dialog: dialog.dismiss())
     cancel.click()
     see_stages(page, 1)
@@ -193,7 +194,7 @@ def test_a_job_is_canceled_after_a_question_and_can_be_tried_again(page: Page, s
             page.get_by_role("button", name=button).click()
     page.get_by_role("link", name="Gallery", exact=True).click()
     page.get_by_role("link", name=re.compile("canceled")).click()
-    retry = page.get_by_role("button", name="Retry sea-wave")
+    retry = page.get_by_role("button", name=f"Retry {PAIR}")
     retry.wait_for()
     page.wait_for_load_state()  # the page has its script
     assert retry.evaluate("button => { button.click(); return button.disabled; }")
@@ -293,4 +294,4 @@ def test_viewers_with_the_token_reconnect_to_a_page_that_was_killed_and_to_the_n
     start_with_token(site)
     expect(page.get_by_text(LOST)).to_have_count(0)
     give_pair(page, site)
-    assert see_stages(page, 2, "sea-wave-2")
+    assert see_stages(page, 2, f"{PAIR} (2)")

@@ -36,12 +36,12 @@ def test_a_photograph_is_seen_in_every_style_and_painted_large_by_a_tap(
     with Image.open(site.sea) as small:
         small.resize((320, 240)).save(site.sea)
     site.start(*QUICK, "--set", "pairing.styles=library")
-    tries = site.root / "state/tries"
     page = windows.open()
     page.goto(site.url)
     page.locator("#content").set_input_files(site.sea)
     cells = page.get_by_role("list", name="The photograph in every style").get_by_role("listitem")
     expect(cells).to_have_count(12)
+    expect(cells.nth(11).locator("img")).to_have_attribute("src", re.compile("library/small"))
     expect(page.get_by_text("Choose one")).to_be_visible()
     see(cells.nth(11).locator("img"))
     assert not barriers(page)
@@ -49,19 +49,36 @@ def test_a_photograph_is_seen_in_every_style_and_painted_large_by_a_tap(
     expect(cells).to_have_count(STYLES)
     expect(page.get_by_role("button", name="More styles")).to_be_hidden()
     tap_twice(page, cells.nth(13).get_by_role("button"))
-    see(finished(page, "sea-tiles 13").get_by_role("img").first)
-    (receipt,) = (json.loads(path.read_text()) for path in site.root.rglob("receipt.json"))
-    assert (receipt["settings"]["preview"], receipt["size"]) == ("160", [320, 240])
-    until(lambda: not any(tries.iterdir()))
+    expect(cells.nth(13)).to_contain_text("tiles 13: started")
+    expect(page.get_by_text("sea-tiles 13 was added to the queue.")).to_be_visible()
+    page.get_by_role("link", name="See it being painted").click()
+    expect(page.get_by_role("heading", name="Running")).to_be_in_viewport()
+    see(finished(page, "sea in the style of tiles 13").get_by_role("img").first)
+    expect(page.locator("#message")).to_be_hidden()
+    until(lambda: not any((site.root / "state/tries").iterdir()))
+    cells.nth(12).get_by_role("button").click()
+    see(finished(page, "sea in the style of tiles 12").get_by_role("img").first)
+    receipts = [json.loads(path.read_text()) for path in site.root.rglob("receipt.json")]
+    made = [(each["settings"]["preview"], each["size"]) for each in receipts]
+    assert made == [("160", [320, 240])] * 2
 
+
+def test_a_try_ends_with_its_page(site: Site, windows: Windows) -> None:
+    (site.root / "library").mkdir()
+    (site.root / "library/tiles.jpg").write_bytes(site.wave.read_bytes())
+    site.start("--set", "pairing.styles=library")
+    tries = site.root / "state/tries"
+    page = windows.open()
+    page.goto(site.url)
     give_pair(page, site)
     expect(page.locator("#message")).to_contain_text("added to the queue")
     page.locator("#content").set_input_files(site.sea)
+    expect(page.locator("#message")).to_be_hidden()
     page.get_by_role("button", name="See it in every style").click()
     expect(page.get_by_text(re.compile("more to come"))).to_be_visible()
     page.close()
     until(lambda: not any(tries.iterdir()))
-    until(lambda: len([*site.root.rglob("receipt.json")]) == 2)
+    until(lambda: len([*site.root.rglob("receipt.json")]) == 1)
 
 
 def test_previews_are_of_what_is_in_the_form_however_it_came_there(
@@ -90,7 +107,7 @@ def test_previews_are_of_what_is_in_the_form_however_it_came_there(
     expect(cells).to_have_count(0)
     page.get_by_role("button", name="See it in every style").click()
     cells.filter(has_text="zebra").get_by_role("button").click(timeout=20_000)
-    see(finished(page, "sea-zebra").get_by_role("img").first)
+    see(finished(page, "sea in the style of zebra").get_by_role("img").first)
     (receipt,) = (json.loads(path.read_text()) for path in site.root.rglob("receipt.json"))
     assert (receipt["settings"]["preview"], receipt["settings"]["strength"]) == ("160", 0.2)
     assert [each["role"] for each in receipt["inputs"]] == ["content", "style-1"]

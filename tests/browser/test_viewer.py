@@ -7,14 +7,14 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from tests.browser.many_done import repeat
 from tests.browser.site import Site
-from tests.browser.viewer import NARROW, Windows, barriers, finished, give_pair, see
+from tests.browser.viewer import NARROW, PAIR, Windows, barriers, finished, give_pair, see
 
 WIDTH = NARROW["width"]
 
 
 @pytest.fixture(scope="module")
 def painted(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A daemon with the finished jobs sea-wave, holiday-00000 and holiday-00001."""
+    """A daemon with the finished jobs sea-wave (PAIR), holiday-00000 and holiday-00001."""
     folder = tmp_path_factory.mktemp("painted")
     with closing(Site.made(folder)) as site, closing(Windows(browser)) as windows:
         page = windows.open()
@@ -62,7 +62,7 @@ def test_the_viewer_is_used_by_keys_and_gives_the_focus_back(
     page.goto(f"{painted.url}gallery")
     cards, keys = page.locator("a.frame"), page.keyboard
     cards.first.press("Enter")
-    viewer = shown(page, "sea-wave")
+    viewer = shown(page, PAIR)
     assert not barriers(page)
     for _ in range(12):
         keys.press("Tab")
@@ -76,7 +76,7 @@ def test_the_viewer_is_used_by_keys_and_gives_the_focus_back(
     keys.press("0")
     assert box(page) == pytest.approx((left, width))
     keys.press("b")
-    shown(page, "sea-wave", "photograph")
+    shown(page, PAIR, "photograph")
     keys.press("ArrowLeft")  # there is none
     expect(viewer.get_by_text("1 of 3")).to_be_visible()
     keys.press("ArrowRight")
@@ -103,7 +103,7 @@ def test_the_viewer_is_used_with_a_mouse(painted: Site, windows: Windows) -> Non
         viewer.get_by_role("button", name="Full screen").click()
         page.wait_for_function(f"() => {entered}document.fullscreenElement")
     viewer.get_by_role("button", name="Previous").click()
-    shown(page, "sea-wave").get_by_role("link", name="sea-wave").click()
+    shown(page, PAIR).get_by_role("link", name=PAIR).click()
     page.wait_for_url("**/jobs/*")
     assert page.locator(".after img").evaluate("image => image.width > 2 * image.naturalWidth")
 
@@ -122,16 +122,16 @@ def test_a_phone_swipes_to_the_neighbors_of_a_job_and_pinches(
     assert close is not None and close["x"] + close["width"] <= WIDTH
     name.evaluate("link => { link.textContent = 'holiday-00000'; }")
     for way, named in (((300, 290), "holiday-00000"), ((300, 100), "holiday-00001"),
-                      ((100, 300), "holiday-00000"), ((100, 300), "sea-wave")):  # fmt: skip
+                      ((100, 300), "holiday-00000"), ((100, 300), PAIR)):  # fmt: skip
         touch(page, way)
         shown(page, named)
     touch(page, (185, 100), (205, 290))
     assert box(page)[1] > 3 * WIDTH
     touch(page, (300, 100))  # moves the picture
-    shown(page, "sea-wave")
+    shown(page, PAIR)
     for width in (WIDTH, 2.5 * WIDTH):
         touch(page, (200, 200))
         touch(page, (200, 200))
         assert box(page)[1] == pytest.approx(width)
     page.get_by_role("button", name="Close").tap()
-    expect(page.get_by_role("link", name="Newer: sea-wave")).to_be_focused()
+    expect(page.get_by_role("link", name=f"Newer: {PAIR}")).to_be_focused()

@@ -24,6 +24,9 @@ TIMEOUT_MS = 30_000
 WIDE = {"width": 1440, "height": 900}
 NARROW = {"width": 390, "height": 844}
 
+PAIR = "sea in the style of wave"
+"""Heading of the job that is made of the pair of a site."""
+
 
 @dataclass
 class Windows:
@@ -110,7 +113,7 @@ def give(page: Page, content: Path, *styles: Path) -> None:
 
 
 def give_pair(page: Page, site: Site) -> None:
-    """Submit the pair of `site`, whose job is called sea-wave."""
+    """Submit the pair of `site`, whose job is called sea-wave, with the heading PAIR."""
     give(page, site.sea, site.wave)
 
 
@@ -118,7 +121,7 @@ def start(page: Page) -> None:
     page.get_by_role("button", name="Start").click()
 
 
-def job_in(region: str, role: Any, page: Page, job: str = "sea-wave") -> Locator:
+def job_in(region: str, role: Any, page: Page, job: str = PAIR) -> Locator:
     """The job in a part of the first page."""
     items = page.get_by_role("region", name=region).get_by_role(role)
     return items.filter(has=page.get_by_text(job, exact=True))
@@ -139,7 +142,7 @@ def see(picture: Locator) -> None:
         picture.page.wait_for_timeout(50)
 
 
-def see_stages(page: Page, count: int, job: str = "sea-wave") -> list[int]:
+def see_stages(page: Page, count: int, job: str = PAIR) -> list[int]:
     """Watch a job until `count` stages were seen; return their steps, in order."""
     picture, seen = running(page, job).get_by_role("img").first, list[int]()
     while len(seen) < count:

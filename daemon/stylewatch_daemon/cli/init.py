@@ -169,7 +169,10 @@ def _next_steps(web: WebSettings, *, with_service: bool) -> Iterator[tuple[str, 
     run = "systemctl --user enable --now stylewatch" if with_service else "stylewatch run"
     yield run, "paint what comes into the inbox"
     if web.listen is not None:
-        yield f"http://{web.listen}/", "the page, once it runs"
+        page = "the page, once it runs"
+        if web.token_file is not None:
+            page += f"; each browser needs a code, or the token in {abbreviated(web.token_file)}"
+        yield f"http://{web.listen}/", page
     if web.token_file is not None:
         yield "stylewatch phone", "a code that lets a phone, or this browser, use the page"
     if not config.has_page_packages():

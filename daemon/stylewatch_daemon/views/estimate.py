@@ -59,15 +59,20 @@ class _Past(NamedTuple):
 
 
 def in_words(
-    state: Path, wanted: JobSettings, recipes: Sequence[Path], content: Size | None = None
+    state: Path,
+    wanted: JobSettings,
+    recipes: Sequence[Path],
+    content: Size | None = None,
+    *,
+    is_each: bool = False,
 ) -> str:
     """Return a phrase on the time that a still with the settings `wanted` takes.
 
     `recipes` are the folders of recipes, and `content` is the size of the photograph, or None if it
-    is unknown. The time is derived from the latest jobs in the ledger of the folder `state` that
-    had the same settings, apart from those on which time hardly depends, on the same device, and
-    succeeded at the first attempt. The phrase is empty if there are none, or if the ledger cannot
-    be read.
+    is unknown; with `is_each` it is one of several photographs. The time is derived from the latest
+    jobs in the ledger of the folder `state` that had the same settings, apart from those on which
+    time hardly depends, on the same device, and succeeded at the first attempt. The phrase is empty
+    if there are none, or if the ledger cannot be read.
     """
     past = list[_Past]()
     with suppress(DaemonError), open_ledger(state) as ledger:
@@ -87,7 +92,7 @@ def in_words(
         if ratio
     ]
     near = [seconds for ratio, seconds in times if 1 / NEAR <= ratio <= NEAR]
-    return _phrase((near or [seconds for _, seconds in times])[:COUNTED])
+    return _phrase((near or [seconds for _, seconds in times])[:COUNTED], is_each=is_each)
 
 
 def of_job(state: Path, wanted: JobSettings, recipes: Sequence[Path], job: Job) -> str:
@@ -147,12 +152,13 @@ def _work(settings: JobSettings, content: Size, recipes: Sequence[Path]) -> floa
     return sum(level.steps * (level.size.area + OVERHEAD_PIXELS) for level in levels)
 
 
-def _phrase(seconds: Sequence[float]) -> str:
+def _phrase(seconds: Sequence[float], *, is_each: bool) -> str:
     if not seconds:
         return ""
     low, high = _rounded(min(seconds)), _rounded(max(seconds))
     is_one_time = low == high or max(seconds) <= ALIKE * min(seconds)
     time = f"about {_rounded(median(seconds))}" if is_one_time else f"{low} to {high}"
+    time += " for each photograph" if is_each else ""
     return f"{time}, by the last {f'{len(seconds)} jobs' if len(seconds) > 1 else 'job'} like this"
 
 

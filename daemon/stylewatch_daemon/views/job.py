@@ -17,7 +17,6 @@ from stylewatch_daemon.base.model import (
     MASK,
     Attempt,
     Cause,
-    Input,
     Job,
     progress_unit,
 )
@@ -26,7 +25,7 @@ from stylewatch_daemon.client import status_json
 from stylewatch_daemon.client.operations import open_ledger
 from stylewatch_daemon.client.status_text import one_line, standing
 from stylewatch_daemon.files.disks import amount
-from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.job import DESCRIBED, JobSettings, is_file
@@ -41,11 +40,13 @@ class JobView:
 
     `running` is the job's part of status.json, empty if the job is not running. `receipt_json` is
     the receipt as read, empty if there is none; `receipt` is None if it is missing or invalid. The
-    texts in `name`, `log`, `inputs`, `facts`, `changes` and `warnings` are safe to print.
+    texts in `name`, `heading`, `log`, `inputs`, `facts`, `changes` and `warnings` are safe to
+    print.
     """
 
     job: Job
     name: str
+    heading: str
     files: JobFiles
     """Files of the job. `files.unknown` says why the receipt or other fields are empty, if they
     cannot be read now."""
@@ -116,6 +117,7 @@ def job_view(
     return JobView(
         job=job,
         name=name_of(job),
+        heading=heading(job),
         files=files,
         running=now,
         standing="" if job.has_ended else standing(job, status),
@@ -157,22 +159,41 @@ def name_of(job: Job) -> str:
     return shown(job.title)
 
 
+def heading(job: Job) -> str:
+    """Return what people read above a job: what it is made from, or else its name.
+
+    A name says more than the names of the pictures unless it is made of them, such as `sea-wave`,
+    and perhaps of a number that tells it from others: `sea in the style of wave (2)`.
+    """
+    name = name_of(job)
+    content, style = (_first(job, role) for role in ("content", "style"))
+    parts = f"{re.escape(safe(content))}(-{re.escape(safe(style))})?(-([0-9]+))?"
+    made_of = re.fullmatch(parts, name)
+    if not (made_of and content and style) or content == style:
+        return name
+    return f"{made_from(job)} ({made_of[3]})" if made_of[3] else made_from(job)
+
+
 def made_from(job: Job) -> str:
     """Return the names of a job's content and styles, such as `sea in the style of wave`.
 
     A file that is named for its role alone, such as style.jpg, says nothing.
     """
-    content, style = (
-        " and ".join(filter(None, (_said(job, file) for file in job.inputs if file.role == role)))
-        for role in ("content", "style")
-    )
+    content, style = (" and ".join(_said(job, role)) for role in ("content", "style"))
     return f"{content} in the style of {style}".strip() if style else content
 
 
-def _said(job: Job, file: Input) -> str:
-    """Return the name of an input without its role, which `sea.content.jpg` has."""
-    stem = PurePosixPath(original_name(job, file)).stem
-    return re.sub(rf"(^|\.){file.role}(-[0-9]+)?$", "", stem)
+def _first(job: Job, role: str) -> str:
+    return next(iter(_said(job, role)), "")
+
+
+def _said(job: Job, role: str) -> list[str]:
+    """Return the names of the inputs with a role, without the role, which `sea.content.jpg` has."""
+    stems = (
+        PurePosixPath(original_name(job, file)).stem for file in job.inputs if file.role == role
+    )
+    names = (re.sub(rf"(^|\.){role}(-[0-9]+)?$", "", stem) for stem in stems)
+    return [name for name in names if name]
 
 
 def changes(job: Job) -> dict[str, str]:

@@ -316,8 +316,9 @@ def estimate_time(request: Request) -> Response:
     """Answer with a sentence on the time that a job with the settings in the query takes.
 
     The field `job` names the job that is painted again, `clip` says that the photograph is a film,
-    and `pixels` has the size of the photograph, such as `640x480`, if the browser knows it. For a
-    film, or if a setting is wrong, the sentence is empty.
+    `pixels` has the size of the photograph, such as `640x480`, if the browser knows it, and
+    `several` says that it is the first of several. For a film, or if a setting is wrong, the
+    sentence is empty.
     """
     site = context(request)
     fields = request.query_params
@@ -341,7 +342,8 @@ def estimate_time(request: Request) -> Response:
     elif "clip" in fields:
         words = ""
     else:
-        words = estimate.in_words(site.state, wanted, recipes, content)
+        is_each = "several" in fields
+        words = estimate.in_words(site.state, wanted, recipes, content, is_each=is_each)
     return JSONResponse({"estimate": words})
 
 

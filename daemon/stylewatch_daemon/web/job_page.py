@@ -15,7 +15,7 @@ from stylewatch_daemon.client import operations
 from stylewatch_daemon.client.condition import condition
 from stylewatch_daemon.ledger import requests, thumbs
 from stylewatch_daemon.ledger.ledger import Ledger, Order, Search
-from stylewatch_daemon.views.job import JobView, changes, job_view, name_of, submit_command
+from stylewatch_daemon.views.job import JobView, changes, heading, job_view, submit_command
 from stylewatch_daemon.views.output_files import JobFiles, original_name
 from stylewatch_daemon.web import pictures
 from stylewatch_daemon.web.gallery import TABS
@@ -57,7 +57,7 @@ def view(site: Context, job: Job) -> dict[str, Any]:
         "job": job,
         **_pictures(view),
         "animation": pictures.moving(
-            view.files, "animation", f"{view.name}, animation of all stages", BROWSER_FORMATS
+            view.files, "animation", f"{view.heading}, animation of all stages", BROWSER_FORMATS
         ),
         "inputs": [image for role in ROLES for image in pictures.inputs(job, role)],
         "variants": list(zip(variants, _differences(variants), strict=True)),
@@ -91,11 +91,11 @@ def _pictures(view: JobView) -> dict[str, Any]:
     job = view.job
     files = view.files
     stages = list(_stages(view))
-    clip = pictures.moving(files, "final", f"{view.name}, painted clip", BROWSER_CLIPS)
+    clip = pictures.moving(files, "final", f"{view.heading}, painted clip", BROWSER_CLIPS)
     is_clip = clip is not None or job.frames > 1
     # the preview of a clip, needed if browsers do not play it, would show only its first frame
     final = None if is_clip else pictures.picture(
-        files, "final", f"{view.name}, output", LARGE_SIDE
+        files, "final", f"{view.heading}, output", LARGE_SIDE
     )  # fmt: skip
     if final and stages:  # the output replaces the last stage, as it may be larger
         step, _, small = stages[-1]
@@ -130,7 +130,7 @@ def _before(files: JobFiles) -> Image | None:
     for number, file in enumerate(job.inputs):
         is_picture = job.end is not End.REFUSED or file.pixels is not None
         if file.role == "content" and is_picture:
-            alt = f"{name_of(job)}, photograph"
+            alt = f"{heading(job)}, photograph"
             return pictures.picture(files, f"input-{number}", alt, LARGE_SIDE)
     return None
 
@@ -144,7 +144,7 @@ def _stages(view: JobView) -> Iterator[Stage]:
         named[newest[1]] = newest[0]
     for step, what in named.items():
         at = f"{view.unit} {step}"
-        alts = {LARGE_SIDE: f"{view.name} after {at}", thumbs.SIDE: at}
+        alts = {LARGE_SIDE: f"{view.heading} after {at}", thumbs.SIDE: at}
         images = [*pictures.in_sizes(view.files, what, alts)]
         if images:
             large, small = images

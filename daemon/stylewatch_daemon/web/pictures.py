@@ -36,7 +36,7 @@ from stylewatch_daemon.base.model import PICTURES, Job
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import safe
 from stylewatch_daemon.ledger import thumbs
-from stylewatch_daemon.views.job import JobView, name_of
+from stylewatch_daemon.views.job import JobView, heading, name_of
 from stylewatch_daemon.views.output_files import (
     JobFiles,
     PictureFile,
@@ -169,7 +169,7 @@ def cover(state: Path, job: Job) -> Image | str:
     files = JobFiles(job, state)
     output = None
     if job.seen in PICTURES:
-        alt = f"{name_of(job)}, output"
+        alt = f"{heading(job)}, output"
         sizes = [*in_sizes(files, "final", {CARD_SIDE: alt, LARGE_SIDE: alt})]
         if sizes:
             output = replace(sizes[0], large=sizes[1].src)
@@ -182,7 +182,7 @@ def latest_stage(view: JobView) -> Image | None:
     """Return the newest stage of a running job, or the newest frame of a clip, if any."""
     painted = newest(view.files)
     if painted:
-        alt = f"{view.name} after {view.unit} {painted[1]}"
+        alt = f"{view.heading} after {view.unit} {painted[1]}"
         return picture(view.files, painted[0], alt, LARGE_SIDE)
     return None
 

@@ -39,7 +39,7 @@ from stylewatch_daemon.ledger import favorites
 from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.views import formatting
-from stylewatch_daemon.views.job import made_from, name_of
+from stylewatch_daemon.views.job import heading, made_from
 from stylewatch_daemon.web import (
     access,
     actions,
@@ -123,7 +123,7 @@ def application(page: WebPage) -> Starlette:
         "progress": running_text,
         "trash_text": trash_text,
         "offered": operations.offered,
-        "name": name_of,
+        "heading": heading,
         "made_from": made_from,
         "blend": pictures.blend,
         "content": pictures.content,

@@ -250,6 +250,19 @@ def test_what_a_deletion_has_begun_is_neither_restored_nor_given_up(
     assert (world.jobs, world.published) == ([], {})
 
 
+def test_a_deletion_that_waits_ends_once_another_has_deleted_the_job(tmp_path: Path) -> None:
+    world = DaemonWorld(tmp_path)
+    world.drop("a")
+    world.run()
+    job = world.job("a")
+    with replaced(inputs, remove_all=failing(OSError(5, "Input/output error"))):
+        requests.leave(world.state.root, "delete", job=job.id)
+        run_jobs(world.loop)
+    requests.leave(world.state.root, "delete", job=job.id)
+    run_jobs(world.loop)
+    assert (world.jobs, world.trouble, requests.waiting(world.state.root)) == ([], {}, [])
+
+
 def test_jobs_that_cannot_be_deleted_keep_no_others_in_the_trash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -196,6 +196,7 @@ def test_phones_get_one_private_address_and_the_page_a_token(
     page = config.web_page(config.load())
     assert ended.code == 0 and page is not None and str(page.address) == listen
     assert f"http://{listen}/" in ended.out
+    assert ("each browser needs a code, or the token in" in ended.out) == token.exists()
     assert ("stylewatch phone" in ended.out) == token.exists() == (page.token is not None)
     if page.token is not None:
         secret = page.token.get_secret_value()

@@ -12,7 +12,14 @@ from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.views.formatting import losses
-from stylewatch_daemon.views.job import JobView, in_a_line, job_view, made_from, submit_command
+from stylewatch_daemon.views.job import (
+    JobView,
+    heading,
+    in_a_line,
+    job_view,
+    made_from,
+    submit_command,
+)
 
 NOON = "2026-01-02T12:00:00+00:00"
 
@@ -51,6 +58,22 @@ def test_a_job_is_told_by_the_names_of_its_pictures_but_for_their_roles() -> Non
         sides = (("content", content), ("style", style))
         inputs = tuple(Input(side, Path(name).name, f"/in/{name}", 1) for side, name in sides)
         assert made_from(a_job("sea", inputs=inputs)) == told
+
+
+def test_a_heading_has_the_names_of_the_pictures_unless_the_name_says_more() -> None:
+    for name, content, style, read in (
+        ("sea-wave", "sea.jpg", "wave.png", "sea in the style of wave"),
+        ("sea-wave-2", "sea.jpg", "wave.png", "sea in the style of wave (2)"),
+        ("sea", "sea.jpg", "wave.png", "sea in the style of wave"),
+        ("sea-calm", "sea.jpg", "wave.png", "sea-calm"),
+        ("sea", "sea.content.jpg", "sea.style.png", "sea"),
+        ("sea", "content.jpg", "style.png", "sea"),
+        ("a+b-c.d", "a+b.jpg", "c.d.png", "a+b in the style of c.d"),
+        ("trip/one", "trip/one.jpg", "trip/style.png", "trip/one"),
+    ):
+        sides = (("content", content), ("style", style))
+        inputs = tuple(Input(side, Path(name).name, f"/in/{name}", 1) for side, name in sides)
+        assert heading(a_job(name, inputs=inputs)) == read
 
 
 def test_settings_are_named_if_they_differ_from_the_defaults_and_values_are_one_safe_line() -> None:

@@ -55,6 +55,7 @@ def said(page: TestClient, **fields: str) -> str:
         ({}, "40 s to 2 min, by the last 3 jobs like this"),
         ({"recipe": "gatys", "strength": "0.2", "seed": "7", "name": "x"}, GATYS),
         ({"recipe": "nnst"}, ""), ({"recipe": "gatys", "stroke": "2"}, ""),
+        ({"recipe": "gatys", "several": "yes"}, GATYS.replace(",", " for each photograph,")),
         ({"size": "large"}, ""), ({"job": "gatys"}, GATYS),
     ],
 )  # fmt: skip

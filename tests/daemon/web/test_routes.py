@@ -381,7 +381,8 @@ def test_jobs_are_moved_into_the_trash_and_back_together_but_for_favorites(
         "Delete sky?" in question
         and "Favorites stay when several jobs are deleted: sea" in question
     )
-    assert "are removed after 30 days" in question and "It is a favorite" not in question
+    assert "The trash</strong> keeps it for 30 days" in question
+    assert "It is a favorite" not in question
     for verb in ("trash", "delete"):
         assert page.post(f"/{verb}", data=both).json() == {"acted": True, "kept": ["id-sea"]}
     alone = page.get("/delete", params={"job": "id-sea"}, headers=BROWSER).text

@@ -73,9 +73,11 @@ function askForTime(form) {
   const place = form.querySelector("[data-estimate]");
   clearTimeout(asked);
   const question = asked = setTimeout(async () => {
-    const is_clip = [...form.elements.content?.files ?? []].some(({ type }) => type.startsWith("video/") || type === "image/gif");
+    const photographs = [...form.elements.content?.files ?? []];
+    const is_clip = photographs.some(({ type }) => type.startsWith("video/") || type === "image/gif");
     const settings = [...new FormData(form)].filter(([, value]) => typeof value === "string");
     if (is_clip) settings.push(["clip", "yes"]);
+    if (photographs.length > 1) settings.push(["several", "yes"]);
     const photograph = form.elements.content?.closest("[data-well]")?.querySelector(".shots img");
     await photograph?.decode().catch(() => {}); // a format that this browser does not support
     if (photograph?.naturalWidth) settings.push(["pixels", `${photograph.naturalWidth}x${photograph.naturalHeight}`]);
@@ -112,7 +114,8 @@ function renew({ once }) {
 }
 
 async function send(form, body) {
-  // returns the message to show; throws an Error with the first mistake
+  // returns the message to show, and whether it is of a job that waits; throws an Error with the
+  // first mistake
   if (await hasEnded() && !(await logIn())) throw new Error("log in to start the job");
   const answer = await fetch(form.action, {
     method: "POST", body, headers: { Accept: "application/json" },
@@ -121,16 +124,24 @@ async function send(form, body) {
   const mistake = mark(form, mistakes ?? {});
   if (!answer.ok) throw new Error(mistake ?? error);
   renew(form.elements);
-  form.dispatchEvent(new Event("accepted"));
-  if (acted === false) return form.dataset.later;
-  if (page) location.assign(page);
-  else form.reset();
-  return page ? "" : `${jobs.join(", ")} ${jobs.length > 1 ? "were" : "was"} added to the queue.`;
+  const isOver = form.dispatchEvent(new Event("accepted", { cancelable: true }));
+  if (acted === false) return { text: form.dataset.later };
+  if (page) {
+    location.assign(page);
+    return { text: "" };
+  }
+  if (isOver) form.reset();
+  return { text: `${jobs.join(", ")} ${jobs.length > 1 ? "were" : "was"} added to the queue.`, isQueued: true };
 }
 
 export function jobForm(form) {
   if (!form) return;
   const wells = [...form.querySelectorAll("[data-well]")];
+  const message = form.querySelector("#message"), queued = form.querySelector("[data-queued]");
+  const say = ({ text, error = "", isQueued = false }) => {
+    [message.textContent, message.className, queued.hidden] = [text, `message ${error}`, !isQueued];
+  };
+  const forget = () => { if (!queued.hidden) say({ text: "" }); };
   const refresh = () => { wells.forEach(show); showDefaults(form); };
   takeDrops(form, wells);
   if (matchMedia("(pointer: coarse)").matches) { // names of files would open a phone's file manager
@@ -138,7 +149,10 @@ export function jobForm(form) {
   }
   refresh();
   if (form.querySelector("[data-estimate][data-ask]")) askForTime(form);
+  const news = document.querySelector("[data-part=news]"); // a job has ended
+  if (news) new MutationObserver(forget).observe(news, { childList: true, characterData: true, subtree: true });
   form.addEventListener("input", ({ target }) => {
+    forget();
     if (target.type === "file") {
       show(target.closest("[data-well]"));
       askForTime(form);
@@ -154,13 +168,12 @@ export function jobForm(form) {
     askForTime(form);
   }));
   form.addEventListener("submit", async (event) => {
-    const button = form.querySelector("button.main"), message = form.querySelector("#message");
-    const say = (text, error = "") => { [message.textContent, message.className] = [text, `message ${error}`]; };
+    const button = form.querySelector("button.main");
     event.preventDefault();
     if (button.disabled) return; // it is being sent
     button.disabled = true;
-    say("Uploading …");
-    await send(form, new FormData(form)).then((text) => say(text), (error) => say(error.message, "error"));
+    say({ text: "Uploading …" });
+    await send(form, new FormData(form)).then(say, (error) => say({ text: error.message, error: "error" }));
     enable(button);
   });
 }

@@ -12,13 +12,16 @@ async function post(address, body = null) {
   throw Object.assign(new Error(plain.error), { isAnswer: true });
 }
 
-function cell(choose) {
+function cell(example, choose) {
+  // an entry of the list, in which the picture of the style stands until the photograph is painted
   const item = document.createElement("li"), button = document.createElement("button");
   const image = new Image(160, 160), label = document.createElement("span");
   button.type = "button";
   button.append(image, label);
   button.addEventListener("click", choose);
   image.alt = "";
+  if (example) image.src = example;
+  item.className = "faded";
   item.append(button);
   return item;
 }
@@ -27,10 +30,13 @@ export function tries(place) {
   if (!place) return;
   const form = place.closest("form"), list = place.querySelector("ul");
   const { content, style } = form.elements;
+  const boxes = [...form.querySelectorAll("[name=library]")]; // with the pictures of the styles
+  const main = form.querySelector("button.main");
   const ask = place.querySelector("[data-ask]"), more = place.querySelector("[data-more]");
   let current = null, waiting; // the try that is shown, and the timer of what comes next
   let asked = 0; // number of the latest question; an answer to an earlier one is not shown
-  let uploading = Promise.resolve(), tapped = null; // the style that is being sent, and its composition
+  let uploading = Promise.resolve();
+  let tapped = null, sent = null; // the cell that was tapped, its style and its composition
 
   const say = (text, error = "") => {
     const message = place.querySelector(".message");
@@ -45,13 +51,14 @@ export function tries(place) {
   };
   const clear = () => { end(); list.replaceChildren(); list.hidden = true; say(""); };
 
-  function choose(name, composition) {
-    if (form.querySelector("button.main").disabled) return; // another one is being sent
-    tapped = { name, composition };
+  function choose(item, name, composition) {
+    if (main.disabled) return; // another one is being sent
+    tapped = { item, name, composition };
     form.requestSubmit(); // reads the form at once
     tapped = null;
   }
 
+  form.addEventListener("submit", () => { if (!main.disabled) sent = tapped; }, { capture: true });
   form.addEventListener("formdata", ({ formData }) => {
     if (!tapped) return;
     formData.delete("style");
@@ -59,13 +66,21 @@ export function tries(place) {
     if (tapped.composition) formData.set("preview", tapped.composition);
   });
 
+  function add(name, composition) {
+    const box = boxes.find(({ value }) => value === name);
+    const item = cell(box?.parentElement.querySelector("img").src, () => choose(item, name, composition));
+    list.append(item);
+    return item;
+  }
+
   function show({ address, preview: composition }, previews) {
     for (const [index, { name, done, reason }] of previews.entries()) {
-      if (!list.children[index]) list.append(cell(() => choose(name, composition)));
-      const item = list.children[index], image = item.querySelector("img");
+      const item = list.children[index] ?? add(name, composition), image = item.querySelector("img");
       item.querySelector("span").textContent = reason ? `${name}: ${reason}` : done ? name : `${name} …`;
       item.querySelector("button").disabled = !done;
-      if (done && !image.src) image.src = `${address}/${index + 1}`;
+      if (!done || !item.classList.contains("faded")) continue;
+      image.src = `${address}/${index + 1}`;
+      item.classList.remove("faded");
     }
     list.hidden = false;
     const left = previews.filter(({ done, reason }) => !done && !reason).length;
@@ -135,7 +150,15 @@ export function tries(place) {
   addEventListener("pageshow", () => { // a browser that went back has kept the photograph
     if (content.files.length) content.dispatchEvent(new Event("input", { bubbles: true }));
   });
-  form.addEventListener("accepted", end);
+  form.addEventListener("accepted", (event) => {
+    end();
+    if (!sent) return;
+    event.preventDefault(); // the photograph stays, for other styles
+    for (const item of list.querySelectorAll(".faded")) item.remove();
+    sent.item.querySelector("button").disabled = true;
+    sent.item.querySelector("span").textContent = `${sent.name}: started`;
+    say("Choose another one, or another photograph.");
+  });
   form.addEventListener("reset", () => { clear(); place.hidden = true; });
   addEventListener("pagehide", end);
 }
