@@ -655,13 +655,17 @@ class Users:
     def _write_again(
         self, inbox: Inbox, path: str, content: Content, half: bytes, pause: float
     ) -> Script:
-        """Write half of a file, pause, and write all of it anew."""
+        """Write half of a file, pause, and write all of it anew.
+
+        A clip that is left out is not written beside the pictures of another card.
+        """
         self.world.contents.unfinished.add(half)
         with self.changing(inbox):
             Path(path).write_bytes(half)
             self.world.seam.user_wrote(path)
+        is_clip = path in self.left_out
         yield pause
-        if self._can_write(path):
+        if self._can_write(path) and (not is_clip or Path(path).exists()):
             with self.changing(inbox):
                 self._write(path, content)
             self.world.note(f"user: has written the rest of <{content.token}>")
