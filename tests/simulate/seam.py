@@ -547,7 +547,9 @@ class Seam:
                     self._inodes.pop(inode, None)
 
     def _changed(self, inode: int) -> None:
-        self._ctimes[inode] = max(self.times.wall_ns(), self._ctimes.get(inode, 0) + 1)
+        former, now = self._ctimes.get(inode, 0), self.times.wall_ns()
+        was_set_back = now < former - 10**9
+        self._ctimes[inode] = now if was_set_back else max(now, former + 1)
 
     def user_wrote(self, path: str, time_ns: int | None = None) -> None:
         """Note that a user has written a file, which gets this time."""
