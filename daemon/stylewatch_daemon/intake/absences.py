@@ -190,11 +190,13 @@ class Absences:
         for size, number in _vanished(known, now, records):
             self._numbers.note_vanished(size, number)
             self._vanished.append((size, now.at))
-        absent = {
+        lacking = {
             path: self._numbers.last_without(look.size, _last_lacking(path, known, now))
             for path, look in now.files.items()
         }
-        self._known = _Known(now, absent, _unknown(now, records), _missed(known, now))
+        unknown = _unknown(now, records)
+        absent = _content_lacking(lacking, now, unknown)
+        self._known = _Known(now, absent, unknown, _missed(known, now))
         return absent, (*expected_again, *_gone(known, now, records, self._rescan_s))
 
     def _settle_vanished(self, now: _Observation) -> None:
@@ -225,6 +227,23 @@ def _last_lacking(path: Path, known: _Known, now: _Observation) -> int:
     if path in last.files:
         return known.absent[path]
     return last.number if last.certainly_lacks(_FileOnDisk(disk, path)) else NEVER
+
+
+def _content_lacking(
+    lacking: Mapping[Path, int], now: _Observation, unknown: Mapping[Path, int]
+) -> Mapping[Path, int]:
+    """Return the number of the last scan that certainly lacked the content of each file.
+
+    `lacking` has those that lacked its path. The files in `unknown`, such as one that cannot be
+    read, may have the content of any file of their size.
+    """
+    earliest = dict[int, int]()
+    for path, size in unknown.items():
+        earliest[size] = min(lacking[path], earliest.get(size, lacking[path]))
+    return {
+        path: min(number, earliest.get(now.files[path].size, number))
+        for path, number in lacking.items()
+    }
 
 
 def _missed(known: _Known, now: _Observation) -> Mapping[_FileOnDisk, float | None]:

@@ -129,6 +129,15 @@ def test_a_file_was_absent_in_the_last_scan_that_certainly_lacked_it() -> None:
     assert inbox.scan("b.jpg") == {"b.jpg": 0}
 
 
+def test_a_file_that_cannot_be_read_may_have_the_content_of_any_other_of_its_size() -> None:
+    inbox = Inbox()
+    inbox.scan("a.jpg")
+    for _ in range(3):
+        inbox.scan("a2.jpg")
+    assert inbox.record.gone == 3
+    assert inbox.scan("a2.jpg", "a.jpg", "b.jpg") == {"a2.jpg": 1, "a.jpg": 1, "b.jpg": 4}
+
+
 def test_what_went_before_its_content_was_known_may_be_any_file_of_its_size_since() -> None:
     inbox = Inbox()
     inbox.scan("a.jpg")
