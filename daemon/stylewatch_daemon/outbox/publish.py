@@ -107,7 +107,8 @@ class Outbox:
         """Remove temporary files in the outbox, and what interrupted removals of folders have left.
 
         Return the ids of the jobs that have a staging folder. Files are removed at the top of the
-        outbox, in `.staging` and, as far as possible, in the folders of refused and canceled jobs.
+        outbox, in `.staging` and, as far as possible, in the folders of refused and canceled jobs,
+        and of what was removed.
         Raises OutputError if anything else cannot be removed now.
         """
         with self._writing():
@@ -118,8 +119,8 @@ class Outbox:
                     atomic.sweep(folder)
                 for name in (REFUSED, CANCELED):  # `refuse`, which uses them, may be at work
                     atomic.attempt_sweep(self.root / name, ours=False)
-                entries.remove("trash", staging)
-                names = entries.names(staging)
+                entries.attempt_removal("trash", staging)
+                names = [name for name in entries.names(staging) if name != "trash"]
                 return [name for name in names if is_id(name) and not name.startswith(".")]
 
     # -- folders of jobs
@@ -195,7 +196,7 @@ class Outbox:
         return entries.exists(self.root / folder / RECEIPT)
 
     def clear(self, job_id: str, *, durable: bool = False) -> None:
-        """Remove a job's staging folder, and what earlier removals have left.
+        """Remove a job's staging folder and, as far as possible, what earlier removals have left.
 
         With `JOB/NAME` for `job_id`, remove only that folder in it. The removal is synced if it is
         `durable`.
@@ -206,12 +207,15 @@ class Outbox:
             above = PurePosixPath(job_id).parent
             name = PurePosixPath(job_id).name
             with self._staging() as staging, self._staging("trash") as trash:
+                for left in entries.names(trash):
+                    entries.attempt_removal(left, trash)
                 if entries.exists(self.root / STAGING / job_id):
+                    doomed = atomic.unused_name()
                     with safe_dirs.opened(self.root, f"{STAGING}/{above}") as folder:
-                        if not entries.rename(name, atomic.unused_name(), folder, trash):
+                        if entries.rename(name, doomed, folder, trash):
+                            entries.remove(doomed, trash)
+                        else:
                             entries.remove(name, folder)  # a union of disks has another trash
-                for doomed in entries.names(trash):
-                    entries.remove(doomed, trash)
                 if durable:
                     atomic.sync_folder(staging)
 

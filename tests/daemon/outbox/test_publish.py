@@ -113,6 +113,26 @@ def test_what_kills_have_left_is_swept_and_the_files_of_jobs_stay(tmp_path: Path
     ]
 
 
+def test_what_cannot_be_removed_of_an_earlier_job_blocks_no_other(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "out")
+    left = f"trash/{unused_name()}"
+    fill(outbox.staging("1"), "stages/1.png")
+    fill(outbox.root / ".staging", f"{left}/2.png")
+    real = system.rmdir
+
+    def refuse(path: str, **more: Any) -> None:
+        if path in left:
+            raise PermissionError(13, "Permission denied")
+        real(path, **more)
+
+    with replaced(system, rmdir=refuse):
+        outbox.clear("1")
+        assert outbox.sweep() == []
+    assert (outbox.root / ".staging" / left).exists()
+    outbox.clear("1")
+    assert not (outbox.root / ".staging" / left).exists()
+
+
 def test_a_file_in_the_place_of_an_album_is_named(outbox: Outbox) -> None:
     fill(outbox.root, "album")
     with pytest.raises(OutputError, match=r"cannot be written \('album' is no folder: move it"):
