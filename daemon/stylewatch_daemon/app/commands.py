@@ -511,7 +511,12 @@ class Commands:
         entries.attempt_removal(self._state.uploads / new)
 
     def _favorite(self, request: Request, job: JobId) -> None:
-        """Make a job that has ended with a picture a favorite."""
+        """Make a job that has ended with a picture a favorite.
+
+        Its mark says whether it is in the trash, so requests about that come first.
+        """
+        if any(self._waiting_before(request, verb, job=job) for verb in ("trash", "restore")):
+            return
         record = self._jobs.ledger.get(job)
         if record is None or not (record.has_ended and record.end in PICTURES):
             raise InputError(f"there is no job {shown(job)} with a picture")

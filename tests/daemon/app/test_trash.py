@@ -250,6 +250,20 @@ def test_what_a_deletion_has_begun_is_neither_restored_nor_given_up(
     assert (world.jobs, world.published) == ([], {})
 
 
+def test_a_favorite_of_the_same_moment_does_not_take_its_job_out_of_the_trash(
+    tmp_path: Path,
+) -> None:
+    world = DaemonWorld(tmp_path)
+    world.drop("a")
+    world.run()
+    for verb in ("trash", "favorite"):
+        world.ask(verb, "a")
+    run_jobs(world.loop)
+    world.start()
+    run_jobs(world.loop)
+    assert (lists(world), requests.waiting(world.state.root)) == (([], ["a"]), [])
+
+
 def test_a_deletion_that_waits_ends_once_another_has_deleted_the_job(tmp_path: Path) -> None:
     world = DaemonWorld(tmp_path)
     world.drop("a")
@@ -621,15 +635,15 @@ def test_a_mark_that_was_written_just_before_a_kill_drops_no_request_before_it(
     tmp_path: Path,
 ) -> None:
     world = DaemonWorld(tmp_path)
-    world.drop("a")
+    world.drop("a", "b")
     world.run()
-    world.ask("trash", "a")
+    world.ask("trash", "b")
     world.ask(FAVORITE, "a")
     with replaced(LedgerWriter, put=failing(LedgerError("it is killed here"))):
         world.loop.commands.act()
     assert favorites.marked(world.state.root) and len(requests.waiting(world.state.root)) == 2
     run_jobs(world.start())
-    assert lists(world) == ([], ["a"])
+    assert lists(world) == (["a"], ["b"])
 
 
 def test_a_favorite_moves_into_the_trash_once_its_mark_can_be_written(tmp_path: Path) -> None:
