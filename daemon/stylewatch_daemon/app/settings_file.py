@@ -204,6 +204,8 @@ def check(settings: ServiceSettings, looks: Sequence[Look] = PLACES) -> None:
     if not mistakes(settings, looks):
         return
     sentences = mistakes(settings, ALL)
+    if not sentences:  # a disk has answered meanwhile, whose silence looked like a mistake
+        return
     refusal = settings.origin.refusal
     if refusal is not None and str(refusal) == "\n".join(sentences):
         raise refusal

@@ -22,6 +22,7 @@ from stylewatch_daemon.app.settings_file import (
     LOOK_EVERY,
     Loaded,
     SettingsFile,
+    check,
     loaded,
     rehearsed,
     secret_versions,
@@ -83,6 +84,10 @@ class Edited:
 
     def copies(self) -> list[str]:
         return [(self.state / name).read_text() for name in (COPY, EARLIER)]
+
+
+def test_what_a_second_look_no_longer_finds_is_no_mistake(here: Path) -> None:
+    check(config.load(here / "config.yaml"), [lambda settings: ["it was away for a moment"]])
 
 
 def test_settings_count_once_they_are_unchanged_for_a_while_and_mean_something_else(
