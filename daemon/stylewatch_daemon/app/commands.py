@@ -709,7 +709,7 @@ class Commands:
     def _deleted(self, request: Request, job: Job, files: Sequence[OutputFile]) -> None:
         favorites.unmark(self._state.root, job.id)  # before: a start would enter it again
         self._reporter.requested(f"deleted {shown(job.title)}")
-        for other in self._requests:  # may wait longer for the same disk
+        for other in self._requests:  # others may wait longer for the same disk
             if other.deletes(job.id) and other.id != request.id:
                 self._carried_out(other)
         self._carried_out(request, job.id, Deleted())

@@ -107,9 +107,9 @@ class Outbox:
         """Remove temporary files in the outbox, and what interrupted removals of folders have left.
 
         Return the ids of the jobs that have a staging folder. Files are removed at the top of the
-        outbox, in `.staging` and, as far as possible, in the folders of refused and canceled jobs,
-        and of what was removed.
-        Raises OutputError if anything else cannot be removed now.
+        outbox, in `.staging` and, as far as possible, in the folders of refused and canceled jobs;
+        what interrupted removals have left is removed as far as possible, too. Raises OutputError
+        if anything else cannot be removed now.
         """
         with self._writing():
             if not entries.is_folder(self.root / STAGING):
