@@ -1168,6 +1168,7 @@ class Users:
         self.stays[path] = content.data
         self.library[name] = content
         self.ever_styles.add(content.token)
+        self.tokens_at.setdefault(path, set()).add(content.token)
 
     def _library(self, random: Random) -> Script:
         is_there = self._can_write(self.world.path("styles"))

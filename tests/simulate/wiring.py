@@ -388,9 +388,10 @@ class _Lanes:
             >= (SILENT_S if least_s is None else least_s)
         }
 
-    def rest(self, within: float = 2.0) -> bool:
+    def rest(self, is_wanted: Callable[[], bool] = lambda: True, within: float = SILENT_S) -> bool:
         self._lanes.is_resting = True
-        self._lanes.is_resting = self._world.wait(within, lambda: self._lanes.is_idle)
+        self._world.wait(within, lambda: self._lanes.is_idle or not is_wanted())
+        self._lanes.is_resting = self._lanes.is_idle
         return self._lanes.is_resting
 
     def close(self, within: float = 2.0) -> bool:

@@ -192,7 +192,7 @@ class Loop:
             self.stop(farewell)
             if wakeup.intent is Intent.RESTART:
                 self._leave_outboxes()
-                if not self._lanes.rest():
+                if not self._lanes.rest(lambda: wakeup.intent is Intent.RESTART):
                     self._stay(systemd)
                     continue
             farewell.say_last()

@@ -133,16 +133,18 @@ class Lanes:
     def _all(self) -> Iterator["_Lane"]:
         return iter([*self._lanes.values()])
 
-    def rest(self, within: float = 2.0) -> bool:
+    def rest(self, is_wanted: Callable[[], bool] = lambda: True, within: float = SILENT_S) -> bool:
         """End all work at its next step, and wait until it has ended, at most `within` seconds.
 
-        Returns False if some has not ended by then: that work, and further work, goes on. After
-        True, all further work ends at its first step.
+        Returns False if some has not ended by then, or as soon as `is_wanted` returns False: that
+        work, and further work, goes on. After True, all further work ends at its first step. The
+        time is that of a folder that answers, however slowly: work that ends early begins again,
+        and would meet the same slow disk at the next try.
         """
         self._resting.set()
         until = time.monotonic() + within
         while any(lane.done < lane.given for lane in self._all()):
-            if time.monotonic() >= until:
+            if time.monotonic() >= until or not is_wanted():
                 self._resting.clear()
                 return False
             time.sleep(REST_POLL_S)

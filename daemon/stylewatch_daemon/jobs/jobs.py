@@ -41,6 +41,7 @@ from stylewatch_daemon.jobs.live import Live
 from stylewatch_daemon.jobs.waits import Waits, cause_of, obstacle_behind
 from stylewatch_daemon.ledger import claim as claims
 from stylewatch_daemon.ledger.claim import Claim, File
+from stylewatch_daemon.ledger.ledger import Place
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.settings.config import ServiceSettings
@@ -429,7 +430,9 @@ class Jobs:
     def next(self, retry: bool = True) -> Job | None:
         """Return the queued job whose turn it is; None if none may begin now.
 
-        Without `retry`, no job with an obstacle that was met is returned.
+        Without `retry`, no job with an obstacle that was met is returned. A job with trouble of its
+        own, such as too little memory for its pictures, comes after all others that were there at
+        its last try: otherwise many such jobs would keep others from being tried at all.
         """
         held = self.waits.held(retry)
         if MACHINE in held:
@@ -438,7 +441,14 @@ class Jobs:
             kind: [obstacle.name for obstacle in held if obstacle.kind is kind] for kind in Kind
         }
         names[Kind.JOB] += (job_id for job_id, live in self.live.items() if live.doing.is_work)
-        heads = self.ledger.next_of_inboxes(names[Kind.JOB], names[Kind.NEEDS], names[Kind.OUTBOX])
+        places = {
+            job_id: live.place
+            for job_id, live in self.live.items()
+            if live.place is not None and live.doing.obstacle == Obstacle(Kind.JOB, job_id)
+        }
+        heads = self.ledger.next_of_inboxes(
+            names[Kind.JOB], names[Kind.NEEDS], names[Kind.OUTBOX], places
+        )
         inbox = min(heads, key=lambda inbox: (self.turns.get(inbox, 0), inbox), default=None)
         return None if inbox is None else self.ledger.get(heads[inbox])
 
@@ -453,8 +463,9 @@ class Jobs:
     def took_turn(self, job: Job) -> None:
         """Record that `job` has the turn of its inbox; let it try obstacles it shares with others.
 
-        The inbox whose last turn is longest ago is next.
+        The inbox whose last turn is longest ago is next. Raises LedgerError.
         """
+        self.known(job.id).place = Place(self.ledger.newest(), self._clock())
         self.turns[job.inbox] = 1 + max(self.turns.values(), default=0)
         self.waits.take(job.id, *filter(self.waits.knows, _common(job)))
 

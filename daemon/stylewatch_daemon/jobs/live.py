@@ -8,6 +8,7 @@ from stylewatch_daemon.base.eta import EtaEstimator
 from stylewatch_daemon.base.model import Attempt
 from stylewatch_daemon.jobs.lifecycle import Doing
 from stylewatch_daemon.ledger.claim import Claim
+from stylewatch_daemon.ledger.ledger import Place
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.outbox.staging import AttemptFiles
 from stylewatch_daemon.settings.job import JobSettings
@@ -80,5 +81,7 @@ class Live:
     """The attempt, while the job runs."""
     is_overtaken: bool = False
     """True if no worker was free once the outbox of the job was prepared."""
+    place: Place | None = None
+    """Place that it has in its inbox after its last try, if trouble of its own keeps it waiting."""
     doing: Doing = field(default_factory=Doing)
     """Current activity with the job; only `Jobs.turn` changes it."""

@@ -18,6 +18,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Lock
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from pydantic import TypeAdapter
@@ -69,6 +70,16 @@ _HAS_STYLE = (
     "AND json_extract(value, '$.sha256') = ?)"
 )
 """SQL condition that a job has a style image with the digest that is the parameter."""
+
+
+class Place(NamedTuple):
+    """Place of a job in the order of its inbox, among the jobs of its priority."""
+
+    behind: str
+    """The id of the job, or the greatest id of those that come before it."""
+    tried_at: float = 0.0
+    """Time of its last try, on a monotonic clock in seconds; 0 if it was not tried."""
+
 
 _MAX_WORDS = 8
 """Maximum number of words of a search that count; the others are ignored."""
@@ -471,29 +482,44 @@ class Ledger:
         jobs: Collection[str] = (),
         needs: Collection[str] = (),
         outboxes: Collection[str] = (),
+        places: Mapping[str, Place] = MappingProxyType({}),
     ) -> dict[str, str]:
         """Return the id of the next queued job of each inbox that has one, by inbox.
 
         Jobs with one of the ids `jobs`, or with one of these `needs` or `outboxes`, are left out,
-        because they are blocked.
+        because they are blocked. The `places` are those of jobs, by id, that have other ones than
+        their ids say.
         """
-        lists = {"id": jobs, "needs": needs, "outbox": outboxes}
-        values = {column: json.dumps([*held]) for column, held in lists.items() if held}
+        held = {"needs": needs, "outbox": outboxes}
+        values = [json.dumps([*names]) for names in held.values() if names]
         conditions = "".join(
-            f" AND {column} NOT IN (SELECT value FROM json_each(?))" for column in values
+            f" AND {column} NOT IN (SELECT value FROM json_each(?))"
+            for column in ("id", *(column for column, names in held.items() if names))
         )
         queued = f"FROM jobs INDEXED BY jobs_next WHERE state = '{State.QUEUED}'"
         # Each inbox takes one index lookup, however many jobs it has.
         inboxes = f"SELECT inbox {queued} AND inbox > ? ORDER BY inbox LIMIT 1"
         order = schema.IN_INBOX_ORDER
-        first = f"SELECT id {queued} AND inbox = ?{conditions} ORDER BY {order} LIMIT 1"
-        heads = {}
+        first = f"SELECT {schema.RANK} {queued} AND inbox = ?{conditions} ORDER BY {order} LIMIT 1"
+        heads = defaultdict[str, list[tuple[Any, ...]]](list)
         inbox = ""
         while rows := self._rows(inboxes, inbox):
             inbox = rows[0][0]
-            for row in self._rows(first, inbox, *values.values()):
-                heads[inbox] = str(row[0])
-        return heads
+            for *rank, job_id in self._rows(first, inbox, json.dumps([*jobs, *places]), *values):
+                heads[inbox].append((*rank, Place(job_id), job_id))
+        if places:
+            others = (
+                f"SELECT inbox, {schema.RANK} FROM jobs WHERE state = '{State.QUEUED}' "
+                f"AND id IN (SELECT value FROM json_each(?)){conditions}"
+            )
+            passed_over = json.dumps([*places]), json.dumps([*jobs])
+            for inbox, *rank, job_id in self._rows(others, *passed_over, *values):
+                heads[inbox].append((*rank, places[job_id], job_id))
+        return {inbox: min(ranks)[-1] for inbox, ranks in heads.items()}
+
+    def newest(self) -> str:
+        """Return the greatest id of a job; empty if there is none."""
+        return str(self._rows("SELECT ifnull(max(id), '') FROM jobs")[0][0])
 
     # -- other questions
 

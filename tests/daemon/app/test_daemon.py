@@ -251,8 +251,8 @@ def test_a_folder_that_stops_answering_during_a_restart_keeps_the_daemon_in_its_
     file = File([False, True, True], at_answer=lambda: wakeup.post(wakeup.reload))
     rest = Lanes.rest
 
-    def resting(here: Lanes, within: float = 2.0) -> bool:
-        answers = rest(here, within)
+    def resting(here: Lanes, is_wanted: Callable[[], bool]) -> bool:
+        answers = rest(here, is_wanted)
         if not next(rests):
             here._resting.clear()
             return False
@@ -304,10 +304,10 @@ def test_the_page_is_told_at_once_that_a_restart_has_become_a_stop(
     wakeup.reload()
     rest, stop = Lanes.rest, Loop.stop
 
-    def resting(lanes: Lanes, within: float = 2.0) -> bool:
+    def resting(lanes: Lanes, is_wanted: Callable[[], bool]) -> bool:
         if at == "rest":
             wakeup.stop()
-        return rest(lanes, within)
+        return rest(lanes, is_wanted)
 
     def stopping(loop: Loop, meanwhile: Callable[[], object]) -> None:
         if at == "stop":

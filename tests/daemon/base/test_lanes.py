@@ -139,11 +139,13 @@ def test_lanes_rest_once_all_work_has_ended_or_go_on_if_a_folder_does_not_answer
         step()
 
     world.do(copy, THERE)
-    assert copied.wait(60) and not world.lanes.rest(0.05)
+    assert copied.wait(60) and not world.lanes.rest(within=0.05)
+    wanted = iter([True, True])
+    assert not world.lanes.rest(lambda: next(wanted, False)), "a signal may stop the daemon"
     may_step.set()
     assert world.result() is None, "the copy goes on"
     hang.set()
-    assert world.lanes.rest(60)
+    assert world.lanes.rest(within=60)
     assert world.result() == "late"
     world.do(lambda step: step(), THERE)
     assert isinstance(world.result(), OutputError), "nothing long begins any more"

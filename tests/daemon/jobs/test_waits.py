@@ -163,6 +163,13 @@ def test_what_a_job_got_past_holds_it_up_no_more_and_its_own_trouble_is_remember
     assert (waits.held(), waits.knows(own), waits.knows(outbox)) == (frozenset(), True, False)
 
 
+def meet_too_little_memory(world: Queue, *job_ids: str) -> None:
+    """Let running jobs find that the memory is not enough for them."""
+    for job in filter(None, map(world.ledger.get, job_ids)):
+        world.ledger.put(replace(job, state=State.QUEUED))
+        world.queue.block(job, MemoryShortError("the memory is not enough"))
+
+
 def test_too_little_memory_for_one_job_keeps_no_smaller_one_from_beginning(world: Queue) -> None:
     for name in ("large", "larger", "small"):
         world.add(name, needs="gpu")
@@ -171,11 +178,28 @@ def test_too_little_memory_for_one_job_keeps_no_smaller_one_from_beginning(world
         for job_id in world.begin(1):
             begun.append(job_id)
             if job_id != "small":
-                job = world.ledger.get(job_id)
-                assert job is not None
-                world.ledger.put(replace(job, state=State.QUEUED))
-                world.queue.block(job, MemoryShortError("the memory is not enough"))
+                meet_too_little_memory(world, job_id)
     assert begun == ["large", "larger", "small"]
+
+
+def test_jobs_with_trouble_of_their_own_keep_no_other_from_being_tried(world: Queue) -> None:
+    for number in "123":
+        world.add(number)
+    world.add("0", priority=1)
+    for tried in ("0", "0", "0"):
+        assert world.begin(1) == [tried], "what is urgent is tried first"
+        meet_too_little_memory(world, tried)
+        world.wait(2 * PAUSE.most)
+    world.ledger.delete("0")
+    begun = []
+    for turn in range(6):
+        begun += world.begin(1)
+        meet_too_little_memory(world, begun[-1])
+        world.wait(2 * PAUSE.most)
+        if turn == 3:
+            world.add("4")
+    assert begun == ["1", "2", "3", "1", "2", "3"]
+    assert world.begin(3) == ["1", "4", "2"], "4 entered between the second tries of 1 and 2"
 
 
 def test_a_try_ends_when_its_folder_does_not_answer_but_for_that_folder() -> None:

@@ -23,7 +23,7 @@ from stylewatch_daemon.base.model import (
     is_id,
 )
 from stylewatch_daemon.ledger import requests, schema
-from stylewatch_daemon.ledger.ledger import Ledger, Search, Sight, reading
+from stylewatch_daemon.ledger.ledger import Ledger, Place, Search, Sight, reading
 from stylewatch_daemon.ledger.memory import Memory, Painted, Seen
 from stylewatch_daemon.ledger.writer import LedgerWriter
 
@@ -240,6 +240,9 @@ QUESTIONS: list[tuple[tuple[Job, ...], Callable[[Ledger], object], object]] = [
     (NAMED, lambda it: it.names_like("%"), frozenset()),
     (QUEUE, heads(), {"/in": "2", "/other": "4"}),
     (QUEUE, heads(jobs=["2"]), {"/in": "3", "/other": "4"}),
+    (QUEUE, heads(places={"2": Place("9", 1.0), "4": Place("9")}), {"/in": "3", "/other": "4"}),
+    (QUEUE, heads(places={"2": Place("9", 2.0), "3": Place("9")}), {"/in": "3", "/other": "4"}),
+    (QUEUE, heads(jobs=["3"], places={"2": Place("9", 1.0)}), {"/in": "2", "/other": "4"}),
     (QUEUE, heads(jobs=["1", "2", "3"]), {"/in": "7", "/other": "4"}),
     (QUEUE, heads(needs=["gpu"]), {"/in": "2"}),
     (QUEUE, heads(outboxes=["/out"]), {"/other": "4"}),
