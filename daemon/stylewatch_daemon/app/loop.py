@@ -122,7 +122,7 @@ class Loop:
         self.intake = Intake(jobs, lanes, inspector, clock)
         wall_clock = self._wall_clock = wall_clock or WallClock()
         wall_clock.restore(jobs.ledger.sight())
-        self.endings = Endings(jobs, self.intake.release, wall_clock)
+        self.endings = Endings(jobs, self.intake.release, wall_clock, clock)
         with shortages.translated("jobs cannot be continued"):
             self.intake.recover()
             recovery.recover(jobs)

@@ -250,14 +250,14 @@ def digest_of(file: BufferedReader, step: Step = lambda: None, *, most: int = sy
     return sha256.hexdigest()
 
 
-def seconds_unchanged(file: BufferedReader, name: str, folder: int) -> float:
+def seconds_unchanged(file: BufferedReader, name: str, folder: int) -> float | None:
     """Return the seconds since an opened file, called `name` in an opened folder, last changed.
 
     Both times are by the clock of the file's disk, which may be that of a server: a temporary file
     in the folder tells the present time. An mtime in the future is ignored. A ctime in the future
-    means that the clock was set back since; then the seconds until that time are returned. The
-    result is infinite for a file with several hard links: what a program writes late is not lost
-    with this name, as the other names keep it. Raises OSError if the folder cannot be written.
+    means that the clock was set back since, at a time that nobody knows; then the result is None.
+    It is infinite for a file with several hard links: what a program writes late is not lost with
+    this name, as the other names keep it. Raises OSError if the folder cannot be written.
     """
     status = system.fstat(file.fileno())
     if status.st_nlink > 1:
@@ -270,7 +270,7 @@ def seconds_unchanged(file: BufferedReader, name: str, folder: int) -> float:
     changed = status.st_ctime_ns
     if status.st_mtime_ns <= now:  # some disks have no ctime
         changed = max(changed, status.st_mtime_ns)
-    return abs(now - changed) / 1e9
+    return None if changed > now else (now - changed) / 1e9
 
 
 def move(

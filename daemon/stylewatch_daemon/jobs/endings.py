@@ -33,7 +33,7 @@ from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import ending, finals, inputs
 from stylewatch_daemon.outbox.ending import Ending, PublishedFiles
 from stylewatch_daemon.outbox.finals import Linking
-from stylewatch_daemon.outbox.inputs import Account, Removal
+from stylewatch_daemon.outbox.inputs import Account, FirstSights, Removal
 from stylewatch_daemon.outbox.publish import CANCELED, RECEIPT, REFUSED, Outbox
 
 Release = Callable[[Account, Step], dict[str, Removal]]
@@ -73,13 +73,16 @@ _WORK = (Activity.PUBLISHING, Activity.REMOVING, Activity.SEARCHING)
 
 
 class Endings:
-    """Publisher of the ends of `jobs`."""
+    """Publisher of the ends of `jobs`; `clock` is monotonic, in seconds."""
 
-    def __init__(self, jobs: Jobs, release: Release, wall_clock: WallClock) -> None:
+    def __init__(
+        self, jobs: Jobs, release: Release, wall_clock: WallClock, clock: Callable[[], float]
+    ) -> None:
         self._jobs = jobs
         self._lanes = jobs.lanes
         self._release = release
         self._wall_clock = wall_clock
+        self._first_sights = FirstSights(clock)
         self.ended: Counter[End] = Counter()
         """Number of jobs that have ended in each way since the daemon started."""
         self._unswept = [*jobs.settings.outboxes, *jobs.settings.finals]
@@ -347,7 +350,7 @@ class Endings:
         claim = jobs.claim_to_publish(job)
         listed = tuple(jobs.ledger.files(job.id))
         end = Ending(job, claim, jobs.state.files(job.id), listed)
-        account = Account.of(job, claim, listed, self._settles_in)
+        account = Account.of(job, claim, listed, self._settles_in, self._first_sights)
         work = partial(self._remove, end, account)
         done = partial(self._removed, job)
 

@@ -4,7 +4,7 @@ This is the only place where an input is removed: from the state folder or, if i
 there, from the folder in the inbox that holds its original.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from io import BufferedReader
@@ -14,7 +14,7 @@ from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import PICTURES, Job, OutputFile
 from stylewatch_daemon.files import atomic, entries, identity, safe_dirs, strangers
-from stylewatch_daemon.files.identity import Look, Writers
+from stylewatch_daemon.files.identity import Look, Version, Writers
 from stylewatch_daemon.ledger.claim import FILES, Claim, File
 from stylewatch_daemon.ledger.state_dir import StateDir
 
@@ -28,6 +28,19 @@ class Removal(StrEnum):
     STRANGE = "it is no input of the job: move it away"
 
 
+class FirstSights:
+    """Times at which files were first seen as they are; `clock` is monotonic, in seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._times: dict[tuple[str, str, Version], float] = {}
+
+    def age(self, job_id: str, name: str, version: Version) -> float:
+        """Return the seconds since the input `name` of a job was first seen in this `version`."""
+        now = self._clock()
+        return now - self._times.setdefault((job_id, name, version), now)
+
+
 @dataclass(frozen=True)
 class Account:
     """What allows the removal of the inputs of a job.
@@ -37,7 +50,7 @@ class Account:
     has a picture, those of the inputs that it was painted from. A size is 0 if a ledger of version
     1 did not record it. `is_deleted` is True if the owner asked for the deletion of the job. If it
     cannot be seen whether a program writes to a file, the file stays until it has not changed for
-    `settles_in` seconds.
+    `settles_in` seconds; if its times do not tell that either, `first_sights` do.
     """
 
     claim: Claim
@@ -47,19 +60,26 @@ class Account:
     time are still those of the claim."""
     is_deleted: bool = False
     settles_in: float = inf
+    first_sights: FirstSights | None = None
 
     @classmethod
     def of(
-        cls, job: Job, claim: Claim, listed: Iterable[OutputFile], settles_in: float
+        cls,
+        job: Job,
+        claim: Claim,
+        listed: Iterable[OutputFile],
+        settles_in: float,
+        first_sights: FirstSights | None = None,
     ) -> "Account":
         """Return the account of a job for which the ledger lists the files `listed`."""
         parts = ("inputs", "refused")
-        published = {file.sha256: file.size for file in listed if file.part in parts}
-        if claim.after != "delete" or job.end not in PICTURES:
-            return cls(claim, published, settles_in=settles_in)
-        used = {file.sha256: file.size for file in job.inputs if file.sha256}
-        undigested = frozenset(file.name for file in job.inputs if not file.sha256)
-        return cls(claim, {**used, **published}, undigested, settles_in=settles_in)
+        digests = {file.sha256: file.size for file in listed if file.part in parts}
+        undigested = frozenset[str]()
+        if claim.after == "delete" and job.end in PICTURES:
+            used = {file.sha256: file.size for file in job.inputs if file.sha256}
+            digests = {**used, **digests}
+            undigested = frozenset(file.name for file in job.inputs if not file.sha256)
+        return cls(claim, digests, undigested, False, settles_in, first_sights)
 
     def needs_digest(self, file: File) -> bool:
         """Return whether `file` may be removed only if `digests` or `undigested` allow it.
@@ -101,12 +121,16 @@ def _may_be_written(file: BufferedReader, name: str, folder: int, account: Accou
     """Return whether a program may still write to an opened file that was taken out of the inbox.
 
     If the writers of the file cannot be seen, the time since its last change decides: an upload
-    that stalled changes the file when it goes on. That time is counted across restarts.
+    that stalled changes the file when it goes on. That time is counted across restarts, unless the
+    clock was set back since the change.
     """
     found = identity.writers(name, folder)
-    if found is Writers.UNKNOWN:
-        return atomic.seconds_unchanged(file, name, folder) < account.settles_in
-    return found is Writers.SOME
+    if found is not Writers.UNKNOWN:
+        return found is Writers.SOME
+    seconds = atomic.seconds_unchanged(file, name, folder)
+    if seconds is None and account.first_sights is not None:
+        seconds = account.first_sights.age(account.claim.id, name, identity.version(file))
+    return seconds is None or seconds < account.settles_in
 
 
 def _is_accounted(file: BufferedReader, claimed: File, account: Account, step: Step) -> bool:

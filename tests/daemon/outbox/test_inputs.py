@@ -19,7 +19,7 @@ from stylewatch_daemon.files.identity import Look, Writers
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.ledger.claim import Claim, File
 from stylewatch_daemon.ledger.state_dir import StateDir
-from stylewatch_daemon.outbox.inputs import Account, Removal, remove, remove_all
+from stylewatch_daemon.outbox.inputs import Account, FirstSights, Removal, remove, remove_all
 
 NAME, TEXT, LATER, OTHER = "a.jpg", "as it was claimed", "as it is later on", "of another file"
 
@@ -262,6 +262,28 @@ def test_an_input_of_another_size_than_all_published_files_is_not_read(tmp_path:
     assert (left, len(steps)) == ({"photo.jpg": Removal.CHANGED}, 1), "only the job.yaml is read"
 
 
+def test_a_file_from_before_the_clock_was_set_back_stays_until_it_is_seen_unchanged(
+    tmp_path: Path,
+) -> None:
+    case, path, now = Case(), tmp_path / NAME, [0.0]
+    path.write_text(TEXT)
+    account = replace(case.account, first_sights=FirstSights(lambda: now[0]))
+    results = list[Removal]()
+    with (
+        safe_dirs.opened(tmp_path) as folder,
+        replaced(identity, writers=lambda *args: Writers.UNKNOWN),
+        replaced(atomic, seconds_unchanged=lambda *args: None),
+    ):
+        for seconds in (0, SETTLES_IN - 1, 2):
+            now[0] += seconds
+            if seconds == SETTLES_IN - 1:
+                os.utime(path, (0, 0))  # a program that cannot be seen changes it
+            results.append(remove(NAME, folder, case.file, account))
+        now[0] += SETTLES_IN
+        results.append(remove(NAME, folder, case.file, account))
+    assert results == [Removal.OPEN, Removal.OPEN, Removal.OPEN, Removal.GONE]
+
+
 def test_for_how_long_a_file_has_not_changed_is_told_by_the_clock_of_its_disk(
     tmp_path: Path,
 ) -> None:
@@ -269,14 +291,14 @@ def test_for_how_long_a_file_has_not_changed_is_told_by_the_clock_of_its_disk(
     path.write_text(TEXT)
     os.utime(path, (0, 0))  # a program may set this time
     with safe_dirs.opened(tmp_path) as folder, path.open("rb") as file:
-        assert 0 <= atomic.seconds_unchanged(file, NAME, folder) < 5
+        assert 0 <= (atomic.seconds_unchanged(file, NAME, folder) or 0) < 5
         os.utime(path, (2e10, 2e10))
-        assert 0 <= atomic.seconds_unchanged(file, NAME, folder) < 5
+        assert 0 <= (atomic.seconds_unchanged(file, NAME, folder) or 0) < 5
         ahead = os.stat_result([*path.stat()[:9], 0], {"st_mtime_ns": 0, "st_ctime_ns": 10**19})
         with replaced(
             system, fstat=lambda handle: ahead if handle == file.fileno() else os.fstat(handle)
         ):
-            assert atomic.seconds_unchanged(file, NAME, folder) > 1e9, "that clock was set back"
+            assert atomic.seconds_unchanged(file, NAME, folder) is None, "the clock was set back"
         (tmp_path / "link").hardlink_to(path)
         assert atomic.seconds_unchanged(file, NAME, folder) == inf, "its bytes stay there"
     assert {*tree(tmp_path)} == {NAME, "link"}
