@@ -1,6 +1,6 @@
 """Record of the scans in which an inbox certainly lacked a file, whatever times of files say."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -43,6 +43,9 @@ class ScanNumbers:
         self._numbers = count(first)
         self._vanished: dict[int, _Vanished] = {}
         """These files by their size in bytes."""
+        self._unknown: dict[object, Mapping[int, int]] = {}
+        """For each inbox, by size, the number of the last scan that certainly lacked all its files
+        of unknown content."""
         self._lock = Lock()
 
     def draw(self) -> int:
@@ -79,6 +82,26 @@ class ScanNumbers:
         if vanished is None or not (vanished.doubtful or number < vanished.gone):
             return number
         return min(number, vanished.absent)
+
+    def note_unknown(self, inbox: object, lacking: Iterable[tuple[int, int]]) -> None:
+        """Note the files of an inbox whose content is not known now, such as one that is not read.
+
+        `lacking` has the size of each in bytes, with the number of the last scan that lacked it.
+        """
+        earliest = dict[int, int]()
+        for size, number in lacking:
+            earliest[size] = min(number, earliest.get(size, number))
+        with self._lock:
+            self._unknown[inbox] = earliest
+
+    def content_lacking(self, size: int, number: int) -> int:
+        """Return the number of the last scan that certainly lacked the content of a file.
+
+        That is `number`, or an earlier one if a file of unknown content, in any inbox, may have the
+        same content.
+        """
+        with self._lock:
+            return min(number, *(each.get(size, number) for each in self._unknown.values()))
 
 
 class _FileOnDisk(NamedTuple):
@@ -195,7 +218,11 @@ class Absences:
             for path, look in now.files.items()
         }
         unknown = _unknown(now, records)
-        absent = _content_lacking(lacking, now, unknown)
+        self._numbers.note_unknown(self, ((size, lacking[path]) for path, size in unknown.items()))
+        absent = {
+            path: self._numbers.content_lacking(now.files[path].size, number)
+            for path, number in lacking.items()
+        }
         self._known = _Known(now, absent, unknown, _missed(known, now))
         return absent, (*expected_again, *_gone(known, now, records, self._rescan_s))
 
@@ -227,23 +254,6 @@ def _last_lacking(path: Path, known: _Known, now: _Observation) -> int:
     if path in last.files:
         return known.absent[path]
     return last.number if last.certainly_lacks(_FileOnDisk(disk, path)) else NEVER
-
-
-def _content_lacking(
-    lacking: Mapping[Path, int], now: _Observation, unknown: Mapping[Path, int]
-) -> Mapping[Path, int]:
-    """Return the number of the last scan that certainly lacked the content of each file.
-
-    `lacking` has those that lacked its path. The files in `unknown`, such as one that cannot be
-    read, may have the content of any file of their size.
-    """
-    earliest = dict[int, int]()
-    for path, size in unknown.items():
-        earliest[size] = min(lacking[path], earliest.get(size, lacking[path]))
-    return {
-        path: min(number, earliest.get(now.files[path].size, number))
-        for path, number in lacking.items()
-    }
 
 
 def _missed(known: _Known, now: _Observation) -> Mapping[_FileOnDisk, float | None]:

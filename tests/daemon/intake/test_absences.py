@@ -138,6 +138,20 @@ def test_a_file_that_cannot_be_read_may_have_the_content_of_any_other_of_its_siz
     assert inbox.scan("a2.jpg", "a.jpg", "b.jpg") == {"a2.jpg": 1, "a.jpg": 1, "b.jpg": 4}
 
 
+def test_a_file_that_was_moved_into_another_inbox_and_is_not_read_there_is_not_dropped_again() -> (
+    None
+):
+    one, other = Inbox(), Inbox()
+    other.absences = Absences(other.clock, RESCAN_S, one._numbers)
+    one.scan("a.jpg")
+    other.scan()
+    other.scan("a2.jpg")  # no record says what it contains
+    for _ in range(2):
+        one.scan()
+    assert one.record.gone == 5
+    assert one.scan("a.jpg", "b.jpg") == {"a.jpg": 2, "b.jpg": 5}
+
+
 def test_what_went_before_its_content_was_known_may_be_any_file_of_its_size_since() -> None:
     inbox = Inbox()
     inbox.scan("a.jpg")
