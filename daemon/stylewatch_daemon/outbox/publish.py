@@ -23,6 +23,9 @@ STAGES, INPUTS = "stages", "inputs"
 STAGING = ".staging"
 """Folder of an outbox in which files are completed before they are published."""
 
+_DOOMED = "trash"
+"""Folder in `.staging` for folders of jobs while their files are removed."""
+
 STAGED_CHECKPOINT = ".checkpoint.npz"
 """Name of the checkpoint of a job on a cluster, in the folder of its staged files."""
 
@@ -119,8 +122,8 @@ class Outbox:
                     atomic.sweep(folder)
                 for name in (REFUSED, CANCELED):  # `refuse`, which uses them, may be at work
                     atomic.attempt_sweep(self.root / name, ours=False)
-                entries.attempt_removal("trash", staging)
-                names = [name for name in entries.names(staging) if name != "trash"]
+                entries.attempt_removal(_DOOMED, staging)
+                names = [name for name in entries.names(staging) if name != _DOOMED]
                 return [name for name in names if is_id(name) and not name.startswith(".")]
 
     # -- folders of jobs
@@ -206,7 +209,7 @@ class Outbox:
                 return
             above = PurePosixPath(job_id).parent
             name = PurePosixPath(job_id).name
-            with self._staging() as staging, self._staging("trash") as trash:
+            with self._staging() as staging, self._staging(_DOOMED) as trash:
                 for left in entries.names(trash):
                     entries.attempt_removal(left, trash)
                 if entries.exists(self.root / STAGING / job_id):
