@@ -80,12 +80,10 @@ def prepare(
     """
     # Settings
     settings = order.settings
-    recipe = book.check(order.recipe)
+    recipe = _recipe(order)
     order = selected(order)
     shares = order.settings.style_shares(len(order.styles))
     style_size = settings.style_scales(len(order.styles))
-    if order.init is not None and not _names_start(settings):
-        recipe = book.change(recipe, {"start": "picture"})
 
     # Backend and pictures
     source = read_clip.inspect(order.main, order.clip_limits) if order.is_clip else None
@@ -201,6 +199,16 @@ def _fitted(init: Picture | None, content: Picture | None) -> Picture | None:
         converted=(*init.converted, f"cropped to {wide}x{high}, the shape of the photograph"),
         size_of_file=None if init.size_of_file is None else whole,
     )
+
+
+def _recipe(order: Order) -> Recipe:
+    """Return the recipe of an order, changed as its settings and pictures require."""
+    recipe = book.check(order.recipe)
+    if order.init is not None and not _names_start(order.settings):
+        recipe = book.change(recipe, {"start": "picture"})
+    if order.settings.color in ("match", "luminance"):  # the styles get other colors
+        recipe = book.change(recipe, {"one_ink": False})
+    return recipe
 
 
 def _names_start(settings: JobSettings) -> bool:

@@ -134,12 +134,12 @@ def identity(recipe: Recipe) -> str:
     """Return the text by which a checkpoint of this or an earlier version recognizes its recipe.
 
     The text has the fields of the first version. Fields with default values are left out, so that
-    the text stays the same when a later version adds a field.
+    the text stays the same when a later version adds a field. So is `one_ink`, which changes the
+    picture that is shown and not the one that a checkpoint holds.
     """
     schedule = recipe.schedule
-    comparable = recipe.model_copy(
-        update={"schedule": schedule.model_copy(update={"enlarge_styles": False})}
-    )
+    without = {"enlarge_styles": False, "one_ink": False}
+    comparable = recipe.model_copy(update={"schedule": schedule.model_copy(update=without)})
     plain = comparable.model_dump(mode="json", exclude_defaults=True)
     objective = _of_first_version(plain["objective"])
     if "coarse" in objective:

@@ -297,6 +297,9 @@ class Schedule(Strict):
     match_chroma: bool = False
     """True if the chroma of the output is replaced by the content's, mapped to the statistics of
     the styles."""
+    one_ink: bool = False
+    """True if the output has only the colors of the style where the style is drawn in one ink, as
+    etchings are."""
     keep_range: bool = False
     """True if colors are clamped to 0..255 after every step, so that clipping on output changes
     nothing."""

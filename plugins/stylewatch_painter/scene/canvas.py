@@ -10,7 +10,8 @@ from torch import Tensor
 
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.images.color import with_matched_chroma
-from stylewatch_painter.images.resize import resize
+from stylewatch_painter.images.ink import Ink
+from stylewatch_painter.images.resize import resize, resize_plane
 from stylewatch_painter.losses.loss import Side
 from stylewatch_painter.network.vgg19 import Mean
 from stylewatch_painter.resample import finest_detail, width_height
@@ -22,6 +23,9 @@ from stylewatch_painter.stage import Pixels
 
 _BRIGHTNESS = (0.2126, 0.7152, 0.0722)
 """Weights of R, G and B in the brightness, as in ITU-R BT.709."""
+
+_ALL_INK = 0.5
+"""Share of the style from which a drawing has no other colors than those of its ink and paper."""
 
 _KEPT = 2
 """Maximum number of sizes in which the content is cached."""
@@ -154,17 +158,34 @@ class Canvas:
 
         If the painting starts from the content, a smaller u gets all of the content's fine detail.
         With `match_chroma`, a content and styles, the chroma is replaced by that of the content,
-        matched to the styles.
+        matched to the styles. With `one_ink` the regions of styles that are drawn in one ink get
+        its colors.
         """
         task = self.task
         share = 1.0 if task.recipe.schedule.start == "content" else None
         pixels = self.pixels(self.enlarged(u, task.final, share))
-        if not task.recipe.schedule.match_chroma or task.content is None or not task.styles:
-            return pixels
-        content = self._resized(task.content, task.final)
-        used = (style for style in task.styles if style.weight > 0)
-        styles = [self._resized(style.picture, task.style_size(style)) for style in used]
-        return with_matched_chroma(pixels, content, styles)
+        if task.recipe.schedule.match_chroma and task.content is not None and task.styles:
+            content = self._resized(task.content, task.final)
+            used = (style for style in task.styles if style.weight > 0)
+            styles = [self._resized(style.picture, task.style_size(style)) for style in used]
+            pixels = with_matched_chroma(pixels, content, styles)
+        return self._in_ink(pixels) if task.recipe.schedule.one_ink else pixels
+
+    def _in_ink(self, pixels: Pixels) -> Pixels:
+        """Return a picture of the final size with the colors of styles drawn in one ink, if any."""
+        task = self.task
+        masks = [np.ones(task.final.shape, np.float32)]
+        if task.content_mask is not None:
+            regions = np.moveaxis(np.atleast_3d(task.content_mask), 2, 0)
+            masks = [resize_plane(region, task.final) for region in regions]
+        for mask, weights in zip(masks, task.region_style_weights().T, strict=True):
+            acting = zip(task.styles, weights, strict=True)
+            pictures = [style.picture for style, weight in acting if weight > 0]
+            if pictures:
+                ink = Ink.of(pictures)
+                share = ink.share * min(1.0, task.style_mix / _ALL_INK)
+                pixels = ink.drawn(pixels, share * mask) if share > 0 else pixels
+        return pixels
 
     @cached_property  # a copy from the host could not be captured in a CUDA graph
     def _mean(self) -> Tensor:

@@ -16,6 +16,7 @@ from stylewatch_painter.recipes.book import change
 from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.task import Prior, Style, Task
 from stylewatch_painter.size import Size
+from stylewatch_painter.stage import Pixels
 
 WHOLE, HALF = Size(small.WIDTH, small.HEIGHT), Size(10, 9)
 
@@ -158,3 +159,60 @@ def test_finished_picture_has_matched_chroma_where_the_recipe_says_so() -> None:
     np.testing.assert_array_equal(here.finished(u), expected)
     off = canvas(replace(made, recipe=change(made.recipe, {"match_chroma": False})))
     np.testing.assert_array_equal(off.finished(u), here.pixels(u))
+
+
+def ink_task(*colored: bool, **changes: Any) -> Task:
+    """A task of `best` whose styles are drawn in one ink, except the `colored` ones."""
+    made = small.task("best", changes, styles=len(colored))
+    gray = [style.picture.mean(axis=2, keepdims=True).repeat(3, axis=2) for style in made.styles]
+    styles = zip(made.styles, gray, colored, strict=True)
+    return replace(
+        made,
+        styles=tuple(each if has else replace(each, picture=own) for each, own, has in styles),
+    )
+
+
+def colorfulness(pixels: Pixels) -> float:
+    return float(np.ptp(pixels, axis=2).max())
+
+
+def test_finished_picture_has_the_colors_of_styles_drawn_in_one_ink() -> None:
+    for made, is_gray in (
+        (ink_task(False), True),
+        (ink_task(False, False), True),
+        (ink_task(True), False),
+        (ink_task(False, True), False),
+        (ink_task(False, one_ink=False), False),
+        (replace(ink_task(False), styles=()), False),
+    ):
+        here = canvas(made)
+        u = here.start(made.final)
+        assert (colorfulness(here.finished(u)) < 3) is is_gray
+        if not is_gray:
+            np.testing.assert_array_equal(here.finished(u), here.pixels(u))
+
+
+def test_with_less_strength_less_of_the_color_is_that_of_the_ink() -> None:
+    content = small.picture(0)
+    colors = []
+    for strength in (0, 0.2, 0.4):
+        here = canvas(ink_task(False, strength=strength))
+        colors.append(colorfulness(here.finished(here.start(WHOLE))))
+    assert colors[0] == colorfulness(content) and colors[2] < 3
+    assert colors[1] == pytest.approx(colors[0] / 2, rel=0.05)
+
+
+def test_only_the_regions_of_styles_drawn_in_one_ink_get_its_colors() -> None:
+    made = ink_task(False, True)
+    mask = np.zeros((small.HEIGHT, small.WIDTH, 2), np.float32)
+    mask[:, :7, 0] = mask[:, 7:14, 1] = 1
+    one, other = np.zeros_like(mask), np.zeros_like(mask)
+    one[..., 0] = other[..., 1] = 1
+    styles = tuple(
+        replace(style, mask=own) for style, own in zip(made.styles, (one, other), strict=True)
+    )
+    here = canvas(replace(made, content_mask=mask, styles=styles))
+    u = here.start(made.final)
+    finished, pixels = here.finished(u), here.pixels(u)
+    assert colorfulness(finished[:, :7]) < 3
+    np.testing.assert_array_equal(finished[:, 7:], pixels[:, 7:])
