@@ -199,21 +199,22 @@ class Outbox:
         return entries.exists(self.root / folder / RECEIPT)
 
     def clear(self, job_id: str, *, durable: bool = False) -> None:
-        """Remove a job's staging folder and, as far as possible, what earlier removals have left.
+        """Remove a job's staging folder and, as far as possible, what other removals have left.
 
-        With `JOB/NAME` for `job_id`, remove only that folder in it. The removal is synced if it is
-        `durable`.
+        What an earlier removal for this job has left must go, too. With `JOB/NAME` for `job_id`,
+        remove only that folder in it. The removal is synced if it is `durable`.
         """
         with self._writing():
             if not entries.exists(self.root / STAGING):
                 return
             above = PurePosixPath(job_id).parent
             name = PurePosixPath(job_id).name
+            doomed = job_id.replace("/", " ")  # a later try for this job finds it by this name
             with self._staging() as staging, self._staging(_DOOMED) as trash:
-                for left in entries.names(trash):
+                for left in {*entries.names(trash)} - {doomed}:
                     entries.attempt_removal(left, trash)
+                entries.remove(doomed, trash)
                 if entries.exists(self.root / STAGING / job_id):
-                    doomed = atomic.unused_name()
                     with safe_dirs.opened(self.root, f"{STAGING}/{above}") as folder:
                         if entries.rename(name, doomed, folder, trash):
                             entries.remove(doomed, trash)

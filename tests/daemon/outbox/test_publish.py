@@ -121,7 +121,7 @@ def test_what_cannot_be_removed_of_an_earlier_job_blocks_no_other(tmp_path: Path
     real = system.rmdir
 
     def refuse(path: str, **more: Any) -> None:
-        if path in left:
+        if path in left.split("/"):
             raise PermissionError(13, "Permission denied")
         real(path, **more)
 
@@ -131,6 +131,20 @@ def test_what_cannot_be_removed_of_an_earlier_job_blocks_no_other(tmp_path: Path
     assert (outbox.root / ".staging" / left).exists()
     outbox.clear("1")
     assert not (outbox.root / ".staging" / left).exists()
+
+
+@pytest.mark.parametrize("what", ["1", "1/.clip"])
+def test_a_removal_that_failed_is_repeated_for_its_job(what: str, tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "out")
+    fill(outbox.staging("1"), ".clip/1.png", "stages/1.png")
+    with (
+        replaced(system, rmdir=failing(PermissionError(13, "Permission denied"))),
+        pytest.raises(OutputError),
+    ):
+        outbox.clear(what)
+    assert list((outbox.root / ".staging/trash").iterdir())
+    outbox.clear(what)
+    assert not list((outbox.root / ".staging/trash").iterdir())
 
 
 def test_a_file_in_the_place_of_an_album_is_named(outbox: Outbox) -> None:
