@@ -59,14 +59,17 @@ class Ink:
         """Return a picture (height, width, 3) in this ink on this paper.
 
         Its lightness, which is limited to that of both, decides the color. With a share below 1, of
-        `shares` (height, width), a pixel is mixed with the same pixel of the picture.
+        `shares` (height, width), a pixel is mixed with the same pixel of the picture. If the style
+        is not surely drawn in one ink, all shares are less, or 0.
         """
+        if self.share == 0:
+            return picture
 
         def of_rows(pixels: Pixels, shares: Plane) -> Pixels:
             light = to_lab(np.clip(pixels, 0, 255))[..., 0].clip(self.darkest, self.lightest)
             chroma = _at(light * (_LEVELS - 1), self.chroma)
             inked = np.clip(from_lab(np.concatenate([light[..., None], chroma], axis=-1)), 0, 255)
-            return pixels + shares[..., None] * (inked - pixels)
+            return pixels + self.share * shares[..., None] * (inked - pixels)
 
         return by_rows(of_rows, picture, shares)
 

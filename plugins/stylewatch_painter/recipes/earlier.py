@@ -134,11 +134,11 @@ def identity(recipe: Recipe) -> str:
     """Return the text by which a checkpoint of this or an earlier version recognizes its recipe.
 
     The text has the fields of the first version. Fields with default values are left out, so that
-    the text stays the same when a later version adds a field. So is `one_ink`, which changes the
-    picture that is shown and not the one that a checkpoint holds.
+    the text stays the same when a later version adds a field. So are `match_grain` and `one_ink`,
+    which change the picture that is shown, and not the one that a checkpoint holds.
     """
     schedule = recipe.schedule
-    without = {"enlarge_styles": False, "one_ink": False}
+    without = {"enlarge_styles": False, "match_grain": False, "one_ink": False}
     comparable = recipe.model_copy(update={"schedule": schedule.model_copy(update=without)})
     plain = comparable.model_dump(mode="json", exclude_defaults=True)
     objective = _of_first_version(plain["objective"])

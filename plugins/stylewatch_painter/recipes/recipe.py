@@ -297,6 +297,8 @@ class Schedule(Strict):
     match_chroma: bool = False
     """True if the chroma of the output is replaced by the content's, mapped to the statistics of
     the styles."""
+    match_grain: bool = False
+    """True if the output has no more grain of color than the styles."""
     one_ink: bool = False
     """True if the output has only the colors of the style where the style is drawn in one ink, as
     etchings are."""

@@ -1,6 +1,7 @@
 """Canvas: the pictures of a task in the size and units of the network."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.images.color import with_matched_chroma
+from stylewatch_painter.images.grain import with_grain_of
 from stylewatch_painter.images.ink import Ink
 from stylewatch_painter.images.resize import resize, resize_plane
 from stylewatch_painter.losses.loss import Side
@@ -19,13 +21,13 @@ from stylewatch_painter.scene import scales
 from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.task import Style, Task, check_masks, mean_color
 from stylewatch_painter.size import Size
-from stylewatch_painter.stage import Pixels
+from stylewatch_painter.stage import Pixels, Plane
 
 _BRIGHTNESS = (0.2126, 0.7152, 0.0722)
 """Weights of R, G and B in the brightness, as in ITU-R BT.709."""
 
-_ALL_INK = 0.5
-"""Share of the style from which a drawing has no other colors than those of its ink and paper."""
+_WHOLE = 0.5
+"""Share of the style from which it decides alone about the grain and the ink of the output."""
 
 _KEPT = 2
 """Maximum number of sizes in which the content is cached."""
@@ -158,8 +160,8 @@ class Canvas:
 
         If the painting starts from the content, a smaller u gets all of the content's fine detail.
         With `match_chroma`, a content and styles, the chroma is replaced by that of the content,
-        matched to the styles. With `one_ink` the regions of styles that are drawn in one ink get
-        its colors.
+        matched to the styles. With `match_grain` the regions of styles have no more grain of color
+        than these, and with `one_ink` those of drawings in one ink have its colors.
         """
         task = self.task
         share = 1.0 if task.recipe.schedule.start == "content" else None
@@ -169,23 +171,32 @@ class Canvas:
             used = (style for style in task.styles if style.weight > 0)
             styles = [self._resized(style.picture, task.style_size(style)) for style in used]
             pixels = with_matched_chroma(pixels, content, styles)
-        return self._in_ink(pixels) if task.recipe.schedule.one_ink else pixels
+        for acting, shares in self._regions():
+            if task.recipe.schedule.match_grain:
+                as_painted = [self._resized(each.picture, task.style_size(each)) for each in acting]
+                pixels = with_grain_of(pixels, as_painted, shares)
+            if task.recipe.schedule.one_ink:
+                pixels = Ink.of([each.picture for each in acting]).drawn(pixels, shares)
+        return pixels
 
-    def _in_ink(self, pixels: Pixels) -> Pixels:
-        """Return a picture of the final size with the colors of styles drawn in one ink, if any."""
+    def _regions(self) -> Iterator[tuple[list[Style], Plane]]:
+        """Yield the styles of each region that has some, and their shares (height, width).
+
+        A share is that of the region in a pixel of the final size, and less with little strength.
+        """
         task = self.task
+        if not (task.recipe.schedule.match_grain or task.recipe.schedule.one_ink):
+            return
+        strength = min(1.0, task.style_mix / _WHOLE)
         masks = [np.ones(task.final.shape, np.float32)]
         if task.content_mask is not None:
             regions = np.moveaxis(np.atleast_3d(task.content_mask), 2, 0)
             masks = [resize_plane(region, task.final) for region in regions]
         for mask, weights in zip(masks, task.region_style_weights().T, strict=True):
             acting = zip(task.styles, weights, strict=True)
-            pictures = [style.picture for style, weight in acting if weight > 0]
-            if pictures:
-                ink = Ink.of(pictures)
-                share = ink.share * min(1.0, task.style_mix / _ALL_INK)
-                pixels = ink.drawn(pixels, share * mask) if share > 0 else pixels
-        return pixels
+            styles = [style for style, weight in acting if weight > 0]
+            if styles and strength > 0:
+                yield styles, strength * mask
 
     @cached_property  # a copy from the host could not be captured in a CUDA graph
     def _mean(self) -> Tensor:

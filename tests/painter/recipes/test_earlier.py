@@ -28,7 +28,8 @@ def painted_as(recipe: Recipe) -> dict[str, Any]:
 @pytest.mark.parametrize("name", FIRST)
 def test_a_receipt_is_read_as_the_recipe_that_it_was(name: str) -> None:
     read = Recipe.model_validate(earlier.of_receipt(FIRST[name]["receipt"]))
-    assert painted_as(read) == painted_as(change(find(name), {"one_ink": False})), "it came later"
+    later = {"match_grain": False, "one_ink": False}
+    assert painted_as(read) == painted_as(change(find(name), later))
 
 
 def test_a_receipt_of_a_job_that_enlarged_its_picture_enlarges_its_styles() -> None:

@@ -11,6 +11,7 @@ from tests.painter.plain_vgg19 import Array
 
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.images.color import with_matched_chroma
+from stylewatch_painter.images.grain import with_grain_of
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes.book import change
 from stylewatch_painter.scene.canvas import Canvas
@@ -107,7 +108,9 @@ def test_enlarging_keeps_content_detail() -> None:
         error = float((made.enlarged(half, WHOLE) - large).abs().max())
         assert error < 1e-4 if share else error > 10
     for start in ("content", "noise"):
-        made, half, large = enlarged_halves(small.task("best", {"start": start}))
+        made, half, large = enlarged_halves(
+            small.task("best", {"start": start, "match_grain": False})
+        )
         error = float(np.abs(made.finished(half) - made.pixels(large)).max())
         assert error < 1e-3 if start == "content" else error > 10
     prior = Prior(small.picture(4), np.ones((2, 2), np.float32), 1.0)
@@ -161,9 +164,23 @@ def test_finished_picture_has_matched_chroma_where_the_recipe_says_so() -> None:
     np.testing.assert_array_equal(off.finished(u), here.pixels(u))
 
 
+def test_finished_picture_has_no_more_grain_than_the_style_as_it_is_painted() -> None:
+    """With strength 0 it is the content."""
+    made = small.task("best", {"style_size": "8", "strength": 0.4})
+    here = canvas(made)
+    u = here.start(made.final)
+    style = resize(made.styles[0].picture, made.style_size(made.styles[0]))
+    pixels = here.pixels(u)
+    expected = with_grain_of(pixels, [style], np.ones(pixels.shape[:2], np.float32))
+    assert np.abs(expected - pixels).max() > 10
+    np.testing.assert_array_equal(here.finished(u), expected)
+    photograph = canvas(small.task("best", {"style_size": "8", "strength": 0}))
+    np.testing.assert_array_equal(photograph.finished(u), pixels)
+
+
 def ink_task(*colored: bool, **changes: Any) -> Task:
     """A task of `best` whose styles are drawn in one ink, except the `colored` ones."""
-    made = small.task("best", changes, styles=len(colored))
+    made = small.task("best", {"match_grain": False, **changes}, styles=len(colored))
     gray = [style.picture.mean(axis=2, keepdims=True).repeat(3, axis=2) for style in made.styles]
     styles = zip(made.styles, gray, colored, strict=True)
     return replace(
