@@ -59,8 +59,8 @@ KILLS = {
 }
 """The processes to kill at the changes of each process, in turn."""
 
-FIRST_STATUS = "rename of StatusFiles._write_json of StatusFiles.update"
-"""What a daemon does first once it has started."""
+FIRST_STATUS = "rename of StatusFiles._write_json"
+"""Beginning of the kind of what a daemon does first once it has started."""
 
 CLOCKS = {"back a day": -24, "forward a year": 24 * 365}
 
@@ -170,7 +170,9 @@ def shortage(action: str, process: str, root: Path) -> list[str]:
     disk, fault = root / action.split()[1], replace(middle(process), action=action)
     with ExitStack() as stack:
         if action.startswith("unmount"):
-            fault = replace(fault, kind=FIRST_STATUS, nth=1)
+            changes_of_daemon = undisturbed().changes[DAEMON]
+            (kind,) = (kind for kind in changes_of_daemon if kind.startswith(FIRST_STATUS))
+            fault = replace(fault, kind=kind, nth=1)
             shown = stack.enter_context(small_disk(root / "shown", DISK_KIB))
             stack.enter_context(same_folder(shown, disk))
             return inject(root, fault, (0, WAITING), partial(mount_again, shown, disk))
@@ -182,6 +184,8 @@ def shortage(action: str, process: str, root: Path) -> list[str]:
 
 def mount_again(shown: Path, folder: Path) -> list[str]:
     """Mount a folder again; return which files were written in its place."""
+    if folder.is_mount():  # the fault was not reached
+        return []
     written = [f"{path} was written" for path in folder.rglob("*") if path.is_file()]
     subprocess.run(["mount", "--bind", str(shown), str(folder)], check=True)
     return written
