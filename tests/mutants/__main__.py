@@ -12,6 +12,7 @@ survives.
 """
 
 import argparse
+import ast
 import json
 import os
 import random
@@ -26,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -95,13 +97,23 @@ def places(package: str) -> dict[tuple[str, int, int], list[Mutant]]:
 def draw(packages: Sequence[str], number: int, seed: int) -> list[Mutant]:
     """Draw faults at different places, equally many of each package."""
     chosen = random.Random(seed)
-    drawn = []
+    drawn = list[Mutant]()
     for index, package in enumerate(packages):
         possible = places(package)
         share = number // len(packages) + (index < number % len(packages))
-        for place in chosen.sample(sorted(possible), min(share, len(possible))):
-            drawn.append(chosen.choice(possible[place]))
+        in_any_order = chosen.sample(sorted(possible), len(possible))
+        mutants = (chosen.choice(possible[place]) for place in in_any_order)
+        drawn += islice(filter(_is_python, mutants), share)
     return drawn
+
+
+def _is_python(mutant: Mutant) -> bool:
+    """Return whether the fault leaves a program: the `*` of parameters is taken for a product."""
+    try:
+        ast.parse(mutant.applied((ROOT / mutant.file).read_text("utf-8")))
+    except SyntaxError:
+        return False
+    return True
 
 
 def copy_tree(root: Path, target: Path) -> None:
