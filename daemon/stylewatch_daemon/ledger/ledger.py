@@ -512,8 +512,8 @@ class Ledger:
                 f"SELECT inbox, {schema.RANK} FROM jobs WHERE state = '{State.QUEUED}' "
                 f"AND id IN (SELECT value FROM json_each(?)){conditions}"
             )
-            passed_over = json.dumps([*places]), json.dumps([*jobs])
-            for inbox, *rank, job_id in self._rows(others, *passed_over, *values):
+            ids = json.dumps([*places]), json.dumps([*jobs])
+            for inbox, *rank, job_id in self._rows(others, *ids, *values):
                 heads[inbox].append((*rank, places[job_id], job_id))
         return {inbox: min(ranks)[-1] for inbox, ranks in heads.items()}
 

@@ -30,6 +30,9 @@ _TO_LAB = np.array([
 _FROM_CONES = np.linalg.inv(_TO_CONES)
 _FROM_LAB = np.linalg.inv(_TO_LAB)
 
+BRIGHTNESS = (0.2126, 0.7152, 0.0722)
+"""Weights of R, G and B in the brightness, as in ITU-R BT.709."""
+
 _KNEE = 0.0031308
 """Linear value up to which sRGB's curve is a straight line."""
 
@@ -137,8 +140,8 @@ _NO_CHROMA = 6e-5
 _LITTLE = 1e-4
 """Value added to the variances of Oklab coordinates, so that covariances have an inverse."""
 
-_PASSES = 5
-"""Number of times that chroma is smoothed. Each time needs one more row above and below a band."""
+_PASSES, _STEEPNESS = 5, 10.0
+"""How chroma that was matched is smoothed: see `smoothed`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,29 +221,34 @@ def with_matched_chroma(picture: Pixels, content: Pixels, styles: Sequence[Pixel
         way = mine.part(1).way_to(theirs.part(1))
         parts = slice(1, 3)
     result: Pixels = np.empty(picture.shape, np.float32)
-    for rows, wide, inner in _with_margin(len(picture), picture.shape[1]):
+    for rows, wide, inner in with_margin(picture, _PASSES):
         lab = limited(_taken_as_linear(picture[wide]))
         from_where = lab if parts.start == 0 else _taken_as_linear(content[wide])
         moved = (from_where[..., parts] - mine.mean[parts]) @ way.T + theirs.mean[parts]
-        lab[..., parts] = moved if parts.start == 0 else _smoothed(moved, lab[..., 0])
+        lab[..., parts] = (
+            moved if parts.start == 0 else smoothed(moved, lab[..., 0], _PASSES, _STEEPNESS)
+        )
         linear = (np.clip(lab[inner], theirs.low, theirs.high) @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
         result[rows] = 255 * np.clip(linear, 0, 1)
     return result
 
 
-def _with_margin(height: int, width: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Yield three slices for each band of rows of a picture.
+def with_margin(
+    picture: Pixels, margin: int, pixels: int = _BAND
+) -> Iterator[tuple[slice, slice, slice]]:
+    """Yield three slices for each band of rows, of about so many `pixels`.
 
-    They are the band; a wider band with the rows that smoothing needs above and below; and the
-    place of the band in the wider band.
+    They are the band; a wider band with a `margin` of rows above and below; and the place of the
+    band in the wider band.
     """
-    size = max(1, _BAND // width)
+    height, width = picture.shape[:2]
+    size = max(1, pixels // width)
     for top in range(0, height, size):
         end = min(top + size, height)
-        above = max(0, top - _PASSES)
+        above = max(0, top - margin)
         yield (
             slice(top, end),
-            slice(above, min(end + _PASSES, height)),
+            slice(above, min(end + margin, height)),
             slice(top - above, end - above),
         )
 
@@ -297,21 +305,28 @@ def _taken_as_linear(pixels: Pixels) -> Floats:
     return lab
 
 
-def _smoothed(chroma: Floats, light: Floats) -> Floats:
-    """Average chroma _PASSES times over 3x3 pixels, weighted by similarity in lightness."""
-    around = [(row, column) for row in range(3) for column in range(3)]
-    height, width = light.shape
+def smoothed(
+    chroma: NDArray[Any], light: NDArray[Any], passes: int, steepness: float
+) -> NDArray[Any]:
+    """Average chroma (height, width, C) over 3x3 pixels, weighted by similarity in lightness.
 
-    def shifted(plane: Floats) -> Iterator[Floats]:
-        padded = np.pad(plane, [(1, 1), (1, 1)] + [(0, 0)] * (plane.ndim - 2), mode="edge")
-        for row, column in around:
-            yield padded[row : row + height, column : column + width]
-
-    weights = [np.exp(-10 * np.abs(light - other))[..., None] for other in shifted(light)]
+    `light` is (height, width); a difference of d counts exp(-`steepness` d). Each of the `passes`
+    needs one more row above and below a band.
+    """
+    weights = [np.exp(-steepness * np.abs(light - other))[..., None] for other in around(light)]
     total = np.sum(weights, axis=0)
-    for _ in range(_PASSES):
-        chroma = sum(w * c for w, c in zip(weights, shifted(chroma), strict=True)) / total
+    for _ in range(passes):
+        chroma = sum(w * c for w, c in zip(weights, around(chroma), strict=True)) / total
     return chroma
+
+
+def around(plane: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield each pixel's 3x3 neighbors, itself included, as nine arrays of the shape of `plane`."""
+    height, width = plane.shape[:2]
+    padded = np.pad(plane, [(1, 1), (1, 1)] + [(0, 0)] * (plane.ndim - 2), mode="edge")
+    for row in range(3):
+        for column in range(3):
+            yield padded[row : row + height, column : column + width]
 
 
 def lit_like(style: Pixels, content: Pixels, weights: tuple[Plane | None, ...]) -> Pixels:

@@ -9,16 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from stylewatch_painter.images import color
 from stylewatch_painter.stage import Pixels, Plane
 
-_BRIGHTNESS = np.array((0.2126, 0.7152, 0.0722), np.float32)
-
-_PASSES = 3
-"""Number of times that chroma is averaged; each needs one more row above and below a band."""
-
-_EVEN = 25.0
-"""Difference in brightness, of 0..255, at which a pixel counts 1/e as much in an average as one of
-equal brightness."""
+_PASSES, _STEEPNESS = 3, 0.04
+"""How chroma is averaged along the brightness, of 0..255: see `color.smoothed`."""
 
 _BAND = 1 << 16
 """Number of pixels that are smoothed at a time, so that they stay in the processor's cache."""
@@ -42,7 +37,7 @@ def with_grain_of(picture: Pixels, styles: Sequence[Pixels], shares: Plane) -> P
         return picture
     excess = np.float32(min(1.0, (own - theirs) / removable))
     result = np.empty_like(picture)
-    for rows, wide, inner in _bands(picture, _PASSES):
+    for rows, wide, inner in color.with_margin(picture, _PASSES, _BAND):
         even = smoothed(picture[wide])[inner]
         result[rows] = picture[rows] + excess * shares[rows, :, None] * (even - picture[rows])
     return result
@@ -56,7 +51,7 @@ def grain(picture: Pixels, change: Callable[[Pixels], Pixels] = lambda tile: til
     squares = []
     for tile in _tiles(picture):
         chroma = _chroma(change(tile))[1]
-        mean = sum(_around(chroma)) / 9
+        mean = sum(color.around(chroma)) / 9
         squares.append(np.mean(np.square(chroma - mean), dtype=np.float64))
     return float(np.sqrt(np.mean(squares)))
 
@@ -64,11 +59,7 @@ def grain(picture: Pixels, change: Callable[[Pixels], Pixels] = lambda tile: til
 def smoothed(picture: Pixels) -> Pixels:
     """Average the chroma of a picture over small areas of even brightness; keep the brightness."""
     light, chroma = _chroma(picture)
-    weights = [np.exp(-np.abs(light - other) / _EVEN)[..., None] for other in _around(light)]
-    total = sum(weights[1:], weights[0])
-    for _ in range(_PASSES):
-        chroma = sum(w * c for w, c in zip(weights, _around(chroma), strict=True)) / total
-    smooth: Pixels = light[..., None] + chroma
+    smooth: Pixels = light[..., None] + color.smoothed(chroma, light, _PASSES, _STEEPNESS)
     return smooth
 
 
@@ -83,30 +74,7 @@ def _tiles(picture: Pixels) -> Iterator[Pixels]:
             yield picture[top : top + _TILE, left : left + _TILE]
 
 
-def _bands(picture: Pixels, margin: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Yield three slices for each band of rows.
-
-    They are the band; a wider band with a `margin` of rows above and below; and the place of the
-    band in the wider band.
-    """
-    height, width, _ = picture.shape
-    size = max(1, _BAND // width)
-    for top in range(0, height, size):
-        above = max(0, top - margin)
-        end = min(top + size, height)
-        yield slice(top, end), slice(above, end + margin), slice(top - above, end - above)
-
-
 def _chroma(picture: Pixels) -> tuple[Plane, Pixels]:
     """Return brightness (height, width) and chroma (height, width, 3)."""
-    light: Plane = picture @ _BRIGHTNESS
+    light: Plane = picture @ np.array(color.BRIGHTNESS, np.float32)
     return light, picture - light[..., None]
-
-
-def _around(plane: Plane) -> Iterator[Plane]:
-    """Yield the values of each pixel's 3x3 neighbors, as arrays of the shape of `plane`."""
-    height, width = plane.shape[:2]
-    padded = np.pad(plane, [(1, 1), (1, 1)] + [(0, 0)] * (plane.ndim - 2), mode="edge")
-    for row in range(3):
-        for column in range(3):
-            yield padded[row : row + height, column : column + width]

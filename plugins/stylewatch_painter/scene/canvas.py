@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stylewatch_painter.errors import PictureError, RecipeError
-from stylewatch_painter.images.color import with_matched_chroma
+from stylewatch_painter.images.color import BRIGHTNESS, with_matched_chroma
 from stylewatch_painter.images.grain import with_grain_of
 from stylewatch_painter.images.ink import Ink
 from stylewatch_painter.images.resize import resize, resize_plane
@@ -22,9 +22,6 @@ from stylewatch_painter.scene.scales import Level
 from stylewatch_painter.scene.task import Style, Task, check_masks, mean_color
 from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Pixels, Plane
-
-_BRIGHTNESS = (0.2126, 0.7152, 0.0722)
-"""Weights of R, G and B in the brightness, as in ITU-R BT.709."""
 
 _WHOLE = 0.5
 """Share of the style from which it decides alone about the grain and the ink of the output."""
@@ -145,7 +142,7 @@ class Canvas:
 
         It is on the CPU, because not every device can average it in windows of unequal size.
         """
-        weights = u.new_tensor(_BRIGHTNESS)
+        weights = u.new_tensor(BRIGHTNESS)
         weighted = torch.einsum("chw,c->hw", u[0], weights)  # without a copy of all colors
         return ((weighted + self._mean.flatten() @ weights) / (255 * self._range)).cpu()
 
