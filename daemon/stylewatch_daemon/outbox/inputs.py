@@ -29,15 +29,25 @@ class Removal(StrEnum):
 
 
 class FirstSights:
-    """Times at which files were first seen as they are; `clock` is monotonic, in seconds."""
+    """Times at which files were first seen as they are; `clock` is monotonic, in seconds.
+
+    The times of a file tell when it changed, but not if somebody may have set the clock since while
+    no daemon ran: what they date from before the start counts from the first sight.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._began = clock()
         self._times: dict[tuple[str, str, Version], float] = {}
 
-    def age(self, job_id: str, name: str, version: Version) -> float:
-        """Return the seconds since the input `name` of a job was first seen in this `version`."""
+    def unchanged(self, seconds: float | None, job_id: str, name: str, version: Version) -> float:
+        """Return for how many seconds the input `name` of a job has certainly not changed.
+
+        Its times say `seconds`, or None if they say nothing, and it has the `version` now.
+        """
         now = self._clock()
+        if seconds is not None and (seconds == inf or seconds <= now - self._began):
+            return seconds
         return now - self._times.setdefault((job_id, name, version), now)
 
 
@@ -121,15 +131,15 @@ def _may_be_written(file: BufferedReader, name: str, folder: int, account: Accou
     """Return whether a program may still write to an opened file that was taken out of the inbox.
 
     If the writers of the file cannot be seen, the time since its last change decides: an upload
-    that stalled changes the file when it goes on. That time is counted across restarts, unless the
-    clock was set back since the change.
+    that stalled changes the file when it goes on.
     """
     found = identity.writers(name, folder)
     if found is not Writers.UNKNOWN:
         return found is Writers.SOME
     seconds = atomic.seconds_unchanged(file, name, folder)
-    if seconds is None and account.first_sights is not None:
-        seconds = account.first_sights.age(account.claim.id, name, identity.version(file))
+    if account.first_sights is not None:
+        version = identity.version(file)
+        seconds = account.first_sights.unchanged(seconds, account.claim.id, name, version)
     return seconds is None or seconds < account.settles_in
 
 

@@ -15,7 +15,7 @@ from tests.daemon.outbox.endings import digest, everything, make_ending, output,
 
 from stylewatch_daemon.base.model import End, Input, Job
 from stylewatch_daemon.files import atomic, identity, safe_dirs
-from stylewatch_daemon.files.identity import Look, Writers
+from stylewatch_daemon.files.identity import Look, Version, Writers
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.ledger.claim import Claim, File
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -262,9 +262,19 @@ def test_an_input_of_another_size_than_all_published_files_is_not_read(tmp_path:
     assert (left, len(steps)) == ({"photo.jpg": Removal.CHANGED}, 1), "only the job.yaml is read"
 
 
-def test_a_file_from_before_the_clock_was_set_back_stays_until_it_is_seen_unchanged(
-    tmp_path: Path,
+@pytest.mark.parametrize("told", [SETTLES_IN, inf])
+def test_the_times_of_a_file_count_if_it_changed_since_the_start(told: float) -> None:
+    now = [0.0]
+    sights = FirstSights(lambda: now[0])
+    now[0] += SETTLES_IN
+    assert sights.unchanged(told, "1", NAME, Version(1, 2, 3)) == told
+
+
+@pytest.mark.parametrize("told", [None, 5 * 86_400.0], ids=["the future", "days ago"])
+def test_a_file_from_before_the_start_stays_until_it_is_seen_unchanged(
+    told: float | None, tmp_path: Path
 ) -> None:
+    """Its times say nothing if the clock was set while no daemon ran, back or forward."""
     case, path, now = Case(), tmp_path / NAME, [0.0]
     path.write_text(TEXT)
     account = replace(case.account, first_sights=FirstSights(lambda: now[0]))
@@ -272,7 +282,7 @@ def test_a_file_from_before_the_clock_was_set_back_stays_until_it_is_seen_unchan
     with (
         safe_dirs.opened(tmp_path) as folder,
         replaced(identity, writers=lambda *args: Writers.UNKNOWN),
-        replaced(atomic, seconds_unchanged=lambda *args: None),
+        replaced(atomic, seconds_unchanged=lambda *args: told),
     ):
         for seconds in (0, SETTLES_IN - 1, 2):
             now[0] += seconds
