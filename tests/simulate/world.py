@@ -426,8 +426,9 @@ class World:
         if number > rest.receipts:
             rest.receipts, rest.last_at = number, self.times.now
         is_late = self.times.now - max(rest.since, rest.last_at) > AT_MOST
-        # look twice whether nothing begins
-        is_first = self.times.now - rest.since < SETTLE + 1 + self._trash_s
+        # look twice whether nothing begins, also after the latest start
+        since = max(rest.since, self.daemon.up_since if self.daemon.is_up else 0.0)
+        is_first = self.times.now - since < SETTLE + 1 + self._trash_s
         if is_late or not (is_first or self._is_at_something()):
             self._last_try() if self._is_to_try else self._end()
         else:

@@ -203,16 +203,15 @@ def mounts_of(folder: Path) -> frozenset[str]:
 
 
 def marked(folder: Path, guard: "MountGuard") -> str:
-    """Return the mark of the disk of `folder`, made if necessary; empty if that is impossible.
+    """Return the durable mark of the disk of `folder`, made if necessary; empty if impossible.
 
     Raises as `mark` does.
     """
-    mark(folder, guard)
-    return mark_of(folder)
+    return mark_of(folder) if mark(folder, guard) else ""
 
 
 def mark(folder: Path, guard: "MountGuard") -> bool:
-    """Mark the disk of `folder`, unless it has a mark; return whether it has one then.
+    """Mark the disk of `folder`, unless it has a mark; return whether it has a durable one then.
 
     The folder is opened first, and its disk checked then, so that nothing is written below a
     missing mount. Of several programs that append a mark at once, the first one's counts. Raises
@@ -228,8 +227,7 @@ def mark(folder: Path, guard: "MountGuard") -> bool:
                 entries.make_folder(MARK[0], handle)
                 with entries.opened(MARK[0], handle) as inner:
                     _append_mark(inner)
-                atomic.sync_folder(handle)
-            return _mark_in(handle) is not None
+            return _has_durable_mark(handle)
         except OSError:
             return False
 
@@ -240,9 +238,22 @@ def _append_mark(folder: int) -> None:
     with system.writer(system.open(MARK[1], flags, 0o666, dir_fd=folder)) as file:
         if not system.fstat(file.fileno()).st_size:
             file.write(secrets.token_hex(_MARK_SIZE // 2).encode() + b"\n")
-            file.flush()
-            system.fsync(file.fileno())
+
+
+def _has_durable_mark(folder: int) -> bool:
+    """Return whether the disk of an opened folder has a mark, once that is durable.
+
+    A program that was killed may have left a mark that a power cut would remove, and with it all
+    files of jobs that remember it would be on an unknown disk.
+    """
+    if _mark_in(folder) is None:
+        return False
+    with entries.opened(MARK[0], folder) as inner:
+        with atomic.open_regular(MARK[1], inner) as file:
+            entries.done_unless({errno.EINVAL}, system.fsync, file.fileno())
+        atomic.sync_folder(inner)
     atomic.sync_folder(folder)
+    return True
 
 
 def attempt_mark(folder: Path, guard: "MountGuard") -> bool:

@@ -213,6 +213,21 @@ def test_a_disk_has_its_own_mark_and_those_that_people_add(tmp_path: Path) -> No
     assert not disks.has_another_mark(tmp_path, "")
 
 
+def test_a_mark_counts_once_it_is_durable(tmp_path: Path) -> None:
+    guard, synced = disks.MountGuard(), list[Path]()
+
+    def sync(handle: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{handle}").readlink())
+
+    with replaced(system, fsync=failing(OSError(errno.EIO, "Input/output error"))):
+        assert disks.marked(tmp_path, guard) == "", "as after a kill before it was synced"
+    own = disks.mark_of(tmp_path)
+    with replaced(system, fsync=sync):
+        assert disks.marked(tmp_path, guard) == own != ""
+    mark = tmp_path.joinpath(*disks.MARK)
+    assert synced == [mark, mark.parent, tmp_path]
+
+
 def test_a_mark_that_another_user_keeps_to_himself_stops_no_inbox(tmp_path: Path) -> None:
     by_mount = disks.disk_of(tmp_path)
     disks.mark(tmp_path, disks.MountGuard())
