@@ -45,6 +45,7 @@ from stylewatch_daemon.jobs.lifecycle import (
 )
 from stylewatch_daemon.ledger import claim as claims
 from stylewatch_daemon.ledger.claim import Claim
+from stylewatch_daemon.ledger.state_dir import RETRY
 from stylewatch_daemon.outbox.destination import Destination
 from stylewatch_daemon.settings.config import defaults, resolve
 from stylewatch_painter.errors import RecipesAwayError
@@ -211,8 +212,14 @@ class Intake:
         self._jobs.commit()
 
     def _recover_group(self, gathered_at: str, claimed: Mapping[str, Job]) -> None:
-        """Continue a group whose claims are in the folder `gathered_at`, or remove that folder."""
+        """Continue a group whose claims are in the folder `gathered_at`, or remove that folder.
+
+        A retry, which still has its request, begins anew.
+        """
         folder = self._state.claims / gathered_at
+        if gathered_at.startswith(RETRY):
+            atomic.discard(folder, self._state.trash)
+            return
         remains = self._remains_of(gathered_at, claimed)
         if not remains.has_begun:
             atomic.discard(folder, self._state.trash)

@@ -71,13 +71,13 @@ def make_retry(
     done, OSError if it cannot be done now.
     """
     folder = state.jobs / new_id
-    claim_folder = state.claims / new_id
+    claim_folder = state.retry(new_id)
     inbox = Path(job.inbox)
     outbox = Path(job.outbox)
     uploads = state.uploads / new_id
     if entries.exists(folder):  # created before a kill
         return load(folder)
-    entries.remove(claim_folder)  # left over from an interrupted call
+    atomic.discard(claim_folder, state.trash)  # left over from an interrupted call
     _check_room(state, files, limits)
     atomic.make_folder(claim_folder / FILES)
     copies = _copy_all(files, (outbox, uploads), claim_folder / FILES, limits, guard, step)
@@ -91,7 +91,6 @@ def make_retry(
         files=tuple(copies),
         retry_of=job.title,
     )
-    # The claim comes last: after a kill, recovery drops a folder without one.
     save(claim, claim_folder)
     atomic.move(claim_folder, folder)
     return claim
@@ -102,7 +101,7 @@ def abandon(state: StateDir, new_id: str) -> None:
 
     Raises OSError if something stays: then its request has to wait.
     """
-    entries.remove(state.claims / new_id)
+    atomic.discard(state.retry(new_id), state.trash)
     entries.remove(state.uploads / new_id)
 
 

@@ -2,7 +2,8 @@
 
   state/ledger.sqlite3 all jobs, attempts, published files and requests
   state/claims/ID/     a job that is being moved out of an inbox; for a group, one folder for each
-                       job in the folder of the first
+                       job in the folder of the first; with RETRY before the ID, copies for a job
+                       that runs again
   state/jobs/ID/       a claimed job: claim.json (its files and sources), files/, the checkpoint
   state/thumbs/        thumbnails of inputs, named by the digests of the files
   state/previews/      larger previews made for the page, named in the same way
@@ -33,6 +34,9 @@ from stylewatch_daemon.base.errors import DaemonError, OutputError
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.ledger.claim import FILES, Claim, is_held, load
+
+RETRY = "retry-"
+"""Start of the name of a folder of claims that has copies alone, so that it may be removed."""
 
 LEDGER, LOCK, WAKE = "ledger.sqlite3", "lock", "wake"
 PREVIEWS, UPLOADS, TRIES, FAVORITES = "previews", "uploads", "tries", "favorites"
@@ -160,6 +164,10 @@ class StateDir:
     def claimed(self) -> set[str]:
         """Return the ids of the jobs whose claim is complete."""
         return {name for name in entries.names(self.jobs) if not name.startswith(".")}
+
+    def retry(self, new_id: str) -> Path:
+        """Return the folder in which the files of a job that runs again are gathered."""
+        return self.claims / f"{RETRY}{new_id}"
 
     def discard(self, job_id: str, *, durable: bool = False) -> None:
         """Remove the folder of a job that has ended and has no inputs any more.

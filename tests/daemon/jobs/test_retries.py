@@ -88,7 +88,7 @@ def test_a_huge_or_slow_file_is_not_copied_without_end(
     with stage.open("wb") as file:  # a sparse file takes no space
         file.truncate(1 << 40)
     world.retry(from_stage=5)
-    assert not (world.state.claims / NEW).exists()
+    assert not world.state.retry(NEW).exists()
     assert requests.waiting(world.state.root) == [], "it is refused"
     stage.write_bytes(b"of a slow disk")
     monkeypatch.setattr(strangers, "PATIENCE_S", -1.0)
@@ -100,10 +100,17 @@ def test_a_huge_or_slow_file_is_not_copied_without_end(
     assert world.job(NEW).seen == "waiting"
 
 
+def test_what_a_power_cut_brought_back_of_a_retry_is_removed(world: World) -> None:
+    """It has copies alone, so that nobody misses it: neither its request nor its claim is there."""
+    fill(world.state.retry(NEW), "files/content.jpg")
+    world.start()
+    assert list(world.state.claims.iterdir()) == []
+
+
 def test_an_outbox_that_is_away_and_a_full_disk_are_waited_for(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(world.state.claims / NEW, "files/left by a try that failed")
+    fill(world.state.retry(NEW), "files/left by a try that failed")
     world.drop("gone")
     world.work()
     away = world.outbox.rename(world.root / "away")
