@@ -25,11 +25,13 @@ from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.worker.messages import Order, Saving
+from stylewatch_daemon.worker.regions import divided
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.images import flow, read_clip, write_clip
 from stylewatch_painter.images.clip import Clip, Frame
 from stylewatch_painter.images.encode import whole
 from stylewatch_painter.images.flow import Known, Reference
+from stylewatch_painter.images.masks import feathered
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
@@ -42,12 +44,23 @@ from stylewatch_plugins.contract import Backend, Checkpoint, Estimate
 REFERENCE_EVERY = 12
 """Interval, in frames of a scene, at which a frame is kept as a reference for later frames."""
 
-MUCH_NEW = 0.1
-"""Share of unfinished pixels in a frame above which it is first painted at smaller sizes."""
+SOME_NEW = 0.002
+"""Share of unfinished pixels in a frame above which these are painted as regions of their own."""
 
-SOME_NEW, COARSE_EVERY = 0.01, 4
-"""Smaller share that replaces MUCH_NEW for every COARSE_EVERY-th frame, so that new areas are soon
-finished."""
+MUCH_NEW = 0.03
+"""Share of unfinished pixels in a frame above which it is first painted at smaller sizes, which
+finishes them."""
+
+FINE_ALONE = 0.125
+"""How much a step counts for unfinished pixels if a frame is painted at its final size alone, where
+large strokes form slowly."""
+
+_FINISHED = 0.95
+"""Maturity from which a pixel is finished."""
+
+_REACH = 0.05
+"""How far a region of unfinished pixels reaches into the finished ones around it, relative to the
+longer side of the frame: there its strokes meet theirs."""
 
 _COARSE = 0.25
 """The smallest scale at which frames with many unfinished pixels are painted first."""
@@ -287,14 +300,13 @@ class ClipPainter:
         if references:
             new = flow.recolored(content, references[0][1])
         shown = known.shown[..., None]
-        unfinished = 1 - float(known.maturity.mean())
-        is_turn = self.state.done % COARSE_EVERY == 0
-        coarse = unfinished > (SOME_NEW if is_turn else MUCH_NEW)
         # unfinished parts may still change
         prior = Prior(known.picture, known.trust * known.maturity, unit * still.styled_share)
+        if known.unfinished > SOME_NEW:
+            still = divided(still, _around_unfinished(known.maturity))
         return replace(
             still,
-            recipe=following(still.recipe, coarse=coarse),
+            recipe=following(still.recipe, coarse=known.unfinished > MUCH_NEW),
             init=shown * known.picture + (1 - shown) * new,
             prior=prior,
         )
@@ -319,8 +331,7 @@ class ClipPainter:
         state = self.state
         scene = self.state.scenes[-1]
         number = frame.number
-        share = 1 if known.is_cut else task.recipe.schedule.frame_share
-        maturity: Plane = np.minimum(known.maturity + np.float32(share), 1)
+        maturity: Plane = np.minimum(known.maturity + np.float32(_finished_by(task, known)), 1)
         reference = Reference(whole(content), whole(painted.picture), whole(255 * maturity))
         distant = [
             earlier
@@ -386,22 +397,38 @@ class ClipPainter:
 
 
 def following(recipe: Recipe, *, coarse: bool) -> Recipe:
-    """Return the recipe of a frame that starts from earlier frames, with a share of the steps.
+    """Return the recipe of a frame that starts from earlier frames: a share of the final steps.
 
-    With `coarse`, the frame is first painted at scales from `_COARSE` on, at which large shapes
-    form in its new parts.
+    With `coarse`, the frame is first painted like a still picture at scales from `_COARSE` on, at
+    which large shapes form in its new parts.
     """
     schedule = recipe.schedule
-    share = schedule.frame_share
-    least = _COARSE if coarse else 1
+
+    def shared(steps: int) -> int:
+        return max(1, round(schedule.frame_share * steps))
+
     scales = [
-        {"scale": scale.scale, "steps": max(1, round(share * scale.steps))}
+        {"scale": scale.scale, "steps": scale.steps if scale.scale < 1 else shared(scale.steps)}
         for scale in schedule.scales
-        if scale.scale >= least
+        if scale.scale >= (_COARSE if coarse else 1)
     ]
-    steps = max(1, round(share * schedule.steps))
-    changes = {"start": "picture", "scales": scales, "initial_steps": None, "steps": steps}
-    return book.change(recipe, changes)
+    changes = {"start": "picture", "scales": scales, "initial_steps": None}
+    return book.change(recipe, {**changes, "steps": shared(schedule.steps)})
+
+
+def _finished_by(task: Task, known: Known) -> float:
+    """Return which share of its unfinished pixels a painted frame has finished, 0..1."""
+    if task.prior is None or any(level.scale < 1 for level in task.levels()):
+        return 1.0
+    share = task.recipe.schedule.frame_share
+    return share if known.unfinished > MUCH_NEW else share * FINE_ALONE
+
+
+def _around_unfinished(maturity: Plane) -> Plane:
+    """Return the region of unfinished pixels, 0..1, with soft edges in the finished ones."""
+    unfinished = (maturity < _FINISHED).astype(np.float32)[..., None]
+    soft = feathered(unfinished, _REACH * max(maturity.shape))
+    return np.minimum(2 * soft[..., 0], 1)
 
 
 def even(size: Size) -> Size:

@@ -1,4 +1,4 @@
-"""The masks of a job: read, matched by their colors, and applied to the pictures of its task."""
+"""Regions of a task: the masks of a job, matched by their colors, and parts of frames of a clip."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.images.resize import resize_plane
 from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.size import Size
-from stylewatch_painter.stage import Regions
+from stylewatch_painter.stage import Plane, Regions
 from stylewatch_plugins.contract import Backend, capabilities
 
 
@@ -78,6 +78,29 @@ def masked(order: Order, task: Task, backend: Backend) -> MaskedTask:
         ),
         tuple(warnings),
     )
+
+
+def divided(task: Task, part: Plane) -> Task:
+    """Return `task` with each of its regions divided in two: what `part` covers, and the rest.
+
+    `part` is float32 (height, width), 0..1, in the shape of the content. Both halves follow the
+    same styles, each by itself: what the whole lacks of a style would mostly be lost on the part of
+    it that has much already.
+    """
+    mask = task.content_mask
+    whole = np.ones((*part.shape, 1), np.float32) if mask is None else np.atleast_3d(mask)
+    share = resize_plane(part, Size.of(whole))[..., None]
+    styles = tuple(
+        style if style.mask is None else replace(style, mask=_twice(style.mask))
+        for style in task.styles
+    )
+    halves = np.concatenate([whole * share, whole * (1 - share)], axis=2)
+    return replace(task, content_mask=halves, styles=styles)
+
+
+def _twice(mask: Regions) -> Regions:
+    """Return a mask with its regions repeated after themselves."""
+    return np.concatenate([np.atleast_3d(mask)] * 2, axis=2)
 
 
 def _check_effect(order: Order, roles: Collection[str], backend: Backend) -> None:

@@ -67,6 +67,11 @@ class Known:
         """True if a scene begins with the frame."""
         return float(self.trust.mean()) < _LEAST_KNOWN
 
+    @property
+    def unfinished(self) -> float:
+        """Share of the frame that is not finished, 0..1."""
+        return 1 - float(self.maturity.mean())
+
 
 def known(frame: Bytes, references: Iterable[Reference]) -> Known:
     """Move painted `references` along the flow to `frame`, and blend them.
@@ -142,11 +147,13 @@ def consistent(forward: Displacement, backward: Displacement) -> NDArray[np.bool
 def likeness(source: Bytes, target: Bytes, forward: Displacement) -> Plane:
     """Return the similarity, 0..1, of `source` to `target` displaced by `forward`.
 
-    The similarity is 0 for pixels that leave `target`.
+    The similarity is 0 for pixels whose centers leave `target`; its area ends half a pixel beyond
+    the outermost centers.
     """
     height, width, _ = source.shape
     places = _places(height, width) + forward
-    inside = np.all((places >= 0) & (places <= (width - 1, height - 1)), axis=-1)
+    offset = np.abs(places - np.array([(width - 1) / 2, (height - 1) / 2], np.float32))
+    inside = np.all(offset <= (width / 2, height / 2), axis=-1)
     difference = np.abs(_sampled(target, forward) - source).mean(-1)
     mean = _opencv().blur(difference, (3, 3))
     plane: Plane = (inside * np.clip((_OTHER - mean) / (_OTHER - _SAME), 0, 1)).astype(np.float32)

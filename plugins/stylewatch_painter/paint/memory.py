@@ -173,7 +173,7 @@ def _peak(task: Task, network: PlannedMaps, plan: MemoryPlan, level: Level) -> f
     side = plan.tile + 2 * (halo(terms.layers) + border(task.recipe.objective.network))
     tile_pixels = min(side, level.size.width) * min(side, level.size.height)
     tile = declared(task, network, level, tile_pixels)
-    sums = _SUMS * terms.sums_bytes * region_count(task.content_mask)
+    sums = _SUMS * terms.sums_bytes * _regions(task)
     in_tiles = pixels * _VECTOR * _IN_TILES + sums
     return max(tile.targets, tile.step) + whole.kept + in_tiles + vectors
 
@@ -317,8 +317,18 @@ def _extent(task: Task, network: PlannedMaps, level: Level, tile: float | None) 
     return Extent(
         pixels=min(padded_pixels(level.size, settings), most),
         styles=tuple(min(padded_pixels(size, settings), most) for size in sizes),
-        regions=region_count(task.content_mask),
-        has_mask=task.content_mask is not None,
+        regions=_regions(task),
+        has_mask=task.content_mask is not None or _may_be_divided(task),
         value=network.bytes_per_pixel(terms.layers).value,
         in_place=not network.rereads_maps and not any(loss.formula.rereads_maps for loss in terms),
     )
+
+
+def _regions(task: Task) -> int:
+    """Return the number of regions of a task, or of a frame that follows it in its clip."""
+    return region_count(task.content_mask) * (2 if _may_be_divided(task) else 1)
+
+
+def _may_be_divided(task: Task) -> bool:
+    """Return whether frames that follow may have twice the regions: for what is new in them."""
+    return task.is_frame and task.prior is None

@@ -25,12 +25,13 @@ from stylewatch_daemon.worker.checkpoint import Snapshot
 from stylewatch_daemon.worker.messages import AttemptStopped, Done, Event, FileStaged, Order, Saving
 from stylewatch_daemon.worker.paint_clip import ClipPainter
 from stylewatch_daemon.worker.prepare import ClipFrames, prepare
+from stylewatch_daemon.worker.regions import divided
 from stylewatch_painter.images import read_clip
 from stylewatch_painter.images.clip import ClipLimits
 from stylewatch_painter.paint import memory
 from stylewatch_painter.recipes import earlier
 from stylewatch_painter.scene.task import Task
-from stylewatch_painter.stage import Bytes, Step, go_on
+from stylewatch_painter.stage import Bytes, Plane, Regions, Step, go_on
 from stylewatch_plugins.contract import Wish
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
@@ -226,7 +227,7 @@ def test_frames_are_durable_before_a_checkpoint_refers_to_them(
 
 @pytest.mark.usefixtures("short_segments")
 def test_frames_that_are_decoded_again_give_signs_of_life(given: Order) -> None:
-    at = stopped(given, after=20)
+    at = stopped(given, after=26)
     first = takewhile(lambda event: not isinstance(event, Progress), painted(given))
     assert 3 < at <= sum(isinstance(event, Saving) for event in first)
 
@@ -242,7 +243,7 @@ def test_a_segment_that_is_encoded_gives_signs_of_life(given: Order) -> None:
 def test_without_the_frames_of_its_checkpoint_it_starts_anew(
     kind: str, given: Order, whole: Order
 ) -> None:
-    assert 3 < stopped(given, after=20) < COUNT
+    assert 3 < stopped(given, after=26) < COUNT
     next((given.staging / CLIP_FOLDER).glob(f"*.{kind}")).unlink()
     assert continued(given) == 0
     assert files(given)["final.mkv"] == files(whole)["final.mkv"]
@@ -272,22 +273,50 @@ def test_the_latest_frame_and_some_older_ones_of_the_scene_are_kept(
                     7: [6, 5], 8: []}  # fmt: skip
 
 
-def test_what_came_into_view_lately_may_still_change(
-    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("side", "share"), [(16, 1.0), (5, 0.25 * paint_clip.FINE_ALONE)])
+def test_what_came_into_view_lately_may_still_change_and_is_a_region_of_its_own(
+    side: int, share: float, tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is held by the temporal loss only as far as it is finished."""
+    """It is held by the temporal loss only as far as it is finished, and follows the style alone.
+
+    A large part is painted at smaller sizes first, and is finished then; a small part is not.
+    """
     later = view(0).copy()
-    later[8:24, 16:32] = view(CUT)[8:24, 16:32]
+    spot = np.s_[8 : 8 + side, 16 : 16 + side]
+    later[spot] = view(CUT)[spot]
     film = lossless(tmp_path / "film.mkv", [view(0), *[later] * 3])
     painter = clip_painter(clip_order(tmp_path / "job", pictures, film))
     tasks = recorded(monkeypatch)
     assert len(list(painter.paint(go_on, go_on))) > 4
-    first, *rest = (task.prior for task in tasks)
-    assert first is None
-    for number, prior in enumerate(rest):
-        assert prior is not None
-        assert prior.trust[12:20, 20:28].mean() == pytest.approx(0.25 * number, abs=0.1)
-        assert prior.trust[:, 36:].mean() > 0.9
+    first, *rest = tasks
+    assert first.prior is None and first.content_mask is None
+    center = np.s_[7 + side // 2 : 9 + side // 2, 15 + side // 2 : 17 + side // 2]
+    for number, task in enumerate(rest):
+        assert task.prior is not None
+        trusted = min(1.0, share * number)
+        assert task.prior.trust[center].mean() == pytest.approx(trusted, abs=0.1)
+        assert task.prior.trust[:, 36:].mean() > 0.9
+        assert len(task.levels()) == (2 if share == 1 and number == 0 else 1)
+        if trusted < 1:
+            assert task.content_mask is not None
+            new, finished = np.moveaxis(task.content_mask, 2, 0)
+            assert new[center].mean() > 0.9 and finished[:, 44:].mean() > 0.5
+
+
+def test_each_region_is_divided_with_its_styles(given: Order) -> None:
+    task = prepare(given).task
+    left: Regions = np.zeros((4, 6, 2), np.float32)
+    left[:, :3, 0] = left[:, 3:, 1] = 0.5
+    style = replace(task.styles[0], mask=np.eye(2, dtype=np.float32)[None])
+    part: Plane = np.zeros((4, 6), np.float32)
+    part[:2] = 1
+    halves = divided(replace(task, content_mask=left, styles=(style, *task.styles)), part)
+    assert halves.content_mask is not None and halves.styles[0].mask is not None
+    assert np.array_equal(halves.content_mask[..., :2] + halves.content_mask[..., 2:], left)
+    assert not halves.content_mask[2:, :, :2].any() and not halves.content_mask[:2, :, 2:].any()
+    assert np.array_equal(halves.styles[0].mask, np.tile(np.eye(2), 2)[None])
+    assert halves.styles[1].mask is None
+    assert halves.styled_share == replace(task, content_mask=left).styled_share
 
 
 def test_memory_is_planned_once_for_all_frames(

@@ -98,3 +98,12 @@ def test_what_is_new_takes_the_colors_of_the_painting() -> None:
     assert np.abs(flow.recolored(new, finished(before, painted)) - expected).max() < 1
     gray = np.full_like(before, 100)
     assert np.isfinite(flow.recolored(new, finished(gray, gray // 2))).all()
+
+
+@pytest.mark.parametrize(("shift", "inside"), [(-0.4, True), (-0.6, False)])
+def test_pixels_show_the_same_up_to_the_edge_of_the_frame(shift: float, inside: bool) -> None:
+    """A still scene has a flow of less than half a pixel, and no edge is new in it."""
+    frame = np.full((8, 8, 3), 128, np.uint8)
+    forward = np.zeros((8, 8, 2), np.float32)
+    forward[..., 0] = shift
+    assert (flow.likeness(frame, frame, forward)[:, 0] == inside).all()

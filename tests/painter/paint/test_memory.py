@@ -12,6 +12,7 @@ from tests.painter import small
 from tests.painter.tensor_bytes import measured, peak
 
 from stylewatch_daemon.worker.paint_clip import following
+from stylewatch_daemon.worker.regions import divided
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.losses.gram import GramStyle
 from stylewatch_painter.losses.loss import Extent, LayerSettings, Loss
@@ -189,5 +190,6 @@ def test_the_plan_of_a_first_frame_holds_for_those_that_follow(name: str) -> Non
     trust = np.ones(still.content.shape[:2], np.float32)
     short = following(still.recipe, coarse=True)
     later = replace(still, recipe=short, init=still.content, prior=Prior(still.content, trust, 1))
-    for plan in (UNLIMITED, MemoryPlan(32)):
-        assert needed(later, NETWORK, plan) <= needed(still, NETWORK, plan)
+    for frame in (later, divided(later, trust)):
+        for plan in (UNLIMITED, MemoryPlan(32)):
+            assert needed(frame, NETWORK, plan) <= needed(still, NETWORK, plan)
