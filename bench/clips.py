@@ -1,8 +1,8 @@
 """Flicker of painted clips whose motion is known, beside frames that are painted one by one.
 
-`make bench-clips` makes four clips of two photographs by moving a camera and cut-out objects over
-them, so that the true flow between frames is known: pan, zoom, rotation (of an object before a
-still background), crossing (two objects). Each is painted as a clip, and some frames as stills.
+`make bench-clips` makes five clips of two photographs by moving a camera and cut-out objects over
+them, so that the true flow between frames is known: pan, fast pan, zoom, rotation (an object before
+a still background), crossing (two objects). Each is painted as a clip, and some frames as stills.
 The flicker is Ruder, Dosovitskiy, Brox 2016 (arXiv 1604.08610), equation (7), with the true flow:
 the mean squared difference of colors (0..255) between a frame and the one before it, moved,
 wherever both show the same thing. OUT gets the clips, and strips of one row of pixels over time: of
@@ -22,7 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 from bench import measures
-from bench.common import PICTURES, STYLEWATCH, run, seconds_in, usual_step
+from bench.common import PICTURES, STYLEWATCH, run, seconds_in
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -35,9 +35,10 @@ Floats = NDArray[np.float32]
 Affine = NDArray[np.float64]
 """Maps (x, y, 1) of a frame, relative to its center, to (x, y) of a layer's picture; (2, 3)."""
 
-LIMITS = ClipLimits(250_000_000, 20_000)
+LIMITS, SIZE, STILLS = ClipLimits(250_000_000, 20_000), (320, 240), 4
 STYLE = PICTURES / "starry-night.jpg"
-NAMES = ("pan", "zoom", "rotation", "crossing")
+NAMES = ("pan", "fast-pan", "zoom", "rotation", "crossing")
+FAST = 8  # pixels by which the fast pan moves in a frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +118,7 @@ def moved(zoom: float, turn: float, center: tuple[float, float]) -> Affine:
 
 
 def scenes(content: Floats, object_: Floats, size: tuple[int, int]) -> dict[str, Scene]:
-    """Return the four clips."""
+    """Return the five clips."""
     height, width, _ = content.shape
     x, y = width / 2, height / 2
     fit = 0.8 * min(width / size[0], height / size[1])
@@ -136,8 +137,10 @@ def scenes(content: Floats, object_: Floats, size: tuple[int, int]) -> dict[str,
     turning = Layer(object_, lambda n: placed(2.0 * n - 20, 0, 0.03 * n), radius)
     right = Layer(object_, lambda n: placed(step * n - 0.2 * size[0], 10), radius * 0.8)
     left = Layer(object_, lambda n: placed(0.25 * size[0] - step * n, -10, 1.5), radius * 0.9)
+    fast = Layer(content, lambda n: moved(1, 0, (size[0] / 2 + FAST * n, y)))
     layers = (
         [pan],
+        [fast],
         [Layer(content, lambda n: moved(fit * 0.98**n, 0, (x, y)))],
         [turning, Layer(content, lambda n: moved(fit, 0, (x, y)))],
         [right, left, Layer(content, lambda n: moved(fit, 0, (x - 10 + 0.7 * fit * n, y)))],
@@ -157,10 +160,10 @@ def flicker(scene: Scene, painted: Mapping[int, Bytes]) -> float:
     return fmean(values)
 
 
-def render(source: Path, target: str, options: Namespace) -> None:
+def render(source: Path, target: str) -> None:
     """Paint a clip or a still."""
     run(STYLEWATCH, "render", source, STYLE, "-o", target, "--force", "--quiet",
-        "--size", options.width, "--set", "clip.format=mkv")  # fmt: skip
+        "--size", SIZE[0], "--set", "clip.format=mkv")  # fmt: skip
 
 
 def strip(frames: Iterable[Bytes]) -> Bytes:
@@ -174,31 +177,38 @@ def measure(name: str, scene: Scene, options: Namespace) -> dict[str, object]:
     folder.mkdir(parents=True, exist_ok=True)
     frames = [scene.frame(number) for number in range(options.frames)]
     list(write_clip.write_segment(folder / "clip.mkv", frames, "mkv", 100))
-    render(folder / "clip.mkv", f"{folder}/", options)
+    render(folder / "clip.mkv", f"{folder}/")
     painted = [frame.pixels for frame in read_clip.frames(folder / "final.mkv", LIMITS)]
-    first = max(0, (len(frames) - options.stills) // 2)
+    first = max(0, (len(frames) - STILLS) // 2)
     stills = {}
-    for number in range(first, min(len(frames), first + options.stills)):
+    for number in range(first, min(len(frames), first + STILLS)):
         source, target = folder / f"still-{number}.png", folder / f"painted-{number}.png"
         Image.fromarray(frames[number]).save(source)
-        render(source, str(target), options)
+        render(source, str(target))
         stills[number] = np.asarray(Image.open(target).convert("RGB"))
     together = {number: painted[number] for number in stills}
     strips = np.hstack([strip(stills.values()), strip(together.values())])
     Image.fromarray(strips).save(folder / "strip.png")
-    style = read(STYLE).pixels
-    alike, alone = (
-        fmean(measures.style_distance(each.astype(np.float32), style) for each in made.values())
-        for made in (together, stills)
-    )
     ends = seconds_in(folder / "losses.csv")
     return {
         "clip": name,
-        "flicker": flicker(scene, dict(enumerate(painted))),
-        "ratio": flicker(scene, together) / flicker(scene, stills),
-        "time": usual_step(ends) / ends[0],
-        "style": alike / alone,
+        "flicker": flicker(scene, together) / flicker(scene, stills),
+        "time": (ends[-1] / ends[0] - 1) / (len(ends) - 1),
+        "style": style(together, stills, np.s_[:]),
+        "revealed": style(together, stills, np.s_[-10 * FAST : -4 * FAST]),
+        "rest": style(together, stills, np.s_[: -10 * FAST]),
     }
+
+
+def style(together: Mapping[int, Bytes], stills: Mapping[int, Bytes], columns: slice) -> float:
+    """Return the style distance of some columns of the clip, relative to that of the stills."""
+    picture = read(STYLE).pixels
+    of_clip, of_stills = (
+        fmean(measures.style_distance(each[:, columns].astype(np.float32), picture)
+              for each in made.values())
+        for made in (together, stills)
+    )  # fmt: skip
+    return of_clip / of_stills
 
 
 def main(words: list[str]) -> int:
@@ -207,12 +217,10 @@ def main(words: list[str]) -> int:
     add = parser.add_argument
     add("--only", nargs="+", choices=NAMES, default=NAMES, help="names of clips")
     add("--frames", type=int, default=24)
-    add("--stills", type=int, default=4, help="frames painted as stills, too")
-    add("--width", type=int, default=320, help="pixels of the clips, which are 4:3, and painted")
     add("--out", type=Path, default=Path("clips"))
     options = parser.parse_args(words)
     content, object_ = (read(PICTURES / f"{name}.jpg").pixels for name in ("rocket", "coffee"))
-    all_scenes = scenes(content, object_, (options.width, 3 * options.width // 4))
+    all_scenes = scenes(content, object_, SIZE)
     for name in options.only:
         print(json.dumps(measure(name, all_scenes[name], options)), flush=True)
     return 0

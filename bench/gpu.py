@@ -27,22 +27,11 @@ STEP_FLOP = 443_783_577_600
 position, in the forward and in the backward pass."""
 
 NO_DEVICE = 69  # as in sysexits: a service that is not available
-
-
-BOX = "640x480"
-"""A size as recipes take it."""
-
-SMALL = 250_000
-"""Pixels of a painting beside pastiche's."""
-
-SHORT, LONG = 50, 250
-"""Steps of two paintings: the speed comes from the difference."""
-
-SEVERAL = 8
-"""Paintings that are made for pictures an hour."""
-
-SIDE = 8192
-"""Rows and columns of matrices."""
+BOX = "640x480"  # a size as recipes take it
+SMALL = 250_000  # pixels of a painting beside pastiche's
+SHORT, LONG = 50, 250  # steps of two paintings: the speed comes from the difference
+SEVERAL = 8  # paintings that are made for pictures an hour
+SIDE = 8192  # rows and columns of matrices
 
 
 @dataclass(frozen=True)
