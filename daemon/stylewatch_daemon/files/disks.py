@@ -97,13 +97,13 @@ _MARK = re.compile(f"[0-9a-f]{{{_MARK_SIZE}}}")
 def disk_of(folder: Path) -> str:
     """Return the identity of the disk of `folder`: its mark, and the time of change of that mark.
 
-    A mark that was restored from a backup has another time, and so is that of another disk. Without
-    a mark, file system, device and mount point are the identity. Raises OSError if the mark cannot
-    be read now.
+    A mark that was restored from a backup has another time, and so is that of another disk. Whole
+    hours do not count, by which times shift on FAT in the summer. Without a mark, file system,
+    device and mount point are the identity. Raises OSError if the mark cannot be read now.
     """
     disk_mark = _mark(folder)
     if disk_mark:
-        return f"{disk_mark.text} {disk_mark.ctime_ns}"
+        return f"{disk_mark.text} {disk_mark.ctime_ns % identity.HOUR_NS}"
     mount = " ".join(_mount_of(folder, table())[:3])
     return mount.encode(errors="backslashreplace").decode()  # in the form that the ledger keeps
 

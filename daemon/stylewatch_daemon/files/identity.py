@@ -18,7 +18,7 @@ Identity = tuple[int, int]
 _NEARBY_NS = 2 * 10**9
 """Difference in nanoseconds up to which times count as equal: FAT rounds them to two seconds."""
 
-_HOUR_NS = 3600 * 10**9
+HOUR_NS = 3600 * 10**9
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Look:
         """
         apart = abs(self.mtime_ns - other.mtime_ns)
         if local_time:
-            apart = min(apart % _HOUR_NS, -apart % _HOUR_NS)
+            apart = min(apart % HOUR_NS, -apart % HOUR_NS)
         return self.size == other.size and apart <= _NEARBY_NS
 
 

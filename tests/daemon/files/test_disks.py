@@ -5,7 +5,9 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -183,7 +185,8 @@ def test_a_disk_is_known_by_its_mark_wherever_it_is_mounted(tmp_path: Path) -> N
     for _ in range(2):
         disks.mark(one, guard)
         own = disks.disk_of(one)
-        assert own.split() == [mark.read_text().strip(), str(mark.stat().st_ctime_ns)]
+        time_of_mark = mark.stat().st_ctime_ns % (3600 * 10**9)
+        assert own.split() == [mark.read_text().strip(), str(time_of_mark)]
     one.rename(two)
     disks.mark(two, guard)
     assert disks.disk_of(two) == own
@@ -192,6 +195,21 @@ def test_a_disk_is_known_by_its_mark_wherever_it_is_mounted(tmp_path: Path) -> N
     mark.unlink()
     disks.mark(one, guard)
     assert disks.disk_of(one) != own
+
+
+def test_a_card_is_known_also_in_summer(tmp_path: Path) -> None:
+    """FAT stores local times, which shift by an hour."""
+    disks.mark(tmp_path, disks.MountGuard())
+    own, real = disks.disk_of(tmp_path), system.fstat
+
+    def shifted(handle: int, by_s: int) -> SimpleNamespace:
+        status = real(handle)
+        fields = {name: getattr(status, name) for name in dir(status) if name.startswith("st_")}
+        return SimpleNamespace(**{**fields, "st_ctime_ns": status.st_ctime_ns + by_s * 10**9})
+
+    for by_s, is_same in ((3600, True), (-3600, True), (7, False)):
+        with replaced(system, fstat=partial(shifted, by_s=by_s)):
+            assert (disks.disk_of(tmp_path) == own) is is_same
 
 
 def test_a_disk_has_its_own_mark_and_those_that_people_add(tmp_path: Path) -> None:
