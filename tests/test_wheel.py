@@ -21,6 +21,7 @@ from stylewatch_painter.recipes import book
 ROOT = Path(__file__).parents[1]
 PACKAGES = [
     "stylewatch_classics",
+    "stylewatch_learned",
     "stylewatch_daemon",
     "stylewatch_export",
     "stylewatch_painter",

@@ -47,6 +47,7 @@ ARGUMENTS: Mapping[str, str] = {
     "try": "content.jpg style.jpg -o out.png --steps 1",
     "submit": f"content.jpg style.jpg --name {DONE}-new",
     "sample": "INBOX/rocket",
+    "learn": "style.jpg content.jpg --steps 1 --size 64 -o learned.safetensors",
     "run": "--once",
     "show": DONE,
     "retry": BAD,

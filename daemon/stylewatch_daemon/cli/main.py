@@ -22,12 +22,19 @@ from stylewatch_daemon.base.errors import Exit, UsageError
 from stylewatch_daemon.cli import exit_codes
 from stylewatch_daemon.cli.exit_codes import note
 from stylewatch_daemon.files.names import at_home
+from stylewatch_painter import installed
 from stylewatch_painter.process_memory import import_uncollected
 
 _HOME = re.compile(r"(--[a-z-]+=|-[a-zA-Z]+|)(~[^/=]*)(/.*)", re.DOTALL)
 
+_PAINT = "Paint"
+
+_INSTALLED = "stylewatch.commands"
+"""Group of the entry points of packages that bring commands; each is a function with the name of
+its command."""
+
 _GROUPS: Mapping[str, Mapping[str, str]] = {
-    "Paint": {
+    _PAINT: {
         "render": "render", "try": "render", "submit": "submit", "sample": "init",
         "recipes": "settings",
     },
@@ -108,12 +115,14 @@ def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
     words = [word for word in arguments if not word.startswith("-")]
     named = words[0] if words else None
     commands = [
-        (group, name, module)
+        (group, name, f"stylewatch_daemon.cli.{module}")
         for group, modules in _GROUPS.items()
         for name, module in modules.items()
     ]
+    if named not in {name for _, name, _ in commands}:  # looking for packages takes time
+        commands += [(_PAINT, each.name, each.module) for each in installed.entries(_INSTALLED)]
     for group, name, module in [each for each in commands if each[1] == named] or commands:
-        loaded = import_uncollected(f"stylewatch_daemon.cli.{module}")
+        loaded = import_uncollected(module)
         command = getattr(loaded, f"{name}_", None) or getattr(loaded, name)
         if isinstance(command, typer.Typer):
             for each in command.registered_commands:

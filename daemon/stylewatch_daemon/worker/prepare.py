@@ -107,6 +107,7 @@ def prepare(
                 size=size.rule,
                 mask=picture.alpha,  # transparent pixels of a style do not count
                 size_of_file=picture.size_of_file,
+                sha256=picture.sha256,
             )
             for number, (picture, weight, size) in enumerate(
                 zip(styles, shares, style_size, strict=True), start=1

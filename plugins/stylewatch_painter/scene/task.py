@@ -35,7 +35,8 @@ class Style:
     the weights of the other styles. `size` replaces the recipe's `style_size`; `scale` multiplies
     the recipe's `style_scale`. `mask` marks the part to use for each region of the painting; it has
     the picture's shape, in any size. `size_of_file` is the file's size if `picture` was decoded at
-    a smaller one; sizes and shapes are derived from it.
+    a smaller one; sizes and shapes are derived from it. `sha256` (hex) is the digest of the file,
+    empty if there is none; backends that know a style already recognize it.
     """
 
     picture: Pixels
@@ -45,6 +46,7 @@ class Style:
     size: str | None = None
     mask: Regions | None = None
     size_of_file: Size | None = None
+    sha256: str = ""
 
     @property
     def file_size(self) -> Size:

@@ -1,0 +1,247 @@
+"""Training of a network for one style, on photographs that its owner has.
+
+The loss is that of Johnson, Alahi, Fei-Fei 2016 (arXiv 1603.08155), section 3.2, with relative
+distances of Gram matrices as in recipe `gram`, so that all layers count alike. Adam (Kingma, Ba
+2015, arXiv 1412.6980) takes steps that warm up and then fall along half a cosine.
+"""
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.utils import clip_grad_norm_
+
+from stylewatch_learned import SIDE
+from stylewatch_learned.network import StyleNetwork, as_tensor
+from stylewatch_painter.errors import CheckpointError, DivergedError, PictureError
+from stylewatch_painter.network.settings import NetworkSettings
+from stylewatch_painter.network.vgg19 import FeatureMaps
+from stylewatch_painter.stage import Pixels
+from stylewatch_painter.vgg import LayerName
+
+STYLE_LAYERS: tuple[LayerName, ...] = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")
+CONTENT_LAYER: LayerName = "conv4_2"
+LAYERS: tuple[LayerName, ...] = (*STYLE_LAYERS, CONTENT_LAYER)
+
+_RATE, _LAST_RATE = 2e-3, 0.03
+"""Largest step of Adam, and the share of it that is left at the end."""
+
+_WARM_UP = 50
+"""Number of steps in which the rate grows."""
+
+_BETAS = 0.9, 0.99
+_LONGEST_GRADIENT = 5.0
+_ZOOM = 0.75, 1.25
+"""Range of the sizes at which photographs are shown, relative to their own."""
+
+_WINDOW = 100
+"""Number of steps of which the mean loss tells how good the network is."""
+
+_NETWORK = NetworkSettings()
+
+
+@dataclass(frozen=True)
+class LearningSettings:
+    """Settings of a training: `side` is the long side of paintings it is for, in pixels.
+
+    `crop` is the side of the part of a photograph that a step sees, in pixels; `content` and
+    `smoothness` are weights relative to the style's.
+    """
+
+    side: int = SIDE
+    crop: int = 192
+    content: float = 0.5
+    smoothness: float = 0.05
+    seed: int = 0
+
+
+@dataclass
+class _Progress:
+    """What a training has reached: its steps, recent losses, and the best network so far."""
+
+    step: int = 0
+    recent: list[tuple[float, float]] = field(default_factory=list)
+    """Losses of style and content of the steps since the last full window."""
+    best: float = math.inf
+    losses: dict[str, float] = field(default_factory=dict)
+    """Mean losses of the best window."""
+
+
+class Learning:
+    """Training of a `StyleNetwork` on `photographs` in a `style`, for `steps` steps.
+
+    Pictures are float32 (height, width, 3), RGB 0..255, with `settings.side` as the long side;
+    `vgg` is the trained network with LAYERS. On the CPU, the same number of threads makes the same
+    steps, byte for byte, also after `restore`. Raises PictureError without photographs.
+    """
+
+    def __init__(
+        self,
+        style: Pixels,
+        photographs: Sequence[Pixels],
+        vgg: FeatureMaps,
+        steps: int,
+        settings: LearningSettings,
+    ) -> None:
+        if not photographs:
+            raise PictureError("there is no photograph to learn on: name some")
+        self.steps = steps
+        self._settings = settings
+        self._vgg = vgg
+        self._mean = torch.tensor(vgg.mean, device=vgg.device).view(1, 3, 1, 1)
+        self._photographs = [as_tensor(photograph) for photograph in photographs]
+        with torch.no_grad():
+            self._targets = _grams(self._features(as_tensor(style).to(vgg.device)))
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(settings.seed)
+            network = StyleNetwork()
+        self.network = network.to(vgg.device)
+        self._best = self.network.tensors
+        self._optimizer = torch.optim.Adam(self.network.parameters(), _RATE, _BETAS)
+        self._draw = np.random.Generator(np.random.PCG64(settings.seed))
+        self._progress = _Progress()
+
+    @property
+    def step(self) -> int:
+        """Number of the steps so far."""
+        return self._progress.step
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Mean losses of style and content in the best steps so far; empty before any are known."""
+        return dict(self._progress.losses)
+
+    def best(self) -> StyleNetwork:
+        """Return the best network so far."""
+        return StyleNetwork.of(self._best)
+
+    def learn(self) -> None:
+        """Make a step; raises DivergedError if the loss is no longer a number."""
+        progress = self._progress
+        for group in self._optimizer.param_groups:
+            group["lr"] = _RATE * self._rate(progress.step + 1)
+        photograph = self._example().to(self._vgg.device)
+        painting = self.network(photograph)
+        with torch.no_grad():
+            content = self._features(photograph)[CONTENT_LAYER].float()
+        features = self._features(painting)
+        style_loss = self._style_loss(features)
+        content_loss = _relative(features[CONTENT_LAYER].float(), content)
+        roughness = _roughness(painting)
+        settings = self._settings
+        loss = style_loss + settings.content * content_loss + settings.smoothness * roughness
+        if not math.isfinite(loss.item()):
+            raise DivergedError(f"the loss is no longer a number at step {progress.step + 1}")
+        self._optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        clip_grad_norm_(self.network.parameters(), _LONGEST_GRADIENT)
+        self._optimizer.step()
+        progress.step += 1
+        progress.recent.append((style_loss.item(), content_loss.item()))
+        if len(progress.recent) == _WINDOW or progress.step == self.steps:
+            self._judge()
+
+    @property
+    def recipe(self) -> dict[str, float | int | str]:
+        """The settings and layers of the training."""
+        return {**vars(self._settings), "style_layers": " ".join(STYLE_LAYERS)}
+
+    def save(self, identity: str) -> bytes:
+        """Return the whole state, from which `restore` goes on with the same `identity`."""
+        file = io.BytesIO()
+        torch.save(
+            {
+                "identity": identity,
+                "recipe": self.recipe,
+                "steps": self.steps,
+                "progress": vars(self._progress),
+                "draw": self._draw.bit_generator.state,
+                "network": self.network.state_dict(),
+                "best": {name: torch.from_numpy(value) for name, value in self._best.items()},
+                "optimizer": self._optimizer.state_dict(),
+            },
+            file,
+        )
+        return file.getvalue()
+
+    def restore(self, saved: bytes, identity: str) -> None:
+        """Go on from a saved state.
+
+        Raises CheckpointError if it is damaged, or of other pictures or settings.
+        """
+        try:
+            state = torch.load(io.BytesIO(saved), self._vgg.device, weights_only=True)
+            if (state["identity"], state["recipe"]) != (identity, self.recipe):
+                raise CheckpointError("it was learned from other pictures, or with other settings")
+            self.network.load_state_dict(state["network"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            self._best = {name: value.cpu().numpy() for name, value in state["best"].items()}
+            self._draw.bit_generator.state = state["draw"]
+            self._progress = _Progress(**state["progress"])
+            self.steps = state["steps"]
+        except CheckpointError:
+            raise
+        except Exception as error:  # what torch raises for a damaged file is not documented
+            raise CheckpointError("what was learned so far is damaged") from error
+
+    def _rate(self, step: int) -> float:
+        """Return the share of the largest rate for a step, counted from 1."""
+        fallen = 0.5 * (1 + math.cos(math.pi * min(1, step / self.steps)))
+        return min(1, step / _WARM_UP) * (_LAST_RATE + (1 - _LAST_RATE) * fallen)
+
+    def _example(self) -> Tensor:
+        """Return a part of a photograph, (1, 3, crop, crop), drawn at random, perhaps mirrored."""
+        draw = self._draw
+        crop = self._settings.crop
+        photograph = self._photographs[draw.integers(len(self._photographs))]
+        shorter = min(photograph.shape[-2:])
+        zoom = max(float(draw.uniform(*_ZOOM)), (crop + 0.5) / shorter)
+        zoomed = functional.interpolate(
+            photograph, scale_factor=zoom, mode="bilinear", antialias=True
+        )
+        top, left = (int(draw.integers(side - crop + 1)) for side in zoomed.shape[-2:])
+        part = zoomed[..., top : top + crop, left : left + crop]
+        return part.flip(-1) if draw.integers(2) else part
+
+    def _features(self, picture: Tensor) -> dict[LayerName, Tensor]:
+        """Return the features of a picture (1, 3, height, width), RGB 0..255, at LAYERS."""
+        return self._vgg(picture - self._mean, LAYERS, _NETWORK)
+
+    def _style_loss(self, features: dict[LayerName, Tensor]) -> Tensor:
+        """Return the sum over layers of |G - A|^2 / |A|^2."""
+        losses = [_relative(gram, self._targets[layer]) for layer, gram in _grams(features).items()]
+        return torch.stack(losses).sum()
+
+    def _judge(self) -> None:
+        """Keep the network if the mean loss of the last steps is the least so far."""
+        progress = self._progress
+        style, content = (float(mean) for mean in np.mean(progress.recent, axis=0))
+        total = style + self._settings.content * content
+        if total < progress.best:
+            progress.best = total
+            progress.losses = {"style": style, "content": content}
+            self._best = self.network.tensors
+        progress.recent.clear()
+
+
+def _grams(features: dict[LayerName, Tensor]) -> dict[LayerName, Tensor]:
+    """Return the Gram matrix (N, N), the mean over positions, of each layer of the style."""
+    flat = {layer: features[layer][0].flatten(1).float() for layer in STYLE_LAYERS}
+    return {layer: F @ F.T / F.shape[1] for layer, F in flat.items()}
+
+
+def _relative(x: Tensor, target: Tensor) -> Tensor:
+    """Return |x - target|^2 / |target|^2 as a tensor ()."""
+    return (x - target).square().sum() / target.square().sum().clamp(min=1e-12)
+
+
+def _roughness(painting: Tensor) -> Tensor:
+    """Return the mean difference of neighboring pixels, in shares of white."""
+    across = (painting[..., 1:] - painting[..., :-1]).abs().mean()
+    down = (painting[..., 1:, :] - painting[..., :-1, :]).abs().mean()
+    return (across + down) / 255

@@ -1,0 +1,129 @@
+"""The network that paints photographs in one style, in a single pass.
+
+Johnson, Alahi, Fei-Fei 2016, "Perceptual losses for real-time style transfer and super-resolution"
+(arXiv 1603.08155), with fewer channels, because it is trained on a few photographs, and with
+instance normalization: Ulyanov, Vedaldi, Lempitsky 2017 (arXiv 1701.02096). Maps are enlarged by
+repeating pixels before a convolution, so that no checkerboard appears.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from stylewatch_painter.stage import Pixels
+
+WIDTH = 48
+"""Number of maps of the residual blocks."""
+
+BLOCKS = 5
+
+COARSER = 4
+"""Pixels, across and down, for each position of the residual blocks."""
+
+_LEAST = 4 * COARSER
+"""Minimum side in pixels; smaller photographs are extended."""
+
+_GRAY, _SPREAD = 120.0, 64.0
+"""Typical mean and spread of the colors of photographs, in levels of 0..255."""
+
+_RANGE = 160.0
+"""Largest difference of a painted color from gray, in levels."""
+
+Tensors = Mapping[str, NDArray[np.float32]]
+"""The parameters of a network by their names."""
+
+
+class Convolution(nn.Module):
+    """Convolution of maps whose edges are mirrored, with instance normalization."""
+
+    def __init__(self, given: int, made: int, side: int, stride: int = 1) -> None:
+        super().__init__()
+        self.margin = (side - stride) // 2
+        self.filter = nn.Conv2d(given, made, side, stride)
+        self.norm = nn.InstanceNorm2d(made, affine=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the maps (1, made, height / stride, width / stride) of x (1, given, ...)."""
+        normalized: Tensor = self.norm(self.filter(mirrored(x, self.margin)))
+        return normalized
+
+
+class Block(nn.Module):
+    """Residual block: what two convolutions add to their input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = Convolution(width, width, 3)
+        self.second = Convolution(width, width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return maps of the shape of x."""
+        added: Tensor = x + self.second(functional.relu(self.first(x)))
+        return added
+
+
+class StyleNetwork(nn.Module):
+    """Network from photographs to paintings, both (1, 3, height, width), RGB 0..255."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.halved = Convolution(3, WIDTH // 2, 6, 2)
+        self.quartered = Convolution(WIDTH // 2, WIDTH, 4, 2)
+        self.blocks = nn.Sequential(*(Block(WIDTH) for _ in range(BLOCKS)))
+        self.doubled = Convolution(WIDTH, WIDTH // 2, 3)
+        self.whole = Convolution(WIDTH // 2, WIDTH // 4, 3)
+        self.colors = nn.Conv2d(WIDTH // 4, 3, 5)
+
+    def forward(self, photograph: Tensor) -> Tensor:
+        """Return the painting of a photograph of any size."""
+        height, width = photograph.shape[-2:]
+        right, below = _missing(width), _missing(height)
+        x = functional.pad((photograph - _GRAY) / _SPREAD, (0, right, 0, below), mode="replicate")
+        x = functional.relu(self.halved(x.contiguous(memory_format=torch.channels_last)))
+        x = self.blocks(functional.relu(self.quartered(x)))
+        for enlarging in (self.doubled, self.whole):
+            x = functional.relu(enlarging(functional.interpolate(x, scale_factor=2)))
+        colors = self.colors(mirrored(x, 2))
+        painting: Tensor = _GRAY + _RANGE * torch.tanh(colors / 2)
+        return painting[..., :height, :width]
+
+    @property
+    def tensors(self) -> dict[str, NDArray[np.float32]]:
+        """Copies of the parameters, by their names."""
+        return {name: value.cpu().numpy().copy() for name, value in self.state_dict().items()}
+
+    @classmethod
+    def of(cls, tensors: Tensors) -> "StyleNetwork":
+        """Return the network with these parameters."""
+        network = cls()
+        copies = {name: torch.from_numpy(value.copy()) for name, value in tensors.items()}
+        network.load_state_dict(copies)
+        return network
+
+
+def _missing(side: int) -> int:
+    """Return how many pixels a side lacks: norms need several positions of the coarsest maps."""
+    return max(-side % COARSER, _LEAST - side)
+
+
+def mirrored(x: Tensor, margin: int) -> Tensor:
+    """Add a margin to maps, a mirror image of them, or copies of their edge if they are small."""
+    if not margin:
+        return x
+    mode = "reflect" if min(x.shape[-2:]) > margin else "replicate"
+    return functional.pad(x, (margin,) * 4, mode=mode)
+
+
+def as_tensor(picture: Pixels) -> Tensor:
+    """Return a picture (height, width, 3) as a tensor (1, 3, height, width)."""
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None]
+
+
+def as_picture(x: Tensor) -> Pixels:
+    """Return a tensor (1, 3, height, width) as a picture (height, width, 3), float32."""
+    picture: Pixels = np.ascontiguousarray(x[0].permute(1, 2, 0).float().cpu().numpy())
+    return picture

@@ -1,0 +1,218 @@
+"""A training from files to a file: progress, preview sheets, and a state from which it goes on."""
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import typer
+
+from stylewatch_learned import SUFFIX, learned_style
+from stylewatch_learned.learned_style import About
+from stylewatch_learned.learning import LAYERS, Learning, LearningSettings
+from stylewatch_learned.network import as_picture, as_tensor
+from stylewatch_painter.errors import CheckpointError, PainterError
+from stylewatch_painter.images import sheet
+from stylewatch_painter.images.encode import encode
+from stylewatch_painter.images.read import Picture, read
+from stylewatch_painter.images.resize import resize
+from stylewatch_painter.network import kernels, store, weights
+from stylewatch_painter.network.device import fastest_precision
+from stylewatch_painter.network.vgg19 import Vgg19
+from stylewatch_painter.size import Size
+from stylewatch_painter.stage import Pixels
+from stylewatch_plugins.errors import BackendMissingError
+from stylewatch_plugins.torch_autograd import Arithmetic, TorchAutograd, load_network
+
+MEASURED = 20
+"""Number of steps after which the speed is known, and so the number of all steps."""
+
+FEWEST = 200
+"""Minimum number of steps, however short the time is."""
+
+REPORT_S, SAVE_S, PREVIEW_S = 10.0, 20.0, 120.0
+"""Seconds between two lines of progress, two saved states, and two preview sheets."""
+
+SHOWN = 6
+"""Maximum number of photographs on a preview sheet."""
+
+
+class LearningError(PainterError):
+    """A file of a training cannot be written."""
+
+    exit_code = 73
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a training is asked for.
+
+    `side` is the long side in pixels of the paintings that it is for. The training takes so many
+    `steps` or, if they are None, about so many `minutes`, on a `device` of torch or on the best.
+    """
+
+    side: int
+    minutes: float
+    steps: int | None
+    device: str
+
+
+def train(style: Path, photographs: Sequence[Path], target: Path | None, wanted: Wanted) -> Path:
+    """Learn a style, and write it to `target`, by default into the owner's folder; return the path.
+
+    Raises PictureError for a file that is no picture, BackendMissingError without the device, and
+    as `Training.run` does.
+    """
+    _check_temporary_folder()
+    path = target or learned_style.folder() / f"{style.stem}{SUFFIX}"
+    pictures = [read(file) for file in (style, *photographs)]
+    seen = [_at(picture, wanted.side) for picture in pictures]
+    settings = LearningSettings(side=wanted.side)
+    learning = Learning(seen[0], seen[1:], _vgg(wanted.device), wanted.steps or FEWEST, settings)
+    training = Training(learning, seen[1:], path, _about(style.name, pictures))
+    training.run(None if wanted.steps else wanted.minutes * 60)
+    return path
+
+
+class Training:
+    """A training that writes to the file `target`, and goes on after a stop.
+
+    `about` says which pictures it learns from; `photographs` are float32 (height, width, 3).
+    """
+
+    def __init__(
+        self, learning: Learning, photographs: Sequence[Pixels], target: Path, about: About
+    ) -> None:
+        self._learning = learning
+        self._photographs = photographs
+        self._target = target
+        self._about = about
+        self._state = target.with_suffix(".learning")
+        """The file with what was learned so far."""
+        self._saved = 0
+        """Number of the steps that are saved."""
+        self._pace = 0.0
+        """Seconds of a step."""
+
+    def run(self, seconds: float | None) -> None:
+        """Train to the end, in about so many `seconds` if they are given.
+
+        A stop loses the steps since the last saved state. Raises DivergedError if the loss is no
+        longer a number, and LearningError if a file cannot be written.
+        """
+        learning = self._learning
+        self._restore()
+        self._save()  # now, not after minutes, it shows that files can be written there
+        began, first = time.monotonic(), learning.step
+        due = {self._report: REPORT_S, self._save: SAVE_S, self._preview: PREVIEW_S}
+        next_at = {action: began + every for action, every in due.items()}
+        try:
+            while learning.step < learning.steps:
+                learning.learn()
+                now = time.monotonic()
+                self._pace = (now - began) / (learning.step - first)
+                if seconds is not None and learning.step == MEASURED:
+                    learning.steps = max(FEWEST, round(seconds / self._pace))
+                for action, every in due.items():
+                    if now >= next_at[action]:
+                        action()
+                        next_at[action] = now + every
+        except (KeyboardInterrupt, SystemExit):  # perhaps in the middle of a step
+            typer.echo(f"the same command goes on from step {self._saved}", err=True)
+            raise
+        self._preview()
+        about = replace(self._about, steps=learning.step, losses=learning.losses,
+                        recipe=learning.recipe)  # fmt: skip
+        with _writing(self._target):
+            learned_style.write(self._target, learning.best().tensors, about)
+            self._state.unlink(missing_ok=True)
+
+    def _restore(self) -> None:
+        """Go on from what an earlier command has learned from the same pictures, if anything."""
+        try:
+            saved = self._state.read_bytes()
+        except FileNotFoundError:
+            return
+        try:
+            self._learning.restore(saved, self._about.identity)
+        except CheckpointError as error:
+            typer.echo(f"{self._state.name} is not used: {error}", err=True)
+            return
+        self._saved = self._learning.step
+        typer.echo(f"goes on from step {self._saved}", err=True)
+
+    def _report(self) -> None:
+        learning = self._learning
+        left = (learning.steps - learning.step) * self._pace
+        losses = ", ".join(f"{name} {value:.3f}" for name, value in learning.losses.items())
+        typer.echo(
+            f"step {learning.step} of {learning.steps}, {left / 60:.1f} minutes left"
+            f"{losses and f': {losses}'}",
+            err=True,
+        )
+
+    def _save(self) -> None:
+        with _writing(self._state):
+            store.write_file(self._state, self._learning.save(self._about.identity))
+        self._saved = self._learning.step
+
+    def _preview(self) -> None:
+        """Write a sheet of some photographs as the network paints them now."""
+        network = self._learning.network
+        cells = []
+        with torch.no_grad():
+            for photograph in self._photographs[:SHOWN]:
+                device = next(network.parameters()).device
+                painting = as_picture(network(as_tensor(photograph).to(device)))
+                cells.append(sheet.Cell(picture=painting))
+        drawn = encode(sheet.draw(sheet.in_rows(cells, 3)), format="jpg")
+        path = self._target.with_suffix(".jpg")
+        with _writing(path):
+            store.write_file(path, drawn)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Translate an OSError of the block into a LearningError about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise LearningError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _check_temporary_folder() -> None:
+    """Raise LearningError without a folder for temporary files, which torch's optimizers need."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        raise LearningError(
+            "none of the folders for temporary files, such as /tmp, can be written: set TMPDIR to "
+            "a folder that can"
+        ) from None
+
+
+def _about(style_name: str, pictures: Sequence[Picture]) -> About:
+    """Return what is known before the training, for the pictures of style and photographs."""
+    style, *photographs = (picture.sha256 for picture in pictures)
+    return About(style, style_name, tuple(photographs), 0, {}, {})
+
+
+def _at(picture: Picture, side: int) -> Pixels:
+    """Return a picture whose long side has so many pixels."""
+    own = Size.of(picture.pixels)
+    return resize(picture.pixels, own.times(side / own.long))
+
+
+def _vgg(device: str) -> Vgg19:
+    """Load the trained network on a device; raises BackendMissingError if that is not there."""
+    backend = TorchAutograd({"device": device})
+    problem = backend.problem()
+    if problem is not None:
+        raise BackendMissingError(problem)
+    place = torch.device(backend.devices()[0].name if device == "auto" else device)
+    compiled = place.type == "cpu" and kernels.library() is not None
+    arithmetic = Arithmetic(fastest_precision(place, compiled=compiled), compiled)
+    return load_network(weights.locate(), LAYERS, place, arithmetic, torch.get_num_threads())

@@ -1,0 +1,33 @@
+"""Learned styles with parameters that no training has changed."""
+
+from pathlib import Path
+
+import torch
+
+from stylewatch_learned import SUFFIX, learned_style
+from stylewatch_learned.learned_style import About, LearnedStyle
+from stylewatch_learned.network import StyleNetwork
+
+
+def about(style: str = "5" * 64) -> About:
+    return About(style, "waves.jpg", ("1" * 64,), 3, {"style": 0.5}, {"side": 64})
+
+
+def untrained(seed: int) -> StyleNetwork:
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        return StyleNetwork()
+
+
+def written(name: str, seed: int = 0, style: str = "5" * 64) -> LearnedStyle:
+    """Write a learned style into the owner's folder."""
+    path = learned_style.folder() / f"{name}{SUFFIX}"
+    learned_style.write(path, untrained(seed).tensors, about(style))
+    return LearnedStyle.at(path)
+
+
+def tampered(path: Path, old: bytes, new: bytes) -> None:
+    """Replace some bytes of a file by others of the same length."""
+    content = path.read_bytes()
+    assert old in content and len(old) == len(new)
+    path.write_bytes(content.replace(old, new))

@@ -1,0 +1,101 @@
+"""`stylewatch learn`: from files to a file that `--backend learned` uses."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.plugins.small_vgg import small_vgg
+
+from stylewatch_daemon.cli.main import call
+from stylewatch_learned import learned_style, training
+from stylewatch_learned.learned_style import LearnedStyle
+from stylewatch_learned.learning import Learning
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with a style and two photographs; the network is small."""
+    draw = np.random.Generator(np.random.PCG64(0))
+    for name in ("waves.png", "one.png", "two.png"):
+        pixels = draw.integers(0, 256, (60, 80, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    with small_vgg(tmp_path / "cache"):
+        yield tmp_path
+
+
+def learn(*words: object) -> int:
+    given = ["waves.png", "one.png", "two.png", "--device", "cpu", "--size", "64"]
+    return call([str(word) for word in ("learn", *given, *words)])
+
+
+def test_what_was_learned_paints_photographs(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert learn("--steps", 3) == 0
+    path = Path(capsys.readouterr().out.strip())
+    assert path == learned_style.folder() / "waves.safetensors"
+    about = LearnedStyle.at(path).about
+    assert (about.style_name, about.steps, about.recipe["side"]) == ("waves.png", 3, 64)
+    assert set(about.losses) == {"style", "content"}
+    assert not path.with_suffix(".learning").exists()
+    with Image.open(path.with_suffix(".jpg")) as preview:
+        assert preview.width > 2 * 64
+    words = ["render", "one.png", "waves.png", "-o", "painted/", "--backend", "learned", "--quiet"]
+    assert call([*words, "--size", "64"]) == 0
+    receipt = json.loads(Path("painted/receipt.json").read_text())
+    assert receipt["weights"]["name"] == "waves"
+    assert call([*words[:2], "two.png", *words[3:-1], "--force", "--size", "64"]) != 0
+    assert "`stylewatch learn`" in capsys.readouterr().err
+
+
+def test_a_stopped_command_goes_on(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert learn("--steps", 6, "-o", "whole.safetensors") == 0
+    step = Learning.learn
+    monkeypatch.setattr(training, "SAVE_S", 0)
+
+    def stopped(self: Learning) -> None:
+        if self.step == 4:
+            raise KeyboardInterrupt
+        step(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learning, "learn", stopped)
+        assert learn("--steps", 6, "-o", "part.safetensors") != 0
+    assert "goes on from step 4" in capsys.readouterr().err
+    assert not Path("part.safetensors").exists()
+    assert learn("--steps", 6, "-o", "part.safetensors") == 0
+    assert "goes on from step 4" in capsys.readouterr().err
+    part, whole = (LearnedStyle.at(Path(f"{name}.safetensors")) for name in ("part", "whole"))
+    assert part.about == whole.about
+    tensors, others = part.network().tensors, whole.network().tensors
+    assert all(np.array_equal(tensors[name], others[name]) for name in others)
+
+
+def test_the_time_determines_the_steps(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step takes half a second of this clock; previews and states are written meanwhile."""
+    seconds = iter(range(10_000))
+    monkeypatch.setattr("stylewatch_learned.training.time.monotonic", lambda: next(seconds) / 2)
+    monkeypatch.setattr(training, "FEWEST", 30)
+    monkeypatch.setattr(training, "MEASURED", 5)
+    assert learn("--minutes", 0.4, "-o", "timed.safetensors") == 0
+    assert LearnedStyle.at(Path("timed.safetensors")).about.steps == 48
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(("-o", "style.pt"), "must end in .safetensors"), (("missing.png",), "missing.png"),
+     (("--device", "cuda:9"), "cuda:9")],
+)  # fmt: skip
+def test_mistakes_are_told_in_a_sentence(
+    words: tuple[Any, ...], message: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert learn(*words, "--steps", 1) not in (0, 1)
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error

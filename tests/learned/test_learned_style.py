@@ -1,0 +1,75 @@
+"""Files of learned styles: what is in them, and which are refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from tests.learned.examples import about, tampered, untrained, written
+
+from stylewatch_learned import learned_style
+from stylewatch_learned.learned_style import FORMAT, MOST_BYTES, LearnedStyle
+from stylewatch_painter.errors import WeightsError
+
+
+def test_what_is_written_is_read() -> None:
+    learned = written("read", seed=3)
+    assert (learned.name, learned.about) == ("read", about())
+    expected = untrained(3).tensors
+    found = learned.network().tensors
+    assert expected.keys() == found.keys()
+    assert all(np.array_equal(expected[name], found[name]) for name in expected)
+
+
+def with_another_tensor(path: Path) -> None:
+    tensors = {**untrained(0).tensors, "more": np.zeros(1, np.float32)}
+    save_file(tensors, path, about().metadata())
+
+
+def with_a_huge_tensor(path: Path) -> None:
+    """Only its header says so: nothing may be allocated for it."""
+    tampered(path, b'"shape":[24,3,6,6]', b'"shape":[24,3,6,9]')
+
+
+def with_no_number(path: Path) -> None:
+    tensors = untrained(0).tensors
+    tensors["colors.bias"][0] = np.nan
+    learned_style.write(path, tensors, about())
+
+
+def too_large(path: Path) -> None:
+    with path.open("ab") as file:
+        file.truncate(MOST_BYTES + 1)
+
+
+def of_another_version(path: Path) -> None:
+    tampered(path, FORMAT.encode(), FORMAT.replace("1", "2").encode())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        with_another_tensor,
+        with_a_huge_tensor,
+        with_no_number,
+        too_large,
+        of_another_version,
+        lambda path: path.write_bytes(b"nothing of that kind"),
+    ],
+)
+def test_other_files_are_refused_in_a_sentence(make: Callable[[Path], object]) -> None:
+    path = written("wrong").path
+    make(path)
+    with pytest.raises(WeightsError, match=r"^wrong.safetensors cannot be used as a learned style"):
+        LearnedStyle.at(path).network()
+    path.unlink()
+
+
+def test_only_names_in_the_folder_are_found(tmp_path: Path) -> None:
+    written("inside")
+    learned_style.write(tmp_path / "outside.safetensors", untrained(0).tensors, about())
+    for name in ("outside", str(tmp_path / "outside"), "../learned/inside", "nobody"):
+        with pytest.raises(WeightsError, match="no learned style"):
+            learned_style.find(name)
+    assert "inside" in [style.name for style in learned_style.installed()]

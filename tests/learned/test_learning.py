@@ -1,0 +1,87 @@
+"""Training: its steps, what it keeps, and how it goes on after a stop."""
+
+import numpy as np
+import pytest
+from tests.painter import small
+
+from stylewatch_learned import learning
+from stylewatch_learned.learning import Learning, LearningSettings
+from stylewatch_painter.errors import CheckpointError, DivergedError, PictureError
+from stylewatch_painter.stage import Pixels
+
+SMALL = LearningSettings(side=40, crop=32)
+STEPS = 7
+
+
+def smooth(seed: int) -> Pixels:
+    """A photograph of 40x36 pixels."""
+    draw = np.random.Generator(np.random.PCG64(seed))
+    return np.repeat(np.repeat(draw.uniform(0, 255, (9, 10, 3)), 4, 0), 4, 1).astype(np.float32)
+
+
+def new(photographs: int = 2, settings: LearningSettings = SMALL) -> Learning:
+    pictures = [smooth(number) for number in range(photographs)]
+    return Learning(small.picture(5, 40, 36), pictures, small.network(), STEPS, settings)
+
+
+def trained(started: Learning) -> Learning:
+    while started.step < started.steps:
+        started.learn()
+    return started
+
+
+def test_a_stopped_training_goes_on_byte_for_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "_WINDOW", 3)
+    whole = trained(new())
+    for at in (1, 3, 5):
+        stopped = new()
+        for _ in range(at):
+            stopped.learn()
+        later = new()
+        later.restore(stopped.save("these"), "these")
+        trained(later)
+        assert later.losses == whole.losses
+        for one, other in ((later.network, whole.network), (later.best(), whole.best())):
+            mine, others = one.tensors, other.tensors
+            assert [mine[name].tobytes() for name in others] == [*map(bytes, others.values())]
+
+
+def test_it_learns_and_keeps_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "_WINDOW", 5)
+    long = new()
+    long.steps = 40
+    seen = []
+    while long.step < 35:
+        long.learn()
+        if long.step % 5 == 0:
+            seen.append(long.losses["style"] + SMALL.content * long.losses["content"])
+    assert seen == sorted(seen, reverse=True) and seen[-1] < 0.9 * seen[0]
+    best, losses = long.best().tensors, long.losses
+    for group in long._optimizer.param_groups:
+        group["betas"] = (0.0, 0.0)
+    monkeypatch.setattr(learning, "_RATE", 5.0)
+    trained(long)
+    assert long.losses == losses, "worse steps do not count"
+    assert all(np.array_equal(best[name], value) for name, value in long.best().tensors.items())
+
+
+def test_a_state_of_another_training_is_refused() -> None:
+    saved = new().save("these")
+    for other, identity, content in (
+        (new(), "others", saved),
+        (new(settings=LearningSettings(side=40, crop=32, content=2.0)), "these", saved),
+        (new(), "these", saved[: len(saved) // 2]),
+        (new(), "these", b""),
+    ):
+        with pytest.raises(CheckpointError, match=" "):
+            other.restore(content, identity)
+        other.learn()
+
+
+def test_what_cannot_be_learned_is_refused() -> None:
+    with pytest.raises(PictureError, match="no photograph"):
+        new(photographs=0)
+    broken = new()
+    broken._targets["conv1_1"].fill_(float("nan"))
+    with pytest.raises(DivergedError, match="step 1"):
+        broken.learn()
