@@ -119,10 +119,17 @@ def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
         for group, modules in _GROUPS.items()
         for name, module in modules.items()
     ]
+    added = []
     if named not in {name for _, name, _ in commands}:  # looking for packages takes time
-        commands += [(_PAINT, each.name, each.module) for each in installed.entries(_INSTALLED)]
-    for group, name, module in [each for each in commands if each[1] == named] or commands:
-        loaded = import_uncollected(module)
+        added = [(_PAINT, each.name, each.module) for each in installed.entries(_INSTALLED)]
+    wanted = [each for each in (*commands, *added) if each[1] == named]
+    for group, name, module in wanted or (*commands, *added):
+        try:
+            loaded = import_uncollected(module)
+        except Exception:
+            if wanted or (group, name, module) not in added:
+                raise
+            continue  # a broken package keeps nobody from the help of other commands
         command = getattr(loaded, f"{name}_", None) or getattr(loaded, name)
         if isinstance(command, typer.Typer):
             for each in command.registered_commands:

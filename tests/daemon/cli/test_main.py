@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -18,6 +19,7 @@ from tests.daemon.cli.conftest import Run
 from stylewatch_daemon.cli import main
 from stylewatch_daemon.cli.exit_codes import BROKEN_PIPE, explain
 from stylewatch_daemon.cli.main import make_app
+from stylewatch_painter import installed
 from stylewatch_painter.recipes import book
 
 ROOT = Path(__file__).parents[3]
@@ -151,3 +153,13 @@ def test_every_command_and_option_is_documented_and_help_names_no_types(run: Run
         for option in (param for param in command.params if param.param_type_name == "option"):
             if option.name not in ("install_completion", "show_completion"):
                 assert option.opts[0] in page, (name, option.opts)
+
+
+def test_a_package_whose_command_is_broken_breaks_no_other(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = EntryPoint("odd", "no_such_package_at_all:odd", "stylewatch.commands")
+    monkeypatch.setattr(installed, "entries", lambda group: [entry])
+    assert "render" in run("--help").out
+    broken = run("odd")
+    assert broken.code == 69 and "no_such_package_at_all" in broken.err
