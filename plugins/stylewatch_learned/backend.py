@@ -1,8 +1,8 @@
 """Backend `learned`: paints with networks that were trained for the styles of a job."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 
 from stylewatch_learned import learned_style
 from stylewatch_learned.learned_style import LearnedStyle
-from stylewatch_learned.network import StyleNetwork, as_picture, as_tensor
+from stylewatch_learned.network import as_picture, as_tensor
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.fields import Strict, written_as
 from stylewatch_painter.images.resize import resize
@@ -91,7 +91,9 @@ class Learned:
 
     def __init__(self, options: Mapping[str, object]) -> None:
         self._options = check_options(self.name, LearnedOptions, options)
-        self._networks: dict[Path, StyleNetwork] = {}
+        self._known: dict[str, LearnedStyle] = {}
+        """The learned styles by the digests of the styles' files. They are chosen once, because a
+        training may write a later one while a film is painted."""
 
     def devices(self) -> tuple[Device, ...]:
         """List the GPUs of NVIDIA and AMD that torch can use here, then the CPU."""
@@ -113,20 +115,26 @@ class Learned:
         """Describe the backend and the learned styles; raises WeightsError without one."""
         chosen = {style.name: self._chosen(style) for style in task.styles}
         about = Provenance(self.name, self.version, str(self._device), "fp32")
+        decided = {"device": about.device}
         sentences = []
         if task.content_mask is not None or any(style.mask is not None for style in task.styles):
             sentences.append("a learned style does not look at masks")
-        networks = {learned.name: learned for learned in chosen.values()}
-        if len(networks) > 1:
+        digests = {learned.name: learned.sha256 for learned in chosen.values()}
+        if len(digests) > 1:
             names = ", ".join(f"{name} by {learned.name}" for name, learned in chosen.items())
             sentences.append(f"several learned styles painted it: {names}")
-        decided = {"device": about.device}
-        weights: dict[str, str | int] = {}
-        if len(networks) == 1:
-            (learned,) = networks.values()
-            decided["weights"] = learned.name
-            weights = {"name": learned.name, "sha256": learned.sha256, "bits": 32}
-        return replace(about, weights=weights, decided=decided, warnings=tuple(sentences))
+        name = next(iter(digests)) if len(digests) == 1 else AUTO
+        if len(digests) == 1:
+            decided["weights"] = name
+        joined = "\n".join(digests.values())
+        sha256 = joined if len(digests) == 1 else hashlib.sha256(joined.encode()).hexdigest()
+        weights: dict[str, str | int] = {"name": name, "sha256": sha256, "bits": 32}
+        return replace(
+            about,
+            weights=weights if digests else {},
+            decided=decided,
+            warnings=tuple(sentences),
+        )
 
     def estimate(self, task: Task) -> Estimate:
         """Return sizes and steps; the time is unknown."""
@@ -169,18 +177,21 @@ class Learned:
 
     def _painting(self, style: Style, photograph: Pixels) -> Pixels:
         """Return a photograph as the network of a style paints it."""
-        learned = self._chosen(style)
-        if learned.path not in self._networks:
-            self._networks[learned.path] = learned.network().to(self._device)
+        network = self._chosen(style).network.to(self._device)
         with torch.inference_mode():
-            painting = self._networks[learned.path](as_tensor(photograph).to(self._device))
+            painting = network(as_tensor(photograph).to(self._device))
         return as_picture(painting).clip(0, 255)
 
     def _chosen(self, style: Style) -> LearnedStyle:
         """Return the learned style for a style; raises WeightsError if there is none."""
-        if self._options.weights != AUTO:
-            return learned_style.find(self._options.weights)
-        return learned_style.of(style.sha256, style.name)
+        if style.sha256 not in self._known:
+            name = self._options.weights
+            self._known[style.sha256] = (
+                learned_style.of(style.sha256, style.name)
+                if name == AUTO
+                else learned_style.find(name)
+            )
+        return self._known[style.sha256]
 
     @property
     def _device(self) -> torch.device:

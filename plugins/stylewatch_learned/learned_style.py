@@ -6,27 +6,30 @@ license, because the owner of the pictures decides about that.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from platformdirs import user_data_path
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.numpy import load
 
 from stylewatch_learned import SUFFIX
 from stylewatch_learned.network import StyleNetwork, Tensors
 from stylewatch_painter import regular_file
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import store
-from stylewatch_painter.network.weights import sha256_of
 from stylewatch_painter.validation import first_line
 
 FORMAT = "stylewatch learned style 1"
 """Text in the metadata of each file; it names the network and the version of the metadata."""
+
+_LENGTH = 8
+"""Number of bytes for the length of the header."""
 
 MOST_BYTES = 4_000_000
 """Maximum size of a file; the network takes about a million bytes."""
@@ -66,37 +69,39 @@ class About:
         return cls(**{**plain, "photographs": tuple(plain["photographs"])})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LearnedStyle:
-    """A learned style in a file, whose parameters are read on demand."""
+    """A learned style as it was read from a file, whose digest is `sha256` (hex)."""
 
     path: Path
     about: About
+    sha256: str
+    network: StyleNetwork
 
     @property
     def name(self) -> str:
         """The name by which people ask for it."""
         return self.path.name.removesuffix(SUFFIX)
 
-    @property
-    def sha256(self) -> str:
-        """The digest of the file."""
-        return sha256_of(self.path)
-
     @classmethod
     def at(cls, path: Path) -> "LearnedStyle":
-        """Check a file without reading its parameters; raises WeightsError if it is another one."""
-        with _opened(path) as file:
-            return cls(path, _checked(path, file))
-
-    def network(self) -> StyleNetwork:
-        """Read the parameters; raises WeightsError if they do not fit the network."""
-        with _opened(self.path) as file:
-            _checked(self.path, file)
-            tensors = {name: file.get_tensor(name) for name in _shapes()}
+        """Read a file; raises WeightsError if it is no learned style."""
+        try:
+            with regular_file.opened(path) as file:
+                content = file.read(MOST_BYTES + 1)
+            if len(content) > MOST_BYTES:
+                raise ValueError(f"it is larger than {MOST_BYTES / 1e6:.0f} MB")
+            about = _checked(content)  # before anything is allocated for what the header says
+            tensors = load(content)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
+            why = getattr(error, "strerror", None) or first_line(error)
+            raise WeightsError(f"{path.name} cannot be used as a learned style: {why}") from error
         if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
-            raise _refused(self.path, "it holds values that are not numbers")
-        return StyleNetwork.of(tensors)
+            raise WeightsError(
+                f"{path.name} cannot be used as a learned style: it holds values that are no "
+                "numbers"
+            )
+        return cls(path, about, sha256(content).hexdigest(), StyleNetwork.of(tensors))
 
 
 def folder() -> Path:
@@ -118,29 +123,31 @@ def find(name: str) -> LearnedStyle:
 def of(style: str, name: str) -> LearnedStyle:
     """Return the latest learned style for a style's file with the SHA-256 `style`, called `name`.
 
-    Raises WeightsError if there is none.
+    Other files in the folder are left out. Raises WeightsError if there is none, or if the folder
+    cannot be listed.
     """
-    for learned in installed():
+    for path in _latest_first(_files()):
+        try:
+            learned = LearnedStyle.at(path)
+        except WeightsError:
+            continue
         if learned.about.style == style:
             return learned
     raise WeightsError(
-        f"nothing in {folder()} was learned from {name}: `stylewatch learn` learns it from your "
-        "photographs, or `backends.learned.weights` names another one"
+        f"nothing in {folder()} was learned from the file of {name}: `stylewatch learn` learns it "
+        "from your photographs, or `backends.learned.weights` names another one"
     )
 
 
-def installed() -> list[LearnedStyle]:
-    """Return all learned styles of the owner, the latest first; other files are left out.
-
-    Raises WeightsError if the folder cannot be listed.
-    """
-    found = []
-    for path in sorted(_files(), key=lambda path: (-path.stat().st_mtime_ns, path.name)):
+def _latest_first(paths: Iterable[Path]) -> list[Path]:
+    """Sort files by the time of their last change; those that are gone or closed are left out."""
+    times = []
+    for path in paths:
         try:
-            found.append(LearnedStyle.at(path))
-        except WeightsError:
+            times.append((-path.stat().st_mtime_ns, path.name, path))
+        except OSError:
             continue
-    return found
+    return [path for *_, path in sorted(times)]
 
 
 def _files() -> list[Path]:
@@ -162,25 +169,19 @@ def write(path: Path, tensors: Tensors, about: About) -> None:
     store.write(path, tensors, about.metadata())
 
 
-def _opened(path: Path) -> Any:
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise _refused(path, f"it is larger than {MOST_BYTES / 1e6:.0f} MB")
-        return safe_open(path, "numpy")
-    except (OSError, SafetensorError) as error:
-        raise _refused(path, first_line(error)) from error
+def _checked(content: bytes) -> About:
+    """Return what the bytes of a file say of themselves.
 
-
-def _checked(path: Path, file: Any) -> About:
-    """Return what a file says of itself, after comparing its tensors with the network's."""
-    slices = {name: file.get_slice(name) for name in list(file.keys())}
-    shapes = {name: (each.get_dtype(), tuple(each.get_shape())) for name, each in slices.items()}
+    Raises ValueError, KeyError, TypeError or RecursionError unless they have the tensors of the
+    network, and the metadata of a learned style.
+    """
+    length = int.from_bytes(content[:_LENGTH], "little")
+    header = json.loads(content[_LENGTH : _LENGTH + length])
+    metadata = header.pop("__metadata__")
+    shapes = {name: (each["dtype"], tuple(each["shape"])) for name, each in header.items()}
     if shapes != _shapes():
-        raise _refused(path, "its tensors are not those of the network")
-    try:
-        return About.of(file.metadata() or {})
-    except (ValueError, KeyError, TypeError) as error:
-        raise _refused(path, str(error)) from error
+        raise ValueError("its tensors are not those of the network")
+    return About.of(metadata)
 
 
 @cache
@@ -189,7 +190,3 @@ def _shapes() -> dict[str, tuple[str, tuple[int, ...]]]:
     with torch.device("meta"):  # nothing is allocated
         state = StyleNetwork().state_dict()
     return {name: ("F32", tuple(value.shape)) for name, value in state.items()}
-
-
-def _refused(path: Path, why: str) -> WeightsError:
-    return WeightsError(f"{path.name} cannot be used as a learned style: {why}")

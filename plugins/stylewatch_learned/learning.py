@@ -21,7 +21,8 @@ from stylewatch_learned.network import StyleNetwork, as_tensor
 from stylewatch_painter.errors import CheckpointError, DivergedError, PictureError
 from stylewatch_painter.network.settings import NetworkSettings
 from stylewatch_painter.network.vgg19 import FeatureMaps
-from stylewatch_painter.stage import Pixels
+from stylewatch_painter.scene.task import Style
+from stylewatch_painter.stage import Pixels, Regions
 from stylewatch_painter.vgg import LayerName
 
 STYLE_LAYERS: tuple[LayerName, ...] = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")
@@ -41,6 +42,9 @@ _ZOOM = 0.75, 1.25
 
 _WINDOW = 100
 """Number of steps of which the mean loss tells how good the network is."""
+
+_LEAST_SIDE = 32
+"""Minimum side of a style in pixels, for the pools of the network."""
 
 _NETWORK = NetworkSettings()
 
@@ -75,14 +79,15 @@ class _Progress:
 class Learning:
     """Training of a `StyleNetwork` on `photographs` in a `style`, for `steps` steps.
 
-    Pictures are float32 (height, width, 3), RGB 0..255, with `settings.side` as the long side;
-    `vgg` is the trained network with LAYERS. On the CPU, the same number of threads makes the same
-    steps, byte for byte, also after `restore`. Raises PictureError without photographs.
+    Pictures are float32 (height, width, 3), RGB 0..255, with `settings.side` as the long side; the
+    style counts where its mask shows it. `vgg` is the trained network with LAYERS. On the CPU, the
+    same number of threads makes the same steps, byte for byte, also after `restore`. Raises
+    PictureError without photographs, or if the style is too narrow or shows nothing.
     """
 
     def __init__(
         self,
-        style: Pixels,
+        style: Style,
         photographs: Sequence[Pixels],
         vgg: FeatureMaps,
         steps: int,
@@ -90,13 +95,19 @@ class Learning:
     ) -> None:
         if not photographs:
             raise PictureError("there is no photograph to learn on: name some")
+        if min(style.picture.shape[:2]) < _LEAST_SIDE:
+            raise PictureError(f"{style.name} is too narrow to learn from: crop it")
+        if style.mask is not None and not style.mask.any():
+            raise PictureError(f"{style.name} is wholly transparent: nothing can be learned there")
         self.steps = steps
         self._settings = settings
         self._vgg = vgg
         self._mean = torch.tensor(vgg.mean, device=vgg.device).view(1, 3, 1, 1)
         self._photographs = [as_tensor(photograph) for photograph in photographs]
         with torch.no_grad():
-            self._targets = _grams(self._features(as_tensor(style).to(vgg.device)))
+            self._targets = _grams(
+                self._features(as_tensor(style.picture).to(vgg.device)), style.mask
+            )
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(settings.seed)
             network = StyleNetwork()
@@ -229,10 +240,24 @@ class Learning:
         progress.recent.clear()
 
 
-def _grams(features: dict[LayerName, Tensor]) -> dict[LayerName, Tensor]:
-    """Return the Gram matrix (N, N), the mean over positions, of each layer of the style."""
-    flat = {layer: features[layer][0].flatten(1).float() for layer in STYLE_LAYERS}
-    return {layer: F @ F.T / F.shape[1] for layer, F in flat.items()}
+def _grams(
+    features: dict[LayerName, Tensor], shown: Regions | None = None
+) -> dict[LayerName, Tensor]:
+    """Return the Gram matrix (N, N), the mean over positions, of each layer of the style.
+
+    With `shown`, (height, width), positions count as far as they are shown.
+    """
+    grams = {}
+    for layer in STYLE_LAYERS:
+        maps = features[layer][0].float()
+        rows, columns = maps.shape[1:]
+        weights = maps.new_ones(rows * columns)
+        if shown is not None:
+            plane = torch.from_numpy(shown).to(maps)[None]
+            weights = functional.adaptive_avg_pool2d(plane, (rows, columns)).flatten()
+        flat = maps.flatten(1)
+        grams[layer] = (flat * weights) @ flat.T / weights.sum()
+    return grams
 
 
 def _relative(x: Tensor, target: Tensor) -> Tensor:

@@ -11,18 +11,20 @@ import torch
 import typer
 
 from stylewatch_learned import SUFFIX, learned_style
-from stylewatch_learned.learned_style import About
+from stylewatch_learned.learned_style import About, LearnedStyle
 from stylewatch_learned.learning import LAYERS, Learning, LearningSettings
 from stylewatch_learned.network import as_picture, as_tensor
-from stylewatch_painter.errors import CheckpointError, PainterError
+from stylewatch_painter import regular_file
+from stylewatch_painter.errors import CheckpointError, PainterError, WeightsError
 from stylewatch_painter.images import sheet
+from stylewatch_painter.images.decode import NeededSize, long_side
 from stylewatch_painter.images.encode import encode
-from stylewatch_painter.images.read import Picture, read
-from stylewatch_painter.images.resize import resize
+from stylewatch_painter.images.read import read
+from stylewatch_painter.images.resize import resize, resize_plane
 from stylewatch_painter.network import kernels, store, weights
 from stylewatch_painter.network.device import fastest_precision
 from stylewatch_painter.network.vgg19 import Vgg19
-from stylewatch_painter.size import Size
+from stylewatch_painter.scene.task import Style
 from stylewatch_painter.stage import Pixels
 from stylewatch_plugins.errors import BackendMissingError
 from stylewatch_plugins.torch_autograd import Arithmetic, TorchAutograd, load_network
@@ -40,8 +42,12 @@ SHOWN = 6
 """Maximum number of photographs on a preview sheet."""
 
 
+STATE, PREVIEW = "state", "preview.jpg"
+"""Files in the folder of a training: what was learned so far, and a sheet of paintings."""
+
+
 class LearningError(PainterError):
-    """A file of a training cannot be written."""
+    """A file of a training cannot be written, or is something else."""
 
     exit_code = 73
 
@@ -64,23 +70,28 @@ def train(style: Path, photographs: Sequence[Path], target: Path | None, wanted:
     """Learn a style, and write it to `target`, by default into the owner's folder; return the path.
 
     Raises PictureError for a file that is no picture, BackendMissingError without the device, and
-    as `Training.run` does.
+    as `Training` and `Training.run` do.
     """
     _check_temporary_folder()
-    path = target or learned_style.folder() / f"{style.stem}{SUFFIX}"
-    pictures = [read(file) for file in (style, *photographs)]
-    seen = [_at(picture, wanted.side) for picture in pictures]
+    seen = [_seen(path, wanted.side) for path in (style, *photographs)]
+    painting, pictures = seen[0], [picture.picture for picture in seen[1:]]
+    digests = tuple(picture.sha256 for picture in seen[1:])
+    about = About(painting.sha256, style.name, digests, 0, {}, {})
+    path = target or _own_path(style.stem, about)
     settings = LearningSettings(side=wanted.side)
-    learning = Learning(seen[0], seen[1:], _vgg(wanted.device), wanted.steps or FEWEST, settings)
-    training = Training(learning, seen[1:], path, _about(style.name, pictures))
-    training.run(None if wanted.steps else wanted.minutes * 60)
+    learning = Learning(painting, pictures, _vgg(wanted.device), wanted.steps or FEWEST, settings)
+    training = Training(learning, pictures, path, about)
+    training.run(wanted.steps, wanted.minutes * 60)
     return path
 
 
 class Training:
     """A training that writes to the file `target`, and goes on after a stop.
 
-    `about` says which pictures it learns from; `photographs` are float32 (height, width, 3).
+    `about` says which pictures it learns from; `photographs` are float32 (height, width, 3). Beside
+    the target lies a folder of the training. Raises LearningError if something else has its name or
+    that of the target, such as what was learned from another painting: nothing of people is
+    replaced.
     """
 
     def __init__(
@@ -90,21 +101,27 @@ class Training:
         self._photographs = photographs
         self._target = target
         self._about = about
-        self._state = target.with_suffix(".learning")
-        """The file with what was learned so far."""
+        self._folder = target.with_suffix(".learning")
         self._saved = 0
         """Number of the steps that are saved."""
         self._pace = 0.0
         """Seconds of a step."""
+        _check_target(target, about)
+        with _writing(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if {path.name for path in regular_file.listed(self._folder)} - {STATE, PREVIEW}:
+                raise LearningError(f"{self._folder} has other files: move them away, or use -o")
 
-    def run(self, seconds: float | None) -> None:
-        """Train to the end, in about so many `seconds` if they are given.
+    def run(self, steps: int | None, seconds: float) -> None:
+        """Train to the end: for so many `steps` or, if they are None, for about so many `seconds`.
 
-        A stop loses the steps since the last saved state. Raises DivergedError if the loss is no
-        longer a number, and LearningError if a file cannot be written.
+        A stop loses the steps since the last saved state, from which the next run goes on. Raises
+        DivergedError if the loss is no longer a number, and LearningError if a file cannot be
+        written, or if the saved state is of another training.
         """
         learning = self._learning
         self._restore()
+        learning.steps = steps or learning.steps
         self._save()  # now, not after minutes, it shows that files can be written there
         began, first = time.monotonic(), learning.step
         due = {self._report: REPORT_S, self._save: SAVE_S, self._preview: PREVIEW_S}
@@ -114,7 +131,7 @@ class Training:
                 learning.learn()
                 now = time.monotonic()
                 self._pace = (now - began) / (learning.step - first)
-                if seconds is not None and learning.step == MEASURED:
+                if steps is None and learning.step == MEASURED:
                     learning.steps = max(FEWEST, round(seconds / self._pace))
                 for action, every in due.items():
                     if now >= next_at[action]:
@@ -128,19 +145,21 @@ class Training:
                         recipe=learning.recipe)  # fmt: skip
         with _writing(self._target):
             learned_style.write(self._target, learning.best().tensors, about)
-            self._state.unlink(missing_ok=True)
+            (self._folder / STATE).unlink(missing_ok=True)
 
     def _restore(self) -> None:
         """Go on from what an earlier command has learned from the same pictures, if anything."""
         try:
-            saved = self._state.read_bytes()
+            saved = (self._folder / STATE).read_bytes()
         except FileNotFoundError:
             return
         try:
             self._learning.restore(saved, self._about.identity)
         except CheckpointError as error:
-            typer.echo(f"{self._state.name} is not used: {error}", err=True)
-            return
+            raise LearningError(
+                f"{self._folder / STATE} is of an unfinished training: {error}; repeat its "
+                "command, remove that folder, or name another file with -o"
+            ) from error
         self._saved = self._learning.step
         typer.echo(f"goes on from step {self._saved}", err=True)
 
@@ -155,8 +174,9 @@ class Training:
         )
 
     def _save(self) -> None:
-        with _writing(self._state):
-            store.write_file(self._state, self._learning.save(self._about.identity))
+        path = self._folder / STATE
+        with _writing(path):
+            store.write_file(path, self._learning.save(self._about.identity))
         self._saved = self._learning.step
 
     def _preview(self) -> None:
@@ -169,7 +189,7 @@ class Training:
                 painting = as_picture(network(as_tensor(photograph).to(device)))
                 cells.append(sheet.Cell(picture=painting))
         drawn = encode(sheet.draw(sheet.in_rows(cells, 3)), format="jpg")
-        path = self._target.with_suffix(".jpg")
+        path = self._folder / PREVIEW
         with _writing(path):
             store.write_file(path, drawn)
 
@@ -194,16 +214,40 @@ def _check_temporary_folder() -> None:
         ) from None
 
 
-def _about(style_name: str, pictures: Sequence[Picture]) -> About:
-    """Return what is known before the training, for the pictures of style and photographs."""
-    style, *photographs = (picture.sha256 for picture in pictures)
-    return About(style, style_name, tuple(photographs), 0, {}, {})
+def _own_path(stem: str, about: About) -> Path:
+    """Return a path in the owner's folder that no style learned from another painting has."""
+    path = learned_style.folder() / f"{stem}{SUFFIX}"
+    try:
+        _check_target(path, about)
+    except LearningError:
+        return path.with_name(f"{stem}-{about.style[:8]}{SUFFIX}")
+    return path
 
 
-def _at(picture: Picture, side: int) -> Pixels:
-    """Return a picture whose long side has so many pixels."""
-    own = Size.of(picture.pixels)
-    return resize(picture.pixels, own.times(side / own.long))
+def _check_target(target: Path, about: About) -> None:
+    """Raise LearningError if there is a file that was not learned from the same painting."""
+    with _writing(target):
+        if regular_file.status(target, follow=False) is None:
+            return
+    try:
+        is_same = LearnedStyle.at(target).about.style == about.style
+    except WeightsError:
+        is_same = False
+    if not is_same:
+        raise LearningError(
+            f"{target} exists, and was not learned from {about.style_name}: name another file with "
+            "-o"
+        )
+
+
+def _seen(path: Path, side: int) -> Style:
+    """Read a picture, and shrink or enlarge it to a long side of so many pixels."""
+    picture = read(path, needed_size=NeededSize(long_side(side)))
+    size = picture.size.times(side / picture.size.long)
+    mask = None if picture.alpha is None else resize_plane(picture.alpha, size)
+    for warning in picture.warnings:
+        typer.echo(f"{path.name}: {warning}", err=True)
+    return Style(resize(picture.pixels, size), path.name, mask=mask, sha256=picture.sha256)
 
 
 def _vgg(device: str) -> Vgg19:

@@ -46,7 +46,7 @@ def last(task: Task, **options: object) -> Pixels:
 
 def by(learned: LearnedStyle, content: Pixels) -> Pixels:
     """A photograph as a learned style paints it."""
-    return as_picture(learned.network()(as_tensor(content)).detach()).clip(0, 255)
+    return as_picture(learned.network(as_tensor(content)).detach()).clip(0, 255)
 
 
 def test_a_style_is_recognized_by_its_file_and_the_latest_counts() -> None:
@@ -83,3 +83,21 @@ def test_the_network_paints_any_size(size: tuple[int, int]) -> None:
     painting = StyleNetwork()(as_tensor(picture(width, height)))
     assert painting.shape == (1, 3, height, width)
     assert painting.isfinite().all()
+
+
+def test_a_job_keeps_the_learned_styles_that_it_began_with() -> None:
+    """A training that ends meanwhile changes neither the rest of a film nor its receipt."""
+    styles = tuple(Style(picture(20, 22, seed=1), f"style-{n}", sha256=f"{n}" * 64) for n in (8, 9))
+    both = [written(f"of-{n}", seed=n, style=f"{n}" * 64) for n in (8, 9)]
+    backend, task = Learned({}), sample(styles=styles)
+    about, before = backend.provenance(task), painted(backend, task)[-1]
+    assert about.weights["name"] == "auto" and len(str(about.weights["sha256"])) == 64
+    written("later-of-8", seed=1, style="8" * 64)
+    written("of-9", seed=1, style="9" * 64)
+    after = painted(backend, task)[-1]
+    assert isinstance(before, Stage) and isinstance(after, Stage)
+    assert np.array_equal(before.picture, after.picture)
+    assert backend.provenance(task) == about
+    assert Learned({}).provenance(task).weights != about.weights
+    for learned in both:
+        learned.path.unlink()

@@ -42,8 +42,8 @@ def test_what_was_learned_paints_photographs(
     about = LearnedStyle.at(path).about
     assert (about.style_name, about.steps, about.recipe["side"]) == ("waves.png", 3, 64)
     assert set(about.losses) == {"style", "content"}
-    assert not path.with_suffix(".learning").exists()
-    with Image.open(path.with_suffix(".jpg")) as preview:
+    assert [each.name for each in path.with_suffix(".learning").iterdir()] == ["preview.jpg"]
+    with Image.open(path.with_suffix(".learning") / "preview.jpg") as preview:
         assert preview.width > 2 * 64
     words = ["render", "one.png", "waves.png", "-o", "painted/", "--backend", "learned", "--quiet"]
     assert call([*words, "--size", "64"]) == 0
@@ -74,7 +74,7 @@ def test_a_stopped_command_goes_on(
     assert "goes on from step 4" in capsys.readouterr().err
     part, whole = (LearnedStyle.at(Path(f"{name}.safetensors")) for name in ("part", "whole"))
     assert part.about == whole.about
-    tensors, others = part.network().tensors, whole.network().tensors
+    tensors, others = part.network.tensors, whole.network.tensors
     assert all(np.array_equal(tensors[name], others[name]) for name in others)
 
 
@@ -86,6 +86,37 @@ def test_the_time_determines_the_steps(here: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(training, "MEASURED", 5)
     assert learn("--minutes", 0.4, "-o", "timed.safetensors") == 0
     assert LearnedStyle.at(Path("timed.safetensors")).about.steps == 48
+
+
+def test_nothing_of_people_is_replaced(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither pictures, nor what was learned from another painting, nor another training."""
+    for name in ("waves.jpg", "mine.safetensors"):
+        Path(name).write_text("mine")
+    assert learn("--steps", 1, "-o", "waves.safetensors") == 0
+    assert learn("--steps", 1, "-o", "mine.safetensors") == 73
+    assert "mine.safetensors exists" in capsys.readouterr().err
+    Path("odd.learning").mkdir()
+    Path("odd.learning/notes").write_text("mine")
+    assert learn("--steps", 1, "-o", "odd.safetensors") == 73
+    assert {Path(name).read_text() for name in
+            ("waves.jpg", "mine.safetensors", "odd.learning/notes")} == {"mine"}  # fmt: skip
+    assert learn("--steps", 1, "-o", "waves.safetensors") == 0, "learned anew"
+    Path("waves.learning/state").write_bytes(b"of another training")
+    assert learn("--steps", 1, "-o", "waves.safetensors") == 73
+    assert "unfinished training" in capsys.readouterr().err
+    assert Path("waves.learning/state").read_bytes() == b"of another training"
+
+
+def test_two_paintings_of_one_name_are_learned_apart(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = []
+    for style in ("one.png", "two.png"):
+        Path("same.png").write_bytes(Path(style).read_bytes())
+        assert call(["learn", "same.png", "waves.png", "--steps", "1", "--size", "64"]) == 0
+        paths.append(Path(capsys.readouterr().out.strip()))
+    assert paths[0].name == "same.safetensors" and paths[1].name.startswith("same-")
+    assert all(path.exists() for path in paths)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Files of learned styles: what is in them, and which are refused."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def test_what_is_written_is_read() -> None:
     learned = written("read", seed=3)
     assert (learned.name, learned.about) == ("read", about())
     expected = untrained(3).tensors
-    found = learned.network().tensors
+    found = learned.network.tensors
     assert expected.keys() == found.keys()
     assert all(np.array_equal(expected[name], found[name]) for name in expected)
 
@@ -62,7 +63,7 @@ def test_other_files_are_refused_in_a_sentence(make: Callable[[Path], object]) -
     path = written("wrong").path
     make(path)
     with pytest.raises(WeightsError, match=r"^wrong.safetensors cannot be used as a learned style"):
-        LearnedStyle.at(path).network()
+        LearnedStyle.at(path)
     path.unlink()
 
 
@@ -72,4 +73,22 @@ def test_only_names_in_the_folder_are_found(tmp_path: Path) -> None:
     for name in ("outside", str(tmp_path / "outside"), "../learned/inside", "nobody"):
         with pytest.raises(WeightsError, match="no learned style"):
             learned_style.find(name)
-    assert "inside" in [style.name for style in learned_style.installed()]
+    assert learned_style.find("inside").name == "inside"
+
+
+def test_odd_files_in_the_folder_keep_nobody_from_painting() -> None:
+    good = written("good", style="7" * 64)
+    folder = good.path.parent
+    os.mkfifo(folder / "pipe.safetensors")
+    (folder / "gone.safetensors").symlink_to(folder / "nowhere")
+    (folder / "folder.safetensors").mkdir()
+    (folder / "empty.safetensors").touch()
+    save_file(untrained(0).tensors, folder / "deep.safetensors",
+              {"format": FORMAT, "about": "[" * 100_000})  # fmt: skip
+    assert learned_style.of("7" * 64, "style-1").name == "good"
+    for name in ("pipe", "gone", "folder", "empty", "deep"):
+        with pytest.raises(WeightsError, match=f"{name}.safetensors cannot be used"):
+            learned_style.find(name)
+    (folder / "folder.safetensors").rmdir()
+    for name in ("pipe", "gone", "empty", "deep"):
+        (folder / f"{name}.safetensors").unlink()

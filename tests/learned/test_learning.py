@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from tests.painter import small
 
 from stylewatch_learned import learning
 from stylewatch_learned.learning import Learning, LearningSettings
 from stylewatch_painter.errors import CheckpointError, DivergedError, PictureError
+from stylewatch_painter.scene.task import Style
 from stylewatch_painter.stage import Pixels
 
 SMALL = LearningSettings(side=40, crop=32)
@@ -21,7 +23,7 @@ def smooth(seed: int) -> Pixels:
 
 def new(photographs: int = 2, settings: LearningSettings = SMALL) -> Learning:
     pictures = [smooth(number) for number in range(photographs)]
-    return Learning(small.picture(5, 40, 36), pictures, small.network(), STEPS, settings)
+    return Learning(Style(small.picture(5, 40, 36)), pictures, small.network(), STEPS, settings)
 
 
 def trained(started: Learning) -> Learning:
@@ -81,7 +83,30 @@ def test_a_state_of_another_training_is_refused() -> None:
 def test_what_cannot_be_learned_is_refused() -> None:
     with pytest.raises(PictureError, match="no photograph"):
         new(photographs=0)
+    for style, why in (
+        (Style(small.picture(5, 40, 8), "thin.png"), "thin.png is too narrow"),
+        (Style(smooth(5), "clear.png", mask=np.zeros((36, 40), np.float32)), "clear.png is wholly"),
+    ):
+        with pytest.raises(PictureError, match=why):
+            Learning(style, [smooth(0)], small.network(), STEPS, SMALL)
     broken = new()
     broken._targets["conv1_1"].fill_(float("nan"))
     with pytest.raises(DivergedError, match="step 1"):
         broken.learn()
+
+
+def test_transparent_parts_of_a_style_do_not_count() -> None:
+    style, other = smooth(5), smooth(6)
+    mask = np.zeros((36, 40), np.float32)
+    mask[:, :20] = 1
+    mixed = np.where(mask[..., None] > 0, style, other)
+    whole, half, masked = (
+        Learning(each, [style], small.network(), STEPS, SMALL)._targets["conv1_1"]
+        for each in (Style(style), Style(mixed), Style(mixed, mask=mask))
+    )
+    left = Learning(
+        Style(np.tile(style[:, :20], (1, 2, 1))), [style], small.network(), STEPS, SMALL
+    )
+    wanted = left._targets["conv1_1"]
+    assert (masked - wanted).norm() < 0.3 * (half - wanted).norm()
+    assert not torch.equal(masked, whole)

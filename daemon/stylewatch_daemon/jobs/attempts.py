@@ -441,7 +441,7 @@ class Attempts:
 
     def _order_of(self, job: Job, worker: Worker, checkpoint: Path, folder: Path) -> Order:
         settings = worker.settings
-        roles = {file.role for file in self._jobs.claim_of(job).files}
+        roles = sorted({file.role for file in self._jobs.claim_of(job).files})  # for all processes
         order = order_for(
             self._jobs.settings,
             settings,
