@@ -7,7 +7,7 @@ distances of Gram matrices as in recipe `gram`, so that all layers count alike. 
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,9 +25,13 @@ from stylewatch_painter.scene.task import Style
 from stylewatch_painter.stage import Pixels, Regions
 from stylewatch_painter.vgg import LayerName
 
-STYLE_LAYERS: tuple[LayerName, ...] = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")
+STYLE_WEIGHTS: Mapping[LayerName, float] = {
+    "conv1_1": 1, "conv2_1": 1, "conv3_1": 1, "conv4_1": 1, "conv5_1": 0.6,
+}  # fmt: skip
+"""Weights of the style's layers; the deepest one brings the palette, and strokes that turn."""
+
 CONTENT_LAYER: LayerName = "conv4_2"
-LAYERS: tuple[LayerName, ...] = (*STYLE_LAYERS, CONTENT_LAYER)
+LAYERS: tuple[LayerName, ...] = (*STYLE_WEIGHTS, CONTENT_LAYER)
 
 _RATE, _LAST_RATE = 2e-3, 0.03
 """Largest step of Adam, and the share of it that is left at the end."""
@@ -58,8 +62,8 @@ class LearningSettings:
     """
 
     side: int = SIDE
-    crop: int = 192
-    content: float = 0.5
+    crop: int = 224
+    content: float = 0.6
     smoothness: float = 0.05
     seed: int = 0
 
@@ -160,7 +164,8 @@ class Learning:
     @property
     def recipe(self) -> dict[str, float | int | str]:
         """The settings and layers of the training."""
-        return {**vars(self._settings), "style_layers": " ".join(STYLE_LAYERS)}
+        weights = ", ".join(f"{layer} {weight}" for layer, weight in STYLE_WEIGHTS.items())
+        return {**vars(self._settings), "style": weights}
 
     def save(self, identity: str) -> bytes:
         """Return the whole state, from which `restore` goes on with the same `identity`."""
@@ -248,7 +253,7 @@ def _grams(
     With `shown`, (height, width), positions count as far as they are shown.
     """
     grams = {}
-    for layer in STYLE_LAYERS:
+    for layer in STYLE_WEIGHTS:
         maps = features[layer][0].float()
         rows, columns = maps.shape[1:]
         weights = maps.new_ones(rows * columns)
