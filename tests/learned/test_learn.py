@@ -53,6 +53,20 @@ def test_what_was_learned_paints_photographs(
     assert "`stylewatch learn`" in capsys.readouterr().err
 
 
+def test_a_painting_by_two_learned_styles_is_repeated(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert learn("--steps", 1) == 0
+    assert call(["learn", "one.png", "two.png", "--steps", "1", "--size", "64"]) == 0
+    words = ["two.png", "waves.png", "one.png", "-o", "both/", "--backend", "learned"]
+    assert call(["render", *words, "--size", "64", "--quiet"]) == 0
+    weights = json.loads(Path("both/receipt.json").read_text())["weights"]
+    assert weights["name"] == "auto" and len(weights["sha256"]) == 64
+    assert call(["render", "--from", "both/receipt.json", "-o", "again/", "--quiet"]) == 0
+    assert "not those of the receipt" not in capsys.readouterr().err
+    assert Path("again/final.png").read_bytes() == Path("both/final.png").read_bytes()
+
+
 def test_a_stopped_command_goes_on(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

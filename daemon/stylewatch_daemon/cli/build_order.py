@@ -459,7 +459,7 @@ class Replay:
                 yield f"{path} is not the {record.role} of the receipt, {record.name}"
         with suppress(WeightsError):  # the backend reports weights that are missing
             weights_record = self.receipt.weights
-            if weights_record:
+            if weights_record and weights_record.name != weights.AUTO:  # else of several networks
                 local = weights.locate(weights_record.name).for_receipt()
                 is_same = weights_record.normalization in (None, local["normalization"])
                 if weights_record.sha256 != local["sha256"] or not is_same:

@@ -70,7 +70,7 @@ def test_the_order_has_what_the_job_and_the_settings_say(world: DaemonWorld) -> 
     world.settings = changed_settings(
         world.settings, backends=sketch, out_of_memory="smaller", memory=5
     )
-    fill(world.inbox, "a/content.jpg", "a/content.mask.png", "a/style.jpg")
+    fill(world.inbox, "a/content.jpg", "a/content.mask.png", "a/style.jpg", "a/style.mask.png")
     (world.inbox / "a/job.yaml").write_text(
         "{name: '{name}-{seed}', seed: 7, final: '{content}-{style}', backend: sketch}"
     )
@@ -82,7 +82,8 @@ def test_the_order_has_what_the_job_and_the_settings_say(world: DaemonWorld) -> 
     files = world.state.files(world.job("a-7").id)
     assert (second.name, second.final) == ("a-7", "content-style")
     assert second.place == world.outbox / "a-7" and second.content == files / "content.jpg"
-    assert second.masks == {"content-mask": files / "content.mask.png"}
+    masks = ("content-mask", "content.mask.png"), ("style-1-mask", "style.mask.png")
+    assert [*second.masks.items()] == [(role, files / name) for role, name in masks], "in order"
     assert second.backend_options == sketch["sketch"]
     assert (second.out_of_memory, second.memory) == ("smaller", 5)
     record = {"backend": "fake", "device": "cpu", "ended": "bug: it broke"}
