@@ -1,12 +1,13 @@
 """A result is refined: painted again with other settings and styles, compared, saved, deleted."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from tests.browser.site import Site
-from tests.browser.viewer import Windows, finished, give_pair, see, start
+from tests.browser.viewer import Windows, answer_in_turn, finished, give_pair, see, start
 
 QUICK = ("--set", "backends.sketch.seconds_per_step=0.01", "--set", "steps=20")
 STYLES = 3
@@ -48,10 +49,10 @@ def test_a_picture_is_painted_again_and_stands_beside_the_first_one(
     quick.get_by_role("checkbox", name='"tiles" 2').check()
     quick.get_by_role("checkbox", name="Blend other styles").check()
     windows.expected.append("ERR_FAILED")
-    quick.route("**/again", lambda route: route.abort(), times=1)
+    not_acted = partial(Route.fulfill, json={"acted": False})
+    answer_in_turn(quick, "**/again", Route.abort, not_acted)
     paint_again(quick)
     expect(quick.locator("#message")).to_contain_text("stylewatch does not answer")
-    quick.route("**/again", lambda route: route.fulfill(json={"acted": False}), times=1)
     paint_again(quick)
     expect(quick.locator("#message")).to_contain_text("You need not ask again.")
     paint_again(quick)

@@ -10,6 +10,7 @@ from tests.browser.site import Site, until
 from tests.browser.viewer import (
     PAIR,
     Windows,
+    answer_in_turn,
     barriers,
     drop,
     finished,
@@ -88,12 +89,10 @@ def test_an_upload_whose_answer_is_lost_is_painted_once(
 
     windows.expected += ["ERR_CONNECTION_ABORTED", "504 (Gateway Timeout)"]
     drop(page, "main", site.sea, site.wave)
-    for answer, said in (
-        (ask_for_login, "perhaps a proxy (200)"),
-        (lose, "does not answer: try again"),
-        (give_up, "perhaps a proxy (504)"),
-    ):
-        page.route("**/jobs", answer, times=1)
+    answer_in_turn(page, "**/jobs", ask_for_login, lose, give_up)
+    for said in (
+        "perhaps a proxy (200)", "does not answer: try again", "perhaps a proxy (504)"
+    ):  # fmt: skip
         start(page)
         expect(page.locator("#message")).to_contain_text(said)
         expect(page.locator("[data-well]").first).to_contain_text("sea.jpg")

@@ -3,6 +3,7 @@
 import base64
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
@@ -15,6 +16,7 @@ from playwright.sync_api import (
     ConsoleMessage,
     Locator,
     Page,
+    Route,
     expect,
 )
 from tests.browser.site import Site
@@ -153,3 +155,17 @@ def see_stages(page: Page, count: int, job: str = PAIR) -> list[int]:
             see(picture)
             seen.append(int(step[1]))
     return seen
+
+
+def answer_in_turn(page: Page, url: str, *answers: Callable[[Route], object]) -> None:
+    """Answer requests one after the other; those after the last answer reach the site.
+
+    One route serves them all: a second one may not count yet while the first is being removed.
+    """
+    left = [*answers]
+
+    def answer(route: Route) -> None:
+        following = left.pop(0) if left else Route.continue_
+        following(route)
+
+    page.route(url, answer)
