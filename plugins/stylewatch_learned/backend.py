@@ -42,11 +42,11 @@ class LearnedOptions(Strict):
 
 @dataclass(frozen=True, eq=False)
 class Goal:
-    """What a painting of one size should be: a mix of the content and of paintings of it.
+    """Goal of a painting of one size: a mix of the content and of what networks make of it.
 
-    `content` is float32 (height, width, 3), 0..255, or None. `paintings` are those that networks
-    make of it, by the names of the styles, with their shares, which add up to `mix`; the content
-    has the rest.
+    `content` is float32 (height, width, 3), 0..255, or None. `paintings` are the names of the
+    styles, the pictures that their networks make of the content, and their shares, which add up to
+    `mix`; the content has the rest.
     """
 
     content: Pixels | None

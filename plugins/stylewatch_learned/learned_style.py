@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from platformdirs import user_data_path
 from safetensors import SafetensorError
-from safetensors.numpy import load
+from safetensors.numpy import load, save
 
 from stylewatch_learned import SUFFIX
 from stylewatch_learned.network import StyleNetwork, Tensors
@@ -26,7 +26,7 @@ from stylewatch_painter.network import store
 from stylewatch_painter.validation import first_line
 
 FORMAT = "stylewatch learned style 1"
-"""Text in the metadata of each file; it names the network and the version of the metadata."""
+"""Key in the metadata of each file; it names the network and the version of the metadata."""
 
 _LENGTH = 8
 """Number of bytes for the length of the header."""
@@ -37,11 +37,11 @@ MOST_BYTES = 4_000_000
 
 @dataclass(frozen=True)
 class About:
-    """What a file says of itself.
+    """Metadata of a learned style.
 
-    `style` is the SHA-256 of the style's file and `photographs` are those of the photographs it was
-    trained on; `steps` is the number of steps that the parameters took, and `losses` are the means
-    of the last ones by name. `recipe` holds the settings of the training.
+    `style` and `photographs` are the SHA-256 of the files that it was learned from. `steps` is the
+    number of steps of the training, `losses` are the mean losses of its best steps, by name, and
+    `recipe` holds its settings.
     """
 
     style: str
@@ -57,15 +57,15 @@ class About:
         return " ".join([self.style, *self.photographs])
 
     def metadata(self) -> dict[str, str]:
-        """Return the metadata for a file."""
-        return {"format": FORMAT, "about": json.dumps(vars(self))}
+        """Return the metadata for a file: under a single key, as several have no fixed order."""
+        return {FORMAT: json.dumps(vars(self))}
 
     @classmethod
     def of(cls, metadata: Mapping[str, str]) -> "About":
         """Read metadata; raises ValueError for that of another file."""
-        if metadata.get("format") != FORMAT:
+        if FORMAT not in metadata:
             raise ValueError("it is no learned style, or of another version of stylewatch")
-        plain = json.loads(metadata["about"])
+        plain = json.loads(metadata[FORMAT])
         return cls(**{**plain, "photographs": tuple(plain["photographs"])})
 
 
@@ -166,7 +166,7 @@ def _files() -> list[Path]:
 
 def write(path: Path, tensors: Tensors, about: About) -> None:
     """Write a learned style atomically; raises OSError."""
-    store.write(path, tensors, about.metadata())
+    store.write_file(path, save(dict(tensors), about.metadata()))
 
 
 def _checked(content: bytes) -> About:

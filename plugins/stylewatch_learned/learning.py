@@ -70,7 +70,7 @@ class LearningSettings:
 
 @dataclass
 class _Progress:
-    """What a training has reached: its steps, recent losses, and the best network so far."""
+    """Progress of a training: its steps, its recent losses, and its best losses so far."""
 
     step: int = 0
     recent: list[tuple[float, float]] = field(default_factory=list)

@@ -41,7 +41,6 @@ REPORT_S, SAVE_S, PREVIEW_S = 10.0, 20.0, 120.0
 SHOWN = 6
 """Maximum number of photographs on a preview sheet."""
 
-
 STATE, PREVIEW = "state", "preview.jpg"
 """Files in the folder of a training: what was learned so far, and a sheet of paintings."""
 
@@ -54,7 +53,7 @@ class LearningError(PainterError):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a training is asked for.
+    """Options of a training.
 
     `side` is the long side in pixels of the paintings that it is for. The training takes so many
     `steps` or, if they are None, about so many `minutes`, on a `device` of torch or on the best.

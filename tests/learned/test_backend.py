@@ -34,6 +34,8 @@ def first_and_second() -> None:
 class TestLearned(BackendConformance):
     """The conformance suite."""
 
+    is_seeded = False
+
     def make(self, options: Mapping[str, object]) -> Backend:
         return ByName(options)
 

@@ -86,10 +86,7 @@ def test_a_stopped_command_goes_on(
     assert not Path("part.safetensors").exists()
     assert learn("--steps", 6, "-o", "part.safetensors") == 0
     assert "goes on from step 4" in capsys.readouterr().err
-    part, whole = (LearnedStyle.at(Path(f"{name}.safetensors")) for name in ("part", "whole"))
-    assert part.about == whole.about
-    tensors, others = part.network.tensors, whole.network.tensors
-    assert all(np.array_equal(tensors[name], others[name]) for name in others)
+    assert Path("part.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
 
 
 def test_the_time_determines_the_steps(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

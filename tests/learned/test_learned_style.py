@@ -84,7 +84,7 @@ def test_odd_files_in_the_folder_keep_nobody_from_painting() -> None:
     (folder / "folder.safetensors").mkdir()
     (folder / "empty.safetensors").touch()
     save_file(untrained(0).tensors, folder / "deep.safetensors",
-              {"format": FORMAT, "about": "[" * 100_000})  # fmt: skip
+              {FORMAT: "[" * 100_000})  # fmt: skip
     assert learned_style.of("7" * 64, "style-1").name == "good"
     for name in ("pipe", "gone", "folder", "empty", "deep"):
         with pytest.raises(WeightsError, match=f"{name}.safetensors cannot be used"):

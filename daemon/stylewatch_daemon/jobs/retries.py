@@ -75,7 +75,8 @@ def make_retry(
     inbox = Path(job.inbox)
     outbox = Path(job.outbox)
     uploads = state.uploads / new_id
-    if entries.exists(folder):  # created before a kill
+    if entries.exists(folder):  # created before a kill, which may have come before the sync
+        atomic.sync_folder(state.jobs)
         return load(folder)
     atomic.discard(claim_folder, state.trash)  # left over from an interrupted call
     _check_room(state, files, limits)

@@ -52,8 +52,8 @@ MUCH_NEW = 0.03
 finishes them."""
 
 FINE_ALONE = 0.125
-"""How much a step counts for unfinished pixels if a frame is painted at its final size alone, where
-large strokes form slowly."""
+"""Factor of the progress of unfinished pixels in a frame that is painted at its final size alone,
+where large strokes form slowly."""
 
 _FINISHED = 0.95
 """Maturity from which a pixel is finished."""

@@ -84,8 +84,8 @@ def divided(task: Task, part: Plane) -> Task:
     """Return `task` with each of its regions divided in two: what `part` covers, and the rest.
 
     `part` is float32 (height, width), 0..1, in the shape of the content. Both halves follow the
-    same styles, each by itself: what the whole lacks of a style would mostly be lost on the part of
-    it that has much already.
+    same styles, but separately: where one is painted already, the statistics of the whole are close
+    to those of the styles, and would hardly change the other.
     """
     mask = task.content_mask
     whole = np.ones((*part.shape, 1), np.float32) if mask is None else np.atleast_3d(mask)
