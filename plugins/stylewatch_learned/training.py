@@ -21,13 +21,10 @@ from stylewatch_painter.images.decode import NeededSize, long_side
 from stylewatch_painter.images.encode import encode
 from stylewatch_painter.images.read import read
 from stylewatch_painter.images.resize import resize, resize_plane
-from stylewatch_painter.network import kernels, store, weights
-from stylewatch_painter.network.device import fastest_precision
-from stylewatch_painter.network.vgg19 import Vgg19
+from stylewatch_painter.network import store
 from stylewatch_painter.scene.task import Style
 from stylewatch_painter.stage import Pixels
-from stylewatch_plugins.errors import BackendMissingError
-from stylewatch_plugins.torch_autograd import Arithmetic, TorchAutograd, load_network
+from stylewatch_plugins.torch_autograd import TorchAutograd
 
 MEASURED = 20
 """Number of steps after which the speed is known, and so the number of all steps."""
@@ -78,7 +75,8 @@ def train(style: Path, photographs: Sequence[Path], target: Path | None, wanted:
     about = About(painting.sha256, style.name, digests, 0, {}, {})
     path = target or _own_path(style.stem, about)
     settings = LearningSettings(side=wanted.side)
-    learning = Learning(painting, pictures, _vgg(wanted.device), wanted.steps or FEWEST, settings)
+    vgg = TorchAutograd({"device": wanted.device}).network(LAYERS)
+    learning = Learning(painting, pictures, vgg, wanted.steps or FEWEST, settings)
     training = Training(learning, pictures, path, about)
     training.run(wanted.steps, wanted.minutes * 60)
     return path
@@ -247,15 +245,3 @@ def _seen(path: Path, side: int) -> Style:
     for warning in picture.warnings:
         typer.echo(f"{path.name}: {warning}", err=True)
     return Style(resize(picture.pixels, size), path.name, mask=mask, sha256=picture.sha256)
-
-
-def _vgg(device: str) -> Vgg19:
-    """Load the trained network on a device; raises BackendMissingError if that is not there."""
-    backend = TorchAutograd({"device": device})
-    problem = backend.problem()
-    if problem is not None:
-        raise BackendMissingError(problem)
-    place = torch.device(backend.devices()[0].name if device == "auto" else device)
-    compiled = place.type == "cpu" and kernels.library() is not None
-    arithmetic = Arithmetic(fastest_precision(place, compiled=compiled), compiled)
-    return load_network(weights.locate(), LAYERS, place, arithmetic, torch.get_num_threads())

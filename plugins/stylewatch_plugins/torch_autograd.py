@@ -152,10 +152,18 @@ class TorchAutograd(VggBackend):
         delay = kernels.delay()
         return () if delay is None else (delay,)
 
+    def network(self, layers: Collection[LayerName]) -> Vgg19:
+        """Load VGG19 up to the deepest of `layers`, for programs that compute their own losses.
+
+        Raises BackendMissingError if the backend has a `problem`, and WeightsError.
+        """
+        return self._load(weights.choose(self._options.weights, "vgg19", layers), layers)
+
     def _network(self, task: Task) -> Vgg19:
         """Load the network up to the deepest layer of `task`."""
-        file = self._trained_weights(task)
-        layers = task.recipe.objective.layers
+        return self._load(self._trained_weights(task), task.recipe.objective.layers)
+
+    def _load(self, file: WeightsFile, layers: Collection[LayerName]) -> Vgg19:
         return load_network(file, layers, self._device, self._arithmetic, self._thread_count)
 
 

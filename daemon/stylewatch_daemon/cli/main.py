@@ -119,9 +119,11 @@ def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
         for group, modules in _GROUPS.items()
         for name, module in modules.items()
     ]
+    ours = {name for _, name, _ in commands}
     added = []
-    if named not in {name for _, name, _ in commands}:  # looking for packages takes time
-        added = [(_PAINT, each.name, each.module) for each in installed.entries(_INSTALLED)]
+    if named not in ours:  # looking for packages takes time
+        entries = [each for each in installed.entries(_INSTALLED) if each.name not in ours]
+        added = [(_PAINT, each.name, each.module) for each in entries]
     wanted = [each for each in (*commands, *added) if each[1] == named]
     for group, name, module in wanted or (*commands, *added):
         try:
