@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.daemon.faults import fill
+from tests.daemon.faults import fill, replaced
 from tests.daemon.world import DaemonWorld, changed_settings, make_inbox, run_jobs
 
 from stylewatch_daemon.base.model import End
 from stylewatch_daemon.client.retries import settings_for
 from stylewatch_daemon.files import disks, strangers
+from stylewatch_daemon.files.system import system
+from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.settings.config import Config
@@ -79,6 +81,22 @@ def test_a_retry_has_copies_of_the_wanted_files_under_names_of_their_own(
     world.retry(**asked)  # the same request again, as after a kill
     assert (world.counts, world.published) == ({"done": 1, "waiting": 1}, before)
     assert world.left == [NEW]
+
+
+def test_what_a_kill_left_of_a_retry_counts_once_it_is_durable(world: World) -> None:
+    """The kill may have come before the rename was synced, and its request is about to go."""
+    world.retry()
+    synced = list[Path]()
+    job, limits, guard = world.job("a"), world.settings.limits, disks.MountGuard()
+    with replaced(system, fsync=lambda handle: synced.append(shown_path(handle))):
+        claim = retries.make_retry(
+            world.state, job, NEW, "a-2", {}, [], "archive", limits, guard, lambda: None
+        )
+    assert claim.id == NEW and synced == [world.state.jobs]
+
+
+def shown_path(handle: int) -> Path:
+    return Path(f"/proc/self/fd/{handle}").readlink()
 
 
 def test_a_huge_or_slow_file_is_not_copied_without_end(
