@@ -1,79 +1,113 @@
 """Backend `learned`: paints with networks that were trained for the styles of a job."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from stylewatch_learned import learned_style
 from stylewatch_learned.learned_style import LearnedStyle
-from stylewatch_learned.network import as_picture, as_tensor
+from stylewatch_learned.network import HALO, TILE
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.fields import Strict, written_as
-from stylewatch_painter.images.resize import resize
+from stylewatch_painter.fields import Strict
+from stylewatch_painter.images.resize import resize, resize_plane
 from stylewatch_painter.network.weights import AUTO
 from stylewatch_painter.scene.task import Style, Task
 from stylewatch_painter.size import Size
-from stylewatch_painter.stage import Losses, Pixels, Step, Term, Wish
+from stylewatch_painter.stage import Losses, Pixels, Plane, Step, Term, Wish
 from stylewatch_plugins import numpy_loop
 from stylewatch_plugins.contract import (
     CONTRACT,
-    BackendMissingError,
+    Capabilities,
     Device,
     Estimate,
     Provenance,
     check_options,
 )
+from stylewatch_plugins.torch_autograd import TorchAutograd, TorchDevice
+
+_PROCESS = 600_000_000
+"""Bytes of the process with torch."""
+
+_NETWORK, _PICTURES = 550, 120
+"""Bytes for each pixel that the network paints at a time, and for each pixel of the painting."""
+
+_MOST_GAIN = 1.5
+"""Largest factor by which detail that moving strokes lose in a film is amplified."""
+
+_TEMPORAL_UNIT = 3.0
+"""The recipe's weight of the temporal loss at which a frame is half the previous one."""
 
 
 class LearnedOptions(Strict):
     """The options under `backends: learned:`."""
 
-    device: Annotated[str, *written_as(r"auto|cpu|cuda(:[0-9]+)?", "auto, cpu, cuda or cuda:1")] = (
-        "auto"
-    )
+    device: TorchDevice = "auto"
     weights: str = AUTO
     """Name of the learned style for all styles of a job; by default, the latest one that was
     learned from the file of each style."""
 
 
 @dataclass(frozen=True, eq=False)
-class Goal:
-    """Goal of a painting of one size: a mix of the content and of what networks make of it.
+class Source:
+    """A picture, float32 (height, width, 3), that a painting should be near to.
 
-    `content` is float32 (height, width, 3), 0..255, or None. `paintings` are the names of the
-    styles, the pictures that their networks make of the content, and their shares, which add up to
-    `mix`; the content has the rest.
+    `weight` is that of its loss, and `shown` says where it counts: float32 (height, width, 1) or
+    (1, 1, 1), 0..1.
     """
 
-    content: Pixels | None
-    paintings: Sequence[tuple[str, Pixels, float]]
-    mix: float
+    picture: Pixels
+    weight: float
+    shown: NDArray[np.float32] = field(default_factory=lambda: np.ones((1, 1, 1), np.float32))
+
+    @property
+    def share(self) -> NDArray[np.float32]:
+        """Weight of each pixel."""
+        share: NDArray[np.float32] = np.float32(self.weight) * self.shown
+        return share
+
+    def term(self, picture: Pixels) -> Term:
+        """Return the mean squared distance from `picture`, with white as 1."""
+        distance = self.shown * np.square(picture - self.picture)
+        return Term(float(distance.mean(dtype=np.float64)) / 255**2, self.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class Goal:
+    """Goal of a painting of one size: a mix of the photograph and of what networks make of it.
+
+    `paintings` are those of the styles, by name. The photograph has the rest of each pixel, and a
+    loss if it `is_content`. In a clip, `previous` is the painted frame before, moved to this one.
+    """
+
+    photograph: Source
+    is_content: bool
+    paintings: Mapping[str, Source]
+    previous: Source | None
 
     def losses(self, picture: Pixels) -> Losses:
-        """Return the mean squared distances of a picture from the content and the paintings."""
-        content = {}
-        if self.content is not None:
-            content["colors"] = Term(_distance(picture, self.content), 1 - self.mix)
+        """Return the distances of a picture from all sources."""
+        content = {"colors": self.photograph.term(picture)} if self.is_content else {}
         style = {
-            name: {"painting": Term(_distance(picture, painting), share)}
-            for name, painting, share in self.paintings
+            name: {"painting": painting.term(picture)} for name, painting in self.paintings.items()
         }
-        terms = [*content.values(), *(term for each in style.values() for term in each.values())]
-        return Losses(sum(term.weighted for term in terms), content, style)
+        temporal = None if self.previous is None else self.previous.term(picture)
+        further = [] if temporal is None else [temporal]
+        terms = [*content.values(), *(each["painting"] for each in style.values()), *further]
+        return Losses(sum(term.weighted for term in terms), content, style, temporal=temporal)
 
     @property
     def nearest(self) -> Pixels:
-        """The picture with the least losses."""
-        sources = [(painting, share) for _, painting, share in self.paintings]
-        if self.content is not None:
-            sources.append((self.content, 1 - self.mix))
-        picture: Pixels = np.zeros_like(sources[0][0])
-        for source, share in sources:
-            picture += np.float32(share) * source
+        """The picture with the least losses; outside of regions, the photograph."""
+        picture: Pixels = self.photograph.picture.copy()
+        for painting in self.paintings.values():
+            picture += painting.share * (painting.picture - self.photograph.picture)
+        if self.previous is not None:
+            share = self.previous.share
+            mean = picture + share / (1 + share) * (self.previous.picture - picture)
+            picture = _sharpened(mean, picture)
         return picture
 
 
@@ -82,43 +116,40 @@ class Learned:
 
     The losses are distances from these paintings and, below full strength, from the content, so
     that the first step at a size reaches their minimum. Of a recipe the backend uses start, sizes,
-    steps, seed and strength, and whether the content and the styles have a loss.
+    steps, seed, strength and the temporal weight, and whether content and styles have a loss.
     """
 
     name = "learned"
     version = "1"
     contract = CONTRACT
+    capabilities = Capabilities(masks=True, whole_styles=True)
 
     def __init__(self, options: Mapping[str, object]) -> None:
         self._options = check_options(self.name, LearnedOptions, options)
+        self._torch = TorchAutograd({"device": self._options.device})
         self._known: dict[str, LearnedStyle] = {}
         """The learned styles by the digests of the styles' files. They are chosen once, because a
         training may write a later one while a film is painted."""
 
     def devices(self) -> tuple[Device, ...]:
-        """List the GPUs of NVIDIA and AMD that torch can use here, then the CPU."""
-        gpus = (
-            Device(f"cuda:{index}", torch.cuda.get_device_name(index))
-            for index in range(torch.cuda.device_count())
-        )
-        return (*gpus, Device("cpu", f"{torch.get_num_threads()} threads"))
+        """List the GPUs that torch can use here, then the CPU."""
+        return self._torch.devices()
 
     def problem(self) -> str | None:
         """Explain why the backend cannot run with its options; None if it can."""
-        asked = self._options.device
-        names = [device.name for device in self.devices()]
-        if asked not in ("auto", *names, *(name.partition(":")[0] for name in names)):
-            return f"torch finds no device {asked} here; there are {', '.join(names)}"
-        return None
+        return self._torch.problem()
 
     def provenance(self, task: Task) -> Provenance:
         """Describe the backend and the learned styles; raises WeightsError without one."""
         chosen = {style.name: self._chosen(style) for style in task.styles}
-        about = Provenance(self.name, self.version, str(self._device), "fp32")
+        about = Provenance(self.name, self.version, str(self._torch.device), "fp32")
         decided = {"device": about.device}
         sentences = []
-        if task.content_mask is not None or any(style.mask is not None for style in task.styles):
-            sentences.append("a learned style does not look at masks")
+        if any(style.mask is not None for style in task.styles):
+            sentences.append(
+                "a learned style paints as the whole of its picture: masks of styles only say "
+                "which regions it paints"
+            )
         digests = {learned.name: learned.sha256 for learned in chosen.values()}
         if len(digests) > 1:
             names = ", ".join(f"{name} by {learned.name}" for name, learned in chosen.items())
@@ -137,10 +168,17 @@ class Learned:
         )
 
     def estimate(self, task: Task) -> Estimate:
-        """Return sizes and steps; the time is unknown."""
+        """Return sizes, steps and memory; the time is unknown."""
         levels = task.levels()
         sizes = tuple(level.size for level in levels)
-        return Estimate(sizes, tuple(level.steps for level in levels))
+        whole = sizes[-1].area <= TILE**2
+        pixels = sizes[-1].area if whole else (TILE + 2 * HALO) ** 2
+        return Estimate(
+            sizes,
+            tuple(level.steps for level in levels),
+            memory=_PROCESS + _NETWORK * pixels + _PICTURES * sizes[-1].area,
+            tile=None if whole else TILE,
+        )
 
     def measure(self, task: Task) -> Losses:
         """Compute the losses of the picture that `task` starts from, at its final size."""
@@ -167,20 +205,23 @@ class Learned:
         styles = task.styles if "style" in compared else ()
         if content is None and not styles:
             raise PictureError(f"recipe {task.recipe.name} has no use for the given pictures")
-        shown = numpy_loop.start(task, size) if content is None else resize(content, size)
+        photograph = numpy_loop.start(task, size) if content is None else resize(content, size)
         mix = task.style_mix if styles else 0.0
-        paintings = [
-            (style.name, self._painting(style, shown), mix * task.style_weight(style))
+        paintings = {
+            style.name: Source(
+                self._painting(style, photograph),
+                mix * task.style_weight(style),
+                _shown(task, style, size),
+            )
             for style in styles
-        ]
-        return Goal(None if content is None else shown, paintings, mix)
+        }
+        return Goal(Source(photograph, 1 - mix), content is not None, paintings,
+                    _previous(task, size))  # fmt: skip
 
     def _painting(self, style: Style, photograph: Pixels) -> Pixels:
         """Return a photograph as the network of a style paints it."""
-        network = self._chosen(style).network.to(self._device)
-        with torch.inference_mode():
-            painting = network(as_tensor(photograph).to(self._device))
-        return as_picture(painting).clip(0, 255)
+        network = self._chosen(style).network.to(self._torch.device)
+        return network.paint(photograph)
 
     def _chosen(self, style: Style) -> LearnedStyle:
         """Return the learned style for a style; raises WeightsError if there is none."""
@@ -193,15 +234,50 @@ class Learned:
             )
         return self._known[style.sha256]
 
-    @property
-    def _device(self) -> torch.device:
-        problem = self.problem()
-        if problem is not None:
-            raise BackendMissingError(problem)
-        asked = self._options.device
-        return torch.device(self.devices()[0].name if asked == "auto" else asked)
+
+def _shown(task: Task, style: Style, size: Size) -> NDArray[np.float32]:
+    """Return how much of its weight a style has in each pixel, (height, width, 1) or (1, 1, 1)."""
+    if task.content_mask is None:
+        return np.ones((1, 1, 1), np.float32)
+    regions = np.moveaxis(np.atleast_3d(task.content_mask), 2, 0)
+    weights = task.region_style_weights()[task.styles.index(style)]
+    most = max(weights.max(), 1e-9)
+    planes = [
+        resize_plane(region, size) * np.float32(weight / most)
+        for region, weight in zip(regions, weights, strict=True)
+    ]
+    shown: NDArray[np.float32] = np.sum(planes, axis=0)[..., None]
+    return shown
 
 
-def _distance(picture: Pixels, other: Pixels) -> float:
-    """Return the mean squared difference of two pictures, with white as 1."""
-    return float(np.square(picture - other).mean(dtype=np.float64)) / 255**2
+def _sharpened(mean: Pixels, painting: Pixels) -> Pixels:
+    """Return a mean of several paintings with as much fine detail in each place as one of them.
+
+    In a mean, strokes that do not meet cancel each other.
+    """
+    detail = _detail(mean)
+    gain = (_contrast(_detail(painting)) / _contrast(detail)).clip(1, _MOST_GAIN)
+    return np.asarray(mean + (gain - 1)[..., None] * detail, np.float32)
+
+
+def _detail(picture: Pixels) -> Pixels:
+    """Return what a picture loses in a quarter of its size."""
+    size = Size.of(picture)
+    return picture - resize(resize(picture, size.times(1 / 4)), size)
+
+
+def _contrast(detail: Pixels) -> Plane:
+    """Return the local contrast of detail, relative to white, at least a thousandth of it."""
+    size = Size.of(detail)
+    squares: Plane = np.square(detail / 255).mean(2)
+    local = resize_plane(resize_plane(squares, size.times(1 / 16)), size)
+    return np.sqrt(local) + np.float32(1e-3)
+
+
+def _previous(task: Task, size: Size) -> Source | None:
+    """Return the previous frame of a clip, moved to this one, as far as it is to be trusted."""
+    if task.prior is None:
+        return None
+    trust = resize_plane(task.prior.trust, size)[..., None]
+    weight = task.recipe.objective.temporal / _TEMPORAL_UNIT
+    return Source(resize(task.prior.picture, size), weight, trust)

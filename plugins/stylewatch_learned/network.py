@@ -6,7 +6,8 @@ instance normalization: Ulyanov, Vedaldi, Lempitsky 2017 (arXiv 1701.02096). Map
 repeating pixels before a convolution, so that no checkerboard appears.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Pixels
 
 WIDTH = 48
@@ -23,6 +25,15 @@ BLOCKS = 5
 
 COARSER = 4
 """Pixels, across and down, for each position of the residual blocks."""
+
+TILE = 1536
+"""Side in pixels of the tiles of large photographs."""
+
+HALO = 64
+"""Number of pixels around a tile on which its pixels depend."""
+
+SAMPLED = 8
+"""Number of parts, across and down, by which tiles are normalized."""
 
 _LEAST = 4 * COARSER
 """Minimum side in pixels; smaller photographs are extended."""
@@ -38,18 +49,30 @@ Tensors = Mapping[str, NDArray[np.float32]]
 
 
 class Convolution(nn.Module):
-    """Convolution of maps whose edges are mirrored, with instance normalization."""
+    """Convolution of maps whose edges are mirrored, with instance normalization.
+
+    `fixed` are mean and variance (made,) by which maps are normalized in place of their own; while
+    `is_measured`, they become those of the maps.
+    """
 
     def __init__(self, given: int, made: int, side: int, stride: int = 1) -> None:
         super().__init__()
         self.margin = (side - stride) // 2
         self.filter = nn.Conv2d(given, made, side, stride)
         self.norm = nn.InstanceNorm2d(made, affine=True)
+        self.fixed: tuple[Tensor, Tensor] | None = None
+        self.is_measured = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the maps (1, made, height / stride, width / stride) of x (1, given, ...)."""
-        normalized: Tensor = self.norm(self.filter(mirrored(x, self.margin)))
-        return normalized
+        maps = self.filter(mirrored(x, self.margin))
+        if self.is_measured:
+            self.fixed = maps.mean((0, 2, 3)), maps.var((0, 2, 3), unbiased=False)
+        if self.fixed is None:
+            normalized: Tensor = self.norm(maps)
+            return normalized
+        norm = self.norm
+        return functional.batch_norm(maps, *self.fixed, norm.weight, norm.bias, eps=norm.eps)
 
 
 class Block(nn.Module):
@@ -91,6 +114,43 @@ class StyleNetwork(nn.Module):
         painting: Tensor = _GRAY + _RANGE * torch.tanh(colors / 2)
         return painting[..., :height, :width]
 
+    def paint(self, photograph: Pixels, side: int = TILE) -> Pixels:
+        """Return the painting of a photograph, both (height, width, 3), RGB 0..255.
+
+        One with more than `side` squared pixels is painted in tiles, which are normalized alike: as
+        a sample of all of it. Tiles overlap by what their pixels depend on, so nothing shows where
+        they meet.
+        """
+        size = Size.of(photograph)
+        painting = np.empty_like(photograph)
+        with torch.inference_mode():
+            if size.area <= side**2:
+                painting[:] = as_picture(self(self._on_device(photograph)))
+            else:
+                with self.normalized_as(sampled(photograph, side)):
+                    for inner, outer, cut in _tiles(size, side):
+                        tile = as_picture(self(self._on_device(photograph[outer])))
+                        painting[inner] = tile[cut]
+        return painting.clip(0, 255)
+
+    @contextmanager
+    def normalized_as(self, photograph: Pixels) -> Iterator[None]:
+        """Normalize all maps as those of `photograph`."""
+        convolutions = [part for part in self.modules() if isinstance(part, Convolution)]
+        for convolution in convolutions:
+            convolution.is_measured = True
+        self(self._on_device(photograph))
+        for convolution in convolutions:
+            convolution.is_measured = False
+        try:
+            yield
+        finally:
+            for convolution in convolutions:
+                convolution.fixed = None
+
+    def _on_device(self, photograph: Pixels) -> Tensor:
+        return as_tensor(photograph).to(self.colors.weight.device)
+
     @property
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """Copies of the parameters, by their names."""
@@ -116,6 +176,48 @@ def mirrored(x: Tensor, margin: int) -> Tensor:
         return x
     mode = "reflect" if min(x.shape[-2:]) > margin else "replicate"
     return functional.pad(x, (margin,) * 4, mode=mode)
+
+
+Area = tuple[slice, slice]
+"""Rows and columns of a part of a picture."""
+
+
+def sampled(photograph: Pixels, side: int) -> Pixels:
+    """Return parts of a photograph from all over it, side by side, about `side` squared pixels.
+
+    They come nearer to its statistics than the whole photograph does in a smaller size: on two
+    photographs of 1 and 6 megapixels, paintings differ by 2 to 4 levels, and by 4 to 6.
+    """
+    size = Size.of(photograph)
+    height, width = (round(s * side / size.area**0.5 / SAMPLED) for s in size.shape)
+    tops, lefts = (
+        np.linspace(0, whole - part, SAMPLED).astype(int)
+        for whole, part in zip(size.shape, (height, width), strict=True)
+    )
+    rows = [np.concatenate([photograph[y : y + height, x : x + width] for x in lefts], 1)
+            for y in tops]  # fmt: skip
+    return np.concatenate(rows)
+
+
+def _tiles(size: Size, side: int) -> Iterator[tuple[Area, Area, Area]]:
+    """Yield the areas of tiles in a picture: of the tile, with its halo, and its place in that."""
+    for top in range(0, size.height, side):
+        for left in range(0, size.width, side):
+            ranges = [_extended(start, side, end)
+                      for start, end in ((top, size.height), (left, size.width))]  # fmt: skip
+            inner, outer, cut = zip(*ranges, strict=True)
+            yield inner, outer, cut
+
+
+def _extended(start: int, side: int, end: int) -> tuple[slice, slice, slice]:
+    """Return the slices of one side of a tile, as in `_tiles`."""
+    stop = min(start + side, end)
+    first = max(0, start - HALO)
+    return (
+        slice(start, stop),
+        slice(first, min(stop + HALO, end)),
+        slice(start - first, stop - first),
+    )
 
 
 def as_tensor(picture: Pixels) -> Tensor:

@@ -54,6 +54,9 @@ class Capabilities:
 
     masks: bool = False
     """True if the backend uses the masks of content and styles; otherwise masks change nothing."""
+    whole_styles: bool = False
+    """True if styles always count as a whole; then their masks only say which regions they serve.
+    """
     resume: bool = True
     """True if the backend yields checkpoints and resumes from them; otherwise an interrupted job
     starts again."""

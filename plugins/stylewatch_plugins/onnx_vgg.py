@@ -136,14 +136,15 @@ class OnnxVgg(VggBackend):
         return self._device_problem(f"ONNX Runtime {self.version} has")
 
     @cached_property
-    def _device(self) -> torch.device:
-        device = super()._device
+    def device(self) -> torch.device:
+        """The device that the backend runs on."""
+        device = super().device
         # the runtime's options need the number of the GPU
         return torch.device(self.devices()[0].name) if str(device) == "cuda" else device
 
     def _network(self, task: Task) -> OrtVgg19:
         """Open the network for the layers and pools of `task`."""
-        device = self._device
+        device = self.device
         file = self._trained_weights(task)
         plan = Plan.of(task.recipe.objective, file)
         names = [name for name in self._available if device.type != "cpu" or name not in _ON_GPU]

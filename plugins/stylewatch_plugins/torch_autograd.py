@@ -17,17 +17,19 @@ from stylewatch_painter.vgg import LayerName, layers_up_to
 from stylewatch_plugins.contract import Device
 from stylewatch_plugins.vgg_backend import VggBackend, VggOptions
 
+TorchDevice = Annotated[
+    str,
+    *written_as(
+        r"auto|cpu|mps|cuda(:[0-9]+)?|xpu(:[0-9]+)?", "auto, cpu, mps, cuda, cuda:1, xpu or xpu:1"
+    ),
+]
+"""The name of a device of torch, or `auto` for the best one."""
+
 
 class TorchOptions(VggOptions):
     """The options under `backends: torch:`."""
 
-    device: Annotated[
-        str,
-        *written_as(
-            r"auto|cpu|mps|cuda(:[0-9]+)?|xpu(:[0-9]+)?",
-            "auto, cpu, mps, cuda, cuda:1, xpu or xpu:1",
-        ),
-    ] = "auto"
+    device: TorchDevice = "auto"
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     """Number format of the convolutions; `auto` is the fastest of the device."""
     convolution: Literal["auto", "compiled", "torch"] = "auto"
@@ -120,15 +122,15 @@ class TorchAutograd(VggBackend):
     @cached_property
     def _arithmetic(self) -> Arithmetic:
         precision: Precision | Literal["auto"] = self._options.precision
-        on_cpu = self._device.type == "cpu"
+        on_cpu = self.device.type == "cpu"
         has_kernels = on_cpu and kernels.library() is not None
         compiled = has_kernels and self._options.convolution != "torch"
-        if precision == "tf32" and self._device.type != "cuda":  # the job changed devices
+        if precision == "tf32" and self.device.type != "cuda":  # the job changed devices
             precision = "fp32"
         if precision == "bf16" and not kernels.has_bfloat16():
             compiled = False
         if precision == "auto":
-            precision = fastest_precision(self._device, compiled=compiled)
+            precision = fastest_precision(self.device, compiled=compiled)
         # packed filters would count against the limit of this job and of the next
         return Arithmetic(precision, compiled, keep_packed=self._memory_settings.limit is None)
 
@@ -147,7 +149,7 @@ class TorchAutograd(VggBackend):
 
         It is left out on a GPU, and if the options choose the convolutions.
         """
-        if self._device.type != "cpu" or self._options.convolution != "auto":
+        if self.device.type != "cpu" or self._options.convolution != "auto":
             return ()
         delay = kernels.delay()
         return () if delay is None else (delay,)
@@ -164,7 +166,7 @@ class TorchAutograd(VggBackend):
         return self._load(self._trained_weights(task), task.recipe.objective.layers)
 
     def _load(self, file: WeightsFile, layers: Collection[LayerName]) -> Vgg19:
-        return load_network(file, layers, self._device, self._arithmetic, self._thread_count)
+        return load_network(file, layers, self.device, self._arithmetic, self._thread_count)
 
 
 def _gpus() -> Iterator[Device]:

@@ -125,7 +125,7 @@ class VggBackend(ABC):
 
     def provenance(self, task: Task) -> Provenance:
         """Describe the library, its device, and the trained network."""
-        device = str(self._device)
+        device = str(self.device)
         plan = self._memory_plan(task)
         file = self._trained_weights(task)
         architecture = task.recipe.objective.network.architecture
@@ -200,7 +200,7 @@ class VggBackend(ABC):
             check_pictures(task)
             trim_heap()  # what the last task freed would count as used
             load = partial(self._loaded, task)
-            plan = memory.choose(task, self._device, self._memory_settings, load)
+            plan = memory.choose(task, self.device, self._memory_settings, load)
             self._memory_plans[task] = plan
         return self._memory_plans[task]
 
@@ -221,7 +221,7 @@ class VggBackend(ABC):
         memory does not suffice, the plan saves memory, or a loss needs the whole picture, it
         returns them. Otherwise nothing changes.
         """
-        on_cpu = self._device.type == "cpu"
+        on_cpu = self.device.type == "cpu"
         may_keep = self._memory_settings.limit is None and on_cpu and self.keeps_freed_blocks
         if plan == UNLIMITED and may_keep and _HOLES * memory.at_most(task) <= available():
             keep_large_blocks()
@@ -246,7 +246,8 @@ class VggBackend(ABC):
         return f"{library} no device {requested} here; there are {', '.join(names)}"
 
     @cached_property
-    def _device(self) -> torch.device:
+    def device(self) -> torch.device:
+        """The device that the backend runs on."""
         problem = self.problem()
         if problem is not None:
             raise BackendMissingError(problem)

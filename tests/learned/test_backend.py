@@ -2,33 +2,37 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.learned.examples import written
+import torch
+from tests.learned.examples import about, untrained, written
 
 from stylewatch_learned import learned_style
 from stylewatch_learned.backend import Learned
 from stylewatch_learned.learned_style import LearnedStyle
-from stylewatch_learned.network import StyleNetwork, as_picture, as_tensor
+from stylewatch_learned.network import StyleNetwork, as_picture, as_tensor, sampled
 from stylewatch_painter.errors import WeightsError
+from stylewatch_painter.scene.task import Prior
 from stylewatch_painter.stage import Pixels, Stage
 from stylewatch_plugins.contract import Backend, Style, Task
 from stylewatch_plugins.testing import BackendConformance
 from stylewatch_plugins.testing.tasks import painted, picture, sample
 
 
-class ByName(Learned):
-    """The backend with a learned style for each name: pictures of the suite have no file."""
+class ByColor(Learned):
+    """The backend with networks that paint in the mean color of each style.
+
+    Pictures of the suite have no file by which a learned style could be found.
+    """
 
     def _chosen(self, style: Style) -> LearnedStyle:
-        return learned_style.find("second" if style.name == "two" else "first")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def first_and_second() -> None:
-    written("first")
-    written("second", seed=1)
+        network = untrained(0)
+        color = torch.from_numpy(style.picture.mean((0, 1)))
+        network.colors.weight.data *= 0.01
+        network.colors.bias = torch.nn.Parameter(2 * torch.atanh((color - 120) / 160))
+        return LearnedStyle(Path(f"{style.name}.safetensors"), about(), "0" * 64, network)
 
 
 class TestLearned(BackendConformance):
@@ -37,7 +41,7 @@ class TestLearned(BackendConformance):
     is_seeded = False
 
     def make(self, options: Mapping[str, object]) -> Backend:
-        return ByName(options)
+        return ByColor(options)
 
 
 def last(task: Task, **options: object) -> Pixels:
@@ -46,9 +50,9 @@ def last(task: Task, **options: object) -> Pixels:
     return stage.picture
 
 
-def by(learned: LearnedStyle, content: Pixels) -> Pixels:
-    """A photograph as a learned style paints it."""
-    return as_picture(learned.network(as_tensor(content)).detach()).clip(0, 255)
+def by(network: StyleNetwork, content: Pixels) -> Pixels:
+    """A photograph as a network paints it in one piece."""
+    return as_picture(network(as_tensor(content)).detach()).clip(0, 255)
 
 
 def test_a_style_is_recognized_by_its_file_and_the_latest_counts() -> None:
@@ -57,12 +61,12 @@ def test_a_style_is_recognized_by_its_file_and_the_latest_counts() -> None:
     latest = written("latest", seed=2)
     task = sample({"strength": 1.0})
     task = replace(task, styles=(replace(task.styles[0], sha256="5" * 64),))
-    assert np.allclose(last(task), by(latest, picture(24, 18)), atol=1e-3)
+    assert np.allclose(last(task), by(latest.network, picture(24, 18)), atol=1e-3)
     about = Learned({}).provenance(task)
     assert about.decided["weights"] == about.weights["name"] == "latest"
     assert about.weights["sha256"] == latest.sha256
     named = last(task, weights="older")
-    assert np.allclose(named, by(learned_style.find("older"), picture(24, 18)), atol=1e-3)
+    assert np.allclose(named, by(learned_style.find("older").network, picture(24, 18)), atol=1e-3)
 
 
 def test_without_a_learned_style_it_says_how_to_learn_one() -> None:
@@ -75,7 +79,7 @@ def test_without_a_learned_style_it_says_how_to_learn_one() -> None:
 def test_strength_mixes_the_photograph_in(strength: float, share: float) -> None:
     content = picture(24, 18)
     task = sample({"strength": strength, "objective.strength_by": "blend"})
-    mixed = (1 - share) * content + share * by(written("mixed"), content)
+    mixed = (1 - share) * content + share * by(written("mixed").network, content)
     assert np.allclose(last(task, weights="mixed"), mixed, atol=1e-3)
 
 
@@ -85,6 +89,64 @@ def test_the_network_paints_any_size(size: tuple[int, int]) -> None:
     painting = StyleNetwork()(as_tensor(picture(width, height)))
     assert painting.shape == (1, 3, height, width)
     assert painting.isfinite().all()
+
+
+@pytest.mark.parametrize(("width", "height"), [(150, 61), (64, 200)])
+def test_tiles_do_not_show(width: int, height: int) -> None:
+    """In tiles a painting is the same as in one piece with the same normalization."""
+    network, photograph = untrained(0), picture(width, height)
+    in_tiles = network.paint(photograph, side=40)
+    with torch.inference_mode(), network.normalized_as(sampled(photograph, 40)):
+        in_one_piece = as_picture(network(as_tensor(photograph))).clip(0, 255)
+    assert np.allclose(in_tiles, in_one_piece, atol=0.01)
+    assert np.abs(in_tiles - by(network, photograph)).mean() < 30
+    assert np.array_equal(network.paint(photograph), by(network, photograph))
+
+
+def test_a_mask_says_where_it_paints() -> None:
+    """In two regions by two learned styles, and elsewhere not at all."""
+    content = picture(24, 18)
+    two = [written(f"in-{n}", seed=n, style=f"{n}" * 64) for n in (3, 4)]
+    masks = np.zeros((18, 24, 2), np.float32)
+    masks[:, :8, 0] = masks[:, 8:16, 1] = 1
+    only = np.ones((5, 5, 2), np.float32) * np.eye(2, dtype=np.float32)[:, None, None]
+    styles = tuple(
+        Style(picture(20, 22), f"style-{n}", sha256=f"{n}" * 64, mask=mask)
+        for n, mask in zip((3, 4), only, strict=True)
+    )
+    painting = last(sample({"strength": 1.0}, styles=styles, content_mask=masks))
+    expected = [by(two[0].network, content)[:, :8], by(two[1].network, content)[:, 8:16]]
+    expected.append(content[:, 16:])
+    assert np.allclose(painting, np.concatenate(expected, 1), atol=0.01)
+    said = Learned({}).provenance(sample(styles=styles)).warnings
+    assert any("masks of styles" in sentence for sentence in said)
+
+
+@pytest.mark.parametrize(("weight", "share"), [(0, 0), (60, 20 / 21)])
+def test_a_frame_stays_near_the_previous_one(
+    weight: float, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stylewatch_learned.backend._MOST_GAIN", 1)
+    content, previous = picture(24, 18), picture(24, 18, seed=3)
+    trust = np.zeros((18, 24), np.float32)
+    trust[:, :12] = 1
+    recipe = {"strength": 1.0, "objective.temporal": weight}
+    painting = by(written("film").network, content)
+    frame = last(sample(recipe, prior=Prior(previous, trust, 1.0)), weights="film")
+    kept = share * trust[..., None]
+    assert np.allclose(frame, kept * previous + (1 - kept) * painting, atol=0.01)
+
+
+def test_frames_keep_the_strokes_that_their_mean_would_lose() -> None:
+    """The mean of two pictures of noise has less contrast than either."""
+    content, previous = picture(96, 64), picture(96, 64, seed=3)
+    trust = np.full((64, 96), 1 / 20, np.float32)
+    recipe = {"strength": 0.0, "objective.strength_by": "blend", "size": 96}
+    frame = last(sample(recipe, content=content, prior=Prior(previous, trust, 1.0)), weights="film")
+    mean = (content + previous) / 2
+    contrasts = [each.std((0, 1)).mean() for each in (mean, frame, content)]
+    assert contrasts[0] < 0.8 * contrasts[2]
+    assert contrasts[1] == pytest.approx(contrasts[2], rel=0.1)
 
 
 def test_a_job_keeps_the_learned_styles_that_it_began_with() -> None:
