@@ -37,5 +37,8 @@ def learn(
         raise typer.BadParameter(f"{output.name} must end in {SUFFIX}", param_hint="--output")
     from stylewatch_learned.training import Wanted, train  # loads torch
 
-    target = train(style, photographs, output, Wanted(size, minutes, steps, device))
-    typer.echo(str(target))
+    def report(line: str) -> None:
+        typer.echo(line, err=True)
+
+    wanted = Wanted(minutes, size, steps, device)
+    typer.echo(str(train(style, photographs, output, wanted, report)))

@@ -21,7 +21,7 @@ from safetensors.numpy import load, save
 from stylewatch_learned import SUFFIX
 from stylewatch_learned.network import StyleNetwork, Tensors
 from stylewatch_painter import regular_file
-from stylewatch_painter.errors import WeightsError
+from stylewatch_painter.errors import NotLearnedError, WeightsError
 from stylewatch_painter.network import store
 from stylewatch_painter.validation import first_line
 
@@ -111,7 +111,7 @@ def folder() -> Path:
 
 def find(name: str) -> LearnedStyle:
     """Return the learned style called `name`; raises WeightsError if there is none."""
-    paths = {path.stem: path for path in _files()}
+    paths = {path.stem: path for path in files()}
     if name not in paths:
         raise WeightsError(
             f"no learned style {name!r} is in {folder()}; there are {', '.join(paths) or 'none'}: "
@@ -123,17 +123,17 @@ def find(name: str) -> LearnedStyle:
 def of(style: str, name: str) -> LearnedStyle:
     """Return the latest learned style for a style's file with the SHA-256 `style`, called `name`.
 
-    Other files in the folder are left out. Raises WeightsError if there is none, or if the folder
-    cannot be listed.
+    Other files in the folder are left out. Raises NotLearnedError if there is none, and
+    WeightsError if the folder cannot be listed.
     """
-    for path in _latest_first(_files()):
+    for path in _latest_first(files()):
         try:
             learned = LearnedStyle.at(path)
         except WeightsError:
             continue
         if learned.about.style == style:
             return learned
-    raise WeightsError(
+    raise NotLearnedError(
         f"nothing in {folder()} was learned from the file of {name}: `stylewatch learn` learns it "
         "from your photographs, or `backends.learned.weights` names another one"
     )
@@ -150,7 +150,7 @@ def _latest_first(paths: Iterable[Path]) -> list[Path]:
     return [path for *_, path in sorted(times)]
 
 
-def _files() -> list[Path]:
+def files() -> list[Path]:
     """Return the files in the owner's folder that may be learned styles, sorted."""
     try:
         listed = regular_file.listed(folder())

@@ -1,21 +1,27 @@
 """A training from files to a file: progress, preview sheets, and a state from which it goes on."""
 
+import fcntl
+import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-import typer
 
-from stylewatch_learned import SUFFIX, learned_style
+from stylewatch_learned import SIDE, SUFFIX, learned_style
 from stylewatch_learned.learned_style import About, LearnedStyle
 from stylewatch_learned.learning import LAYERS, Learning, LearningSettings
 from stylewatch_learned.network import as_picture, as_tensor
 from stylewatch_painter import regular_file
-from stylewatch_painter.errors import CheckpointError, PainterError, WeightsError
+from stylewatch_painter.errors import (
+    CheckpointError,
+    NotLearnedError,
+    PainterError,
+    WeightsError,
+)
 from stylewatch_painter.images import sheet
 from stylewatch_painter.images.decode import NeededSize, long_side
 from stylewatch_painter.images.encode import encode
@@ -41,6 +47,9 @@ SHOWN = 6
 STATE, PREVIEW = "state", "preview.jpg"
 """Files in the folder of a training: what was learned so far, and a sheet of paintings."""
 
+Report = Callable[[str], object]
+"""Function that tells people the progress of a training, in a line."""
+
 
 class LearningError(PainterError):
     """A file of a training cannot be written, or is something else."""
@@ -54,22 +63,41 @@ class Wanted:
 
     `side` is the long side in pixels of the paintings that it is for. The training takes so many
     `steps` or, if they are None, about so many `minutes`, on a `device` of torch or on the best.
+    With `anew` it begins anew if what was learned so far is of other pictures or settings.
     """
 
-    side: int
     minutes: float
-    steps: int | None
-    device: str
+    side: int = SIDE
+    steps: int | None = None
+    device: str = "auto"
+    anew: bool = False
 
 
-def train(style: Path, photographs: Sequence[Path], target: Path | None, wanted: Wanted) -> Path:
+def learn_styles(
+    styles: Sequence[Path], photographs: Sequence[Path], minutes: float, report: Report
+) -> None:
+    """Learn the styles that no learned style is for yet, each within some `minutes`.
+
+    Raises as `train` does.
+    """
+    for style in styles:
+        try:
+            digest = read(style, needed_size=NeededSize(long_side(1))).sha256
+            learned_style.of(digest, style.name)
+        except NotLearnedError:
+            train(style, photographs, None, Wanted(minutes, anew=True), report)
+
+
+def train(
+    style: Path, photographs: Sequence[Path], target: Path | None, wanted: Wanted, report: Report
+) -> Path:
     """Learn a style, and write it to `target`, by default into the owner's folder; return the path.
 
     Raises PictureError for a file that is no picture, BackendMissingError without the device, and
     as `Training` and `Training.run` do.
     """
     _check_temporary_folder()
-    seen = [_seen(path, wanted.side) for path in (style, *photographs)]
+    seen = [_seen(path, wanted.side, report) for path in (style, *photographs)]
     painting, pictures = seen[0], [picture.picture for picture in seen[1:]]
     digests = tuple(picture.sha256 for picture in seen[1:])
     about = About(painting.sha256, style.name, digests, 0, {}, {})
@@ -77,8 +105,9 @@ def train(style: Path, photographs: Sequence[Path], target: Path | None, wanted:
     settings = LearningSettings(side=wanted.side)
     vgg = TorchAutograd({"device": wanted.device}).network(LAYERS)
     learning = Learning(painting, pictures, vgg, wanted.steps or FEWEST, settings)
-    training = Training(learning, pictures, path, about)
-    training.run(wanted.steps, wanted.minutes * 60)
+    training = Training(learning, pictures, path, about, report)
+    with training.alone():
+        training.run(wanted)
     return path
 
 
@@ -92,12 +121,18 @@ class Training:
     """
 
     def __init__(
-        self, learning: Learning, photographs: Sequence[Pixels], target: Path, about: About
+        self,
+        learning: Learning,
+        photographs: Sequence[Pixels],
+        target: Path,
+        about: About,
+        report: Report,
     ) -> None:
         self._learning = learning
         self._photographs = photographs
         self._target = target
         self._about = about
+        self._tell = report
         self._folder = target.with_suffix(".learning")
         self._saved = 0
         """Number of the steps that are saved."""
@@ -109,16 +144,29 @@ class Training:
             if {path.name for path in regular_file.listed(self._folder)} - {STATE, PREVIEW}:
                 raise LearningError(f"{self._folder} has other files: move them away, or use -o")
 
-    def run(self, steps: int | None, seconds: float) -> None:
-        """Train to the end: for so many `steps` or, if they are None, for about so many `seconds`.
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other trainings from the folder; raises LearningError while one is there."""
+        with _writing(self._folder):
+            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            raise LearningError(f"{self._folder} is used by another training: wait") from None
+        finally:
+            os.close(folder)
+
+    def run(self, wanted: Wanted) -> None:
+        """Train to the end, for the steps or the time that are `wanted`.
 
         A stop loses the steps since the last saved state, from which the next run goes on. Raises
         DivergedError if the loss is no longer a number, and LearningError if a file cannot be
         written, or if the saved state is of another training.
         """
         learning = self._learning
-        self._restore()
-        learning.steps = steps or learning.steps
+        self._restore(anew=wanted.anew)
+        learning.steps = wanted.steps or learning.steps
         self._save()  # now, not after minutes, it shows that files can be written there
         began, first = time.monotonic(), learning.step
         due = {self._report: REPORT_S, self._save: SAVE_S, self._preview: PREVIEW_S}
@@ -128,14 +176,14 @@ class Training:
                 learning.learn()
                 now = time.monotonic()
                 self._pace = (now - began) / (learning.step - first)
-                if steps is None and learning.step == MEASURED:
-                    learning.steps = max(FEWEST, round(seconds / self._pace))
+                if wanted.steps is None and learning.step == MEASURED:
+                    learning.steps = max(FEWEST, round(60 * wanted.minutes / self._pace))
                 for action, every in due.items():
                     if now >= next_at[action]:
                         action()
                         next_at[action] = now + every
         except (KeyboardInterrupt, SystemExit):  # perhaps in the middle of a step
-            typer.echo(f"the same command goes on from step {self._saved}", err=True)
+            self._tell(f"the same command goes on from step {self._saved}")
             raise
         self._preview()
         about = replace(self._about, steps=learning.step, losses=learning.losses,
@@ -144,7 +192,7 @@ class Training:
             learned_style.write(self._target, learning.best().tensors, about)
             (self._folder / STATE).unlink(missing_ok=True)
 
-    def _restore(self) -> None:
+    def _restore(self, *, anew: bool) -> None:
         """Go on from what an earlier command has learned from the same pictures, if anything."""
         try:
             saved = (self._folder / STATE).read_bytes()
@@ -153,21 +201,22 @@ class Training:
         try:
             self._learning.restore(saved, self._about.identity)
         except CheckpointError as error:
+            if anew:
+                return
             raise LearningError(
                 f"{self._folder / STATE} is of an unfinished training: {error}; repeat its "
                 "command, remove that folder, or name another file with -o"
             ) from error
         self._saved = self._learning.step
-        typer.echo(f"goes on from step {self._saved}", err=True)
+        self._tell(f"goes on from step {self._saved}")
 
     def _report(self) -> None:
         learning = self._learning
         left = (learning.steps - learning.step) * self._pace
         losses = ", ".join(f"{name} {value:.3f}" for name, value in learning.losses.items())
-        typer.echo(
+        self._tell(
             f"step {learning.step} of {learning.steps}, {left / 60:.1f} minutes left"
-            f"{losses and f': {losses}'}",
-            err=True,
+            f"{losses and f': {losses}'}"
         )
 
     def _save(self) -> None:
@@ -237,11 +286,11 @@ def _check_target(target: Path, about: About) -> None:
         )
 
 
-def _seen(path: Path, side: int) -> Style:
+def _seen(path: Path, side: int, report: Report) -> Style:
     """Read a picture, and shrink or enlarge it to a long side of so many pixels."""
     picture = read(path, needed_size=NeededSize(long_side(side)))
     size = picture.size.times(side / picture.size.long)
     mask = None if picture.alpha is None else resize_plane(picture.alpha, size)
     for warning in picture.warnings:
-        typer.echo(f"{path.name}: {warning}", err=True)
+        report(f"{path.name}: {warning}")
     return Style(resize(picture.pixels, size), path.name, mask=mask, sha256=picture.sha256)

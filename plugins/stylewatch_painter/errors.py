@@ -55,6 +55,10 @@ class WeightsError(PainterError):
     exit_code = 69
 
 
+class NotLearnedError(WeightsError):
+    """A network has to be trained for a style before it can paint in it."""
+
+
 class WeightsNameError(WeightsError):
     """A name for weights is invalid, belongs to others, or names none that can be fetched."""
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from stylewatch_daemon.app.commands import Commands
 from stylewatch_daemon.app.hooks import HookRunner
+from stylewatch_daemon.app.learner import Learner
 from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.app.restart import Handover
 from stylewatch_daemon.app.settings_file import LOOK_EVERY, SettingsFile
@@ -119,6 +120,7 @@ class Loop:
         lanes = self._lanes = jobs.lanes
         self.attempts = Attempts(jobs, executor, lambda: wakeup.stopping, self._may_begin)
         self.tries = Tries(jobs, self.attempts, executor, self._may_begin, clock)
+        self.learner = Learner(jobs, self.attempts, self._may_begin, clock)
         self.intake = Intake(jobs, lanes, inspector, clock)
         wall_clock = self._wall_clock = wall_clock or WallClock()
         wall_clock.restore(jobs.ledger.sight())
@@ -272,6 +274,7 @@ class Loop:
             self._keep_hours()
             self.jobs.repeat(retry)
             self.tries.go_on()
+            self.learner.go_on()
             self._start_jobs(retry)  # give workers new jobs before their last ones are published
             self.intake.claim()
             if self.jobs.commit():
@@ -368,6 +371,7 @@ class Loop:
     def _seconds_to_wait(self, watch: Watch, systemd: SystemdNotifier) -> float:
         """Return the seconds until something is due, 0 if something is due now."""
         is_busy = bool(self.attempts.running) or self._has_news or self.tries.is_open
+        is_busy = is_busy or self.learner.in_work
         due = [
             *(self._scan_in(inbox, watch) for inbox in self.intake.inboxes),
             LOOK_EVERY,
@@ -401,6 +405,7 @@ class Loop:
         with self._ledger_may_fail():
             self._status.update(self._snapshot(leaving=False))
         self.tries.end()
+        self.learner.end()
         self.attempts.stop_workers()
         while True:
             meanwhile()
@@ -481,7 +486,7 @@ class Loop:
             return True
         if self.attempts.is_busy or self.commands.in_work or self.intake.is_claiming:
             return False
-        if self.hooks.in_work:
+        if self.hooks.in_work or self.learner.in_work:
             return False
         if self.held:
             return True
@@ -527,7 +532,9 @@ class Loop:
         waiting = {
             self.jobs.title(job_id): live.doing.reason
             for job_id, live in self.jobs.live.items()
-            if live.doing.reason and self.jobs.waits.knows(live.doing.obstacle)
+            if live.doing.reason
+            and self.jobs.waits.knows(live.doing.obstacle)
+            and not self.learner.is_awaited(job_id)
         }
         ledger = {"the ledger": self.jobs.trouble} if self.jobs.trouble else {}
         file = self._file
@@ -566,6 +573,7 @@ class Loop:
             self.blocked,
             paused=self.commands.paused,
             trying=self.tries.in_work,
+            learning=self.learner.told,
             draining=self.commands.draining and not leaving,
             stopping=self.wakeup.stopping,
             restarting=self.wakeup.intent is Intent.RESTART and not leaving,

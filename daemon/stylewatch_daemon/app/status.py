@@ -59,6 +59,8 @@ class Snapshot:
     paused: bool = False
     trying: bool = False
     """True while previews are painted for the page."""
+    learning: Sequence[str] = ()
+    """Sentences about the styles that are learned."""
     draining: bool = False
     stopping: bool = False
     restarting: bool = False
@@ -187,6 +189,7 @@ class StatusFiles:
                 "at_work": not snapshot.leaving,  # a daemon that is killed leaves this True
                 "paused": snapshot.paused,
                 "trying": snapshot.trying,
+                "learning": [*snapshot.learning],
                 "draining": snapshot.draining,
                 "opens": snapshot.opens and snapshot.opens.isoformat(),
                 "stopping": snapshot.stopping or snapshot.leaving,

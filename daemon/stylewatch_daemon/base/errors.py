@@ -119,6 +119,12 @@ class UnavailableError(DaemonError):
     cause = Cause.DEVICE
 
 
+class UnlearnedError(UnavailableError):
+    """A backend has to learn a style before it can paint in it."""
+
+    cause = Cause.LEARNING
+
+
 class MemoryShortError(UnavailableError):
     """A device or the machine has too little memory for a job."""
 

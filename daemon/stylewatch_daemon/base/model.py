@@ -108,6 +108,8 @@ class Cause(StrEnum):
     """A disk is full, not mounted, or cannot be read or written."""
     DEVICE = "device"
     """A backend, a device, the weights, or a library are missing."""
+    LEARNING = "learning"
+    """A style must be learned first."""
     MEMORY = "memory"
     """There is not enough memory for this job; for a smaller one there may be."""
     MACHINE = "machine"

@@ -58,11 +58,17 @@ TRYING = Condition(
     is_ready=True,
     color="green",
 )
+LEARNING = Condition(
+    "learning",
+    "A style is learned: the photographs that wait for it are painted after that.",
+    is_ready=True,
+    color="green",
+)
 RESTING = Condition("resting", "Outside of executor.hours.", color="green")
 
 CONDITIONS = (
     NOT_RUNNING, DIED, STARTING, RESTARTING, STOPPING, DRAINING, PAUSED, BLOCKED, RESTING,
-    TRYING, OLD_SETTINGS, RUNNING, IDLE,
+    TRYING, OLD_SETTINGS, RUNNING, LEARNING, IDLE,
 )  # fmt: skip
 
 PAUSED_TOO = "It is paused, too: after that no job starts until someone resumes it."
@@ -105,6 +111,7 @@ def _found(health: Mapping[str, Any], running: int) -> Condition:
         (health["trying"], TRYING),
         (health["old_settings"], OLD_SETTINGS),
         (running, RUNNING),
+        (health["learning"], LEARNING),
     )
     for holds, condition in rules:
         if holds:

@@ -67,8 +67,8 @@ def past(status: dict[str, Any]) -> dict[str, Any]:
 
     Only a running daemon knows them.
     """
-    health = {**status["health"], "trouble": [], "notes": [], "old_settings": False,
-              "trying": False}  # fmt: skip
+    health = {**status["health"], "trouble": [], "notes": [], "learning": [],
+              "old_settings": False, "trying": False}  # fmt: skip
     return {**status, "running": [], "incomplete": [], "health": health}
 
 
@@ -86,7 +86,7 @@ def nothing() -> dict[str, Any]:
         "condition": NOT_RUNNING.word, "sentence": NOT_RUNNING.sentence,
         "paused": False, "trying": False, "draining": False, "stopping": False, "restarting": False,
         "old_settings": False, "opens": None,
-        "events": True, "trouble": [], "notes": [],
+        "events": True, "trouble": [], "notes": [], "learning": [],
     }  # fmt: skip
     return {
         "inboxes": [], "counts": dict.fromkeys(SEEN, 0), "running": [], "waiting": [],

@@ -74,6 +74,7 @@ def sections(status: Mapping[str, Any]) -> dict[str, Rows]:
         "Running": [
             [f"{job['job']}: {running_text(job)}", job["device"]] for job in status["running"]
         ],
+        "Learning": [[one_line(text)] for text in health["learning"]],
         "Problems": [[one_line(text)] for text in health["trouble"]],
         "Refused or failed (see _refused)": [
             [f"{job['job']}: {one_line(job['reason'])}"] for job in status["refused"]

@@ -601,7 +601,9 @@ class Intake:
                 problem = str(error)
                 cause = error.cause
         pictures = () if problem else answer.pictures
-        event = Inspected(pictures, problem, cause, settings.priority, settings.needs)
+        styles = {file.name for file in claim.files if file.role == "style"}
+        needs = settings.needs(each.sha256 for each in pictures if each.name in styles)
+        event = Inspected(pictures, problem, cause, settings.priority, needs)
         self._jobs.post(job.id, event)
 
     # -- state, for the main loop and the status

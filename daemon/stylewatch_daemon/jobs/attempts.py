@@ -24,6 +24,7 @@ from stylewatch_daemon.base.errors import (
     ShortageError,
     TakenError,
     UnavailableError,
+    UnlearnedError,
 )
 from stylewatch_daemon.base.eta import EtaEstimator
 from stylewatch_daemon.base.lanes import Step
@@ -64,6 +65,7 @@ from stylewatch_painter.recipes.recipe import Recipe
 OBSTACLES: Mapping[Cause, type[OutputError | UnavailableError | ShortageError]] = {
     Cause.DISK: OutputError,
     Cause.DEVICE: UnavailableError,
+    Cause.LEARNING: UnlearnedError,
     Cause.MEMORY: MemoryShortError,
     Cause.MACHINE: ShortageError,
 }
@@ -125,6 +127,8 @@ class Attempts:
         self._may_begin = may_begin
         self.kept = 0
         """Number of workers that are kept for other work than jobs."""
+        self.lent = 0
+        """Number of workers that must stay idle, because a training has their processors."""
         self._state = jobs.state
         self._ledger = jobs.ledger
         self._reporter = jobs.reporter
@@ -158,14 +162,14 @@ class Attempts:
 
     @property
     def free(self) -> int:
-        """Number of idle workers that no job is about to get, without those that are `kept`.
+        """Number of idle workers that no job is about to get, and that are not `kept` or `lent`.
 
         It is negative if more workers are promised than are idle. One is promised to each job that
         was overtaken because its outbox is slow, as long as that outbox answers: otherwise the jobs
         of a faster outbox would have all turns.
         """
         ordered = sum(not worker.ticket for worker in self.running.values())
-        return self._executor.free() - ordered - self._awaited() - self.kept
+        return self._executor.free() - ordered - self._awaited() - self.kept - self.lent
 
     def _awaited(self) -> int:
         """Return the number of overtaken jobs that are prepared now in outboxes that answer."""
@@ -192,9 +196,10 @@ class Attempts:
             self._cannot_begin(job, error)
             return
         settings = preparation.settings
-        if (job.priority, job.needs) != (settings.priority, settings.needs):
+        needs = settings.needs(file.sha256 for file in job.inputs if file.role == "style")
+        if (job.priority, job.needs) != (settings.priority, needs):
             waits.release(job.id)  # the needs that it has now may be an obstacle
-            self._jobs.post(job.id, lifecycle.Resolved(settings.priority, settings.needs))
+            self._jobs.post(job.id, lifecycle.Resolved(settings.priority, needs))
             return
         self._jobs.turn(job.id, Doing(Activity.PREPARING))
         waits.take(job.id, Obstacle(Kind.OUTBOX, job.outbox))

@@ -488,7 +488,7 @@ def advance(job: Job | None, event: object) -> Next:
 _FAULTS = (Cause.WORKER, Cause.BUG)
 """Causes for which an attempt counts as a fault."""
 
-OUTSIDE = (Cause.DISK, Cause.DEVICE, Cause.MEMORY, Cause.MACHINE)
+OUTSIDE = (Cause.DISK, Cause.DEVICE, Cause.LEARNING, Cause.MEMORY, Cause.MACHINE)
 """Causes for which a job waits; the attempt does not count as a fault."""
 
 

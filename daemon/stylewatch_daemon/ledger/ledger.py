@@ -477,6 +477,17 @@ class Ledger:
         query = f"SELECT * FROM jobs WHERE state IN {schema.listed(*states)} ORDER BY id"
         return self._jobs(query)
 
+    def queued_for(self, cause: Cause) -> list[Job]:
+        """Return the queued jobs that wait because of a cause, in order."""
+        query = f"SELECT * FROM jobs WHERE state = '{State.QUEUED}' AND cause = ? ORDER BY id"
+        return self._jobs(query, cause)
+
+    def queued_with(self, needs: str, limit: int) -> tuple[list[Job], int]:
+        """Return the first queued jobs with some needs, at most `limit`, and the number of all."""
+        queued = f"FROM jobs WHERE state = '{State.QUEUED}' AND needs = ?"
+        first = self._jobs(f"SELECT * {queued} ORDER BY id LIMIT ?", needs, limit)
+        return first, self._count(f"SELECT COUNT(*) {queued}", needs)
+
     def next_of_inboxes(
         self,
         jobs: Collection[str] = (),

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -17,12 +17,14 @@ from pydantic import (
     Tag,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from stylewatch_daemon.base.errors import InputError, SettingsError
 from stylewatch_daemon.files.names import FINAL, safe, safe_path, shown
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.paths import from_base
+from stylewatch_painter import installed
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.fields import (
     STYLE_SIZE,
@@ -49,6 +51,12 @@ ClipFormat = Literal["mp4", "webm", "mkv"]
 
 STARTS = tuple(start for start in get_args(Start) if start != "picture")
 """The values of `init` that name no picture."""
+
+LEARNERS = "stylewatch.learners"
+"""Group of the entry points of backends that have to learn styles; each is a function `Learn`."""
+
+_LEARNED = "learned"
+"""The backend for jobs with `learn: true`."""
 
 RECIPES = "recipes"
 """Key of the recipe folders in the validation context of a job.yaml."""
@@ -361,7 +369,16 @@ class JobSettings(Section):
     set: dict[str, Any] = Field(default={})
     backend: Name = "torch"
     device: Name | None = None
+    learn: bool = False
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_learner(cls, plain: object) -> object:
+        """Choose the backend that learns, whatever `backend` is otherwise."""
+        if isinstance(plain, Mapping) and plain.get("learn") is True:
+            return {**plain, "backend": _LEARNED}
+        return plain
 
     @field_validator("depth")
     @classmethod
@@ -399,10 +416,15 @@ class JobSettings(Section):
         """All settings as JSON."""
         return self.model_dump_json()
 
-    @property
-    def needs(self) -> str:
-        """Backend, device, recipe and `set` as JSON: jobs with equal needs are blocked together."""
-        return json.dumps([self.backend, self.device, self.recipe, self.set])
+    def needs(self, styles: Iterable[str]) -> str:
+        """Return what a job needs as JSON; jobs with equal needs are blocked together.
+
+        These are backend, device, recipe and `set`, and for a backend that has to learn them the
+        digests of the `styles`.
+        """
+        needs: list[object] = [self.backend, self.device, self.recipe, self.set]
+        is_learner = any(entry.name == self.backend for entry in installed.entries(LEARNERS))
+        return json.dumps([*needs, *styles] if is_learner else needs)
 
     @property
     def common_style_size(self) -> str | None:
@@ -611,6 +633,9 @@ DESCRIBED: Mapping[str, Described] = {
     "device": Described(
         "the device: a name that `stylewatch doctor` lists; by default the backend's best",
         "NAME", spares_frames=True),
+    "learn": Described(
+        "whether [`learned`](backends.md#in-an-album) paints it, and first learns its style from "
+        "the photographs that wait"),
     "format": Described(
         "of stages and final picture: `png`, `jpg`, `webp`, `tiff`", None, "File format",
         is_timeless=True, spares_frames=True),

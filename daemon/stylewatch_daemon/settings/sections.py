@@ -277,6 +277,8 @@ class LimitSettings(Section):
     free_bytes: Bytes = 256_000_000
     memory: SomeBytes | None = None
     out_of_memory: Literal["wait", "smaller", "cpu"] = "wait"
+    learn_minutes: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+    """Minutes in which a style may be learned for jobs with `learn: true`; 0: none is learned."""
 
     def largest(self, role: str) -> int:
         """Return the maximum size in bytes of a file with this role."""

@@ -17,6 +17,7 @@ from stylewatch_daemon.worker.messages import Failed, Refused
 from stylewatch_painter.errors import (
     DivergedError,
     LibraryError,
+    NotLearnedError,
     PictureError,
     RecipeError,
     SaveError,
@@ -37,6 +38,7 @@ _REFUSED: Mapping[type[Exception], Cause] = {
 _FAILED: Mapping[type[Exception], Cause] = {
     LibraryError: Cause.DEVICE,
     BackendFaultError: Cause.BUG,  # before its base class: the device is not the cause
+    NotLearnedError: Cause.LEARNING,  # before its base class
     WeightsError: Cause.DEVICE,
     BackendError: Cause.DEVICE,
     MemoryShortError: Cause.MEMORY,

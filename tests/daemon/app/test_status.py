@@ -138,7 +138,7 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
         ],
         "trash": {"jobs": 0, "bytes": 0},
         "health": {"at_work": True, "pid": os.getpid(), "paused": False, "draining": False,
-                   "opens": None, "trying": False,
+                   "opens": None, "trying": False, "learning": [],
                    "stopping": False, "restarting": False, "old_settings": False,
                    "condition": BLOCKED.word, "sentence": BLOCKED.sentence, "events": False,
                    "trouble": ["sky: no disk", "cpu: gone"], "notes": ["tmp is skipped"]},

@@ -366,7 +366,7 @@ def test_a_job_that_began_keeps_its_settings_when_others_are_read(world: DaemonW
 
 def test_a_job_that_has_not_begun_needs_what_the_settings_of_now_say(world: DaemonWorld) -> None:
     world.queued("a", "b")
-    assert {job.needs for job in world.jobs} == {world.settings.job.needs}
+    assert {job.needs for job in world.jobs} == {world.settings.job.needs(())}
     world.close()
     job = world.settings.job.model_copy(update={"backend": "sketch", "priority": 7})
     world.settings = changed_settings(world.settings, job=job)
@@ -374,9 +374,11 @@ def test_a_job_that_has_not_begun_needs_what_the_settings_of_now_say(world: Daem
     loop = world.start()
     run_jobs(loop, again=False)
     first = world.job("a")
-    assert (first.needs, first.priority) == (job.needs, 7)
+    assert (first.needs, first.priority) == (job.needs(()), 7)
     obstacle = loop.jobs.live[first.id].doing.obstacle
-    assert obstacle == Obstacle(Kind.NEEDS, job.needs), "it blocks no job that needs another one"
+    assert obstacle == Obstacle(Kind.NEEDS, job.needs(())), (
+        "it blocks no job that needs another one"
+    )
     world.wait(100)
     run_jobs(loop)
     assert world.states == {"a": "done", "b": "done"}

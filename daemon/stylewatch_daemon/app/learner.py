@@ -1,0 +1,229 @@
+"""Learning of styles: a child process trains a backend for styles for which jobs wait.
+
+A training is no job: it has no row in the ledger and nothing in an outbox. Which one is due follows
+from the jobs that wait, so nothing needs to survive a kill but what was learned so far; the package
+of the backend keeps that, and goes on from there if the photographs are the same.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from stylewatch_daemon.app.learning_main import Learned, NotLearned, Report
+from stylewatch_daemon.base.child import Child
+from stylewatch_daemon.base.errors import ShortageError
+from stylewatch_daemon.base.model import Cause, Job
+from stylewatch_daemon.base.wakeup import Backoff, Pauses
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.jobs.attempts import Attempts
+from stylewatch_daemon.jobs.jobs import Jobs
+from stylewatch_daemon.jobs.lifecycle import Kind, Obstacle
+
+LEARN = "stylewatch_daemon.app.learning_main:learn"
+
+MOST_PHOTOGRAPHS = 15
+"""Number of photographs to learn from; of more, none would be seen often enough."""
+
+STEADY_S = 20.0
+"""Seconds without another photograph after which fewer are enough: an album may still be copied."""
+
+LOOK_S = 2.0
+"""Seconds between two looks at the jobs that wait for a style that is, or will be, learned."""
+
+RETRY = Backoff(first=60.0, most=3600.0)
+"""Delays after a training that failed."""
+
+_TRIER = "learning"
+"""Name by which obstacles are tried here, in place of the id of a job."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Queued jobs with the same needs as the `lead`, one that has met unlearned styles.
+
+    `waiting` is their number, `photographs` are those of the first ones.
+    """
+
+    lead: Job
+    waiting: int
+    photographs: tuple[Path, ...]
+
+    @property
+    def obstacle(self) -> Obstacle:
+        """The obstacle for which the jobs wait."""
+        return Obstacle(Kind.NEEDS, self.lead.needs)
+
+    @property
+    def title(self) -> str:
+        """The names of the styles, for people."""
+        return shown(", ".join(file.name for file in self.lead.inputs if file.role == "style"))
+
+
+class Learner:
+    """Runner of one training at a time, in the place of a worker; `clock` is monotonic, in seconds.
+
+    It acts while jobs may begin, if the owner has set `limits.learn_minutes`.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        attempts: Attempts,
+        may_begin: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._jobs = jobs
+        self._attempts = attempts
+        self._may_begin = may_begin
+        self._clock = clock
+        limits, executor = jobs.settings.limits, jobs.settings.executor.own
+        self._minutes = 0 if executor.is_remote else limits.learn_minutes
+        """Minutes of a training; 0 if none may run."""
+        self._group: Group | None = None
+        """The group that is next, or whose training runs."""
+        self._process: Child | None = None
+        self._report = ""
+        """What the training reported last, or why the last one failed."""
+        self._grown = self._looked = -float("inf")
+        self._failures = Pauses[Obstacle](RETRY, clock)
+
+    @property
+    def in_work(self) -> bool:
+        """True while a style is learned, or will be."""
+        return self._group is not None
+
+    @property
+    def told(self) -> list[str]:
+        """Sentences about the styles that are learned, for the status."""
+        group = self._group
+        if group is None:
+            return []
+        of = "1 photograph waits" if group.waiting == 1 else f"{group.waiting} photographs wait"
+        return [f"{group.title}, for which {of}: {self._report or 'it begins soon'}"]
+
+    def is_awaited(self, job_id: str) -> bool:
+        """Return whether a job waits for a style that will be learned, which is no trouble."""
+        job = self._jobs.ledger.get(job_id) if self._minutes else None
+        return job is not None and _learns(job) and job.cause is Cause.LEARNING
+
+    def go_on(self) -> None:
+        """Begin a training that is due; end one that is done, or for which no job waits any more.
+
+        Raises OutputError if the ledger cannot be read.
+        """
+        if not self._minutes:
+            return
+        is_known = any(each.kind is Kind.NEEDS for each in self._jobs.waits.held(retry=False))
+        if not is_known:
+            self._group = None
+        elif self._group is None or self._clock() - self._looked >= LOOK_S:
+            self._looked = self._clock()
+            self._look()
+        if self._process is not None:
+            self._follow(self._process)
+        elif self._group is not None and self._is_due(self._group):
+            self._begin(self._group)
+
+    def end(self) -> None:
+        """End the training that runs, if any; a later one goes on from what it saved last."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+            self._report = ""
+            self._attempts.lent = 0
+
+    def _look(self) -> None:
+        """Find the group whose turn it is; while one is trained, look whether it still waits.
+
+        None of its jobs tries whether the style is learned, unless that has failed.
+        """
+        waits = self._jobs.waits
+        former = self._group
+        leads = [*filter(_learns, self._jobs.ledger.queued_for(Cause.LEARNING))]
+        if self._process is not None and former is not None:
+            leads = [former.lead] if waits.knows(former.obstacle) else []
+        groups = [group for lead in leads if (group := self._group_of(lead)).waiting]
+        failed = self._failures.held()
+        self._group = min(groups, key=lambda group: group.obstacle in failed, default=None)
+        waits.release(_TRIER)
+        if self._group is not None and self._group.obstacle not in failed:
+            waits.take(_TRIER, self._group.obstacle)
+        if former is None or self._group is None or self._group.waiting > former.waiting:
+            self._grown = self._clock()
+
+    def _group_of(self, lead: Job) -> Group:
+        first, count = self._jobs.ledger.queued_with(lead.needs, MOST_PHOTOGRAPHS)
+        photographs = tuple(
+            self._jobs.state.files(job.id) / content.name
+            for job in first
+            if (content := job.input_as("content")) is not None
+        )
+        return Group(lead, count, photographs)
+
+    def _is_due(self, group: Group) -> bool:
+        """Return whether a group has enough photographs, and the place of a worker is free."""
+        if group.obstacle in self._failures.held() or not self._may_begin():
+            return False
+        is_steady = self._clock() - self._grown >= STEADY_S
+        is_enough = is_steady or len(group.photographs) == MOST_PHOTOGRAPHS
+        return bool(group.photographs) and is_enough and self._attempts.free > 0
+
+    def _begin(self, group: Group) -> None:
+        styles = [
+            str(self._jobs.state.files(group.lead.id) / file.name)
+            for file in group.lead.inputs
+            if file.role == "style"
+        ]
+        backend = (group.lead.settings or {})["backend"]
+        words = backend, styles, [*map(str, group.photographs)], self._minutes
+        try:
+            self._process = Child(LEARN, *words, name="learning", isolated=True)
+        except ShortageError as error:
+            self._failed(group, str(error))
+            return
+        self._report = ""
+        self._attempts.lent = 1
+        self._jobs.reporter.requested(f"Learning the style of {group.title}.")
+
+    def _follow(self, process: Child) -> None:
+        """Note what the training has reported; end it if it is done, or not wanted any more."""
+        group = self._group
+        if group is None or not self._may_begin():
+            self.end()
+            return
+        try:
+            while process.line.poll():
+                message = process.receive(Report, Learned, NotLearned)
+                if isinstance(message, Report):
+                    self._report = shown(message.text)
+                    continue
+                self.end()
+                if isinstance(message, NotLearned):
+                    self._failed(group, message.reason)
+                else:
+                    self._learned(group)
+                return
+        except (EOFError, OSError, ValueError):
+            self.end()
+            self._failed(group, f"the training ended with {process.exit_reason() or 'a fault'}")
+
+    def _learned(self, group: Group) -> None:
+        """Let the jobs of a group begin."""
+        self._jobs.reporter.requested(f"Learned the style of {group.title}.")
+        self._failures.forget(group.obstacle)
+        self._jobs.waits.release(_TRIER)
+        first, _ = self._jobs.ledger.queued_with(group.lead.needs, group.waiting)
+        self._jobs.waits.forget(group.obstacle, *(Obstacle(Kind.JOB, job.id) for job in first))
+        self._group = None
+
+    def _failed(self, group: Group, reason: str) -> None:
+        self._failures.begin(group.obstacle)
+        self._jobs.waits.release(_TRIER)
+        self._report = shown(reason)
+        self._jobs.reporter.waits(group.title, self._report)
+
+
+def _learns(job: Job) -> bool:
+    """Return whether a job has `learn: true`."""
+    return job.settings is not None and bool(job.settings.get("learn"))
