@@ -209,7 +209,7 @@ class Learned:
         mix = task.style_mix if styles else 0.0
         paintings = {
             style.name: Source(
-                self._painting(style, photograph),
+                self._painting(style, photograph, task.seed),
                 mix * task.style_weight(style),
                 _shown(task, style, size),
             )
@@ -218,10 +218,10 @@ class Learned:
         return Goal(Source(photograph, 1 - mix), content is not None, paintings,
                     _previous(task, size))  # fmt: skip
 
-    def _painting(self, style: Style, photograph: Pixels) -> Pixels:
+    def _painting(self, style: Style, photograph: Pixels, seed: int) -> Pixels:
         """Return a photograph as the network of a style paints it."""
         network = self._chosen(style).network.to(self._torch.device)
-        return network.paint(photograph)
+        return network.paint(photograph, seed)
 
     def _chosen(self, style: Style) -> LearnedStyle:
         """Return the learned style for a style; raises WeightsError if there is none."""

@@ -31,8 +31,8 @@ FORMAT = "stylewatch learned style 1"
 _LENGTH = 8
 """Number of bytes for the length of the header."""
 
-MOST_BYTES = 4_000_000
-"""Maximum size of a file; the network takes about a million bytes."""
+MOST_BYTES = 8_000_000
+"""Maximum size of a file; the network takes about half of that."""
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 
 from stylewatch_learned import SIDE
-from stylewatch_learned.network import StyleNetwork, as_tensor
+from stylewatch_learned.network import StyleNetwork, as_tensor, noise_for
 from stylewatch_painter.errors import CheckpointError, DivergedError, PictureError
 from stylewatch_painter.network.settings import NetworkSettings
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.scene.task import Style
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Pixels, Regions
 from stylewatch_painter.vgg import LayerName
 
@@ -62,8 +63,8 @@ class LearningSettings:
     """
 
     side: int = SIDE
-    crop: int = 224
-    content: float = 0.6
+    crop: int = 256
+    content: float = 0.8
     smoothness: float = 0.05
     seed: int = 0
 
@@ -137,18 +138,19 @@ class Learning:
 
     def learn(self) -> None:
         """Make a step; raises DivergedError if the loss is no longer a number."""
-        progress = self._progress
+        progress, settings = self._progress, self._settings
         for group in self._optimizer.param_groups:
             group["lr"] = _RATE * self._rate(progress.step + 1)
         photograph = self._example().to(self._vgg.device)
-        painting = self.network(photograph)
+        size = Size(settings.crop, settings.crop)
+        noise = noise_for(size, self._draw).to(self._vgg.device)
+        painting = self.network(photograph, noise)
         with torch.no_grad():
             content = self._features(photograph)[CONTENT_LAYER].float()
         features = self._features(painting)
         style_loss = self._style_loss(features)
         content_loss = _relative(features[CONTENT_LAYER].float(), content)
         roughness = _roughness(painting)
-        settings = self._settings
         loss = style_loss + settings.content * content_loss + settings.smoothness * roughness
         if not math.isfinite(loss.item()):
             raise DivergedError(f"the loss is no longer a number at step {progress.step + 1}")

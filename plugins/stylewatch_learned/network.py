@@ -2,8 +2,14 @@
 
 Johnson, Alahi, Fei-Fei 2016, "Perceptual losses for real-time style transfer and super-resolution"
 (arXiv 1603.08155), with fewer channels, because it is trained on a few photographs, and with
-instance normalization: Ulyanov, Vedaldi, Lempitsky 2017 (arXiv 1701.02096). Maps are enlarged by
-repeating pixels before a convolution, so that no checkerboard appears.
+instance normalization: Ulyanov, Vedaldi, Lempitsky 2017 (arXiv 1701.02096). Beside that:
+
+- The residual blocks see an eighth of the size, so that a stroke may be as long as those of a
+  painting are; finer maps are added back, and keep the drawing (Ronneberger, Fischer, Brox 2015,
+  arXiv 1505.04597).
+- The blocks get noise, as in Ulyanov, Lebedev, Vedaldi, Lempitsky 2016 (arXiv 1603.03417): without
+  it a clear sky gets the same stroke everywhere, or none.
+- Maps are enlarged by repeating pixels before a convolution, so that no checkerboard appears.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,17 +25,21 @@ from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Pixels
 
 WIDTH = 48
-"""Number of maps of the residual blocks."""
+"""Number of maps of a quarter of the size; a coarser size has twice as many, a finer one half."""
 
-BLOCKS = 5
+BLOCKS = 4
+"""Number of residual blocks."""
 
-COARSER = 4
+SPOTS = (1, 4, 8)
+"""Sides of the spots of each map of noise, in positions of the residual blocks."""
+
+COARSER = 8
 """Pixels, across and down, for each position of the residual blocks."""
 
 TILE = 1536
 """Side in pixels of the tiles of large photographs."""
 
-HALO = 64
+HALO = 128
 """Number of pixels around a tile on which its pixels depend."""
 
 SAMPLED = 8
@@ -96,50 +106,58 @@ class StyleNetwork(nn.Module):
         super().__init__()
         self.halved = Convolution(3, WIDTH // 2, 6, 2)
         self.quartered = Convolution(WIDTH // 2, WIDTH, 4, 2)
-        self.blocks = nn.Sequential(*(Block(WIDTH) for _ in range(BLOCKS)))
+        self.coarsest = Convolution(WIDTH, 2 * WIDTH, 4, 2)
+        self.noise = nn.Conv2d(len(SPOTS), 2 * WIDTH, 1)
+        self.blocks = nn.Sequential(*(Block(2 * WIDTH) for _ in range(BLOCKS)))
+        self.finer = Convolution(2 * WIDTH, WIDTH, 3)
+        self.fine = Block(WIDTH)
         self.doubled = Convolution(WIDTH, WIDTH // 2, 3)
         self.whole = Convolution(WIDTH // 2, WIDTH // 4, 3)
         self.colors = nn.Conv2d(WIDTH // 4, 3, 5)
 
-    def forward(self, photograph: Tensor) -> Tensor:
-        """Return the painting of a photograph of any size."""
+    def forward(self, photograph: Tensor, noise: Tensor) -> Tensor:
+        """Return the painting of a photograph of any size, with noise as `noise_for` returns it."""
         height, width = photograph.shape[-2:]
         right, below = _missing(width), _missing(height)
         x = functional.pad((photograph - _GRAY) / _SPREAD, (0, right, 0, below), mode="replicate")
-        x = functional.relu(self.halved(x.contiguous(memory_format=torch.channels_last)))
-        x = self.blocks(functional.relu(self.quartered(x)))
-        for enlarging in (self.doubled, self.whole):
-            x = functional.relu(enlarging(functional.interpolate(x, scale_factor=2)))
+        half = functional.relu(self.halved(x.contiguous(memory_format=torch.channels_last)))
+        quarter = functional.relu(self.quartered(half))
+        coarsest = functional.relu(self.coarsest(quarter))
+        rows, columns = coarsest.shape[-2:]
+        strokes = self.blocks(coarsest + self.noise(noise[..., :rows, :columns]))
+        x = self.fine(_enlarged(strokes, self.finer) + quarter)
+        x = _enlarged(_enlarged(x, self.doubled) + half, self.whole)
         colors = self.colors(mirrored(x, 2))
         painting: Tensor = _GRAY + _RANGE * torch.tanh(colors / 2)
         return painting[..., :height, :width]
 
-    def paint(self, photograph: Pixels, side: int = TILE) -> Pixels:
+    def paint(self, photograph: Pixels, seed: int = 0, side: int = TILE) -> Pixels:
         """Return the painting of a photograph, both (height, width, 3), RGB 0..255.
 
-        One with more than `side` squared pixels is painted in tiles, which are normalized alike: as
-        a sample of all of it. Tiles overlap by what their pixels depend on, so nothing shows where
-        they meet.
+        The `seed` is of its noise. A photograph of more than `side` squared pixels is painted
+        in tiles, which are normalized alike: as a sample of all of it. Tiles overlap by what their
+        pixels depend on, so nothing shows where they meet.
         """
         size = Size.of(photograph)
         painting = np.empty_like(photograph)
+        noise = noise_for(size, np.random.Generator(np.random.PCG64(seed)))
         with torch.inference_mode():
             if size.area <= side**2:
-                painting[:] = as_picture(self(self._on_device(photograph)))
-            else:
-                with self.normalized_as(sampled(photograph, side)):
-                    for inner, outer, cut in _tiles(size, side):
-                        tile = as_picture(self(self._on_device(photograph[outer])))
-                        painting[inner] = tile[cut]
-        return painting.clip(0, 255)
+                return self._painted(photograph, noise)
+            with self.normalized_as(sampled(photograph, side), noise):
+                for inner, outer, cut in _tiles(size, side):
+                    rows, columns = (slice(part.start // COARSER, None) for part in outer)
+                    tile = self._painted(photograph[outer], noise[..., rows, columns])
+                    painting[inner] = tile[cut]
+        return painting
 
     @contextmanager
-    def normalized_as(self, photograph: Pixels) -> Iterator[None]:
-        """Normalize all maps as those of `photograph`."""
+    def normalized_as(self, photograph: Pixels, noise: Tensor) -> Iterator[None]:
+        """Normalize all maps as those of `photograph` with some `noise`."""
         convolutions = [part for part in self.modules() if isinstance(part, Convolution)]
         for convolution in convolutions:
             convolution.is_measured = True
-        self(self._on_device(photograph))
+        self._painted(photograph, noise)
         for convolution in convolutions:
             convolution.is_measured = False
         try:
@@ -148,8 +166,10 @@ class StyleNetwork(nn.Module):
             for convolution in convolutions:
                 convolution.fixed = None
 
-    def _on_device(self, photograph: Pixels) -> Tensor:
-        return as_tensor(photograph).to(self.colors.weight.device)
+    def _painted(self, photograph: Pixels, noise: Tensor) -> Pixels:
+        device = self.colors.weight.device
+        painting = self(as_tensor(photograph).to(device), noise.to(device))
+        return as_picture(painting).clip(0, 255)
 
     @property
     def tensors(self) -> dict[str, NDArray[np.float32]]:
@@ -163,6 +183,23 @@ class StyleNetwork(nn.Module):
         copies = {name: torch.from_numpy(value.copy()) for name, value in tensors.items()}
         network.load_state_dict(copies)
         return network
+
+
+def noise_for(size: Size, draw: np.random.Generator) -> Tensor:
+    """Draw noise for a photograph of `size`: (1, len(SPOTS), rows, columns), with some to spare."""
+    rows, columns = (-(-side // COARSER) + _LEAST // COARSER for side in size.shape)
+    maps = []
+    for side in SPOTS:
+        shape = (1, 1, rows // side + 2, columns // side + 2)
+        spots = torch.from_numpy(draw.standard_normal(shape, dtype=np.float32))
+        larger = functional.interpolate(spots, scale_factor=side, mode="bilinear")
+        maps.append(larger[..., :rows, :columns])
+    return torch.cat(maps, dim=1)
+
+
+def _enlarged(x: Tensor, convolution: Convolution) -> Tensor:
+    """Return maps of twice the size."""
+    return functional.relu(convolution(functional.interpolate(x, scale_factor=2)))
 
 
 def _missing(side: int) -> int:

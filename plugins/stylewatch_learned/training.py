@@ -9,12 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from stylewatch_learned import SIDE, SUFFIX, learned_style
 from stylewatch_learned.learned_style import About, LearnedStyle
 from stylewatch_learned.learning import LAYERS, Learning, LearningSettings
-from stylewatch_learned.network import as_picture, as_tensor
 from stylewatch_painter import regular_file
 from stylewatch_painter.errors import (
     CheckpointError,
@@ -229,11 +226,8 @@ class Training:
         """Write a sheet of some photographs as the network paints them now."""
         network = self._learning.network
         cells = []
-        with torch.no_grad():
-            for photograph in self._photographs[:SHOWN]:
-                device = next(network.parameters()).device
-                painting = as_picture(network(as_tensor(photograph).to(device)))
-                cells.append(sheet.Cell(picture=painting))
+        for photograph in self._photographs[:SHOWN]:
+            cells.append(sheet.Cell(picture=network.paint(photograph)))
         drawn = encode(sheet.draw(sheet.in_rows(cells, 3)), format="jpg")
         path = self._folder / PREVIEW
         with _writing(path):

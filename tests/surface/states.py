@@ -164,6 +164,9 @@ MOMENTS = (
     Moment("running without events", published={"events": False}, is_running=True, is_ready=True),
     Moment("paused", is_paused=True),
     Moment("trying", published={"trying": True}, is_ready=True),
+    Moment("learning", published={"learning": ["sea.jpg: step 2 of 9"]}, is_ready=True),
+    Moment("learning, running", published={"learning": ["sea.jpg: step 2 of 9"]}, is_ready=True,
+           is_running=True),
     Moment("outside of the hours", published={"opens": OPENS}, is_ready=True),
     Moment("outside of the hours, blocked", published={
         "opens": OPENS, "blocked": OBSTACLES["a disk is full"]}),
