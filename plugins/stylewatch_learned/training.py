@@ -1,6 +1,7 @@
 """A training from files to a file: progress, preview sheets, and a state from which it goes on."""
 
 import fcntl
+import hashlib
 import os
 import tempfile
 import time
@@ -19,13 +20,15 @@ from stylewatch_painter.errors import (
     PainterError,
     WeightsError,
 )
-from stylewatch_painter.images import sheet
+from stylewatch_painter.images import read_clip, sheet
+from stylewatch_painter.images.clip import LARGEST_FRAME, ClipLimits
 from stylewatch_painter.images.decode import NeededSize, long_side
 from stylewatch_painter.images.encode import encode
 from stylewatch_painter.images.read import read
 from stylewatch_painter.images.resize import resize, resize_plane
 from stylewatch_painter.network import store
 from stylewatch_painter.scene.task import Style
+from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Pixels
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
@@ -37,6 +40,9 @@ FEWEST = 200
 
 REPORT_S, SAVE_S, PREVIEW_S = 10.0, 20.0, 120.0
 """Seconds between two lines of progress, two saved states, and two preview sheets."""
+
+FROM_CLIP, MOST_FRAMES = 8, 1_000_000
+"""Number of frames of a clip that are learned from, and maximum number of its frames."""
 
 SHOWN = 6
 """Maximum number of photographs on a preview sheet."""
@@ -94,10 +100,17 @@ def train(
     as `Training` and `Training.run` do.
     """
     _check_temporary_folder()
-    seen = [_seen(path, wanted.side, report) for path in (style, *photographs)]
-    painting, pictures = seen[0], [picture.picture for picture in seen[1:]]
-    digests = tuple(picture.sha256 for picture in seen[1:])
-    about = About(painting.sha256, style.name, digests, 0, {}, {})
+    painting = _seen(style, wanted.side, report)
+    pictures, digests = list[Pixels](), list[str]()
+    for path in photographs:
+        if read_clip.is_clip(path):
+            pictures += _frames(path, wanted.side)
+            digests.append(_digest(path))
+        else:
+            photograph = _seen(path, wanted.side, report)
+            pictures.append(photograph.picture)
+            digests.append(photograph.sha256)
+    about = About(painting.sha256, style.name, tuple(digests), 0, {}, {})
     path = target or _own_path(style.stem, about)
     settings = LearningSettings(side=wanted.side)
     vgg = TorchAutograd({"device": wanted.device}).network(LAYERS)
@@ -278,6 +291,24 @@ def _check_target(target: Path, about: About) -> None:
             f"{target} exists, and was not learned from {about.style_name}: name another file with "
             "-o"
         )
+
+
+def _frames(path: Path, side: int) -> list[Pixels]:
+    """Return some frames from all over a clip, with a long side of so many pixels."""
+    limits = ClipLimits(LARGEST_FRAME, MOST_FRAMES)
+    count = read_clip.inspect(path, limits).frames
+    chosen = {number * count // FROM_CLIP for number in range(FROM_CLIP)}
+    return [
+        resize(frame.pixels, size.times(side / size.long))
+        for frame in read_clip.frames(path, limits)
+        if frame.number in chosen
+        for size in (Size.of(frame.pixels),)
+    ]
+
+
+def _digest(path: Path) -> str:
+    with regular_file.opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _seen(path: Path, side: int, report: Report) -> Style:

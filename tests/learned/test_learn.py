@@ -1,7 +1,10 @@
 """`stylewatch learn`: from files to a file that `--backend learned` uses."""
 
+import fcntl
 import json
+import os
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from stylewatch_daemon.cli.main import call
 from stylewatch_learned import learned_style, training
 from stylewatch_learned.learned_style import LearnedStyle
 from stylewatch_learned.learning import Learning
+from stylewatch_painter.images import write_clip
 
 
 @pytest.fixture
@@ -116,6 +120,44 @@ def test_nothing_of_people_is_replaced(here: Path, capsys: pytest.CaptureFixture
     assert learn("--steps", 1, "-o", "waves.safetensors") == 73
     assert "unfinished training" in capsys.readouterr().err
     assert Path("waves.learning/state").read_bytes() == b"of another training"
+
+
+def test_frames_of_a_clip_are_learned_from(here: Path) -> None:
+    frames = [np.full((48, 64, 3), level, np.uint8) for level in range(0, 250, 10)]
+    list(write_clip.write_segment(here / "film.mkv", frames, "mkv", 100))
+    assert call(["learn", "waves.png", "film.mkv", "one.png", "--steps", "1", "-o",
+                 "film.safetensors", "--size", "64"]) == 0  # fmt: skip
+    digests = [sha256(Path(name).read_bytes()).hexdigest() for name in ("film.mkv", "one.png")]
+    assert [*LearnedStyle.at(Path("film.safetensors")).about.photographs] == digests
+    levels = [picture.mean() for picture in training._frames(here / "film.mkv", 64)]
+    assert levels == pytest.approx([10 * (number * 25 // 8) for number in range(8)], abs=1)
+
+
+def test_one_training_writes_at_a_time(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("waves.learning").mkdir()
+    folder = os.open("waves.learning", os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    assert learn("--steps", 1, "-o", "waves.safetensors") == 73
+    assert "used by another training" in capsys.readouterr().err
+    os.close(folder)
+    assert learn("--steps", 1, "-o", "waves.safetensors") == 0
+
+
+def test_the_daemon_learns_what_is_not_known_and_begins_anew_if_it_must(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "FEWEST", 1)
+    monkeypatch.setattr(training, "MEASURED", 1)
+    state = learned_style.folder() / "waves.learning/state"
+    state.parent.mkdir(parents=True, exist_ok=True)
+    (learned_style.folder() / "waves.safetensors").unlink(missing_ok=True)
+    state.write_bytes(b"of other photographs")
+    said = list[str]()
+    for _ in range(2):
+        training.learn_styles([here / "waves.png"], [here / "one.png"], 1e-9, said.append)
+        assert learned_style.of(sha256((here / "waves.png").read_bytes()).hexdigest(), "").about
+    assert said.count("goes on from step 1") == 0 and not state.exists()
+    (learned_style.folder() / "waves.safetensors").unlink()
 
 
 def test_two_paintings_of_one_name_are_learned_apart(

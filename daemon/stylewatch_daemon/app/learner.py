@@ -8,11 +8,15 @@ of the backend keeps that, and goes on from there if the photographs are the sam
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Thread
 
 from stylewatch_daemon.app.learning_main import Learned, NotLearned, Report
+from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.base.errors import ShortageError
+from stylewatch_daemon.base.lanes import Post
 from stylewatch_daemon.base.model import Cause, Job
 from stylewatch_daemon.base.wakeup import Backoff, Pauses
 from stylewatch_daemon.files.names import shown
@@ -61,9 +65,10 @@ class Group:
 
 
 class Learner:
-    """Runner of one training at a time, in the place of a worker; `clock` is monotonic, in seconds.
+    """Runner of one training at a time, in the place of a worker.
 
-    It acts while jobs may begin, if the owner has set `limits.learn_minutes`.
+    It acts while jobs may begin, if the owner has set `limits.learn_minutes`. A thread listens to
+    the process, and `post` makes the main loop call a function. `clock` is monotonic, in seconds.
     """
 
     def __init__(
@@ -71,9 +76,11 @@ class Learner:
         jobs: Jobs,
         attempts: Attempts,
         may_begin: Callable[[], bool],
+        post: Post,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._jobs = jobs
+        self._post = post
         self._attempts = attempts
         self._may_begin = may_begin
         self._clock = clock
@@ -121,7 +128,8 @@ class Learner:
             self._looked = self._clock()
             self._look()
         if self._process is not None:
-            self._follow(self._process)
+            if self._group is None or not self._may_begin():
+                self.end()
         elif self._group is not None and self._is_due(self._group):
             self._begin(self._group)
 
@@ -178,43 +186,58 @@ class Learner:
         backend = (group.lead.settings or {})["backend"]
         words = backend, styles, [*map(str, group.photographs)], self._minutes
         try:
-            self._process = Child(LEARN, *words, name="learning", isolated=True)
+            process = Child(LEARN, *words, name="learning", isolated=True)
         except ShortageError as error:
             self._failed(group, str(error))
             return
+        self._process = process
         self._report = ""
         self._attempts.lent = 1
+        try:
+            Thread(target=self._listen, args=(process,), name="learning", daemon=True).start()
+        except RuntimeError as error:
+            self.end()
+            self._failed(group, str(shortages.no_process(error)))
+            return
         self._jobs.reporter.requested(f"Learning the style of {group.title}.")
 
-    def _follow(self, process: Child) -> None:
-        """Note what the training has reported; end it if it is done, or not wanted any more."""
-        group = self._group
-        if group is None or not self._may_begin():
-            self.end()
-            return
-        try:
-            while process.line.poll():
+    def _listen(self, process: Child) -> None:
+        """Post each message of a training, and its end; this runs in a thread."""
+        message: object = Report("")
+        while isinstance(message, Report):
+            try:
                 message = process.receive(Report, Learned, NotLearned)
-                if isinstance(message, Report):
-                    self._report = shown(message.text)
-                    continue
-                self.end()
-                if isinstance(message, NotLearned):
-                    self._failed(group, message.reason)
-                else:
-                    self._learned(group)
-                return
-        except (EOFError, OSError, ValueError):
-            self.end()
-            self._failed(group, f"the training ended with {process.exit_reason() or 'a fault'}")
+            except (EOFError, OSError, ValueError):
+                message = NotLearned(f"the training ended: {process.exit_reason() or 'a fault'}")
+            self._post(partial(self._heard, process, message))
+
+    def _heard(self, process: Child, message: object) -> None:
+        """Act on a message of a training; it may have been ended meanwhile."""
+        group = self._group
+        if process is not self._process:
+            return
+        if isinstance(message, Report):
+            self._report = shown(message.text)
+            return
+        self.end()
+        if group is not None and isinstance(message, Learned):
+            self._learned(group)
+        elif group is not None and isinstance(message, NotLearned):
+            self._failed(group, message.reason)
 
     def _learned(self, group: Group) -> None:
-        """Let the jobs of a group begin."""
+        """Let the jobs of a group begin.
+
+        If they still find that nothing was learned, that is as after a failure.
+        """
         self._jobs.reporter.requested(f"Learned the style of {group.title}.")
-        self._failures.forget(group.obstacle)
-        self._jobs.waits.release(_TRIER)
-        first, _ = self._jobs.ledger.queued_with(group.lead.needs, group.waiting)
-        self._jobs.waits.forget(group.obstacle, *(Obstacle(Kind.JOB, job.id) for job in first))
+        self._failures.begin(group.obstacle)
+        waits = self._jobs.waits
+        waits.release(_TRIER)
+        waits.forget(group.obstacle)
+        for job_id, live in self._jobs.live.items():
+            if live.doing.obstacle == group.obstacle:
+                waits.forget(Obstacle(Kind.JOB, job_id))
         self._group = None
 
     def _failed(self, group: Group, reason: str) -> None:

@@ -120,7 +120,7 @@ class Loop:
         lanes = self._lanes = jobs.lanes
         self.attempts = Attempts(jobs, executor, lambda: wakeup.stopping, self._may_begin)
         self.tries = Tries(jobs, self.attempts, executor, self._may_begin, clock)
-        self.learner = Learner(jobs, self.attempts, self._may_begin, clock)
+        self.learner = Learner(jobs, self.attempts, self._may_begin, wakeup.post, clock)
         self.intake = Intake(jobs, lanes, inspector, clock)
         wall_clock = self._wall_clock = wall_clock or WallClock()
         wall_clock.restore(jobs.ledger.sight())
