@@ -1,6 +1,7 @@
 """Backend `learned`: paints with networks that were trained for the styles of a job."""
 
 import hashlib
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -209,7 +210,7 @@ class Learned:
         mix = task.style_mix if styles else 0.0
         paintings = {
             style.name: Source(
-                self._painting(style, photograph, task.seed),
+                self._painting(style, photograph, _seed(task)),
                 mix * task.style_weight(style),
                 _shown(task, style, size),
             )
@@ -233,6 +234,16 @@ class Learned:
                 else learned_style.find(name)
             )
         return self._known[style.sha256]
+
+
+def _seed(task: Task) -> int:
+    """Return the seed of the noise, of which each photograph of an album gets its own.
+
+    Otherwise all of them would have their strokes in the same places, as frames of a clip do.
+    """
+    if task.content is None or task.is_frame:
+        return task.seed
+    return task.seed ^ zlib.crc32(np.ascontiguousarray(task.content).data)
 
 
 def _shown(task: Task, style: Style, size: Size) -> NDArray[np.float32]:

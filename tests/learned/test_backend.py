@@ -10,7 +10,7 @@ import torch
 from tests.learned.examples import about, untrained, written
 
 from stylewatch_learned import learned_style
-from stylewatch_learned.backend import Learned
+from stylewatch_learned.backend import Learned, _seed
 from stylewatch_learned.learned_style import LearnedStyle
 from stylewatch_learned.network import StyleNetwork, as_picture, as_tensor, noise_for, sampled
 from stylewatch_painter.errors import WeightsError
@@ -49,9 +49,10 @@ def last(task: Task, **options: object) -> Pixels:
     return stage.picture
 
 
-def by(network: StyleNetwork, content: Pixels) -> Pixels:
-    """A photograph as a network paints it in one piece."""
-    noise = noise_for(Size.of(content), np.random.Generator(np.random.PCG64(0)))
+def by(network: StyleNetwork, content: Pixels, seed: int | None = None) -> Pixels:
+    """A photograph as a network paints it in one piece, by default with the noise of a job."""
+    seed = _seed(sample(content=content)) if seed is None else seed
+    noise = noise_for(Size.of(content), np.random.Generator(np.random.PCG64(seed)))
     return as_picture(network(as_tensor(content), noise).detach()).clip(0, 255)
 
 
@@ -100,8 +101,8 @@ def test_tiles_do_not_show(width: int, height: int) -> None:
     with torch.inference_mode(), network.normalized_as(sampled(photograph, 40), noise):
         in_one_piece = as_picture(network(as_tensor(photograph), noise)).clip(0, 255)
     assert np.allclose(in_tiles, in_one_piece, atol=0.01)
-    assert np.abs(in_tiles - by(network, photograph)).mean() < 30
-    assert np.array_equal(network.paint(photograph), by(network, photograph))
+    assert np.abs(in_tiles - by(network, photograph, 0)).mean() < 30
+    assert np.array_equal(network.paint(photograph), by(network, photograph, 0))
 
 
 def test_a_mask_says_where_it_paints() -> None:
@@ -148,6 +149,12 @@ def test_frames_keep_the_strokes_that_their_mean_would_lose() -> None:
     contrasts = [each.std((0, 1)).mean() for each in (mean, frame, content)]
     assert contrasts[0] < 0.8 * contrasts[2]
     assert contrasts[1] == pytest.approx(contrasts[2], rel=0.1)
+
+
+def test_photographs_have_strokes_in_other_places_and_frames_in_the_same() -> None:
+    one, other = (sample(content=picture(24, 18, seed=seed)) for seed in (1, 2))
+    assert _seed(one) == _seed(sample(content=picture(24, 18, seed=1))) != _seed(other)
+    assert _seed(replace(one, is_frame=True)) == _seed(replace(other, is_frame=True))
 
 
 def test_a_job_keeps_the_learned_styles_that_it_began_with() -> None:
