@@ -92,13 +92,14 @@ class Learner:
         self._process: Child | None = None
         self._report = ""
         """What the training reported last, or why the last one failed."""
+        self._seen_changes = -1
         self._grown = self._looked = -float("inf")
         self._failures = Pauses[Obstacle](RETRY, clock)
 
     @property
     def in_work(self) -> bool:
-        """True while a style is learned, or will be."""
-        return self._group is not None
+        """True while a style is learned, or will be soon."""
+        return self._group is not None and self._group.obstacle not in self._failures.held()
 
     @property
     def told(self) -> list[str]:
@@ -112,7 +113,9 @@ class Learner:
     def is_awaited(self, job_id: str) -> bool:
         """Return whether a job waits for a style that will be learned, which is no trouble."""
         job = self._jobs.ledger.get(job_id) if self._minutes else None
-        return job is not None and _learns(job) and job.cause is Cause.LEARNING
+        if job is None or job.cause is not Cause.LEARNING or not _learns(job):
+            return False
+        return Obstacle(Kind.NEEDS, job.needs) not in self._failures.held()
 
     def go_on(self) -> None:
         """Begin a training that is due; end one that is done, or for which no job waits any more.
@@ -121,14 +124,10 @@ class Learner:
         """
         if not self._minutes:
             return
-        is_known = any(each.kind is Kind.NEEDS for each in self._jobs.waits.held(retry=False))
-        if not is_known:
-            self._group = None
-        elif self._group is None or self._clock() - self._looked >= LOOK_S:
-            self._looked = self._clock()
-            self._look()
+        self._look_if_due()
         if self._process is not None:
-            if self._group is None or not self._may_begin():
+            is_preview_due = self._attempts.kept > 0 and self._attempts.free < 0
+            if self._group is None or is_preview_due or not self._may_begin():
                 self.end()
         elif self._group is not None and self._is_due(self._group):
             self._begin(self._group)
@@ -140,6 +139,18 @@ class Learner:
             self._process = None
             self._report = ""
             self._attempts.lent = 0
+
+    def _look_if_due(self) -> None:
+        """Look at the jobs that wait if any waits for what it needs, and anything has changed."""
+        changes = self._jobs.changes
+        if not any(each.kind is Kind.NEEDS for each in self._jobs.waits.held(retry=False)):
+            self._group = None
+        elif changes == self._seen_changes:
+            return
+        elif self._group is None or self._clock() - self._looked >= LOOK_S:
+            self._looked = self._clock()
+            self._seen_changes = changes
+            self._look()
 
     def _look(self) -> None:
         """Find the group whose turn it is; while one is trained, look whether it still waits.

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+from tests.daemon.app import test_tries
 from tests.daemon.faults import fill
 from tests.daemon.world import DaemonWorld, FakeExecutor, changed_settings, run_jobs, scan, step
 
@@ -138,7 +139,7 @@ def test_a_training_keeps_the_place_of_a_worker(tmp_path: Path) -> None:
     assert set(world.states.values()) == {"done"}
 
 
-@pytest.mark.parametrize("how", ["no jobs", "paused", "stopped"])
+@pytest.mark.parametrize("how", ["no jobs", "paused", "stopped", "a preview is due"])
 def test_it_ends_if_nobody_wants_it(how: str, tmp_path: Path) -> None:
     world = world_of(tmp_path)
     world.wait(STEADY_S)
@@ -149,6 +150,9 @@ def test_it_ends_if_nobody_wants_it(how: str, tmp_path: Path) -> None:
             world.ask("cancel", f"album/{number}")
     elif how == "paused":
         world.ask("pause")
+    elif how == "a preview is due":
+        fill(world.root / "styles", "night.jpg")
+        test_tries.ask(world)
     else:
         world.loop.wakeup.stop()
         world.loop.stop()
@@ -159,6 +163,7 @@ def test_it_ends_if_nobody_wants_it(how: str, tmp_path: Path) -> None:
     assert not world.loop.attempts.lent
     if how == "paused":
         world.ask("resume")
+    if how in ("paused", "a preview is due"):
         until(world, partial(has_begun, world))
         world.loop.learner.end()
 
@@ -168,8 +173,9 @@ def test_a_training_that_dies_is_told_and_repeated(tmp_path: Path) -> None:
     (world.state.root / "learned").write_text("dies")
     world.wait(STEADY_S)
     until(world, lambda: "exit code 3" in world.loop.learner.told[0])
+    assert world.trouble, "now it is"
     (world.state.root / "learned").write_text("")
-    until(world, lambda: not world.loop.learner.in_work)
+    until(world, lambda: (world.state.root / "done").exists() and not world.loop.learner.in_work)
     run_jobs(world.loop)
     assert set(world.states.values()) == {"done"}
 

@@ -11,7 +11,7 @@ import pytest
 from tests.daemon.app.test_hours import begin
 from tests.daemon.app.test_loop import World
 from tests.daemon.faults import failing, fill, tree
-from tests.daemon.world import CRASH, changed_settings, done, run_jobs, step
+from tests.daemon.world import CRASH, DaemonWorld, changed_settings, done, run_jobs, step
 
 from stylewatch_daemon.app.tries import (
     AHEAD,
@@ -39,7 +39,7 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def ask(world: World, name: str = FIRST, *styles: str) -> None:
+def ask(world: DaemonWorld, name: str = FIRST, *styles: str) -> None:
     """Let the page leave a photograph to be tried, or ask for more styles of it."""
     fill(world.state.tries / name, "content.jpg", ALIVE)
     paths = {style: str(world.root / f"styles/{style}.jpg") for style in styles or ("night",)}
