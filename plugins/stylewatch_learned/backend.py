@@ -221,8 +221,7 @@ class Learned:
 
     def _painting(self, style: Style, photograph: Pixels, seed: int) -> Pixels:
         """Return a photograph as the network of a style paints it."""
-        network = self._chosen(style).network.to(self._torch.device)
-        return network.paint(photograph, seed)
+        return self._chosen(style).paint(photograph, seed, self._torch.device)
 
     def _chosen(self, style: Style) -> LearnedStyle:
         """Return the learned style for a style; raises WeightsError if there is none."""

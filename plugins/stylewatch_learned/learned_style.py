@@ -22,11 +22,20 @@ from stylewatch_learned import SUFFIX
 from stylewatch_learned.network import StyleNetwork, Tensors
 from stylewatch_painter import regular_file
 from stylewatch_painter.errors import NotLearnedError, WeightsError
+from stylewatch_painter.images.color import Floats, Spread
 from stylewatch_painter.network import store
+from stylewatch_painter.scene.task import Style
+from stylewatch_painter.stage import Pixels, Plane
 from stylewatch_painter.validation import first_line
 
 FORMAT = "stylewatch learned style 1"
 """Key in the metadata of each file; it names the network and the version of the metadata."""
+
+_MOST_GAIN = 2.0
+"""Largest factor by which the contrast of colors changes."""
+
+_SEEN = 512
+"""Number of pixels along the long side of a picture by which its colors are known."""
 
 _LENGTH = 8
 """Number of bytes for the length of the header."""
@@ -41,7 +50,8 @@ class About:
 
     `style` and `photographs` are the SHA-256 of the files that it was learned from. `steps` is the
     number of steps of the training, `losses` are the mean losses of its best steps, by name, and
-    `recipe` holds its settings.
+    `recipe` holds its settings. `palette` are the mean and the rows of the covariance of the
+    style's colors, in levels of 0..255.
     """
 
     style: str
@@ -50,6 +60,7 @@ class About:
     steps: int
     losses: Mapping[str, float]
     recipe: Mapping[str, float | int | str]
+    palette: tuple[tuple[float, ...], ...]
 
     @property
     def identity(self) -> str:
@@ -66,7 +77,9 @@ class About:
         if FORMAT not in metadata:
             raise ValueError("it is no learned style, or of another version of stylewatch")
         plain = json.loads(metadata[FORMAT])
-        return cls(**{**plain, "photographs": tuple(plain["photographs"])})
+        palette = np.asarray(plain["palette"], np.float64).reshape(4, 3).tolist()
+        tuples = {"photographs": tuple(plain["photographs"]), "palette": tuple(map(tuple, palette))}
+        return cls(**{**plain, **tuples})
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +95,20 @@ class LearnedStyle:
     def name(self) -> str:
         """The name by which people ask for it."""
         return self.path.name.removesuffix(SUFFIX)
+
+    def paint(self, photograph: Pixels, seed: int, device: torch.device) -> Pixels:
+        """Return the painting of a photograph, both (height, width, 3), RGB 0..255.
+
+        Its colors get the mean and the covariance of the style's, because networks that were
+        trained for some minutes make them dull; no contrast changes by a factor above _MOST_GAIN.
+        """
+        painting = self.network.to(device).paint(photograph, seed)
+        mine = Spread(*map(np.asarray, _moments(painting)))
+        mean, *covariance = np.asarray(self.about.palette)
+        gains, axes = np.linalg.eigh(mine.way_to(Spread(mean, np.asarray(covariance))))
+        way = (axes * gains.clip(1 / _MOST_GAIN, _MOST_GAIN)) @ axes.T
+        moved = (painting - mine.mean.astype(np.float32)) @ way.T.astype(np.float32)
+        return np.asarray((moved + mean.astype(np.float32)).clip(0, 255), np.float32)
 
     @classmethod
     def at(cls, path: Path) -> "LearnedStyle":
@@ -102,6 +129,21 @@ class LearnedStyle:
                 "numbers"
             )
         return cls(path, about, sha256(content).hexdigest(), StyleNetwork.of(tensors))
+
+
+def palette_of(style: Style) -> tuple[tuple[float, ...], ...]:
+    """Return the palette of a style, where its mask shows it, for About."""
+    mean, covariance = _moments(style.picture, style.mask)
+    return tuple(tuple(map(float, row)) for row in (mean, *covariance))
+
+
+def _moments(picture: Pixels, mask: Plane | None = None) -> tuple[Floats, Floats]:
+    """Return the mean and the covariance of the colors of a picture where a mask shows it."""
+    every = max(1, max(picture.shape[:2]) // _SEEN)
+    colors = picture[::every, ::every].reshape(-1, 3).astype(np.float64)
+    weights = None if mask is None else mask[::every, ::every].ravel()
+    mean = np.average(colors, axis=0, weights=weights)
+    return mean, np.cov(colors.T, aweights=weights, bias=True)
 
 
 def folder() -> Path:

@@ -110,7 +110,9 @@ def train(
             photograph = _seen(path, wanted.side, report)
             pictures.append(photograph.picture)
             digests.append(photograph.sha256)
-    about = About(painting.sha256, style.name, tuple(digests), 0, {}, {})
+    about = About(
+        painting.sha256, style.name, tuple(digests), 0, {}, {}, learned_style.palette_of(painting)
+    )
     path = target or _own_path(style.stem, about)
     settings = LearningSettings(side=wanted.side)
     vgg = TorchAutograd({"device": wanted.device}).network(LAYERS)

@@ -11,9 +11,11 @@ from stylewatch_learned import SUFFIX, learned_style, training
 from stylewatch_learned.learned_style import About, LearnedStyle
 from stylewatch_learned.network import StyleNetwork
 
+PALETTE = ((120.0, 110.0, 100.0), (400.0, 0.0, 0.0), (0.0, 500.0, 0.0), (0.0, 0.0, 600.0))
+
 
 def about(style: str = "5" * 64) -> About:
-    return About(style, "waves.jpg", ("1" * 64,), 3, {"style": 0.5}, {"side": 64})
+    return About(style, "waves.jpg", ("1" * 64,), 3, {"style": 0.5}, {"side": 64}, PALETTE)
 
 
 def untrained(seed: int) -> StyleNetwork:

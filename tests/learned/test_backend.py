@@ -12,7 +12,7 @@ from tests.learned.examples import about, untrained, written
 from stylewatch_learned import learned_style
 from stylewatch_learned.backend import Learned, _seed
 from stylewatch_learned.learned_style import LearnedStyle
-from stylewatch_learned.network import StyleNetwork, as_picture, as_tensor, noise_for, sampled
+from stylewatch_learned.network import as_picture, as_tensor, noise_for, sampled
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.scene.task import Prior
 from stylewatch_painter.size import Size
@@ -33,7 +33,8 @@ class ByColor(Learned):
         color = torch.from_numpy(style.picture.mean((0, 1)))
         network.colors.weight.data *= 0.01
         network.colors.bias = torch.nn.Parameter(2 * torch.atanh((color - 120) / 160))
-        return LearnedStyle(Path(f"{style.name}.safetensors"), about(), "0" * 64, network)
+        own = replace(about(), palette=learned_style.palette_of(replace(style, mask=None)))
+        return LearnedStyle(Path(f"{style.name}.safetensors"), own, "0" * 64, network)
 
 
 class TestLearned(BackendConformance):
@@ -49,11 +50,9 @@ def last(task: Task, **options: object) -> Pixels:
     return stage.picture
 
 
-def by(network: StyleNetwork, content: Pixels, seed: int | None = None) -> Pixels:
-    """A photograph as a network paints it in one piece, by default with the noise of a job."""
-    seed = _seed(sample(content=content)) if seed is None else seed
-    noise = noise_for(Size.of(content), np.random.Generator(np.random.PCG64(seed)))
-    return as_picture(network(as_tensor(content), noise).detach()).clip(0, 255)
+def by(learned: LearnedStyle, content: Pixels) -> Pixels:
+    """A photograph as a learned style paints it for a job."""
+    return learned.paint(content, _seed(sample(content=content)), torch.device("cpu"))
 
 
 def test_a_style_is_recognized_by_its_file_and_the_latest_counts() -> None:
@@ -62,12 +61,12 @@ def test_a_style_is_recognized_by_its_file_and_the_latest_counts() -> None:
     latest = written("latest", seed=2)
     task = sample({"strength": 1.0})
     task = replace(task, styles=(replace(task.styles[0], sha256="5" * 64),))
-    assert np.allclose(last(task), by(latest.network, picture(24, 18)), atol=1e-3)
+    assert np.allclose(last(task), by(latest, picture(24, 18)), atol=1e-3)
     about = Learned({}).provenance(task)
     assert about.decided["weights"] == about.weights["name"] == "latest"
     assert about.weights["sha256"] == latest.sha256
     named = last(task, weights="older")
-    assert np.allclose(named, by(learned_style.find("older").network, picture(24, 18)), atol=1e-3)
+    assert np.allclose(named, by(learned_style.find("older"), picture(24, 18)), atol=1e-3)
 
 
 def test_without_a_learned_style_it_says_how_to_learn_one() -> None:
@@ -80,7 +79,7 @@ def test_without_a_learned_style_it_says_how_to_learn_one() -> None:
 def test_strength_mixes_the_photograph_in(strength: float, share: float) -> None:
     content = picture(24, 18)
     task = sample({"strength": strength, "objective.strength_by": "blend"})
-    mixed = (1 - share) * content + share * by(written("mixed").network, content)
+    mixed = (1 - share) * content + share * by(written("mixed"), content)
     assert np.allclose(last(task, weights="mixed"), mixed, atol=1e-3)
 
 
@@ -101,8 +100,10 @@ def test_tiles_do_not_show(width: int, height: int) -> None:
     with torch.inference_mode(), network.normalized_as(sampled(photograph, 40), noise):
         in_one_piece = as_picture(network(as_tensor(photograph), noise)).clip(0, 255)
     assert np.allclose(in_tiles, in_one_piece, atol=0.01)
-    assert np.abs(in_tiles - by(network, photograph, 0)).mean() < 30
-    assert np.array_equal(network.paint(photograph), by(network, photograph, 0))
+    with torch.inference_mode():
+        whole = as_picture(network(as_tensor(photograph), noise)).clip(0, 255)
+    assert np.array_equal(network.paint(photograph), whole)
+    assert np.abs(in_tiles - whole).mean() < 30
 
 
 def test_a_mask_says_where_it_paints() -> None:
@@ -117,7 +118,7 @@ def test_a_mask_says_where_it_paints() -> None:
         for n, mask in zip((3, 4), only, strict=True)
     )
     painting = last(sample({"strength": 1.0}, styles=styles, content_mask=masks))
-    expected = [by(two[0].network, content)[:, :8], by(two[1].network, content)[:, 8:16]]
+    expected = [by(two[0], content)[:, :8], by(two[1], content)[:, 8:16]]
     expected.append(content[:, 16:])
     assert np.allclose(painting, np.concatenate(expected, 1), atol=0.01)
     said = Learned({}).provenance(sample(styles=styles)).warnings
@@ -133,7 +134,7 @@ def test_a_frame_stays_near_the_previous_one(
     trust = np.zeros((18, 24), np.float32)
     trust[:, :12] = 1
     recipe = {"strength": 1.0, "objective.temporal": weight}
-    painting = by(written("film").network, content)
+    painting = by(written("film"), content)
     frame = last(sample(recipe, prior=Prior(previous, trust, 1.0)), weights="film")
     kept = share * trust[..., None]
     assert np.allclose(frame, kept * previous + (1 - kept) * painting, atol=0.01)

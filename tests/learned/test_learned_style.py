@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
-from tests.learned.examples import about, tampered, untrained, written
+from tests.learned.examples import PALETTE, about, tampered, untrained, written
 
 from stylewatch_learned import learned_style
 from stylewatch_learned.learned_style import FORMAT, MOST_BYTES, LearnedStyle
 from stylewatch_painter.errors import WeightsError
+from stylewatch_painter.scene.task import Style
+from stylewatch_plugins.testing.tasks import picture
 
 
 def test_what_is_written_is_read() -> None:
@@ -65,6 +68,27 @@ def test_other_files_are_refused_in_a_sentence(make: Callable[[Path], object]) -
     with pytest.raises(WeightsError, match=r"^wrong.safetensors cannot be used as a learned style"):
         LearnedStyle.at(path)
     path.unlink()
+
+
+def test_paintings_get_the_palette_of_the_style() -> None:
+    photograph = picture(96, 64)
+    learned = written("palette", seed=4)
+    painting = learned.paint(photograph, 0, torch.device("cpu"))
+    without = learned.network.paint(photograph)
+    mean, *covariance = np.array(PALETTE)
+    assert np.allclose(painting.mean((0, 1)), mean, atol=1)
+    former, later = (np.cov(each.reshape(-1, 3).T) for each in (without, painting))
+    assert np.abs(later - covariance).max() < 0.5 * np.abs(former - covariance).max()
+    flat = np.full((64, 96, 3), 90, np.float32)
+    painted = learned.paint(flat, 0, torch.device("cpu"))
+    assert painted.std() < 2.1 * learned.network.paint(flat).std(), "it is bounded"
+
+
+def test_the_palette_is_that_of_what_a_style_shows() -> None:
+    shown, hidden = picture(20, 20), picture(20, 20, seed=1)
+    mask = np.concatenate([np.ones((20, 20)), np.zeros((20, 20))], 1).astype(np.float32)
+    both = Style(np.concatenate([shown, hidden], 1), mask=mask)
+    assert np.allclose(learned_style.palette_of(both), learned_style.palette_of(Style(shown)))
 
 
 def test_only_names_in_the_folder_are_found(tmp_path: Path) -> None:
