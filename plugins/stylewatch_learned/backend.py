@@ -238,9 +238,10 @@ class Learned:
 def _seed(task: Task) -> int:
     """Return the seed of the noise, of which each photograph of an album gets its own.
 
-    Otherwise all of them would have their strokes in the same places, as frames of a clip do.
+    Otherwise all of them would have their strokes in the same places, as frames of a clip do but
+    for the first of a scene, which is painted like a photograph.
     """
-    if task.content is None or task.is_frame:
+    if task.content is None or task.prior is not None:
         return task.seed
     return task.seed ^ zlib.crc32(np.ascontiguousarray(task.content).data)
 

@@ -219,6 +219,8 @@ def _checked(content: bytes) -> About:
     """
     length = int.from_bytes(content[:_LENGTH], "little")
     header = json.loads(content[_LENGTH : _LENGTH + length])
+    if not isinstance(header, dict):
+        raise ValueError("it is no safetensors file")
     metadata = header.pop("__metadata__")
     shapes = {name: (each["dtype"], tuple(each["shape"])) for name, each in header.items()}
     if shapes != _shapes():

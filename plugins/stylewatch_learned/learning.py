@@ -48,8 +48,8 @@ _ZOOM = 0.75, 1.25
 _WINDOW = 100
 """Number of steps of which the mean loss tells how good the network is."""
 
-_LEAST_SIDE = 32
-"""Minimum side of a style in pixels, for the pools of the network."""
+LEAST_SIDE = 32
+"""Minimum side of a picture in pixels, for the pools of the network."""
 
 _NETWORK = NetworkSettings()
 
@@ -100,7 +100,7 @@ class Learning:
     ) -> None:
         if not photographs:
             raise PictureError("there is no photograph to learn on: name some")
-        if min(style.picture.shape[:2]) < _LEAST_SIDE:
+        if min(style.picture.shape[:2]) < LEAST_SIDE:
             raise PictureError(f"{style.name} is too narrow to learn from: crop it")
         if style.mask is not None and not style.mask.any():
             raise PictureError(f"{style.name} is wholly transparent: nothing can be learned there")

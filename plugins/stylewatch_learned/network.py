@@ -226,7 +226,8 @@ def sampled(photograph: Pixels, side: int) -> Pixels:
     photographs of 1 and 6 megapixels, paintings differ by 2 to 4 levels, and by 4 to 6.
     """
     size = Size.of(photograph)
-    height, width = (round(s * side / size.area**0.5 / SAMPLED) for s in size.shape)
+    share = side / size.area**0.5 / SAMPLED
+    height, width = (min(whole, max(_LEAST, round(whole * share))) for whole in size.shape)
     tops, lefts = (
         np.linspace(0, whole - part, SAMPLED).astype(int)
         for whole, part in zip(size.shape, (height, width), strict=True)

@@ -12,24 +12,26 @@ from pathlib import Path
 
 from stylewatch_learned import SIDE, SUFFIX, learned_style
 from stylewatch_learned.learned_style import About, LearnedStyle
-from stylewatch_learned.learning import LAYERS, Learning, LearningSettings
+from stylewatch_learned.learning import LAYERS, LEAST_SIDE, Learning, LearningSettings
 from stylewatch_painter import regular_file
 from stylewatch_painter.errors import (
     CheckpointError,
     NotLearnedError,
     PainterError,
+    PictureError,
     WeightsError,
 )
 from stylewatch_painter.images import read_clip, sheet
-from stylewatch_painter.images.clip import LARGEST_FRAME, ClipLimits
+from stylewatch_painter.images.clip import ClipLimits
 from stylewatch_painter.images.decode import NeededSize, long_side
 from stylewatch_painter.images.encode import encode
-from stylewatch_painter.images.read import read
+from stylewatch_painter.images.read import MAX_PIXELS, read
 from stylewatch_painter.images.resize import resize, resize_plane
 from stylewatch_painter.network import store
 from stylewatch_painter.scene.task import Style
 from stylewatch_painter.size import Size
-from stylewatch_painter.stage import Pixels
+from stylewatch_painter.stage import Bytes, Pixels
+from stylewatch_plugins.learning import LearnRequest
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
 MEASURED = 20
@@ -40,6 +42,9 @@ FEWEST = 200
 
 REPORT_S, SAVE_S, PREVIEW_S = 10.0, 20.0, 120.0
 """Seconds between two lines of progress, two saved states, and two preview sheets."""
+
+_LONGEST_STEM = 100
+"""Maximum number of bytes of a style's name in that of a file."""
 
 FROM_CLIP, MOST_FRAMES = 8, 1_000_000
 """Number of frames of a clip that are learned from, and maximum number of its frames."""
@@ -66,54 +71,62 @@ class Wanted:
 
     `side` is the long side in pixels of the paintings that it is for. The training takes so many
     `steps` or, if they are None, about so many `minutes`, on a `device` of torch or on the best.
-    With `anew` it begins anew if what was learned so far is of other pictures or settings.
+    With `spares`, photographs that cannot be used are left out. A picture may have at most
+    `max_pixels` pixels.
     """
 
     minutes: float
     side: int = SIDE
     steps: int | None = None
     device: str = "auto"
-    anew: bool = False
+    spares: bool = False
+    max_pixels: int = MAX_PIXELS
 
 
-def learn_styles(
-    styles: Sequence[Path], photographs: Sequence[Path], minutes: float, report: Report
-) -> None:
-    """Learn the styles that no learned style is for yet, each within some `minutes`.
+def learn_styles(request: LearnRequest, report: Report) -> None:
+    """Learn the styles that no learned style is for yet; this is a function `Learn`.
 
     Raises as `train` does.
     """
-    for style in styles:
+    device = str(request.options.get("device", "auto"))
+    wanted = Wanted(request.minutes, device=device, spares=True, max_pixels=request.max_pixels)
+    for style in request.styles:
         try:
-            digest = read(style, needed_size=NeededSize(long_side(1))).sha256
-            learned_style.of(digest, style.name)
+            learned_style.of(_digest(style), style.name)
         except NotLearnedError:
-            train(style, photographs, None, Wanted(minutes, anew=True), report)
+            train(style, request.photographs, None, wanted, report, is_apart=True)
 
 
 def train(
-    style: Path, photographs: Sequence[Path], target: Path | None, wanted: Wanted, report: Report
+    style: Path,
+    photographs: Sequence[Path],
+    target: Path | None,
+    wanted: Wanted,
+    report: Report,
+    *,
+    is_apart: bool = False,
 ) -> Path:
     """Learn a style, and write it to `target`, by default into the owner's folder; return the path.
 
-    Raises PictureError for a file that is no picture, BackendMissingError without the device, and
-    as `Training` and `Training.run` do.
+    With `is_apart` its name there is one that no training from other pictures has. Raises
+    PictureError for a file that is no picture, BackendMissingError without the device, and as
+    `Training` and `Training.run` do.
     """
     _check_temporary_folder()
-    painting = _seen(style, wanted.side, report)
+    painting = _seen(style, wanted, report)
     pictures, digests = list[Pixels](), list[str]()
     for path in photographs:
-        if read_clip.is_clip(path):
-            pictures += _frames(path, wanted.side)
+        try:
+            pictures += _photographs(path, wanted, report)
             digests.append(_digest(path))
-        else:
-            photograph = _seen(path, wanted.side, report)
-            pictures.append(photograph.picture)
-            digests.append(photograph.sha256)
+        except (PictureError, FileNotFoundError) as error:
+            if not wanted.spares:
+                raise
+            report(f"{path.name} is left out: {error}")
     about = About(
         painting.sha256, style.name, tuple(digests), 0, {}, {}, learned_style.palette_of(painting)
     )
-    path = target or _own_path(style.stem, about)
+    path = target or _own_path(style.stem, about, is_apart=is_apart)
     settings = LearningSettings(side=wanted.side)
     vgg = TorchAutograd({"device": wanted.device}).network(LAYERS)
     learning = Learning(painting, pictures, vgg, wanted.steps or FEWEST, settings)
@@ -177,7 +190,7 @@ class Training:
         written, or if the saved state is of another training.
         """
         learning = self._learning
-        self._restore(anew=wanted.anew)
+        self._restore()
         learning.steps = wanted.steps or learning.steps
         self._save()  # now, not after minutes, it shows that files can be written there
         began, first = time.monotonic(), learning.step
@@ -200,11 +213,12 @@ class Training:
         self._preview()
         about = replace(self._about, steps=learning.step, losses=learning.losses,
                         recipe=learning.recipe)  # fmt: skip
+        _check_target(self._target, self._about)  # another program may have written there
         with _writing(self._target):
             learned_style.write(self._target, learning.best().tensors, about)
             (self._folder / STATE).unlink(missing_ok=True)
 
-    def _restore(self, *, anew: bool) -> None:
+    def _restore(self) -> None:
         """Go on from what an earlier command has learned from the same pictures, if anything."""
         try:
             saved = (self._folder / STATE).read_bytes()
@@ -213,8 +227,6 @@ class Training:
         try:
             self._learning.restore(saved, self._about.identity)
         except CheckpointError as error:
-            if anew:
-                return
             raise LearningError(
                 f"{self._folder / STATE} is of an unfinished training: {error}; repeat its "
                 "command, remove that folder, or name another file with -o"
@@ -269,13 +281,20 @@ def _check_temporary_folder() -> None:
         ) from None
 
 
-def _own_path(stem: str, about: About) -> Path:
-    """Return a path in the owner's folder that no style learned from another painting has."""
-    path = learned_style.folder() / f"{stem}{SUFFIX}"
+def _own_path(stem: str, about: About, *, is_apart: bool) -> Path:
+    """Return a path in the owner's folder that no style learned from another painting has.
+
+    With `is_apart` its name has a digest of all pictures.
+    """
+    short = stem.encode()[:_LONGEST_STEM].decode(errors="ignore")
+    path = learned_style.folder() / f"{short}{SUFFIX}"
+    if is_apart:
+        digest = hashlib.sha256(about.identity.encode()).hexdigest()
+        return path.with_name(f"{short}-{digest[:8]}{SUFFIX}")
     try:
         _check_target(path, about)
     except LearningError:
-        return path.with_name(f"{stem}-{about.style[:8]}{SUFFIX}")
+        return path.with_name(f"{short}-{about.style[:8]}{SUFFIX}")
     return path
 
 
@@ -295,17 +314,28 @@ def _check_target(target: Path, about: About) -> None:
         )
 
 
-def _frames(path: Path, side: int) -> list[Pixels]:
-    """Return some frames from all over a clip, with a long side of so many pixels."""
-    limits = ClipLimits(LARGEST_FRAME, MOST_FRAMES)
-    count = read_clip.inspect(path, limits).frames
-    chosen = {number * count // FROM_CLIP for number in range(FROM_CLIP)}
-    return [
-        resize(frame.pixels, size.times(side / size.long))
-        for frame in read_clip.frames(path, limits)
-        if frame.number in chosen
-        for size in (Size.of(frame.pixels),)
-    ]
+def _photographs(path: Path, wanted: Wanted, report: Report) -> list[Pixels]:
+    """Read a photograph, or some frames from all over a clip, with the long side that is wanted.
+
+    Raises PictureError if they cannot be read or are too narrow.
+    """
+    if not read_clip.is_clip(path):
+        pictures = [_seen(path, wanted, report).picture]
+    else:
+        limits = ClipLimits(wanted.max_pixels, MOST_FRAMES)
+        count = read_clip.inspect(path, limits).frames
+        chosen = {number * count // FROM_CLIP for number in range(FROM_CLIP)}
+        frames = (each for each in read_clip.frames(path, limits) if each.number in chosen)
+        pictures = [_sized(frame.pixels, wanted.side) for frame in frames]
+    if min(pictures[0].shape[:2]) < LEAST_SIDE:
+        raise PictureError(f"{path.name} is too narrow to learn from: crop it")
+    return pictures
+
+
+def _sized(picture: Pixels | Bytes, side: int) -> Pixels:
+    """Return a picture with a long side of so many pixels."""
+    size = Size.of(picture)
+    return resize(picture, size.times(side / size.long))
 
 
 def _digest(path: Path) -> str:
@@ -313,11 +343,13 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _seen(path: Path, side: int, report: Report) -> Style:
-    """Read a picture, and shrink or enlarge it to a long side of so many pixels."""
-    picture = read(path, needed_size=NeededSize(long_side(side)))
-    size = picture.size.times(side / picture.size.long)
-    mask = None if picture.alpha is None else resize_plane(picture.alpha, size)
+def _seen(path: Path, wanted: Wanted, report: Report) -> Style:
+    """Read a picture, and shrink or enlarge it to the long side that is wanted."""
+    picture = read(
+        path, max_pixels=wanted.max_pixels, needed_size=NeededSize(long_side(wanted.side))
+    )
+    small = _sized(picture.pixels, wanted.side)
+    mask = None if picture.alpha is None else resize_plane(picture.alpha, Size.of(small))
     for warning in picture.warnings:
         report(f"{path.name}: {warning}")
-    return Style(resize(picture.pixels, size), path.name, mask=mask, sha256=picture.sha256)
+    return Style(small, path.name, mask=mask, sha256=picture.sha256)

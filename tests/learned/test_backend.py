@@ -155,7 +155,9 @@ def test_frames_keep_the_strokes_that_their_mean_would_lose() -> None:
 def test_photographs_have_strokes_in_other_places_and_frames_in_the_same() -> None:
     one, other = (sample(content=picture(24, 18, seed=seed)) for seed in (1, 2))
     assert _seed(one) == _seed(sample(content=picture(24, 18, seed=1))) != _seed(other)
-    assert _seed(replace(one, is_frame=True)) == _seed(replace(other, is_frame=True))
+    prior = Prior(picture(24, 18), np.ones((18, 24), np.float32), 1.0)
+    assert _seed(replace(one, prior=prior)) == _seed(replace(other, prior=prior))
+    assert _seed(replace(one, is_frame=True)) == _seed(one), "a still is the first frame"
 
 
 def test_a_job_keeps_the_learned_styles_that_it_began_with() -> None:

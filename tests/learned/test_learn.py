@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from stylewatch_daemon.cli.main import call
 from stylewatch_learned import learned_style, training
 from stylewatch_learned.learned_style import LearnedStyle
 from stylewatch_learned.learning import Learning
+from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import write_clip
+from stylewatch_plugins.learning import LearnRequest
 
 
 @pytest.fixture
@@ -129,7 +132,8 @@ def test_frames_of_a_clip_are_learned_from(here: Path) -> None:
                  "film.safetensors", "--size", "64"]) == 0  # fmt: skip
     digests = [sha256(Path(name).read_bytes()).hexdigest() for name in ("film.mkv", "one.png")]
     assert [*LearnedStyle.at(Path("film.safetensors")).about.photographs] == digests
-    levels = [picture.mean() for picture in training._frames(here / "film.mkv", 64)]
+    wanted = training.Wanted(1, side=64)
+    levels = [picture.mean() for picture in training._photographs(here / "film.mkv", wanted, print)]
     assert levels == pytest.approx([10 * (number * 25 // 8) for number in range(8)], abs=1)
 
 
@@ -143,21 +147,49 @@ def test_one_training_writes_at_a_time(here: Path, capsys: pytest.CaptureFixture
     assert learn("--steps", 1, "-o", "waves.safetensors") == 0
 
 
-def test_the_daemon_learns_what_is_not_known_and_begins_anew_if_it_must(
+def test_the_daemon_learns_what_is_not_known_and_spares_what_is_of_others(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "FEWEST", 1)
     monkeypatch.setattr(training, "MEASURED", 1)
-    state = learned_style.folder() / "waves.learning/state"
-    state.parent.mkdir(parents=True, exist_ok=True)
-    (learned_style.folder() / "waves.safetensors").unlink(missing_ok=True)
-    state.write_bytes(b"of other photographs")
+    Image.new("RGB", (700, 4)).save(here / "thin.png")
+    Image.new("RGB", (300, 300)).save(here / "style.png")
+    state = learned_style.folder() / "style.learning/state"
+    state.parent.mkdir(parents=True)
+    state.write_bytes(b"of a training by hand")
+    pictures = [here / name for name in ("one.png", "thin.png", "none.png", "style.png")]
     said = list[str]()
+    request = LearnRequest((here / "style.png",), (*pictures,), 1e-9, 50_000, {"device": "cpu"})
+    with pytest.raises(PictureError, match="the limit"):
+        training.learn_styles(request, said.append)
     for _ in range(2):
-        training.learn_styles([here / "waves.png"], [here / "one.png"], 1e-9, said.append)
-        assert learned_style.of(sha256((here / "waves.png").read_bytes()).hexdigest(), "").about
-    assert said.count("goes on from step 1") == 0 and not state.exists()
-    (learned_style.folder() / "waves.safetensors").unlink()
+        training.learn_styles(replace(request, max_pixels=90_000), said.append)
+    learned = learned_style.of(sha256((here / "style.png").read_bytes()).hexdigest(), "")
+    assert learned.name.startswith("style-") and len(learned.about.photographs) == 2
+    assert [line.partition(" ")[0] for line in said if "left out" in line] == [
+        "thin.png",
+        "none.png",
+    ]
+    assert state.read_bytes() == b"of a training by hand"
+    with pytest.raises(PictureError, match="no photograph"):
+        Image.new("RGB", (90, 80)).save(here / "odd.png")
+        request = LearnRequest((here / "odd.png",), (here / "thin.png",), 1e-9, 10**6, {})
+        training.learn_styles(request, said.append)
+    learned.path.unlink()
+
+
+def test_what_another_program_learned_meanwhile_is_not_replaced(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step = Learning.learn
+
+    def learn_and_write(self: Learning) -> None:
+        step(self)
+        Path("mine.safetensors").write_text("of another program")
+
+    monkeypatch.setattr(Learning, "learn", learn_and_write)
+    assert learn("--steps", 1, "-o", "mine.safetensors") == 73
+    assert Path("mine.safetensors").read_text() == "of another program"
 
 
 def test_two_paintings_of_one_name_are_learned_apart(

@@ -60,6 +60,7 @@ def of_another_version(path: Path) -> None:
         too_large,
         of_another_version,
         lambda path: path.write_bytes(b"nothing of that kind"),
+        lambda path: path.write_bytes(b"version 1\n"),
     ],
 )
 def test_other_files_are_refused_in_a_sentence(make: Callable[[Path], object]) -> None:

@@ -7,7 +7,7 @@ of the backend keeps that, and goes on from there if the photographs are the sam
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -17,12 +17,14 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.child import Child
 from stylewatch_daemon.base.errors import ShortageError
 from stylewatch_daemon.base.lanes import Post
-from stylewatch_daemon.base.model import Cause, Job
+from stylewatch_daemon.base.model import Cause, Job, State
 from stylewatch_daemon.base.wakeup import Backoff, Pauses
 from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.jobs import lifecycle
 from stylewatch_daemon.jobs.attempts import Attempts
 from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.lifecycle import Kind, Obstacle
+from stylewatch_plugins.learning import LearnRequest
 
 LEARN = "stylewatch_daemon.app.learning_main:learn"
 
@@ -67,8 +69,9 @@ class Group:
 class Learner:
     """Runner of one training at a time, in the place of a worker.
 
-    It acts while jobs may begin, if the owner has set `limits.learn_minutes`. A thread listens to
-    the process, and `post` makes the main loop call a function. `clock` is monotonic, in seconds.
+    It acts if the owner has set `limits.learn_minutes`. A training begins while jobs may begin, and
+    is ended if they `must_end`. A thread listens to the process, and `post` makes the main loop
+    call a function. `clock` is monotonic, in seconds.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Learner:
         jobs: Jobs,
         attempts: Attempts,
         may_begin: Callable[[], bool],
+        must_end: Callable[[], bool],
         post: Post,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -83,6 +87,7 @@ class Learner:
         self._post = post
         self._attempts = attempts
         self._may_begin = may_begin
+        self._must_end = must_end
         self._clock = clock
         limits, executor = jobs.settings.limits, jobs.settings.executor.own
         self._minutes = 0 if executor.is_remote else limits.learn_minutes
@@ -115,7 +120,7 @@ class Learner:
         job = self._jobs.ledger.get(job_id) if self._minutes else None
         if job is None or job.cause is not Cause.LEARNING or not _learns(job):
             return False
-        return Obstacle(Kind.NEEDS, job.needs) not in self._failures.held()
+        return Obstacle(Kind.NEEDS, job.needs) not in self._failures.all()
 
     def go_on(self) -> None:
         """Begin a training that is due; end one that is done, or for which no job waits any more.
@@ -127,7 +132,7 @@ class Learner:
         self._look_if_due()
         if self._process is not None:
             is_preview_due = self._attempts.kept > 0 and self._attempts.free < 0
-            if self._group is None or is_preview_due or not self._may_begin():
+            if self._group is None or is_preview_due or self._must_end():
                 self.end()
         elif self._group is not None and self._is_due(self._group):
             self._begin(self._group)
@@ -159,10 +164,11 @@ class Learner:
         """
         waits = self._jobs.waits
         former = self._group
-        leads = [*filter(_learns, self._jobs.ledger.queued_for(Cause.LEARNING))]
+        waiting = filter(_learns, self._jobs.ledger.queued_for(Cause.LEARNING))
+        leads = {lead.needs: lead for lead in waiting}
         if self._process is not None and former is not None:
-            leads = [former.lead] if waits.knows(former.obstacle) else []
-        groups = [group for lead in leads if (group := self._group_of(lead)).waiting]
+            leads = {"": former.lead} if waits.knows(former.obstacle) else {}
+        groups = [group for group in map(self._group_of, leads.values()) if group.photographs]
         failed = self._failures.held()
         self._group = min(groups, key=lambda group: group.obstacle in failed, default=None)
         waits.release(_TRIER)
@@ -186,18 +192,23 @@ class Learner:
             return False
         is_steady = self._clock() - self._grown >= STEADY_S
         is_enough = is_steady or len(group.photographs) == MOST_PHOTOGRAPHS
-        return bool(group.photographs) and is_enough and self._attempts.free > 0
+        return is_enough and self._attempts.free > 0
 
     def _begin(self, group: Group) -> None:
         styles = [
-            str(self._jobs.state.files(group.lead.id) / file.name)
+            self._jobs.state.files(group.lead.id) / file.name
             for file in group.lead.inputs
             if file.role == "style"
         ]
-        backend = (group.lead.settings or {})["backend"]
-        words = backend, styles, [*map(str, group.photographs)], self._minutes
+        settings, service = group.lead.settings or {}, self._jobs.settings
+        options = {**service.backends.get(settings["backend"], {})}
+        if settings["device"] is not None:
+            options["device"] = settings["device"]
+        wanted = LearnRequest(
+            tuple(styles), group.photographs, self._minutes, service.limits.max_pixels, options
+        )
         try:
-            process = Child(LEARN, *words, name="learning", isolated=True)
+            process = Child(LEARN, settings["backend"], wanted, name="learning", isolated=True)
         except ShortageError as error:
             self._failed(group, str(error))
             return
@@ -234,6 +245,11 @@ class Learner:
         if group is not None and isinstance(message, Learned):
             self._learned(group)
         elif group is not None and isinstance(message, NotLearned):
+            lead = self._jobs.ledger.get(group.lead.id)
+            if lead is None or lead.state is not State.QUEUED:
+                return  # its files may be gone, which is nobody's fault
+            if message.is_final:
+                self._refuse(group, message.reason)
             self._failed(group, message.reason)
 
     def _learned(self, group: Group) -> None:
@@ -251,11 +267,20 @@ class Learner:
                 waits.forget(Obstacle(Kind.JOB, job_id))
         self._group = None
 
+    def _refuse(self, group: Group, reason: str) -> None:
+        """Refuse the jobs of a group, whose pictures cannot be learned from."""
+        jobs, _ = self._jobs.ledger.queued_with(group.lead.needs, group.waiting)
+        for job in jobs:
+            self._jobs.post(job.id, lifecycle.Unusable(Cause.PICTURE, reason))
+
     def _failed(self, group: Group, reason: str) -> None:
         self._failures.begin(group.obstacle)
         self._jobs.waits.release(_TRIER)
         self._report = shown(reason)
         self._jobs.reporter.waits(group.title, self._report)
+        for job_id, live in [*self._jobs.live.items()]:
+            if live.doing.obstacle == group.obstacle:
+                self._jobs.turn(job_id, replace(live.doing, reason=self._report))
 
 
 def _learns(job: Job) -> bool:

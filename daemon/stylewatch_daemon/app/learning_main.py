@@ -1,20 +1,14 @@
 """The child process in which a backend learns styles; its package is found by its entry point."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from stylewatch_daemon.base import child, shortages
-from stylewatch_daemon.settings.job import LEARNERS
 from stylewatch_painter import installed
-from stylewatch_painter.errors import PainterError
+from stylewatch_painter.errors import PainterError, PictureError
 from stylewatch_painter.installation import unloadable
 from stylewatch_plugins.errors import BackendError
-
-Learn = Callable[[Sequence[Path], Sequence[Path], float, Callable[[str], object]], object]
-"""Function that makes a backend able to paint in some styles, unless it is already. It gets their
-files, those of photographs, a number of minutes, and a function that tells people the progress."""
+from stylewatch_plugins.learning import LEARNERS, Learn, LearnRequest
 
 
 @dataclass(frozen=True)
@@ -31,24 +25,24 @@ class Learned:
 
 @dataclass(frozen=True)
 class NotLearned:
-    """The backend cannot learn the styles for a `reason`."""
+    """The backend cannot learn the styles for a `reason`; with `is_final`, it never can."""
 
     reason: str
+    is_final: bool = False
 
 
-def learn(
-    pipe: Connection, backend: str, styles: list[str], photographs: list[str], minutes: float
-) -> None:
+def learn(pipe: Connection, backend: str, wanted: LearnRequest) -> None:
     """Let a backend learn styles; send Reports, and Learned or NotLearned as the last message."""
 
     def report(text: str) -> None:
         child.send(pipe, Report(text))
 
     try:
-        function = _learner(backend)
-        function([*map(Path, styles)], [*map(Path, photographs)], minutes, report)
+        _learner(backend)(wanted, report)
+    except PictureError as error:
+        end: Learned | NotLearned = NotLearned(str(error), is_final=True)
     except (PainterError, BackendError) as error:
-        end: Learned | NotLearned = NotLearned(str(error))
+        end = NotLearned(str(error))
     except ImportError as error:
         end = NotLearned(str(unloadable(error)))
     except OSError as error:

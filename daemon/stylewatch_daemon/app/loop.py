@@ -120,7 +120,9 @@ class Loop:
         lanes = self._lanes = jobs.lanes
         self.attempts = Attempts(jobs, executor, lambda: wakeup.stopping, self._may_begin)
         self.tries = Tries(jobs, self.attempts, executor, self._may_begin, clock)
-        self.learner = Learner(jobs, self.attempts, self._may_begin, wakeup.post, clock)
+        self.learner = Learner(
+            jobs, self.attempts, self._may_begin, self._must_end, wakeup.post, clock
+        )
         self.intake = Intake(jobs, lanes, inspector, clock)
         wall_clock = self._wall_clock = wall_clock or WallClock()
         wall_clock.restore(jobs.ledger.sight())
@@ -295,6 +297,10 @@ class Loop:
     def _may_begin(self) -> bool:
         """Return whether jobs may begin now; asked again once the outbox of a job is prepared."""
         return not (self.wakeup.stopping or self.held or self.jobs.trouble)
+
+    def _must_end(self) -> bool:
+        """Return whether what can go on later must end now."""
+        return self.wakeup.stopping or bool(self.held)
 
     @property
     def held(self) -> str:
@@ -486,7 +492,7 @@ class Loop:
             return True
         if self.attempts.is_busy or self.commands.in_work or self.intake.is_claiming:
             return False
-        if self.hooks.in_work or self.learner.in_work:
+        if self.hooks.in_work or (self.learner.in_work and not self.held):
             return False
         if self.held:
             return True

@@ -248,6 +248,8 @@ class Tries:
         if current is None or not is_due:
             return
         if self._attempts.free < 0:
+            if self._attempts.lent:
+                return  # a training gives its place first
             spared = (AttemptRequest.CANCEL, AttemptRequest.FINISH)
             self._attempts.stop_workers(PAUSED_FOR, but=spared, most=1)
             return

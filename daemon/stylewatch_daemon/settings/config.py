@@ -30,7 +30,15 @@ from stylewatch_daemon.base.errors import (
 from stylewatch_daemon.files import atomic, disks, entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.settings import sections, yaml_lines
-from stylewatch_daemon.settings.job import OF_RECIPE, RECIPES, JobFile, JobSettings, Side, is_file
+from stylewatch_daemon.settings.job import (
+    LEARNED,
+    OF_RECIPE,
+    RECIPES,
+    JobFile,
+    JobSettings,
+    Side,
+    is_file,
+)
 from stylewatch_daemon.settings.paths import BASE, FilePath, shipped
 from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.fields import Strict
@@ -582,8 +590,27 @@ def defaults(settings: ServiceSettings) -> JobFile:
 def _merged(settings: ServiceSettings, document: Document, *, is_retry: bool) -> JobFile:
     with refusing(SettingsError, document.file_name):
         below = settings.job.model_dump(exclude={"set"} if is_retry else None)
-        merged = merge_job(merge_job(below, document.plain), settings.overrides)
-        return yaml_lines.check(JobFile, Document(document.file_name, merged))
+        own = merge_job(document.plain, settings.overrides)
+        job = yaml_lines.check(JobFile, Document(document.file_name, merge_job(below, own)))
+    return _for_learner(job, own, document.file_name) if job.learn else job
+
+
+def _for_learner(job: JobFile, own: Mapping[str, Any], file_name: str) -> JobFile:
+    """Return the settings of a job with `learn: true`, which the backend that learns paints.
+
+    Raises SettingsError if its `own` settings name another one, or leave out its photograph.
+    """
+    if own.get("backend", LEARNED) != LEARNED:
+        raise SettingsError(
+            f"{file_name}: learn: true is painted by backend {LEARNED}: leave out `backend`, or "
+            "set learn: false"
+        )
+    if job.only is not None:
+        raise SettingsError(
+            f"{file_name}: learn: true needs photographs and a style: leave out `only`, or set "
+            "learn: false"
+        )
+    return job.model_copy(update={"backend": LEARNED})
 
 
 def recipe_of(job: JobSettings, settings: Config, file_name: str) -> Recipe:

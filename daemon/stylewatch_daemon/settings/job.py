@@ -14,10 +14,10 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
+    StrictBool,
     Tag,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 
 from stylewatch_daemon.base.errors import InputError, SettingsError
@@ -42,6 +42,7 @@ from stylewatch_painter.fields import (
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.validation import MisfitError
+from stylewatch_plugins.learning import LEARNERS
 
 Start = Literal["content", "style", "style_color", "noise", "mixed", "picture"]
 Side = Literal["content", "style"]
@@ -52,10 +53,7 @@ ClipFormat = Literal["mp4", "webm", "mkv"]
 STARTS = tuple(start for start in get_args(Start) if start != "picture")
 """The values of `init` that name no picture."""
 
-LEARNERS = "stylewatch.learners"
-"""Group of the entry points of backends that have to learn styles; each is a function `Learn`."""
-
-_LEARNED = "learned"
+LEARNED = "learned"
 """The backend for jobs with `learn: true`."""
 
 RECIPES = "recipes"
@@ -369,16 +367,8 @@ class JobSettings(Section):
     set: dict[str, Any] = Field(default={})
     backend: Name = "torch"
     device: Name | None = None
-    learn: bool = False
+    learn: StrictBool = False
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
-
-    @model_validator(mode="before")
-    @classmethod
-    def _choose_learner(cls, plain: object) -> object:
-        """Choose the backend that learns, whatever `backend` is otherwise."""
-        if isinstance(plain, Mapping) and plain.get("learn") is True:
-            return {**plain, "backend": _LEARNED}
-        return plain
 
     @field_validator("depth")
     @classmethod

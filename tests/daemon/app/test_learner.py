@@ -18,13 +18,14 @@ from tests.daemon.world import DaemonWorld, FakeExecutor, changed_settings, run_
 
 from stylewatch_daemon.app import learner, learning_main
 from stylewatch_daemon.app.learner import LOOK_S, MOST_PHOTOGRAPHS, STEADY_S
-from stylewatch_daemon.app.learning_main import Learned, Report
+from stylewatch_daemon.app.learning_main import Learned, NotLearned, Report
 from stylewatch_daemon.base import child
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.client import status_json
 from stylewatch_daemon.worker.messages import AttemptRequest, Event, Failed, Order
 from stylewatch_painter import installed
 from stylewatch_painter.errors import PictureError
+from stylewatch_plugins.learning import LearnRequest
 
 
 class Unlearned(FakeExecutor):
@@ -40,12 +41,11 @@ class Unlearned(FakeExecutor):
             yield from super().paint(order, wanted)
 
 
-def slow(
-    pipe: Connection, backend: str, styles: list[str], photographs: list[str], minutes: float
-) -> None:
+def slow(pipe: Connection, backend: str, wanted: LearnRequest) -> None:
     """Report what was given; go on once the test says so by a file beside the style."""
-    child.send(pipe, Report(f"{backend}, {len(styles)}, {len(photographs)}, {minutes:g}"))
-    style = Path(styles[0])
+    counts = f"{len(wanted.styles)}, {len(wanted.photographs)}"
+    child.send(pipe, Report(f"{backend}, {counts}, {wanted.minutes:g}"))
+    (style,) = wanted.styles
     (style.parents[3] / "pid").write_text(str(os.getpid()))
     while not (style.parents[3] / "learned").exists():
         time.sleep(0.01)
@@ -208,26 +208,23 @@ def test_the_function_of_the_backend_is_called(monkeypatch: pytest.MonkeyPatch) 
         def load(self) -> Callable[..., object]:
             return learns
 
-    def learns(
-        styles: list[Path], photographs: list[Path], minutes: float, report: Callable[[str], object]
-    ) -> None:
-        report(f"{styles} {photographs} {minutes}")
-        if minutes < 0:
+    def learns(wanted: LearnRequest, report: Callable[[str], object]) -> None:
+        report(f"{wanted.minutes}")
+        if wanted.minutes < 0:
             raise PictureError("no picture")
-        if minutes == 0:
+        if wanted.minutes == 0:
             raise ZeroDivisionError("oh")
 
     monkeypatch.setattr(installed, "entries", lambda group: [Entry()])
     pipe, _ = Pipe()
     for minutes in (3.0, -1.0, 0.0):
-        learning_main.learn(pipe, "odd", ["s"], ["p"], minutes)
-    learning_main.learn(pipe, "other", ["s"], ["p"], 1.0)
+        learning_main.learn(pipe, "odd", LearnRequest((), (), minutes, 1, {}))
+    learning_main.learn(pipe, "other", LearnRequest((), (), 1.0, 1, {}))
     ends = [message for message in messages if not isinstance(message, Report)]
-    assert messages[0] == Report(f"{[Path('s')]} {[Path('p')]} 3.0")
+    assert messages[0] == Report("3.0")
     assert ends[0] == Learned()
-    reasons = [end.reason for end in ends[1:] if isinstance(end, learning_main.NotLearned)]
-    assert reasons == [
-        "no picture",
-        "a fault of the backend, ZeroDivisionError: oh",
-        "backend other does not learn styles: leave out learn: true",
+    assert ends[1:] == [
+        NotLearned("no picture", is_final=True),
+        NotLearned("a fault of the backend, ZeroDivisionError: oh"),
+        NotLearned("backend other does not learn styles: leave out learn: true"),
     ]

@@ -39,6 +39,23 @@ def test_a_job_file_beats_the_defaults_and_the_command_line_beats_both(job_file:
         resolved(service(format="jpg"), job_file)
 
 
+def test_what_is_to_be_learned_is_painted_by_the_backend_that_learns(job_file: Path) -> None:
+    """A job can take it back alone; what contradicts it is refused, and not guessed."""
+    settings = make_settings((), Path("state"), job=JobSettings(learn=True, backend="onnx"))
+    for text, backend in (("seed: 2", "learned"), ("learn: false", "onnx"),
+                          ("learn: false\nbackend: torch", "torch")):  # fmt: skip
+        job_file.write_text(text)
+        assert resolved(settings, job_file).backend == backend
+    for text, message in (("backend: torch", "leave out `backend`"), ("only: style", "`only`"),
+                          ("learn: 1", "learn"), ("learn: 'yes'", "learn")):  # fmt: skip
+        job_file.write_text(text)
+        with pytest.raises(SettingsError, match=message):
+            resolved(settings, job_file)
+    job_file.write_text("learn: true")
+    job = resolved(service(), job_file)
+    assert JobFile.model_validate_json(job.model_dump_json()) == job
+
+
 def test_the_side_of_a_job_is_known_in_spite_of_mistakes(job_file: Path) -> None:
     """So that the pair is complete, and the job is refused for them."""
     job_file.write_text("only: content\nsiz: 64\n")
