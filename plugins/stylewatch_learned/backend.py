@@ -192,7 +192,12 @@ class Learned:
         def at(size: Size) -> numpy_loop.Move:
             goal = self._goal(task, size)
             nearest = goal.nearest
-            return lambda picture, step: (goal.losses(picture), nearest)
+            least = goal.losses(nearest)
+
+            def move(picture: Pixels, step: int) -> tuple[Losses, Pixels]:
+                return least if picture is nearest else goal.losses(picture), nearest
+
+            return move
 
         return numpy_loop.paint(task, wish, at)
 

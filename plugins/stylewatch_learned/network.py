@@ -144,7 +144,7 @@ class StyleNetwork(nn.Module):
         with torch.inference_mode():
             if size.area <= side**2:
                 return self._painted(photograph, noise)
-            with self.normalized_as(sampled(photograph, side), noise):
+            with self.normalized_as(sampled(photograph, side), seed):
                 for inner, outer, cut in _tiles(size, side):
                     rows, columns = (slice(part.start // COARSER, None) for part in outer)
                     tile = self._painted(photograph[outer], noise[..., rows, columns])
@@ -152,12 +152,13 @@ class StyleNetwork(nn.Module):
         return painting
 
     @contextmanager
-    def normalized_as(self, photograph: Pixels, noise: Tensor) -> Iterator[None]:
-        """Normalize all maps as those of `photograph` with some `noise`."""
+    def normalized_as(self, photograph: Pixels, seed: int) -> Iterator[None]:
+        """Normalize all maps as those of `photograph`, with noise of its own for the `seed`."""
         convolutions = [part for part in self.modules() if isinstance(part, Convolution)]
         for convolution in convolutions:
             convolution.is_measured = True
-        self._painted(photograph, noise)
+        draw = np.random.Generator(np.random.PCG64(seed))
+        self._painted(photograph, noise_for(Size.of(photograph), draw))
         for convolution in convolutions:
             convolution.is_measured = False
         try:

@@ -97,7 +97,7 @@ def test_tiles_do_not_show(width: int, height: int) -> None:
     network, photograph = untrained(0), picture(width, height)
     in_tiles = network.paint(photograph, side=40)
     noise = noise_for(Size(width, height), np.random.Generator(np.random.PCG64(0)))
-    with torch.inference_mode(), network.normalized_as(sampled(photograph, 40), noise):
+    with torch.inference_mode(), network.normalized_as(sampled(photograph, 40), 0):
         in_one_piece = as_picture(network(as_tensor(photograph), noise)).clip(0, 255)
     assert np.allclose(in_tiles, in_one_piece, atol=0.01)
     with torch.inference_mode():
@@ -134,7 +134,7 @@ def test_a_frame_stays_near_the_previous_one(
     trust = np.zeros((18, 24), np.float32)
     trust[:, :12] = 1
     recipe = {"strength": 1.0, "objective.temporal": weight}
-    painting = by(written("film"), content)
+    painting = written("film").paint(content, 0, torch.device("cpu"))
     frame = last(sample(recipe, prior=Prior(previous, trust, 1.0)), weights="film")
     kept = share * trust[..., None]
     assert np.allclose(frame, kept * previous + (1 - kept) * painting, atol=0.01)
