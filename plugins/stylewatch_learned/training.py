@@ -176,6 +176,10 @@ class Training:
             folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with _writing(self._folder):
+                for path in self._folder.iterdir():
+                    if path.suffix == ".part":  # a kill left it
+                        path.unlink()
             yield
         except BlockingIOError:
             raise LearningError(f"{self._folder} is used by another training: wait") from None

@@ -144,7 +144,9 @@ def test_one_training_writes_at_a_time(here: Path, capsys: pytest.CaptureFixture
     assert learn("--steps", 1, "-o", "waves.safetensors") == 73
     assert "used by another training" in capsys.readouterr().err
     os.close(folder)
+    Path("waves.learning/.state.1.part").touch()
     assert learn("--steps", 1, "-o", "waves.safetensors") == 0
+    assert [path.name for path in Path("waves.learning").iterdir()] == ["preview.jpg"]
 
 
 def test_the_daemon_learns_what_is_not_known_and_spares_what_is_of_others(
