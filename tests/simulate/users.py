@@ -61,7 +61,7 @@ _COMPOSED, _DECOMPOSED = (
 )
 
 
-BY_PATH = ("placed", "stays", "taken_at", "claims", "pairs", "behind")
+BY_PATH = ("placed", "stays", "shared", "left_out", "taken_at", "claims", "pairs", "behind")
 """Attributes of Users that describe files by their paths."""
 
 
