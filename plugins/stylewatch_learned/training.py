@@ -71,15 +71,16 @@ class Wanted:
 
     `side` is the long side in pixels of the paintings that it is for. The training takes so many
     `steps` or, if they are None, about so many `minutes`, on a `device` of torch or on the best.
-    With `spares`, photographs that cannot be used are left out. A picture may have at most
-    `max_pixels` pixels.
+    If it `is_unattended`, photographs that cannot be used are left out, and its name in the owner's
+    folder is one that no training from other pictures has. A picture may have at most `max_pixels`
+    pixels.
     """
 
     minutes: float
     side: int = SIDE
     steps: int | None = None
     device: str = "auto"
-    spares: bool = False
+    is_unattended: bool = False
     max_pixels: int = MAX_PIXELS
 
 
@@ -89,28 +90,23 @@ def learn_styles(request: LearnRequest, report: Report) -> None:
     Raises as `train` does.
     """
     device = str(request.options.get("device", "auto"))
-    wanted = Wanted(request.minutes, device=device, spares=True, max_pixels=request.max_pixels)
+    wanted = Wanted(
+        request.minutes, device=device, is_unattended=True, max_pixels=request.max_pixels
+    )
     for style in request.styles:
         try:
             learned_style.of(_digest(style), style.name)
         except NotLearnedError:
-            train(style, request.photographs, None, wanted, report, is_apart=True)
+            train(style, request.photographs, None, wanted, report)
 
 
 def train(
-    style: Path,
-    photographs: Sequence[Path],
-    target: Path | None,
-    wanted: Wanted,
-    report: Report,
-    *,
-    is_apart: bool = False,
+    style: Path, photographs: Sequence[Path], target: Path | None, wanted: Wanted, report: Report
 ) -> Path:
     """Learn a style, and write it to `target`, by default into the owner's folder; return the path.
 
-    With `is_apart` its name there is one that no training from other pictures has. Raises
-    PictureError for a file that is no picture, BackendMissingError without the device, and as
-    `Training` and `Training.run` do.
+    Raises PictureError for a file that is no picture, BackendMissingError without the device, and
+    as `Training` and `Training.run` do.
     """
     _check_temporary_folder()
     painting = _seen(style, wanted, report)
@@ -120,13 +116,13 @@ def train(
             pictures += _photographs(path, wanted, report)
             digests.append(_digest(path))
         except (PictureError, FileNotFoundError) as error:
-            if not wanted.spares:
+            if not wanted.is_unattended:
                 raise
             report(f"{path.name} is left out: {error}")
     about = About(
         painting.sha256, style.name, tuple(digests), 0, {}, {}, learned_style.palette_of(painting)
     )
-    path = target or _own_path(style.stem, about, is_apart=is_apart)
+    path = target or _own_path(style.stem, about, wanted)
     settings = LearningSettings(side=wanted.side)
     vgg = TorchAutograd({"device": wanted.device}).network(LAYERS)
     learning = Learning(painting, pictures, vgg, wanted.steps or FEWEST, settings)
@@ -285,14 +281,11 @@ def _check_temporary_folder() -> None:
         ) from None
 
 
-def _own_path(stem: str, about: About, *, is_apart: bool) -> Path:
-    """Return a path in the owner's folder that no style learned from another painting has.
-
-    With `is_apart` its name has a digest of all pictures.
-    """
+def _own_path(stem: str, about: About, wanted: Wanted) -> Path:
+    """Return a path in the owner's folder that no style learned from another painting has."""
     short = stem.encode()[:_LONGEST_STEM].decode(errors="ignore")
     path = learned_style.folder() / f"{short}{SUFFIX}"
-    if is_apart:
+    if wanted.is_unattended:
         digest = hashlib.sha256(about.identity.encode()).hexdigest()
         return path.with_name(f"{short}-{digest[:8]}{SUFFIX}")
     try:
