@@ -69,9 +69,13 @@ def test_a_painting_by_two_learned_styles_is_repeated(
     assert call(["render", *words, "--size", "64", "--quiet"]) == 0
     weights = json.loads(Path("both/receipt.json").read_text())["weights"]
     assert weights["name"] == "auto" and len(weights["sha256"]) == 64
-    assert call(["render", "--from", "both/receipt.json", "-o", "again/", "--quiet"]) == 0
+    repeated = ["render", "--from", "both/receipt.json", "-o", "again/", "--force"]
+    assert call(repeated) == 0
     assert "not those of the receipt" not in capsys.readouterr().err
     assert Path("again/final.png").read_bytes() == Path("both/final.png").read_bytes()
+    assert learn("--steps", 2) == 0
+    assert call(repeated) == 0
+    assert "not those of the receipt" in capsys.readouterr().err
 
 
 def test_a_stopped_command_goes_on(

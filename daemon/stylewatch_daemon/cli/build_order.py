@@ -75,7 +75,8 @@ class Plan:
     """A planned job: the worker's order, the recipe, and the `place` of the output.
 
     `member` says which job of a series it is. `remarks` are the differences of a repeated job from
-    its receipt. With `debug`, an error is shown with its traceback.
+    its receipt, and `weights` is the digest of those of the receipt, if they are known only once it
+    is painted. With `debug`, an error is shown with its traceback.
     """
 
     order: Order
@@ -84,6 +85,7 @@ class Plan:
     member: Member
     debug: bool = False
     remarks: tuple[str, ...] = ()
+    weights: str = ""
 
     @property
     def files(self) -> Mapping[str, Sequence[Path]]:
@@ -132,7 +134,8 @@ def make_plan(request: RenderRequest, scratch: Path) -> Plan:
     masks = masks_by_role(job, len(styles))
     order = replace(order, init=init_picture(job), masks=masks, final=final)
     debug = settings.log.level == "debug"
-    return Plan(order, recipe, place, request.member, debug, remarks)
+    weights = repeated.late_weights if repeated else ""
+    return Plan(order, recipe, place, request.member, debug, remarks, weights)
 
 
 def plan_series(request: RenderRequest, members: Sequence[Member], scratch: Path) -> Sequence[Plan]:
@@ -457,9 +460,9 @@ class Replay:
         for record, path in zip(records, pictures, strict=False):
             if _digest(path) != record.sha256:
                 yield f"{path} is not the {record.role} of the receipt, {record.name}"
-        with suppress(WeightsError):  # the backend reports weights that are missing
+        with suppress(WeightsError):  # of another kind, or missing, which the backend reports
             weights_record = self.receipt.weights
-            if weights_record and weights_record.name != weights.AUTO:  # else of several networks
+            if weights_record and not self.late_weights:
                 local = weights.locate(weights_record.name).for_receipt()
                 is_same = weights_record.normalization in (None, local["normalization"])
                 if weights_record.sha256 != local["sha256"] or not is_same:
@@ -469,6 +472,14 @@ class Replay:
                 here_version = version(name)
                 if here_version != had_version:
                     yield f"{name} is {here_version} here, and was {had_version} for the receipt"
+
+    @property
+    def late_weights(self) -> str:
+        """Digest of weights that only the backend knows; empty without any."""
+        record = self.receipt.weights
+        if record is None or _is_vgg(record.name):
+            return ""
+        return record.sha256
 
     def configured(
         self, base: config.Config, scratch: Path, overrides: Mapping[str, Any]
@@ -576,3 +587,12 @@ def _check(model: type[_Model], plain: Any, problem: str) -> _Model:
         return yaml_lines.check(model, Document(problem, plain))
     except SettingsError as error:
         raise InputError("; ".join(str(error).splitlines())) from error
+
+
+def _is_vgg(name: str) -> bool:
+    """Return whether weights with this name are those of a network that compares pictures."""
+    try:
+        weights.locate(name)
+    except WeightsError:
+        return False
+    return name != weights.AUTO

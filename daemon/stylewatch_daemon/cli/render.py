@@ -147,6 +147,9 @@ def _paint(plan: Plan, *, force: bool, quiet: bool) -> tuple[Mapping[str, Any], 
             if isinstance(event, FileStaged):
                 target.publish(event.path)
             elif isinstance(event, Done):
+                here = event.receipt.get("weights") or {}
+                if plan.weights and here.get("sha256") != plan.weights and not quiet:
+                    note("the weights that painted it are not those of the receipt")
                 return event.receipt, target.path
     raise WorkerError("the job ended without a result")
 
