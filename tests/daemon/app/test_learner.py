@@ -20,6 +20,7 @@ from stylewatch_daemon.app import learner, learning_main
 from stylewatch_daemon.app.learner import LOOK_S, MOST_PHOTOGRAPHS, STEADY_S
 from stylewatch_daemon.app.learning_main import Learned, NotLearned, Report
 from stylewatch_daemon.base import child
+from stylewatch_daemon.base.errors import LockedError
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.client import status_json
 from stylewatch_daemon.worker.messages import AttemptRequest, Event, Failed, Order
@@ -49,8 +50,12 @@ def slow(pipe: Connection, backend: str, wanted: LearnRequest) -> None:
     (style.parents[3] / "pid").write_text(str(os.getpid()))
     while not (style.parents[3] / "learned").exists():
         time.sleep(0.01)
-    if (style.parents[3] / "learned").read_text() == "dies":
+    how = (style.parents[3] / "learned").read_text()
+    if how == "dies":
         os._exit(3)
+    if how == "never":
+        child.send(pipe, NotLearned("waves is too narrow", is_final=True))
+        return
     (style.parents[3] / "done").touch()
     child.send(pipe, Learned())
 
@@ -178,6 +183,44 @@ def test_a_training_that_dies_is_told_and_repeated(tmp_path: Path) -> None:
     until(world, lambda: (world.state.root / "done").exists() and not world.loop.learner.in_work)
     run_jobs(world.loop)
     assert set(world.states.values()) == {"done"}
+
+
+def test_pictures_that_can_never_be_learned_from_are_refused(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    (world.state.root / "learned").write_text("never")
+    world.wait(STEADY_S)
+    until(world, lambda: set(world.states.values()) == {"refused"})
+    run_jobs(world.loop)
+    reasons = {text for name, text in world.published.items() if name.endswith("reason.txt")}
+    assert reasons == {"waves is too narrow\n"}
+
+
+@pytest.mark.parametrize("verb", ["drain", "pause"])
+def test_a_run_with_once_ends_although_a_style_would_be_learned(verb: str, tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    world.wait(STEADY_S)
+    until(world, partial(has_begun, world))
+    world.ask(verb)
+    wait, end = world.loop.wakeup.wait, time.monotonic() + 20
+
+    def passing(seconds: float) -> bool:
+        world.wait(1)
+        assert time.monotonic() < end, "it does not end"
+        return wait(0)
+
+    vars(world.loop.wakeup)["wait"] = passing
+    world.loop.run_once(0.0, 1.0)
+    assert set(world.states.values()) == {"queued"} and not world.loop.attempts.lent
+
+
+def test_a_ledger_that_is_locked_for_a_moment_ends_no_training(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    world.wait(STEADY_S)
+    until(world, partial(has_begun, world))
+    world.loop.jobs.note_trouble(LockedError("another program has locked it"))
+    world.loop.learner.go_on()
+    assert world.loop.attempts.lent == 1
+    world.loop.learner.end()
 
 
 @pytest.mark.parametrize("values", [{"learn_minutes": 0.0}, {"cluster": {"address": "auto"}}])
