@@ -96,7 +96,7 @@ class Learner:
         """The group that is next, or whose training runs."""
         self._process: Child | None = None
         self._report = ""
-        """What the training reported last, or why the last one failed."""
+        """Latest report of the training, or the reason why the latest training failed."""
         self._seen_changes = -1
         self._grown = self._looked = -float("inf")
         self._failures = Pauses[Obstacle](RETRY, clock)

@@ -75,8 +75,8 @@ class Plan:
     """A planned job: the worker's order, the recipe, and the `place` of the output.
 
     `member` says which job of a series it is. `remarks` are the differences of a repeated job from
-    its receipt, and `weights` is the digest of those of the receipt, if they are known only once it
-    is painted. With `debug`, an error is shown with its traceback.
+    its receipt. `weights` is the digest of the receipt's weights if only the backend can look them
+    up, and empty otherwise. With `debug`, an error is shown with its traceback.
     """
 
     order: Order

@@ -534,10 +534,8 @@ def _told(event: object, former: Job | None, current: Job | None, effects: Itera
 def _of(cause: Cause, job: Job) -> Obstacle:
     """Return the obstacle of a job for a `cause` other than a disk."""
     job_obstacle = Obstacle(Kind.JOB, job.id)
-    if cause in (
-        Cause.DEVICE,
-        Cause.LEARNING,
-    ):  # a job that is being inspected lacks what its pictures need
+    if cause in (Cause.DEVICE, Cause.LEARNING):
+        # a job that is being inspected lacks what its pictures need
         return job_obstacle if job.state is State.CLAIMED else Obstacle(Kind.NEEDS, job.needs)
     return job_obstacle if cause is Cause.MEMORY else MACHINE  # smaller jobs may begin
 

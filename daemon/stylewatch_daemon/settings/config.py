@@ -590,17 +590,18 @@ def defaults(settings: ServiceSettings) -> JobFile:
 def _merged(settings: ServiceSettings, document: Document, *, is_retry: bool) -> JobFile:
     with refusing(SettingsError, document.file_name):
         below = settings.job.model_dump(exclude={"set"} if is_retry else None)
-        own = merge_job(document.plain, settings.overrides)
-        job = yaml_lines.check(JobFile, Document(document.file_name, merge_job(below, own)))
-    return _for_learner(job, own, document.file_name) if job.learn else job
+        merged = merge_job(merge_job(below, document.plain), settings.overrides)
+        job = yaml_lines.check(JobFile, Document(document.file_name, merged))
+    own = {"backend": LEARNED, **document.plain, **settings.overrides}
+    return _for_learner(job, own["backend"], document.file_name) if job.learn else job
 
 
-def _for_learner(job: JobFile, own: Mapping[str, Any], file_name: str) -> JobFile:
+def _for_learner(job: JobFile, backend: str, file_name: str) -> JobFile:
     """Return the settings of a job with `learn: true`, which the backend that learns paints.
 
-    Raises SettingsError if its `own` settings name another one, or leave out its photograph.
+    Raises SettingsError if its own settings name another `backend`, or leave out its photograph.
     """
-    if own.get("backend", LEARNED) != LEARNED:
+    if backend != LEARNED:
         raise SettingsError(
             f"{file_name}: learn: true is painted by backend {LEARNED}: leave out `backend`, or "
             "set learn: false"
