@@ -119,11 +119,10 @@ def train(
             if not wanted.is_unattended:
                 raise
             report(f"{path.name} is left out: {error}")
-    about = About(
-        painting.sha256, style.name, tuple(digests), 0, {}, {}, learned_style.palette_of(painting)
-    )
-    path = target or _own_path(style.stem, about, wanted)
     settings = LearningSettings(side=wanted.side)
+    palette = learned_style.palette_of(painting)
+    about = About(painting.sha256, style.name, tuple(digests), 0, {}, settings.recipe, palette)
+    path = target or _own_path(style.stem, about, wanted)
     vgg = TorchAutograd({"device": wanted.device}).network(LAYERS)
     learning = Learning(painting, pictures, vgg, wanted.steps or FEWEST, settings)
     training = Training(learning, pictures, path, about, report)
@@ -211,8 +210,7 @@ class Training:
             self._tell(f"the same command goes on from step {self._saved}")
             raise
         self._preview()
-        about = replace(self._about, steps=learning.step, losses=learning.losses,
-                        recipe=learning.recipe)  # fmt: skip
+        about = replace(self._about, steps=learning.step, losses=learning.losses)
         _check_target(self._target, self._about)  # another program may have written there
         with _writing(self._target):
             learned_style.write(self._target, learning.best().tensors, about)
@@ -286,7 +284,8 @@ def _own_path(stem: str, about: About, wanted: Wanted) -> Path:
     short = stem.encode()[:_LONGEST_STEM].decode(errors="ignore")
     path = learned_style.folder() / f"{short}{SUFFIX}"
     if wanted.is_unattended:
-        digest = hashlib.sha256(about.identity.encode()).hexdigest()
+        identity = f"{about.identity} {about.recipe}"  # another version may have other settings
+        digest = hashlib.sha256(identity.encode()).hexdigest()
         return path.with_name(f"{short}-{digest[:8]}{SUFFIX}")
     try:
         _check_target(path, about)
