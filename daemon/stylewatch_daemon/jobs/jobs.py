@@ -314,7 +314,7 @@ class Jobs:
         if cause is Cause.DISK:
             self._search(job, error, Doing(Activity.SEARCHING, again, reason=reason), root)
         else:
-            self._meet(job, _of(cause, job), again, reason)
+            self._meet(job, _of(cause, job), cause, again, reason)
         self.reporter.waits(shown(job.title), reason)
         self.post(job.id, Blocked(cause, reason), also)
 
@@ -328,7 +328,7 @@ class Jobs:
             if live is not None and live.doing is search:
                 job_obstacle = Obstacle(Kind.JOB, job.id)
                 disk_obstacle = job_obstacle if isinstance(result, Exception) else result
-                self._meet(job, disk_obstacle, search.effect, search.reason)
+                self._meet(job, disk_obstacle, Cause.DISK, search.effect, search.reason)
 
         self.waits.release(job.id)
         self.waits.take(job.id, Obstacle(kind, str(folder)))  # it may be an inbox, and not answer
@@ -336,8 +336,10 @@ class Jobs:
         look = partial(obstacle_behind, job, folder, error, self.mount_guard, self.state.probe)
         self.lanes.do(folder, lambda step: look(), found)
 
-    def _meet(self, job: Job, obstacle: Obstacle, again: Effect | None, reason: str) -> None:
-        obstacle = self.waits.meet(job.id, obstacle)
+    def _meet(
+        self, job: Job, obstacle: Obstacle, cause: Cause, again: Effect | None, reason: str
+    ) -> None:
+        obstacle = self.waits.meet(job.id, obstacle, is_common=cause is Cause.LEARNING)
         self.turn(job.id, Doing(Activity.WAITING, again, obstacle, reason))
 
     def hold(self, job_id: str, reason: str, again: Effect | None = None) -> None:

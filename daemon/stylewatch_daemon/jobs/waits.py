@@ -126,15 +126,15 @@ class Waits:
         """Start the wait for an obstacle, whoever met it; the trials of jobs go on."""
         self._met.begin(obstacle)
 
-    def meet(self, job_id: str, obstacle: Obstacle) -> Obstacle:
+    def meet(self, job_id: str, obstacle: Obstacle, *, is_common: bool = False) -> Obstacle:
         """Start the wait for an obstacle that a job met, which ends its trial.
 
         The job itself waits longer, so that another one tries next. If other jobs got past the
-        obstacle since it was met first, it is the trouble of this job alone. Return the obstacle
-        for which the job waits.
+        obstacle since it was met first, it is the trouble of this job alone, unless it `is_common`
+        to all in any case. Return the obstacle for which the job waits.
         """
         job_obstacle = Obstacle(Kind.JOB, job_id)
-        if self.knows(job_obstacle) and not self.knows(obstacle):
+        if not is_common and self.knows(job_obstacle) and not self.knows(obstacle):
             obstacle = job_obstacle
         self.release(job_id)
         self._met.begin(obstacle)

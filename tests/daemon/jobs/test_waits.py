@@ -65,6 +65,16 @@ def test_jobs_run_by_priority_and_inboxes_take_turns(world: Queue) -> None:
     assert sorted(job[0] for job in world.begin(3)) == ["1", "2", "3"], "nothing is owed to it"
 
 
+def test_an_unlearned_style_is_no_trouble_of_one_job_alone() -> None:
+    waits, needs = Waits(Clock()), Obstacle(Kind.NEEDS, "a style")
+    outbox = Obstacle(Kind.OUTBOX, "out")
+    waits.meet("job", outbox)
+    waits.forget(outbox)
+    assert waits.meet("job", needs, is_common=True) == needs
+    waits.forget(needs)
+    assert waits.meet("job", needs) == Obstacle(Kind.JOB, "job")
+
+
 @pytest.mark.parametrize("begun", range(4))
 def test_the_queue_that_people_see_is_the_order_in_which_jobs_begin(
     begun: int, world: Queue
