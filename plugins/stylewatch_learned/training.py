@@ -111,6 +111,7 @@ def train(
     _check_temporary_folder()
     painting = _seen(style, wanted, report)
     pictures, digests = list[Pixels](), list[str]()
+    unread: Exception | None = None
     for path in photographs:
         try:
             pictures += _photographs(path, wanted, report)
@@ -119,6 +120,10 @@ def train(
             if not wanted.is_unattended:
                 raise
             report(f"{path.name} is left out: {error}")
+            if isinstance(error.__cause__ or error, OSError):
+                unread = error
+    if unread is not None and not pictures:
+        raise unread  # it may be a good one, on a disk with errors
     settings = LearningSettings(side=wanted.side)
     palette = learned_style.palette_of(painting)
     about = About(painting.sha256, style.name, tuple(digests), 0, {}, settings.recipe, palette)

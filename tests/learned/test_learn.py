@@ -181,6 +181,9 @@ def test_the_daemon_learns_what_is_not_known_and_spares_what_is_of_others(
         Image.new("RGB", (90, 80)).save(here / "odd.png")
         request = LearnRequest((here / "odd.png",), (here / "thin.png",), 1e-9, 10**6, {})
         training.learn_styles(request, said.append)
+    with pytest.raises(PictureError, match=r"gone\.png") as caught:
+        training.learn_styles(replace(request, photographs=(here / "gone.png",)), said.append)
+    assert isinstance(caught.value.__cause__, OSError), "it may come back"
     learned.path.unlink()
 
 

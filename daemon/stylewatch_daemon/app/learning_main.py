@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from stylewatch_daemon.base import child, shortages
+from stylewatch_daemon.worker.failures import as_end
+from stylewatch_daemon.worker.messages import Refused
 from stylewatch_painter import installed
 from stylewatch_painter.errors import PainterError, PictureError
 from stylewatch_painter.installation import unloadable
@@ -39,8 +41,9 @@ def learn(pipe: Connection, backend: str, wanted: LearnRequest) -> None:
 
     try:
         _learner(backend)(wanted, report)
-    except PictureError as error:
-        end: Learned | NotLearned = NotLearned(str(error), is_final=True)
+    except PictureError as error:  # also if its disk cannot be read now
+        is_final = isinstance(as_end(error), Refused)
+        end: Learned | NotLearned = NotLearned(str(error), is_final)
     except (PainterError, BackendError) as error:
         end = NotLearned(str(error))
     except ImportError as error:

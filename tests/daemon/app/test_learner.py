@@ -3,6 +3,7 @@
 The processes are real; what they call in place of a backend's function is here.
 """
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -257,10 +258,12 @@ def test_the_function_of_the_backend_is_called(monkeypatch: pytest.MonkeyPatch) 
             raise PictureError("no picture")
         if wanted.minutes == 0:
             raise ZeroDivisionError("oh")
+        if wanted.minutes == 2:
+            raise PictureError("p.jpg cannot be read") from OSError(errno.EIO, "an error")
 
     monkeypatch.setattr(installed, "entries", lambda group: [Entry()])
     pipe, _ = Pipe()
-    for minutes in (3.0, -1.0, 0.0):
+    for minutes in (3.0, -1.0, 0.0, 2.0):
         learning_main.learn(pipe, "odd", LearnRequest((), (), minutes, 1, {}))
     learning_main.learn(pipe, "other", LearnRequest((), (), 1.0, 1, {}))
     ends = [message for message in messages if not isinstance(message, Report)]
@@ -269,5 +272,6 @@ def test_the_function_of_the_backend_is_called(monkeypatch: pytest.MonkeyPatch) 
     assert ends[1:] == [
         NotLearned("no picture", is_final=True),
         NotLearned("a fault of the backend, ZeroDivisionError: oh"),
+        NotLearned("p.jpg cannot be read"),
         NotLearned("backend other does not learn styles: leave out learn: true"),
     ]
