@@ -98,7 +98,7 @@ EXCEPTIONS: dict[Use, str] = {
     ("app/hooks.py", "_Running.go_on", "except ChildProcessError"): "the process has ended",
     ("app/hooks.py", "_Running.kill", "suppress(ProcessLookupError)"): "the process has ended",
     ("app/hooks.py", "_Running.run", "except OSError"): "its command could not be started: logged",
-    ("app/learner.py", "Learner._listen", "except (EOFError, OSError, ValueError)"): CHILD,
+    ("app/learner.py", "Learner._pass_on", "except (EOFError, OSError, ValueError)"): CHILD,
     ("app/loop.py", "Loop._guarded", "except Exception"): LOGGED,
     ("app/monitoring.py", "SystemdNotifier._send", "suppress(OSError)"): NO_DISK,
     ("app/monitoring.py", "_Stderr.emit", "suppress(OSError)"): NO_DISK,

@@ -25,5 +25,6 @@ class LearnRequest:
 
 Learn = Callable[[LearnRequest, Callable[[str], object]], object]
 """Function that makes a backend able to paint in some styles, unless it is already. It gets a
-function that tells people the progress, in a line. It raises errors of the painter or of a backend;
-a PictureError means that the styles, or all photographs, can never be used."""
+function that tells people the progress, in a line, and calls it every few minutes: after half an
+hour of silence it counts as hung. It raises errors of the painter or of a backend; a PictureError
+means that the styles, or all photographs, can never be used, unless an OSError caused it."""

@@ -5,6 +5,7 @@ from the jobs that wait, so nothing needs to survive a kill but what was learned
 of the backend keeps that, and goes on from there if the photographs are the same.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -37,6 +38,13 @@ STEADY_S = 20.0
 LOOK_S = 2.0
 """Seconds between two looks at the jobs that wait for a style that is, or will be, learned."""
 
+SILENT_S = 1800.0
+"""Seconds without a report after which a training counts as hung: it may read many clips first."""
+
+LONGEST_ROUND_S = 10.0
+"""Seconds of silence that count at most from one round to the next: no training looks hung after
+the machine was asleep."""
+
 RETRY = Backoff(first=60.0, most=3600.0)
 """Delays after a training that failed."""
 
@@ -48,11 +56,12 @@ _TRIER = "learning"
 class Group:
     """Queued jobs with the same needs as the `lead`, one that has met unlearned styles.
 
-    `waiting` is their number, `photographs` are those of the first ones.
+    `waiting` is their number, `photographs` are those of the first ones, whose ids are `first`.
     """
 
     lead: Job
     waiting: int
+    first: frozenset[str]
     photographs: tuple[Path, ...]
 
     @property
@@ -94,9 +103,13 @@ class Learner:
         """Minutes of a training; 0 if none may run."""
         self._group: Group | None = None
         """The group that is next, or whose training runs."""
+        self._taught = frozenset[str]()
+        """Ids of the jobs whose photographs the training got: others may have come since."""
         self._process: Child | None = None
         self._report = ""
         """Latest report of the training, or the reason why the latest training failed."""
+        self._silent_s = self._went_on = 0.0
+        """Seconds since the last sign of life of the training, and the time of the last round."""
         self._seen_changes = -1
         self._grown = self._looked = -float("inf")
         self._failures = Pauses[Obstacle](RETRY, clock)
@@ -130,16 +143,26 @@ class Learner:
         if not self._minutes:
             return
         self._look_if_due()
+        self._silent_s += min(self._clock() - self._went_on, LONGEST_ROUND_S)
+        self._went_on = self._clock()
         if self._process is not None:
             is_preview_due = self._attempts.kept > 0 and self._attempts.free < 0
-            if self._group is None or is_preview_due or self._must_end():
-                self.end()
+            if self._group is None:
+                self.end("no job waits for it")
+            elif is_preview_due:
+                self.end("a preview needs its place")
+            elif self._must_end():
+                self.end("jobs must end now")
+            elif self._silent_s > SILENT_S:
+                self.end("it hangs")
+                self._failed(self._group, f"the training was silent for {self._silent_s:.0f} s")
         elif self._group is not None and self._is_due(self._group):
             self._begin(self._group)
 
-    def end(self) -> None:
+    def end(self, why: str = "the daemon stops") -> None:
         """End the training that runs, if any; a later one goes on from what it saved last."""
         if self._process is not None:
+            _debug(f"training -> ended: {why}")
             self._process.kill()
             self._process = None
             self._report = ""
@@ -176,15 +199,17 @@ class Learner:
             waits.take(_TRIER, self._group.obstacle)
         if former is None or self._group is None or self._group.waiting > former.waiting:
             self._grown = self._clock()
+        if self._group is not None and self._group != former:
+            _debug(f"{self._group.title}: {self._group.waiting} wait")
 
     def _group_of(self, lead: Job) -> Group:
         first, count = self._jobs.ledger.queued_with(lead.needs, MOST_PHOTOGRAPHS)
-        photographs = tuple(
-            self._jobs.state.files(job.id) / content.name
+        photographs = {
+            job.id: self._jobs.state.files(job.id) / content.name
             for job in first
             if (content := job.input_as("content")) is not None
-        )
-        return Group(lead, count, photographs)
+        }
+        return Group(lead, count, frozenset(photographs), tuple(photographs.values()))
 
     def _is_due(self, group: Group) -> bool:
         """Return whether a group has enough photographs, and the place of a worker is free."""
@@ -212,36 +237,45 @@ class Learner:
         except ShortageError as error:
             self._failed(group, str(error))
             return
+        _debug(f"{group.title}: training with {len(group.photographs)} of {group.waiting}")
         self._process = process
+        self._taught = group.first
+        self._silent_s = 0.0
         self._report = ""
         self._attempts.lent = 1
         try:
             Thread(target=self._listen, args=(process,), name="learning", daemon=True).start()
         except RuntimeError as error:
-            self.end()
+            self.end("nothing listens to it")
             self._failed(group, str(shortages.no_process(error)))
             return
         self._jobs.reporter.requested(f"Learning the style of {group.title}.")
 
     def _listen(self, process: Child) -> None:
         """Post each message of a training, and its end; this runs in a thread."""
-        message: object = Report("")
-        while isinstance(message, Report):
-            try:
-                message = process.receive(Report, Learned, NotLearned)
-            except (EOFError, OSError, ValueError):
-                message = NotLearned(f"the training ended: {process.exit_reason() or 'a fault'}")
-            self._post(partial(self._heard, process, message))
+        while isinstance(self._pass_on(process), Report):
+            pass
+
+    def _pass_on(self, process: Child) -> object:
+        """Wait for the next message of a training, or its end; post it, and return it."""
+        try:
+            message: object = process.receive(Report, Learned, NotLearned)
+        except (EOFError, OSError, ValueError):
+            message = NotLearned(f"the training ended: {process.exit_reason() or 'a fault'}")
+        self._post(partial(self._heard, process, message))
+        return message
 
     def _heard(self, process: Child, message: object) -> None:
         """Act on a message of a training; it may have been ended meanwhile."""
         group = self._group
         if process is not self._process:
             return
+        _debug(shown(message))
         if isinstance(message, Report):
+            self._silent_s = 0.0
             self._report = shown(message.text)
             return
-        self.end()
+        self.end("it is over")
         if group is not None and isinstance(message, Learned):
             self._learned(group)
         elif group is not None and isinstance(message, NotLearned):
@@ -268,19 +302,26 @@ class Learner:
         self._group = None
 
     def _refuse(self, group: Group, reason: str) -> None:
-        """Refuse the jobs of a group, whose pictures cannot be learned from."""
+        """Refuse the jobs of a group whose pictures were tried, and cannot be learned from."""
         jobs, _ = self._jobs.ledger.queued_with(group.lead.needs, group.waiting)
         for job in jobs:
-            self._jobs.post(job.id, lifecycle.Unusable(Cause.PICTURE, reason))
+            if job.id in self._taught:
+                self._jobs.post(job.id, lifecycle.Unusable(Cause.PICTURE, reason))
 
     def _failed(self, group: Group, reason: str) -> None:
         self._failures.begin(group.obstacle)
+        _debug(f"{group.title}: next try in {self._failures.seconds(group.obstacle):.0f} s")
         self._jobs.waits.release(_TRIER)
         self._report = shown(reason)
         self._jobs.reporter.waits(group.title, self._report)
         for job_id, live in [*self._jobs.live.items()]:
             if live.doing.obstacle == group.obstacle:
                 self._jobs.turn(job_id, replace(live.doing, reason=self._report))
+
+
+def _debug(text: str) -> None:
+    """Log what happens with trainings, at the level debug."""
+    logging.getLogger(__name__).debug("%s", text)
 
 
 def _learns(job: Job) -> bool:

@@ -4,6 +4,7 @@ The processes are real; what they call in place of a backend's function is here.
 """
 
 import errno
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from tests.daemon.faults import fill
 from tests.daemon.world import DaemonWorld, FakeExecutor, changed_settings, run_jobs, scan, step
 
 from stylewatch_daemon.app import learner, learning_main
-from stylewatch_daemon.app.learner import LOOK_S, MOST_PHOTOGRAPHS, STEADY_S
+from stylewatch_daemon.app.learner import LOOK_S, MOST_PHOTOGRAPHS, SILENT_S, STEADY_S
 from stylewatch_daemon.app.learning_main import Learned, NotLearned, Report
 from stylewatch_daemon.base import child
 from stylewatch_daemon.base.errors import LockedError
@@ -194,6 +195,36 @@ def test_pictures_that_can_never_be_learned_from_are_refused(tmp_path: Path) -> 
     run_jobs(world.loop)
     reasons = {text for name, text in world.published.items() if name.endswith("reason.txt")}
     assert reasons == {"waves is too narrow\n"}
+
+
+def test_a_photograph_that_came_too_late_is_not_refused(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    world.wait(STEADY_S)
+    until(world, partial(has_begun, world))
+    fill(world.inbox / "album", "late.jpg")
+    scan(world.loop)
+    until(world, lambda: "4 photographs" in world.loop.learner.told[0])
+    (world.state.root / "learned").write_text("never")
+    until(world, lambda: "refused" in world.states.values())
+    assert world.states == {f"album/{n}": "refused" for n in range(3)} | {"album/late": "queued"}
+
+
+def test_a_training_that_hangs_gives_its_place_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "stylewatch_daemon.app.learner")
+    world = world_of(tmp_path)
+    world.wait(STEADY_S)
+    until(world, partial(has_begun, world))
+    world.wait(SILENT_S)
+    step(world.loop)
+    assert world.loop.attempts.lent, "the machine may have been asleep"
+    for _ in range(round(SILENT_S / 10)):
+        world.wait(10)
+        world.loop.learner.go_on()
+    assert not world.loop.attempts.lent
+    assert "the training was silent for 1810 s" in world.loop.learner.told[0]
+    assert "training -> ended: it hangs" in caplog.messages
 
 
 @pytest.mark.parametrize("verb", ["drain", "pause"])
