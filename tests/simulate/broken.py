@@ -6,7 +6,9 @@ from pathlib import Path
 
 from tests.daemon.faults import replaced
 
+from stylewatch_daemon.app import learner, learning_main
 from stylewatch_daemon.app.commands import Commands
+from stylewatch_daemon.app.learner import Group, Learner
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.app.settings_file import SettingsFile
 from stylewatch_daemon.base.errors import MemoryShortError
@@ -151,6 +153,53 @@ def _counts_from_the_first_day() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _trains_without_a_place() -> Iterator[None]:
+    """Let workers begin jobs while a style is learned."""
+    begin = Learner._begin
+
+    def begun(learner: Learner, group: Group) -> None:
+        begin(learner, group)
+        learner._attempts.lent = 0
+
+    with replaced(Learner, _begin=begun):
+        yield
+
+
+@contextmanager
+def _trains_beside_previews() -> Iterator[None]:
+    """Let a training go on although a preview waits for its place."""
+    end = Learner.end
+
+    def ended(learner: Learner, why: str = "") -> None:
+        if "preview" not in why:
+            end(learner, why)
+
+    with replaced(Learner, end=ended):
+        yield
+
+
+@contextmanager
+def _learns_nothing() -> Iterator[None]:
+    """Learn no style."""
+    with replaced(Learner, go_on=lambda learner: None):
+        yield
+
+
+@contextmanager
+def _waits_for_silence() -> Iterator[None]:
+    """Wait for a training that hangs."""
+    with replaced(learner, SILENT_S=float("inf")):
+        yield
+
+
+@contextmanager
+def _refuses_at_once() -> Iterator[None]:
+    """Take pictures that cannot be read now for pictures that can never be used."""
+    with replaced(learning_main, as_end=lambda error: messages.Refused(str(error))):
+        yield
+
+
 BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "": nullcontext,
     "claim": _claims_without_a_copy,
@@ -166,4 +215,9 @@ BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "submit": _submits_to_any_disk,
     "trash": _empties_no_trash,
     "days": _counts_from_the_first_day,
+    "place": _trains_without_a_place,
+    "preview": _trains_beside_previews,
+    "learn": _learns_nothing,
+    "hang": _waits_for_silence,
+    "refuse": _refuses_at_once,
 }

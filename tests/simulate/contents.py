@@ -26,6 +26,11 @@ class Content:
         """True if a painter refuses it, though the inspection does not."""
         return self.kind in PICTURES and self.token % 29 == 0
 
+    @property
+    def is_to_learn(self) -> bool:
+        """True if it is a job.yaml with `learn: true`."""
+        return self.kind == "yaml" and b"learn: true" in self.data
+
     def cut(self, random: Random) -> bytes:
         """Return its first part, which lacks the end in every format."""
         return self.data[: random.randint(len(self.data) // 2, len(self.data) - 24)]
@@ -104,11 +109,12 @@ class Contents:
         """Contents that painters refuse."""
         return {content.token for content in self.by_data.values() if content.is_odd}
 
-    def new(self, kind: str, room: int = SIZES[0]) -> Content:
-        """Return a new content."""
+    def new(self, kind: str, room: int = SIZES[0], *, learns: bool = False) -> Content:
+        """Return a new content; a job.yaml may have `learn: true`."""
         self.last += 1
         if kind == "yaml":
             data = b"seed: %d\npriority: %d\n" % (self.last, self.last % 3 - 1)
+            data += b"learn: true\n" * learns
         elif kind == "text":
             data = b"text %d of somebody\n" % self.last
         else:
@@ -119,7 +125,7 @@ class Contents:
     def like(self, content: Content, *, same_size: bool) -> Content:
         """Return a new content of the same kind, of the same or of another size."""
         if content.kind not in _MAKERS:
-            return self.new(content.kind)
+            return self.new(content.kind, learns=content.is_to_learn and same_size)
         room = len(content.data) - len(_MAKERS[content.kind](1, 0 + SIZES[0])) + SIZES[0]
         others = [size for size in SIZES if size != room]
         return self.new(content.kind, room if same_size else others[content.token % len(others)])

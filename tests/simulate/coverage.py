@@ -21,12 +21,14 @@ class Coverage:
     transitions: Counter[tuple[str, str]] = field(default_factory=Counter)
     pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
     errors: Counter[tuple[str, str]] = field(default_factory=Counter)
+    trainings: Counter[str] = field(default_factory=Counter)
 
     def add(self, result: Result) -> None:
         """Count a world."""
         self.worlds += 1
         self.transitions += result.transitions
         self.errors += result.injected
+        self.trainings += result.trainings
         self.pairs.update(combinations(result.plan.features, 2))
 
     def merge(self, other: "Coverage") -> None:
@@ -35,6 +37,7 @@ class Coverage:
         self.transitions += other.transitions
         self.pairs += other.pairs
         self.errors += other.errors
+        self.trainings += other.trainings
 
     def lines(self) -> Iterator[str]:
         """Describe what was covered, and what was not."""
@@ -45,6 +48,7 @@ class Coverage:
         missing = sorted(f"{a} with {b}" for a, b in every - self.pairs.keys())
         yield f"pairs of features: {len(every) - len(missing)} of {len(every)}" + _more(missing)
         yield f"pairs of features and file systems: {len(self.pairs)}"
+        yield f"trainings: {', '.join(f'{how} {n}' for how, n in sorted(self.trainings.items()))}"
         calls = Counter(call for call, _ in self.errors.elements())
         yield f"calls and errors: {len(self.errors)} pairs, {calls.total()} errors"
         for call in sorted(calls):

@@ -46,9 +46,6 @@ BACKOFF = 150.0
 LOOKS_EVERY = 2.0
 """Seconds between two looks at what the daemon believes of its workers, and has been asked."""
 
-HEARD_WITHIN = 10.0
-"""Seconds within which the daemon knows that a worker has begun or ended."""
-
 ANSWERED_WITHIN = 120.0
 """Seconds within which a request is carried out if nothing concerns the folders of its job."""
 
@@ -455,6 +452,8 @@ class Laws:
             self._amiss.clear()
             self._asked.clear()
             self._unsaid.clear()
+        elif heart.is_crowded:
+            raise ViolationError(12, "a worker in the place of a training", "")
         elif now - self._looked_at >= LOOKS_EVERY:
             self._looked_at = now
             self._check_workers(heart)
@@ -480,9 +479,12 @@ class Laws:
         if any(disk.is_hung for disk in self._world.disks):
             self._amiss.clear()  # a worker may be held up in its last call
             return
-        self._amiss = {each: self._amiss.get(each, now) for each in heart.amiss()}
+        lasting = dict.fromkeys(heart.amiss(), wiring.HEARD_WITHIN)
+        if self._world.plan.settings.learn_minutes:
+            lasting |= {(kind, which): most for kind, which, most in heart.amiss_in_learning()}
+        self._amiss = {each: self._amiss.get(each, now) for each in lasting}
         for (kind, which), since in self._amiss.items():
-            if now - since > HEARD_WITHIN:
+            if now - since > lasting[kind, which]:
                 raise ViolationError(12, kind, which)
 
     def _check_requests(self, heart: wiring.Heart) -> None:
@@ -542,7 +544,7 @@ class Laws:
         ]
         number, since = len(jobs) - len(unpainted), self._progress[1]
         is_slow = settings.stage_s > 10 or Path(world.path("state"), "paused").exists()
-        is_slow = is_slow or settings.hours is not None
+        is_slow = is_slow or settings.hours is not None or settings.learn_minutes > 0
         if number != self._progress[0] or not unpainted or None in quiet or is_slow:
             self._progress = number, now
         elif now - max(since, *(each for each in quiet if each is not None)) > PAINTED_WITHIN:

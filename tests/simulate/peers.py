@@ -15,6 +15,7 @@ from stylewatch_daemon.base.model import Cause, Picture, Progress, Started
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.intake.inspection.messages import Answer, Question
 from stylewatch_daemon.outbox.publish import keep_staged, stage
+from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import (
     AttemptEnd,
     AttemptEvent,
@@ -28,6 +29,7 @@ from stylewatch_daemon.worker.messages import (
     Order,
     Refused,
 )
+from stylewatch_painter.errors import NotLearnedError
 
 if TYPE_CHECKING:
     from tests.simulate.contents import Content
@@ -142,9 +144,11 @@ class Painter:
             self._soon(attempt, self.world.stage_s if slow else 0.05)
 
     def _limited(self, attempt: _Attempt) -> Iterator[Event]:
-        """Paint, unless the memory is not enough."""
+        """Paint, unless the memory is not enough, or a style has to be learned first."""
         if self._is_too_large(attempt.order):
             yield Failed("the memory is not enough", Cause.MEMORY)
+        elif self._is_unlearned(attempt.order):
+            yield as_end(NotLearnedError("nothing was learned for the style"))
         elif attempt.ticket.startswith(f"{tries.VERB} "):
             yield from self._preview(attempt)
         else:
@@ -155,7 +159,7 @@ class Painter:
         parts = {"content": order.content, "init": order.init, **order.masks}
         roles = [*((role, path) for role, path in parts.items() if path),
                  *(("style", path) for path in order.styles)]  # fmt: skip
-        inputs = [(role, path, _read(path)) for role, path in roles]
+        inputs = [(role, path, read(path)) for role, path in roles]
         contents = [(role, self.world.contents.of(data)) for role, _, data in inputs]
         if any(content is None for _, content in contents):
             yield Refused("a picture is damaged")
@@ -208,8 +212,8 @@ class Painter:
     def _preview(self, attempt: _Attempt) -> Iterator[Event]:
         """Paint a preview of a try, which has no checkpoint and no receipt."""
         order = attempt.order
-        _read(order.main)
-        content = self.world.contents.of(_read(order.styles[0]))
+        read(order.main)
+        content = self.world.contents.of(read(order.styles[0]))
         yield Started("simulated", "cpu", ((4, 4),), (STEPS,), step=0)
         for step in range(1, STEPS + 1):
             if attempt.wanted is not AttemptRequest.GO_ON:
@@ -223,8 +227,12 @@ class Painter:
         yield Done({"state": "done"})
 
     def _is_too_large(self, order: Order) -> bool:
-        main = self.world.contents.of(_read(order.main))
+        main = self.world.contents.of(read(order.main))
         return self.world.faults.is_memory_short and main is not None and main.token % 3 > 0
+
+    def _is_unlearned(self, order: Order) -> bool:
+        digests = (hashlib.sha256(read(path)).hexdigest() for path in order.styles)
+        return order.settings.learn and not self.world.trainings.learned.issuperset(digests)
 
     @staticmethod
     def _save(order: Order, checkpoint: Path) -> None:
@@ -235,12 +243,12 @@ class Painter:
     @staticmethod
     def _is_there(path: Path) -> bool:
         try:
-            return bool(_read(path))
+            return bool(read(path))
         except FileNotFoundError:
             return False
 
     def _staged(self, order: Order, name: str, step: int, *, write: bool = True) -> FileStaged:
-        main, style = _read(order.main), _read(order.styles[0]) if order.styles else b""
+        main, style = read(order.main), read(order.styles[0]) if order.styles else b""
         marks = hashlib.sha256(main + style).hexdigest()[:16]
         data = f"{name} of {marks} by {order.settings.seed};".encode()
         return self._write(order, name, data, step, write=write)
@@ -259,7 +267,8 @@ def _as_json(receipt: Mapping[str, Any]) -> bytes:
     return (json.dumps(receipt, indent=2) + "\n").encode()
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """Return the bytes of a file; raises OSError or InputError."""
     with atomic.open_regular(path) as file:
         return file.read()
 
@@ -300,7 +309,7 @@ class Inspector:
         for path in question.files:
             try:
                 with self.world.seam.acting("worker"):
-                    data = _read(path)
+                    data = read(path)
             except (OSError, InputError) as error:
                 return ShortageError(f"{path.name} cannot be read: {error}")
             content: Content | None = self.world.contents.of(data)

@@ -52,6 +52,7 @@ MORE = (
     ("install",),
     ("trash", "favorite"),
     ("try",),
+    ("learn",),
 )
 """Deeds of users and of the machine that are drawn apart, each sort by itself, so that a number
 still is the same world."""
@@ -61,7 +62,7 @@ AMID = ("unreadable",)
 
 SETTINGS = ("two inboxes", "two outboxes", "finals", "retention", "default style", "all styles",
             "nested disk", "inner disk", "no events", "hours", "slow painter", "library disk",
-            "hooks", "trash days")  # fmt: skip
+            "hooks", "trash days", "learning")  # fmt: skip
 """Features of settings."""
 
 DETAILS = ("union", "NFD", "conflict", "recycle bin", "empty first", "half", "live photo")
@@ -100,6 +101,9 @@ class Settings:
     truncated_s: float = 30.0
     hours: str | None = None
     """`executor.hours`, which close for some minutes while the world lasts."""
+    learn_minutes: float = 0.0
+    """`limits.learn_minutes`."""
+    workers: int = 1
     has_events: bool = True
     scan_s: float = 5.0
     stage_s: float = 0.5
@@ -151,6 +155,7 @@ class Settings:
             "finals": self.has_finals,
             "retention": self.has_retention,
             "trash days": self.trash_days > 0,
+            "learning": self.learn_minutes > 0,
             "hooks": self.has_hooks,
             "default style": self.default_style not in ("", "all"),
             "all styles": self.default_style == "all",
@@ -234,7 +239,18 @@ def draw(seed: int, only: Collection[str] = (), without: Collection[str] = ()) -
     if any(deed.what == "clock" for deed in deeds) and "retention" not in without:
         settings = replace(settings, has_retention=random.random() < 0.7)
     plan = Plan(settings, tuple(sorted(deeds, key=lambda deed: deed.at)))
-    return _with_trash_days(plan, only, without)
+    return _with_learning(_with_trash_days(plan, only, without), only, without)
+
+
+def _with_learning(plan: Plan, only: Collection[str], without: Collection[str]) -> Plan:
+    """Let styles be learned in some of the worlds with albums for that, drawn apart."""
+    random = Random(f"learning {plan.settings.seed}")
+    albums = [deed for deed in plan.deeds if deed.what == "learn"]
+    is_rare = not {"learn", "learning"} & {*only} and random.random() < 0.75
+    if not albums or is_rare or "learning" in without:
+        return plan.without(albums)
+    minutes, workers = random.choice([0.5, 2.0, 5.0]), random.choice([1, 1, 2])
+    return replace(plan, settings=replace(plan.settings, learn_minutes=minutes, workers=workers))
 
 
 def _with_trash_days(plan: Plan, only: Collection[str], without: Collection[str]) -> Plan:

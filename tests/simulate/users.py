@@ -164,6 +164,8 @@ class Users:
     """When the jobs in the trash were last moved there."""
     outlived: set[str] = field(default_factory=set)
     """Ids of the jobs that were in the trash for their days, and that may be gone."""
+    styles_to_learn: list[Content] = field(default_factory=list)
+    """The styles of albums and pairs with `learn: true`."""
     _plain: Mapping[str, str] = field(default_factory=dict)
     """The style in a library that only visitors of the page use."""
     removed_styles: set[Token] = field(default_factory=set)
@@ -474,6 +476,7 @@ class Users:
             "submit": self._submit,
             "trash": partial(self._mark, "trash", "restore", self.trashed),
             "try": self._try,
+            "learn": self._learn,
             "favorite": partial(self._mark, "favorite", "unfavorite", self.favorites),
         }
         return deeds[what](random)
@@ -505,6 +508,38 @@ class Users:
                     self._write(path, content, old=how == "old")
         else:
             yield from self._drop_one_by_one(random, drop, paths, how)
+
+    def _learn(self, random: Random) -> Script:
+        """Drop an album, or a pair, whose style is to be learned; some albums grow."""
+        if not (inboxes := self._inboxes()):
+            return
+        inbox, contents = random.choice(inboxes), self.world.contents
+        name, style = self._name(random, "album", inbox), self._picture(random)
+        if self.styles_to_learn and random.random() < 0.4:
+            style = random.choice(self.styles_to_learn)
+        self.styles_to_learn.append(style)
+        yaml = contents.new("yaml", learns=True)
+        files = {f"{{name}}/style.{style.kind}": style, "{name}/job.yaml": yaml}
+        stays = frozenset(files)
+        is_album = random.random() < 0.7
+        for number in range(random.choice([1, 2, 4, 16]) if is_album else 1):
+            content = self._picture(random)
+            while random.random() < 0.2 and not content.is_odd:
+                content = self._picture(random)
+            files[f"{{name}}/{f'p{number}' if is_album else 'content'}.{content.kind}"] = content
+        drop = Drop(inbox, name, files, stays=stays if is_album else frozenset())
+        self._register(drop)
+        self.world.note(f"user: drops {self._told(drop)} to learn")
+        with self.changing(inbox):
+            for path, content in drop.paths(self.world.path(inbox.name)).items():
+                self._write(path, content)
+        for number in range(random.choice([0, 1, 4]) if is_album else 0):
+            yield random.choice([1.0, 15.0, 40.0, 200.0])
+            is_there = inbox in self._inboxes() and stays <= self._present(drop).keys()
+            if self.world.is_at_rest or not is_there:
+                return
+            content = self._picture(random)
+            self._add(drop, f"{{name}}/more{number}.{content.kind}", content)
 
     def _submit(self, random: Random) -> Script:
         """Submit a pair as commands and the page do, wherever the disk of the inbox is."""

@@ -31,16 +31,18 @@ from tests.simulate.peers import Inspector, Painter
 from tests.simulate.plan import DAY
 from tests.simulate.seam import KilledError, Times
 from tests.simulate.tasks import Lanes, Post
+from tests.simulate.trainings import Ear, Training, Trainings
 
-from stylewatch_daemon.app import commands, daemon, settings_file, tries
+from stylewatch_daemon.app import commands, daemon, learner, settings_file, tries
 from stylewatch_daemon.app.hooks import HookRunner
+from stylewatch_daemon.app.learner import Learner
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.app.restart import Handover
 from stylewatch_daemon.app.settings_file import SettingsFile, loaded, version_of
 from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import SILENT_S
-from stylewatch_daemon.base.model import Job, OutputFile, State
+from stylewatch_daemon.base.model import Cause, Job, OutputFile, State
 from stylewatch_daemon.base.wakeup import Wakeup
 from stylewatch_daemon.client import operations, retries
 from stylewatch_daemon.client import submit as submission
@@ -85,6 +87,21 @@ SUSPICIOUS = 3
 MORE_TRIES = 4
 """Number of attempts at a job for which another one with the same obstacle may wait."""
 
+HEARD_WITHIN = 10.0
+"""Seconds within which the daemon knows that a worker has begun or ended, or must."""
+
+HUNG_FOR = 2000.0
+"""Seconds for which a training may be silent."""
+
+BESIDE_IDLE = 60.0
+"""Seconds for which a job that nothing holds may wait beside an idle worker."""
+
+TRIED_WITHIN = 150.0
+"""Seconds within which a job tries whether its style was learned."""
+
+FOLLOWING = Jobs.next
+"""The real function, which checks nothing."""
+
 NO_PROCESS = 1 << 30
 """Id of a process that cannot exist."""
 
@@ -121,6 +138,7 @@ def settings_of(
         truncated_s=plan.truncated_s,
         ignore=tuple(ignored),
         free_bytes=1000,
+        learn_minutes=plan.learn_minutes,
         executor=ExecutionSettings(hours=plan.hours),
         pairing=PairingSettings(
             default_style=plan.default_style or None, styles=Path(plan.path("styles"))
@@ -203,6 +221,8 @@ def installed(world: "World") -> Iterator[None]:
         replaced(Jobs, turn=_lawful(Jobs.turn), next=_fair(Jobs.next, world.tried)),
         replaced(Jobs, took_turn=_noted(Jobs.took_turn, world.tried)),
         replaced(HookRunner, _start=_hook_started(world), _variables=lambda _, job: {"id": job.id}),
+        replaced(learner, Child=partial(Training, world.trainings), Thread=Ear),
+        replaced(Learner, _listen=lambda own, training: training.begin(own._pass_on)),
         replaced(logger, propagate=False, handlers=[handler]),
         ExitStack() as stack,
     ):
@@ -257,7 +277,8 @@ def _fair(
             if not has_met and other.priority > job.priority:
                 raise AssertionError(f"{job.title} begins before {other.title}, which is urgent")
             is_alike = (other.needs, other.outbox) == (job.needs, job.outbox)
-            is_alike &= other.priority >= job.priority
+            # a style that is not learned is so for all jobs with it, whoever tries
+            is_alike &= other.priority >= job.priority and not (job.settings or {}).get("learn")
             if is_alike and tried[since:].count(job.id) > MORE_TRIES:
                 raise AssertionError(f"{other.title} is tried less often than {job.title}")
         return job
@@ -453,6 +474,7 @@ class Heart:
 
     loop: Loop
     painter: Painter
+    trainings: Trainings
 
     @property
     def _previews(self) -> set[str]:
@@ -476,6 +498,7 @@ class Heart:
             kind = "a worker outside of the hours"
             working = self.painter.unasked - self._previews  # these take seconds
             yield from ((kind, ticket) for ticket in working)
+            yield from (("a training outside of the hours", "") for _ in self.trainings.running)
         believed = {worker.ticket: job for job, worker in self.loop.attempts.running.items()}
         tickets = self.painter.tickets - self._previews
         yield from (("a worker without a job", ticket) for ticket in tickets - believed.keys())
@@ -486,6 +509,41 @@ class Heart:
             is_over = self.loop.attempts.running[job_id].has_ended
             if ticket and not is_over and ticket not in tickets:
                 yield "a job whose worker has ended", job_id
+
+    @property
+    def is_crowded(self) -> bool:
+        """True if more is at work than there are places: a training has one of a worker."""
+        number = len(self.trainings.running)
+        return number > 1 or len(self.painter.tickets) + number > self.painter.capacity
+
+    def amiss_in_learning(self) -> Iterator[tuple[str, str, float]]:
+        """Yield what is wrong with trainings, if it lasts: the kind, which, and for how long."""
+        loop, learning, own = self.loop, self.loop.learner, self.trainings
+        jobs, group = loop.jobs, learning._group
+        running = bool(own.running)
+        if loop.attempts.lent != running or (learning._process is None) is running:
+            yield "the place of a training", str(loop.attempts.lent), 1.0
+        if running and loop.held:
+            yield "a training while no job may begin", loop.held, HEARD_WITHIN
+        if running and loop.attempts.kept:
+            yield "a preview waits for a training", "", HEARD_WITHIN
+        is_in_work = running or learning.in_work
+        if is_in_work and not (group and jobs.ledger.queued_with(group.lead.needs, 1)[1]):
+            yield "a training for which no job waits", "", HEARD_WITHIN
+        yield from (("a training hangs", "", HUNG_FOR) for each in own.running if each.is_hung)
+        if self.painter.free() - running - loop.attempts.kept > 0 and loop._may_begin():
+            yield from self._waiting_in_vain()
+
+    def _waiting_in_vain(self) -> Iterator[tuple[str, str, float]]:
+        """Yield the jobs that wait beside an idle worker: the kind, which, and for how long."""
+        jobs = self.loop.jobs
+        if (job := FOLLOWING(jobs)) is not None:
+            yield "a job waits beside an idle worker", job.title, BESIDE_IDLE
+        for job in jobs.ledger.queued_for(Cause.LEARNING):
+            obstacles = {Obstacle(Kind.NEEDS, job.needs), Obstacle(Kind.JOB, job.id)}
+            styles = {file.sha256 for file in job.inputs if file.role == "style"}
+            if styles <= self.trainings.learned and obstacles & jobs.waits.held():
+                yield "a job waits for a style that is learned", job.title, TRIED_WITHIN
 
     def requests(self) -> list[tuple[int, str, str]]:
         """Return the requests that wait: id, verb, and the job's id, if it concerns one."""
@@ -506,6 +564,11 @@ class Heart:
     def has_hooks(self) -> bool:
         """True while a hook runs or waits."""
         return self.loop.hooks.in_work
+
+    @property
+    def has_trainings(self) -> bool:
+        """True while a style is learned, or will be."""
+        return self.loop.learner.in_work
 
     @property
     def quiet_s(self) -> float:
@@ -556,7 +619,8 @@ def live(world: "World", received: Handover | None = None) -> Life:
     clock, pace = (lambda: world.times.now), world.plan.settings.pace
     lanes = Lanes(world.later, world.run_task, clock, world.random, pace)
     wakeup = _Wakeup(world)
-    painter, inspector = Painter(world), Inspector(world, wakeup.post)
+    painter = Painter(world, world.plan.settings.workers)
+    inspector = Inspector(world, wakeup.post)
     world.daemon_starts(wakeup, lanes)
     world.daemon.crash = painter.crash
 
@@ -566,7 +630,7 @@ def live(world: "World", received: Handover | None = None) -> Life:
 
     def make_loop(*parts: Any, **more: Any) -> Loop:
         loop: Loop = partial(Loop, clock=clock)(*parts, **more)
-        world.daemon.heart = Heart(loop, painter)
+        world.daemon.heart = Heart(loop, painter, world.trainings)
         return loop
 
     parts: dict[str, Any] = {

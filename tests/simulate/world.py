@@ -20,6 +20,7 @@ from tests.simulate.plan import DAY, FAULTS, Deed, Plan
 from tests.simulate.seam import KilledError, Seam, Times
 from tests.simulate.snapshot import Snapshot
 from tests.simulate.tasks import Lanes, Task
+from tests.simulate.trainings import Trainings
 from tests.simulate.users import Script, Users
 
 from stylewatch_daemon.base.errors import DaemonError
@@ -65,6 +66,7 @@ class Result:
     history: list[str]
     transitions: Counter[tuple[str, str]]
     injected: Counter[tuple[str, str]]
+    trainings: Counter[str]
     trace: str
     """A digest of what happened, by which two runs are compared."""
 
@@ -136,7 +138,11 @@ class World:
         self.seam.at_rename = self._at_rename
         self.seam.keeps_journal = any(deed.what == "power" for deed in plan.deeds)
         self.random = Random(f"world {settings.seed}")
-        self.contents, self.snapshot = Contents(), Snapshot(self.disks)
+        self.contents, self.snapshot, self.trainings = (
+            Contents(),
+            Snapshot(self.disks),
+            Trainings(self),
+        )
         self.crashes, self.hooks, self.tried = Counter[str](), Counter[str](), list[str]()
         """Numbers of workers that died, and of hooks that have begun; the jobs that were tried."""
         self.outputs: set[bytes] = set()
@@ -178,9 +184,8 @@ class World:
         finally:
             rmtree(self.plan.settings.base, ignore_errors=True)
         trace = digest("\n".join(self.history).encode(errors="replace"))
-        return Result(
-            self.plan, violation, self.history, self.transitions, self.seam.injected, trace
-        )
+        counted = self.transitions, self.seam.injected, self.trainings.ends
+        return Result(self.plan, violation, self.history, *counted, trace)
 
     def _begin(self) -> None:
         self.users.start_library(Random(f"library {self.plan.settings.seed}"))
@@ -196,10 +201,12 @@ class World:
             self.users.correct_settings()
         life = self._life = wiring.live(self, self._life.handover)
         self.daemon.is_up = False
-        stopped = self.daemon.stop_asked
+        stopped, left = self.daemon.stop_asked, len(self.trainings.running)
         self._bury()
         if self._violation is not None:
             raise self._violation
+        if left and not (life.was_killed or life.error):
+            raise ViolationError(5, "the daemon has left a training", "")
         self.check()
         if life.error is not None:
             self._check_error(life.error)
@@ -236,6 +243,7 @@ class World:
         self._waiting.clear()
         daemon.lanes, daemon.wakeup, daemon.file_event = None, None, lambda: None
         daemon.crash, daemon.heart = lambda random: None, None
+        self.trainings.running.clear()  # they end with their parent
         wiring.release(self)
 
     # -- what the wiring tells
@@ -263,6 +271,11 @@ class World:
     def stage_s(self) -> float:
         """How long a painter takes for a step; it hurries once all faults have ceased."""
         return 0.2 if self._rest is not None else self.plan.settings.stage_s
+
+    @property
+    def is_at_rest(self) -> bool:
+        """True once all faults have ceased, but perhaps those that concern single files."""
+        return self._rest is not None
 
     def logged(self, message: str, error: BaseException | None, trace: str) -> None:
         """Note an error of its own that the daemon has logged."""
@@ -369,7 +382,7 @@ class World:
 
     def _cease(self) -> None:
         """End all faults; from now on only time passes."""
-        if self.users.writing:
+        if self.users.writing or any(each.is_hung for each in self.trainings.running):
             self.later(5.0, self._cease)
             return
         self.faults.cease()
@@ -473,7 +486,7 @@ class World:
         daemon = self.daemon
         if not daemon.is_up or daemon.lanes is None or not daemon.lanes.is_idle:
             return True
-        if daemon.heart is not None and daemon.heart.has_hooks:
+        if daemon.heart is not None and (daemon.heart.has_hooks or daemon.heart.has_trainings):
             return True
         return bool(self.laws.unfinished())
 
