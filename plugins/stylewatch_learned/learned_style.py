@@ -6,6 +6,7 @@ license, because the owner of the pictures decides about that.
 """
 
 import json
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -154,12 +155,20 @@ def folder() -> Path:
 def find(name: str) -> LearnedStyle:
     """Return the learned style called `name`; raises WeightsError if there is none."""
     paths = {path.stem: path for path in files()}
+    alike = [stem for stem in paths if _folded(stem) == _folded(name)]
+    if name not in paths and len(alike) == 1:
+        name = alike[0]
     if name not in paths:
         raise WeightsError(
             f"no learned style {name!r} is in {folder()}; there are {', '.join(paths) or 'none'}: "
             "`stylewatch learn` makes one"
         )
     return LearnedStyle.at(paths[name])
+
+
+def _folded(name: str) -> str:
+    """Return what names have in common that people read as one, such as those of a Mac (law 8)."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def of(style: str, name: str) -> LearnedStyle:

@@ -120,6 +120,8 @@ class Learning:
         if style.mask is not None and not style.mask.any():
             raise PictureError(f"{style.name} is wholly transparent: nothing can be learned there")
         self.steps = steps
+        self.asked = ""
+        """The time or the number of steps that people asked for, from which `steps` follows."""
         self._settings = settings
         self._vgg = vgg
         self._mean = torch.tensor(vgg.mean, device=vgg.device).view(1, 3, 1, 1)
@@ -155,7 +157,9 @@ class Learning:
         return dict(self._progress.losses)
 
     def best(self) -> StyleNetwork:
-        """Return the best network so far."""
+        """Return the best network so far; a training may have ended before its last step."""
+        if self._progress.recent:
+            self._judge()
         return StyleNetwork.of(self._best)
 
     def learn(self) -> None:
@@ -196,6 +200,7 @@ class Learning:
                 "identity": identity,
                 "recipe": self._settings.recipe,
                 "steps": self.steps,
+                "asked": self.asked,
                 "progress": vars(self._progress),
                 "draw": self._draw.bit_generator.state,
                 "network": self.network.state_dict(),
@@ -221,6 +226,7 @@ class Learning:
             self._draw.bit_generator.state = state["draw"]
             self._progress = _Progress(**state["progress"])
             self.steps = state["steps"]
+            self.asked = state["asked"]
         except CheckpointError:
             raise
         except Exception as error:  # what torch raises for a damaged file is not documented

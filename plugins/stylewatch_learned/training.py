@@ -83,6 +83,11 @@ class Wanted:
     is_unattended: bool = False
     max_pixels: int = MAX_PIXELS
 
+    @property
+    def length(self) -> str:
+        """How long the training may be."""
+        return f"{self.minutes} minutes" if self.steps is None else f"{self.steps} steps"
+
 
 def learn_styles(request: LearnRequest, report: Report) -> None:
     """Learn the styles that no learned style is for yet; this is a function `Learn`.
@@ -111,7 +116,7 @@ def train(
     _check_temporary_folder()
     painting = _seen(style, wanted, report)
     pictures, digests = list[Pixels](), list[str]()
-    unread: Exception | None = None
+    failure: Exception | None = None
     for path in photographs:
         try:
             pictures += _photographs(path, wanted, report)
@@ -120,10 +125,10 @@ def train(
             if not wanted.is_unattended:
                 raise
             report(f"{path.name} is left out: {error}")
-            if isinstance(error.__cause__ or error, OSError):
-                unread = error
-    if unread is not None and not pictures:
-        raise unread  # it may be a good one, on a disk with errors
+            if failure is None or isinstance(error.__cause__ or error, OSError):
+                failure = error  # one that cannot be read now may be a good one
+    if failure is not None and not pictures:
+        raise failure
     settings = LearningSettings(side=wanted.side)
     palette = learned_style.palette_of(painting)
     about = About(painting.sha256, style.name, tuple(digests), 0, {}, settings.recipe, palette)
@@ -196,6 +201,10 @@ class Training:
         learning = self._learning
         self._restore()
         learning.steps = wanted.steps or learning.steps
+        measured_at = (
+            MEASURED if learning.asked in ("", wanted.length) else learning.step + MEASURED
+        )
+        learning.asked = wanted.length
         self._save()  # now, not after minutes, it shows that files can be written there
         began, first = time.monotonic(), learning.step
         due = {self._report: REPORT_S, self._save: SAVE_S, self._preview: PREVIEW_S}
@@ -205,7 +214,7 @@ class Training:
                 learning.learn()
                 now = time.monotonic()
                 self._pace = (now - began) / (learning.step - first)
-                if wanted.steps is None and learning.step == MEASURED:
+                if wanted.steps is None and learning.step == measured_at:
                     learning.steps = max(FEWEST, round(60 * wanted.minutes / self._pace))
                 for action, every in due.items():
                     if now >= next_at[action]:
@@ -215,10 +224,11 @@ class Training:
             self._tell(f"the same command goes on from step {self._saved}")
             raise
         self._preview()
+        best = learning.best()
         about = replace(self._about, steps=learning.step, losses=learning.losses)
         _check_target(self._target, self._about)  # another program may have written there
         with _writing(self._target):
-            learned_style.write(self._target, learning.best().tensors, about)
+            learned_style.write(self._target, best.tensors, about)
             (self._folder / STATE).unlink(missing_ok=True)
 
     def _restore(self) -> None:
@@ -286,7 +296,8 @@ def _check_temporary_folder() -> None:
 
 def _own_path(stem: str, about: About, wanted: Wanted) -> Path:
     """Return a path in the owner's folder that no style learned from another painting has."""
-    short = stem.encode()[:_LONGEST_STEM].decode(errors="ignore")
+    stem = stem.lstrip(".") or "style"  # hidden files are no learned styles
+    short = os.fsencode(stem)[:_LONGEST_STEM].decode(errors="ignore")
     path = learned_style.folder() / f"{short}{SUFFIX}"
     if wanted.is_unattended:
         identity = f"{about.identity} {about.recipe}"  # another version may have other settings
@@ -324,10 +335,16 @@ def _photographs(path: Path, wanted: Wanted, report: Report) -> list[Pixels]:
         pictures = [_seen(path, wanted, report).picture]
     else:
         limits = ClipLimits(wanted.max_pixels, MOST_FRAMES)
+        report(f"reads {path.name}")
         count = read_clip.inspect(path, limits).frames
         chosen = {number * count // FROM_CLIP for number in range(FROM_CLIP)}
-        frames = (each for each in read_clip.frames(path, limits) if each.number in chosen)
-        pictures = [_sized(frame.pixels, wanted.side) for frame in frames]
+        pictures = []
+        for frame in read_clip.frames(path, limits):
+            if frame.number in chosen:
+                pictures.append(_sized(frame.pixels, wanted.side))
+                report(f"has read frame {frame.number} of {path.name}")
+            if len(pictures) == len(chosen):
+                break
     if min(pictures[0].shape[:2]) < LEAST_SIDE:
         raise PictureError(f"{path.name} is too narrow to learn from: crop it")
     return pictures

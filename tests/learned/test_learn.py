@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tests.plugins.small_vgg import small_vgg
 
@@ -18,6 +19,7 @@ from stylewatch_daemon.cli.main import call
 from stylewatch_learned import learned_style, training
 from stylewatch_learned.learned_style import LearnedStyle
 from stylewatch_learned.learning import Learning
+from stylewatch_learned.network import StyleNetwork
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import write_clip
 from stylewatch_plugins.learning import LearnRequest
@@ -100,6 +102,63 @@ def test_a_stopped_command_goes_on(
     assert Path("part.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize("fewer", [1, 4])
+def test_a_training_that_is_ended_early_gives_what_was_learned(
+    fewer: int, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert learn("--steps", 4, "-o", "whole.safetensors") == 0
+    step = Learning.learn
+
+    def stopped(self: Learning) -> None:
+        if self.step == 4:
+            raise KeyboardInterrupt
+        step(self)
+
+    monkeypatch.setattr(training, "SAVE_S", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Learning, "learn", stopped)
+        patch.setattr(Learning, "_rate", lambda self, step: 1.0)
+        assert learn("--steps", 9, "-o", "part.safetensors") != 0
+    assert learn("--steps", fewer, "-o", "part.safetensors") == 0
+    learned = LearnedStyle.at(Path("part.safetensors"))
+    assert learned.about.steps == 4 and set(learned.about.losses) == {"style", "content"}
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        untrained = StyleNetwork().tensors
+    tensors = learned.network.tensors
+    assert not all(np.array_equal(tensors[name], untrained[name]) for name in tensors)
+
+
+def test_another_time_counts_for_a_training_that_goes_on(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter(range(10_000))
+    monkeypatch.setattr("stylewatch_learned.training.time.monotonic", lambda: next(seconds) / 2)
+    monkeypatch.setattr(training, "FEWEST", 6)
+    monkeypatch.setattr(training, "MEASURED", 5)
+    monkeypatch.setattr(training, "SAVE_S", 0)
+    step = Learning.learn
+
+    def stopped(self: Learning) -> None:
+        if self.step == 8:
+            raise KeyboardInterrupt
+        step(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learning, "learn", stopped)
+        assert learn("--steps", 900, "-o", "part.safetensors") != 0
+    assert learn("--minutes", 0.2, "-o", "part.safetensors") == 0
+    assert 13 <= LearnedStyle.at(Path("part.safetensors")).about.steps < 30
+
+
+def test_names_that_are_no_good_ones_for_a_learned_style(here: Path) -> None:
+    for name in (".hidden.png", os.fsdecode(b"caf\xe9.png")):
+        (here / name).write_bytes((here / "waves.png").read_bytes())
+        assert call(["learn", name, "one.png", "--steps", "1", "--size", "64"]) == 0
+    names = {path.stem for path in learned_style.files()}
+    assert {"hidden", "caf"} <= names
+
+
 def test_the_time_determines_the_steps(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step takes half a second of this clock; previews and states are written meanwhile."""
     seconds = iter(range(10_000))
@@ -137,7 +196,10 @@ def test_frames_of_a_clip_are_learned_from(here: Path) -> None:
     digests = [sha256(Path(name).read_bytes()).hexdigest() for name in ("film.mkv", "one.png")]
     assert [*LearnedStyle.at(Path("film.safetensors")).about.photographs] == digests
     wanted = training.Wanted(1, side=64)
-    levels = [picture.mean() for picture in training._photographs(here / "film.mkv", wanted, print)]
+    said = list[str]()
+    pictures = training._photographs(here / "film.mkv", wanted, said.append)
+    assert len(said) == 9, "a long clip must not look hung"
+    levels = [picture.mean() for picture in pictures]
     assert levels == pytest.approx([10 * (number * 25 // 8) for number in range(8)], abs=1)
 
 
@@ -177,7 +239,7 @@ def test_the_daemon_learns_what_is_not_known_and_spares_what_is_of_others(
         "none.png",
     ]
     assert state.read_bytes() == b"of a training by hand"
-    with pytest.raises(PictureError, match="no photograph"):
+    with pytest.raises(PictureError, match=r"thin\.png is too narrow"):
         Image.new("RGB", (90, 80)).save(here / "odd.png")
         request = LearnRequest((here / "odd.png",), (here / "thin.png",), 1e-9, 10**6, {})
         training.learn_styles(request, said.append)

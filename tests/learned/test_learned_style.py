@@ -92,6 +92,16 @@ def test_the_palette_is_that_of_what_a_style_shows() -> None:
     assert np.allclose(learned_style.palette_of(both), learned_style.palette_of(Style(shown)))
 
 
+def test_names_that_people_read_as_one_are_one() -> None:
+    written("Cafe\u0301")  # as a Mac writes it
+    assert learned_style.find("Caf\u00e9").name == "Cafe\u0301"
+    written("caf\u00e9")
+    for name in ("Cafe\u0301", "caf\u00e9"):
+        assert learned_style.find(name).name == name, "an exact name wins"
+    with pytest.raises(WeightsError, match="no learned style"):
+        learned_style.find("CAF\u00c9")
+
+
 def test_only_names_in_the_folder_are_found(tmp_path: Path) -> None:
     written("inside")
     learned_style.write(tmp_path / "outside.safetensors", untrained(0).tensors, about())

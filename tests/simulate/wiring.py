@@ -521,7 +521,7 @@ class Heart:
         loop, learning, own = self.loop, self.loop.learner, self.trainings
         jobs, group = loop.jobs, learning._group
         running = bool(own.running)
-        if loop.attempts.lent != running or (learning._process is None) is running:
+        if loop.attempts.lent != running or (learning._training is None) is running:
             yield "the place of a training", str(loop.attempts.lent), 1.0
         if running and loop.held:
             yield "a training while no job may begin", loop.held, HEARD_WITHIN

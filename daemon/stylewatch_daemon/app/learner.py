@@ -7,7 +7,7 @@ of the backend keeps that, and goes on from there if the photographs are the sam
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -56,13 +56,12 @@ _TRIER = "learning"
 class Group:
     """Queued jobs with the same needs as the `lead`, one that has met unlearned styles.
 
-    `waiting` is their number, `photographs` are those of the first ones, whose ids are `first`.
+    `waiting` is their number, `photographs` are those of the first ones, by the ids of these jobs.
     """
 
     lead: Job
     waiting: int
-    first: frozenset[str]
-    photographs: tuple[Path, ...]
+    photographs: Mapping[str, Path]
 
     @property
     def obstacle(self) -> Obstacle:
@@ -73,6 +72,18 @@ class Group:
     def title(self) -> str:
         """The names of the styles, for people."""
         return shown(", ".join(file.name for file in self.lead.inputs if file.role == "style"))
+
+
+@dataclass(eq=False)
+class Training:
+    """The training that runs for a `group`, which is as it was when the training began."""
+
+    group: Group
+    process: Child
+    report: str = ""
+    """Its latest report."""
+    silent_s: float = 0.0
+    """Seconds since its latest sign of life."""
 
 
 class Learner:
@@ -101,23 +112,25 @@ class Learner:
         limits, executor = jobs.settings.limits, jobs.settings.executor.own
         self._minutes = 0 if executor.is_remote else limits.learn_minutes
         """Minutes of a training; 0 if none may run."""
+        self._training: Training | None = None
         self._group: Group | None = None
-        """The group that is next, or whose training runs."""
-        self._taught = frozenset[str]()
-        """Ids of the jobs whose photographs the training got: others may have come since."""
-        self._process: Child | None = None
-        self._report = ""
-        """Latest report of the training, or the reason why the latest training failed."""
-        self._silent_s = self._went_on = 0.0
-        """Seconds since the last sign of life of the training, and the time of the last round."""
+        """The group that is next or, while a training runs, its group as it is now."""
+        self._reason = ""
+        """Why the latest training failed; empty once another one began."""
         self._seen_changes = -1
+        self._must_look = False
+        """True if a training has ended, or failed, since the last look at the jobs that wait."""
         self._grown = self._looked = -float("inf")
+        self._went_on = 0.0
+        """Time of the last round."""
         self._failures = Pauses[Obstacle](RETRY, clock)
 
     @property
     def in_work(self) -> bool:
         """True while a style is learned, or will be soon."""
-        return self._group is not None and self._group.obstacle not in self._failures.held()
+        group = self._group
+        is_held = group is None or group.obstacle in self._failures.held()
+        return self._must_look or not is_held
 
     @property
     def told(self) -> list[str]:
@@ -126,7 +139,8 @@ class Learner:
         if group is None:
             return []
         of = "1 photograph waits" if group.waiting == 1 else f"{group.waiting} photographs wait"
-        return [f"{group.title}, for which {of}: {self._report or 'it begins soon'}"]
+        report = self._reason if self._training is None else self._training.report
+        return [f"{group.title}, for which {of}: {report or 'it begins soon'}"]
 
     def is_awaited(self, job_id: str) -> bool:
         """Return whether a job waits for a style that will be learned, which is no trouble."""
@@ -143,9 +157,11 @@ class Learner:
         if not self._minutes:
             return
         self._look_if_due()
-        self._silent_s += min(self._clock() - self._went_on, LONGEST_ROUND_S)
+        training = self._training
+        passed = min(self._clock() - self._went_on, LONGEST_ROUND_S)
         self._went_on = self._clock()
-        if self._process is not None:
+        if training is not None:
+            training.silent_s += passed
             is_preview_due = self._attempts.kept > 0 and self._attempts.free < 0
             if self._group is None:
                 self.end("no job waits for it")
@@ -153,32 +169,36 @@ class Learner:
                 self.end("a preview needs its place")
             elif self._must_end():
                 self.end("jobs must end now")
-            elif self._silent_s > SILENT_S:
+            elif training.silent_s > SILENT_S:
                 self.end("it hangs")
-                self._failed(self._group, f"the training was silent for {self._silent_s:.0f} s")
+                reason = f"the training was silent for {training.silent_s:.0f} s"
+                self._failed(training.group, reason)
         elif self._group is not None and self._is_due(self._group):
             self._begin(self._group)
 
     def end(self, why: str = "the daemon stops") -> None:
-        """End the training that runs, if any; a later one goes on from what it saved last."""
-        if self._process is not None:
+        """End the training that runs, if any; a later one goes on from what it saved last.
+
+        Its group may have changed meanwhile, and another one may be next.
+        """
+        if self._training is not None:
             _debug(f"training -> ended: {why}")
-            self._process.kill()
-            self._process = None
-            self._report = ""
+            self._training.process.kill()
+            self._training = None
             self._attempts.lent = 0
+            self._must_look = True
 
     def _look_if_due(self) -> None:
         """Look at the jobs that wait if any waits for what it needs, and anything has changed."""
         changes = self._jobs.changes
+        is_due = self._group is None or self._clock() - self._looked >= LOOK_S
         if not any(each.kind is Kind.NEEDS for each in self._jobs.waits.held(retry=False)):
             self._group = None
-        elif changes == self._seen_changes:
-            return
-        elif self._group is None or self._clock() - self._looked >= LOOK_S:
+        elif self._must_look or (changes != self._seen_changes and is_due):
             self._looked = self._clock()
             self._seen_changes = changes
             self._look()
+        self._must_look = False
 
     def _look(self) -> None:
         """Find the group whose turn it is; while one is trained, look whether it still waits.
@@ -187,19 +207,24 @@ class Learner:
         """
         waits = self._jobs.waits
         former = self._group
-        waiting = filter(_learns, self._jobs.ledger.queued_for(Cause.LEARNING))
-        leads = {lead.needs: lead for lead in waiting}
-        if self._process is not None and former is not None:
-            leads = {"": former.lead} if waits.knows(former.obstacle) else {}
-        groups = [group for group in map(self._group_of, leads.values()) if group.photographs]
+        if self._training is None:
+            waiting = filter(_learns, self._jobs.ledger.queued_for(Cause.LEARNING))
+            leads = [*{lead.needs: lead for lead in waiting}.values()]
+        else:
+            trained = self._training.group
+            leads = [trained.lead] if waits.knows(trained.obstacle) else []
+        groups = [group for group in map(self._group_of, leads) if group.photographs]
         failed = self._failures.held()
         self._group = min(groups, key=lambda group: group.obstacle in failed, default=None)
         waits.release(_TRIER)
-        if self._group is not None and self._group.obstacle not in failed:
+        if self._group is None:
+            return
+        if self._group.obstacle not in failed:
             waits.take(_TRIER, self._group.obstacle)
-        if former is None or self._group is None or self._group.waiting > former.waiting:
+        is_other = former is None or former.obstacle != self._group.obstacle
+        if former is None or is_other or self._group.waiting > former.waiting:
             self._grown = self._clock()
-        if self._group is not None and self._group != former:
+        if self._group != former:
             _debug(f"{self._group.title}: {self._group.waiting} wait")
 
     def _group_of(self, lead: Job) -> Group:
@@ -209,7 +234,7 @@ class Learner:
             for job in first
             if (content := job.input_as("content")) is not None
         }
-        return Group(lead, count, frozenset(photographs), tuple(photographs.values()))
+        return Group(lead, count, photographs)
 
     def _is_due(self, group: Group) -> bool:
         """Return whether a group has enough photographs, and the place of a worker is free."""
@@ -229,19 +254,16 @@ class Learner:
         options = {**service.backends.get(settings["backend"], {})}
         if settings["device"] is not None:
             options["device"] = settings["device"]
-        wanted = LearnRequest(
-            tuple(styles), group.photographs, self._minutes, service.limits.max_pixels, options
-        )
+        photographs, limits = tuple(group.photographs.values()), service.limits
+        wanted = LearnRequest(tuple(styles), photographs, self._minutes, limits.max_pixels, options)
         try:
             process = Child(LEARN, settings["backend"], wanted, name="learning", isolated=True)
         except ShortageError as error:
             self._failed(group, str(error))
             return
         _debug(f"{group.title}: training with {len(group.photographs)} of {group.waiting}")
-        self._process = process
-        self._taught = group.first
-        self._silent_s = 0.0
-        self._report = ""
+        self._training = Training(group, process)
+        self._reason = ""
         self._attempts.lent = 1
         try:
             Thread(target=self._listen, args=(process,), name="learning", daemon=True).start()
@@ -267,24 +289,28 @@ class Learner:
 
     def _heard(self, process: Child, message: object) -> None:
         """Act on a message of a training; it may have been ended meanwhile."""
-        group = self._group
-        if process is not self._process:
+        training = self._training
+        if training is None or training.process is not process:
             return
         _debug(shown(message))
         if isinstance(message, Report):
-            self._silent_s = 0.0
-            self._report = shown(message.text)
+            training.silent_s = 0.0
+            training.report = shown(message.text)
             return
         self.end("it is over")
-        if group is not None and isinstance(message, Learned):
+        group = training.group
+        if isinstance(message, Learned):
             self._learned(group)
-        elif group is not None and isinstance(message, NotLearned):
-            lead = self._jobs.ledger.get(group.lead.id)
-            if lead is None or lead.state is not State.QUEUED:
-                return  # its files may be gone, which is nobody's fault
+        elif isinstance(message, NotLearned) and self._waits(group.lead.id, group):
             if message.is_final:
                 self._refuse(group, message.reason)
             self._failed(group, message.reason)
+        # else the files of its lead may be gone, which is nobody's fault
+
+    def _waits(self, job_id: str, group: Group) -> bool:
+        """Return whether a job still waits with a group."""
+        job = self._jobs.ledger.get(job_id)
+        return job is not None and job.state is State.QUEUED and job.needs == group.lead.needs
 
     def _learned(self, group: Group) -> None:
         """Let the jobs of a group begin.
@@ -303,20 +329,20 @@ class Learner:
 
     def _refuse(self, group: Group, reason: str) -> None:
         """Refuse the jobs of a group whose pictures were tried, and cannot be learned from."""
-        jobs, _ = self._jobs.ledger.queued_with(group.lead.needs, group.waiting)
-        for job in jobs:
-            if job.id in self._taught:
-                self._jobs.post(job.id, lifecycle.Unusable(Cause.PICTURE, reason))
+        for job_id in group.photographs:
+            if self._waits(job_id, group):
+                self._jobs.post(job_id, lifecycle.Unusable(Cause.PICTURE, reason))
 
     def _failed(self, group: Group, reason: str) -> None:
         self._failures.begin(group.obstacle)
+        self._must_look = True  # another group may be next
         _debug(f"{group.title}: next try in {self._failures.seconds(group.obstacle):.0f} s")
         self._jobs.waits.release(_TRIER)
-        self._report = shown(reason)
-        self._jobs.reporter.waits(group.title, self._report)
+        self._reason = shown(reason)
+        self._jobs.reporter.waits(group.title, self._reason)
         for job_id, live in [*self._jobs.live.items()]:
             if live.doing.obstacle == group.obstacle:
-                self._jobs.turn(job_id, replace(live.doing, reason=self._report))
+                self._jobs.turn(job_id, replace(live.doing, reason=self._reason))
 
 
 def _debug(text: str) -> None:

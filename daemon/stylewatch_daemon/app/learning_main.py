@@ -8,7 +8,6 @@ from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import Refused
 from stylewatch_painter import installed
 from stylewatch_painter.errors import PainterError, PictureError
-from stylewatch_painter.installation import unloadable
 from stylewatch_plugins.errors import BackendError
 from stylewatch_plugins.learning import LEARNERS, Learn, LearnRequest
 
@@ -46,12 +45,10 @@ def learn(pipe: Connection, backend: str, wanted: LearnRequest) -> None:
         end: Learned | NotLearned = NotLearned(str(error), is_final)
     except (PainterError, BackendError) as error:
         end = NotLearned(str(error))
-    except ImportError as error:
-        end = NotLearned(str(unloadable(error)))
     except OSError as error:
         end = NotLearned(shortages.in_words(error))
     except Exception as error:  # a package may raise anything
-        end = NotLearned(f"a fault of the backend, {type(error).__name__}: {error}")
+        end = NotLearned(as_end(error).reason)
     else:
         end = Learned()
     child.send(pipe, end)

@@ -15,7 +15,7 @@ from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.job_files import SourceFile
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.job import JobFile, JobSettings, is_file
+from stylewatch_daemon.settings.job import LEARNED, JobFile, JobSettings, is_file
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
 from stylewatch_painter.errors import RecipesAwayError
 from stylewatch_painter.plain_yaml import Document
@@ -49,6 +49,8 @@ def settings_for(
         )
     base = settings.model_copy(update={"job": before})
     wanted = config.override(base, overrides).job
+    if asked.get("backend", LEARNED) != LEARNED and "learn" not in asked:
+        wanted = wanted.model_copy(update={"learn": False})
     if from_stage is not None:
         _check_start(job, asked)
         wanted = _continued(job, wanted, from_stage, settings.recipes)

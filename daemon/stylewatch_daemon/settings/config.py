@@ -437,6 +437,10 @@ class _Layers:
                 for mistake in mistakes
                 if not (mistake.other and _overlap(self.wrong, mistake.loc, mistake.other))
             ]
+            own = document.plain.get("job")
+            if isinstance(own, dict) and own.get("learn") is True:
+                why = _learner_mistake(LEARNED, own.get("only"))  # some jobs may not learn
+                sentences += [f"{document.place(('job',))}: job: {why}"] if why else []
             why = _recipe_mistake(config, Origin(wrong=wrong))
             if why:
                 sentences.append(f"{document.place(('job',))}: job: {why}")
@@ -601,17 +605,21 @@ def _for_learner(job: JobFile, backend: str, file_name: str) -> JobFile:
 
     Raises SettingsError if its own settings name another `backend`, or leave out its photograph.
     """
-    if backend != LEARNED:
-        raise SettingsError(
-            f"{file_name}: learn: true is painted by backend {LEARNED}: leave out `backend`, or "
-            "set learn: false"
-        )
-    if job.only is not None:
-        raise SettingsError(
-            f"{file_name}: learn: true needs photographs and a style: leave out `only`, or set "
-            "learn: false"
-        )
+    why = _learner_mistake(backend, job.only)
+    if why:
+        raise SettingsError(f"{file_name}: {why}")
     return job.model_copy(update={"backend": LEARNED})
+
+
+def _learner_mistake(backend: object, only: object) -> str:
+    """Return why settings beside `learn: true` contradict it; empty if they do not."""
+    if backend != LEARNED:
+        named = f"is painted by backend {LEARNED}: leave out `backend`"
+    elif only is not None:
+        named = "needs photographs and a style: leave out `only`"
+    else:
+        return ""
+    return f"learn: true {named}, or set learn: false"
 
 
 def recipe_of(job: JobSettings, settings: Config, file_name: str) -> Recipe:

@@ -227,6 +227,43 @@ def test_a_training_that_hangs_gives_its_place_back(
     assert "training -> ended: it hangs" in caplog.messages
 
 
+def test_a_training_that_dies_after_its_lead_was_canceled_has_another_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "stylewatch_daemon.app.learner")
+    world = world_of(tmp_path)
+    world.wait(STEADY_S)
+    until(world, partial(has_begun, world))
+    *_, lead = world.loop.jobs.ledger.queued_for(Cause.LEARNING)
+    world.ask("cancel", lead.name)
+    until(world, lambda: "for which 2" in world.loop.learner.told[0])
+    (world.state.root / "learned").write_text("dies")
+    for _ in range(60):
+        world.wait(1)
+        step(world.loop)
+        time.sleep(0.02)
+    assert sum("training with" in message for message in caplog.messages) <= 3
+    (world.state.root / "learned").write_text("")
+    until(world, lambda: (world.state.root / "done").exists() and not world.loop.learner.in_work)
+    run_jobs(world.loop)
+    assert sorted(world.states.values()) == ["canceled", "done", "done"]
+
+
+def test_a_style_that_fails_does_not_end_the_learning_of_another(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    fill(world.inbox / "later", "style.jpg", "0.jpg")
+    (world.inbox / "later/job.yaml").write_text("learn: true\n")
+    (world.inbox / "later/style.jpg").write_text("another style")
+    scan(world.loop)
+    run_jobs(world.loop, again=False)
+    (world.state.root / "learned").write_text("dies")
+    world.wait(STEADY_S)
+    failed = world.loop.learner._failures
+    until(world, lambda: len(failed.all()) == 1)
+    assert world.loop.learner.in_work, "another one is next"
+    until(world, lambda: len(failed.all()) == 2)
+
+
 @pytest.mark.parametrize("verb", ["drain", "pause"])
 def test_a_run_with_once_ends_although_a_style_would_be_learned(verb: str, tmp_path: Path) -> None:
     world = world_of(tmp_path)
@@ -279,6 +316,8 @@ def test_the_function_of_the_backend_is_called(monkeypatch: pytest.MonkeyPatch) 
 
     class Entry:
         name = "odd"
+        module = "odd"
+        dist = None
 
         def load(self) -> Callable[..., object]:
             return learns
@@ -302,7 +341,7 @@ def test_the_function_of_the_backend_is_called(monkeypatch: pytest.MonkeyPatch) 
     assert ends[0] == Learned()
     assert ends[1:] == [
         NotLearned("no picture", is_final=True),
-        NotLearned("a fault of the backend, ZeroDivisionError: oh"),
+        NotLearned("a fault of stylewatch, ZeroDivisionError: oh"),
         NotLearned("p.jpg cannot be read"),
         NotLearned("backend other does not learn styles: leave out learn: true"),
     ]

@@ -193,3 +193,10 @@ def test_a_job_keeps_the_settings_it_had_except_those_that_are_asked_for_now(
     assert (wanted.init, wanted.set) == ("picture", {"done": 105})
     clip = replace(had, inputs=tuple(replace(file, frames=48) for file in had.inputs))
     assert settings_for(clip, Config(), {}, None).seed == 7
+
+
+def test_a_retry_by_another_backend_does_not_learn(world: World) -> None:
+    had = replace(world.old, settings={"learn": True, "backend": "learned"})
+    assert settings_for(had, Config(), {"job.seed": 8}, None).learn
+    wanted = settings_for(had, Config(), {"job.backend": "sketch"}, None)
+    assert (wanted.backend, wanted.learn) == ("sketch", False)

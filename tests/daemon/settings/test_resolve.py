@@ -7,7 +7,7 @@ from tests.daemon.world import make_settings
 
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.files.disks import MountGuard
-from stylewatch_daemon.settings.config import ServiceSettings, only_side, resolve
+from stylewatch_daemon.settings.config import ServiceSettings, load, only_side, resolve
 from stylewatch_daemon.settings.job import JobFile, JobSettings
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
 
@@ -51,6 +51,10 @@ def test_what_is_to_be_learned_is_painted_by_the_backend_that_learns(job_file: P
         job_file.write_text(text)
         with pytest.raises(SettingsError, match=message):
             resolved(settings, job_file)
+    config_file = job_file.with_name("config.yaml")
+    config_file.write_text("job: {learn: true, only: style}")
+    with pytest.raises(SettingsError, match=r"config\.yaml line 1: job: learn: true .*`only`"):
+        load(config_file)
     job_file.write_text("learn: true")
     job = resolved(service(), job_file)
     assert JobFile.model_validate_json(job.model_dump_json()) == job
