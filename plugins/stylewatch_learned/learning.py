@@ -2,13 +2,10 @@
 
 The loss is that of Johnson, Alahi, Fei-Fei 2016 (arXiv 1603.08155), section 3.2, with relative
 distances of Gram matrices as in recipe `gram`, so that all layers count alike. Adam (Kingma, Ba
-2015, arXiv 1412.6980) takes steps that warm up and then fall along half a cosine. Beside that:
+2015, arXiv 1412.6980) takes steps that warm up and then fall along half a cosine.
 
-- The content counts more at first. A network that meets the style before it can draw learns one
-  mark, repeats it everywhere, and never leaves that lattice.
-- The style is compared at half the size, too, so that there are forms larger than a mark.
-- Half of the target is a part of the style, as bright among its parts as what a step sees is among
-  the photographs' parts. With the whole style as its target, each place gets a bit of everything.
+The content counts more at first: a network that meets the style before it can draw learns one mark,
+repeats it everywhere, and never leaves that lattice.
 """
 
 import io
@@ -49,9 +46,6 @@ _LONGEST_GRADIENT = 5.0
 _ZOOM = 0.75, 1.25
 """Range of the sizes at which photographs are shown, relative to their own."""
 
-_PARTS = 5
-"""Number of parts of a picture, across and down, whose brightness is compared; they overlap."""
-
 _WINDOW = 100
 """Number of steps of which the mean loss tells how good the network is."""
 
@@ -65,17 +59,16 @@ _NETWORK = NetworkSettings()
 class LearningSettings:
     """Settings of a training: `side` is the long side of paintings it is for, in pixels.
 
-    `crop` is the side of the part of a picture that a step sees, in pixels. `content` and
-    `smoothness` are weights relative to the style's, as is `coarse`, of the style at half the size.
-    The weight of the content falls from `first_content` during the first half of the steps.
+    `crop` is the side of the part of a photograph that a step sees, in pixels; `content` and
+    `smoothness` are weights relative to the style's. The weight of the content falls from
+    `first_content` during the first half of the steps.
     """
 
     side: int = SIDE
     crop: int = 256
-    content: float = 1.2
-    first_content: float = 6.0
+    content: float = 0.8
+    first_content: float = 4.0
     smoothness: float = 0.05
-    coarse: float = 0.3
     seed: int = 0
 
     @property
@@ -126,17 +119,10 @@ class Learning:
         self._vgg = vgg
         self._mean = torch.tensor(vgg.mean, device=vgg.device).view(1, 3, 1, 1)
         self._photographs = [as_tensor(photograph) for photograph in photographs]
-        self._levels = np.sort([
-            float(photograph[..., rows, columns].mean())
-            for photograph in self._photographs
-            for rows, columns in _parts(photograph, settings.crop)
-        ])  # fmt: skip
-        """Brightness of the parts of all photographs, from dark to light."""
         with torch.no_grad():
-            self._targets = self._targets_of(style)
-            """Gram matrices of the style that a step compares, from its dark to its light parts."""
-            halved = _halved(as_tensor(style.picture).to(vgg.device))
-            self._coarse_target = _grams(self._features(halved), style.mask)
+            self._targets = _grams(
+                self._features(as_tensor(style.picture).to(vgg.device)), style.mask
+            )
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(settings.seed)
             network = StyleNetwork()
@@ -174,9 +160,7 @@ class Learning:
         with torch.no_grad():
             content = self._features(photograph)[CONTENT_LAYER].float()
         features = self._features(painting)
-        coarse = _grams(self._features(_halved(painting)))
-        style_loss = _distance(_grams(features), self._target_for(photograph))
-        style_loss = style_loss + settings.coarse * _distance(coarse, self._coarse_target)
+        style_loss = self._style_loss(features)
         content_loss = _relative(features[CONTENT_LAYER].float(), content)
         roughness = _roughness(painting)
         weight = self._content_weight()
@@ -243,30 +227,6 @@ class Learning:
         last = self._settings.content
         return last + left * (self._settings.first_content - last)
 
-    def _targets_of(self, style: Style) -> list["Grams"]:
-        """Return the mean of the Gram matrices of a style and of each of its parts, by brightness.
-
-        A part that is hidden by more than half is left out.
-        """
-        picture, shown = as_tensor(style.picture), style.mask
-        whole = _grams(self._features(picture.to(self._vgg.device)), shown)
-        targets = list[tuple[float, Grams]]()
-        for rows, columns in _parts(picture, self._settings.crop):
-            part = picture[..., rows, columns]
-            plane = None if shown is None else shown[rows, columns]
-            if plane is None or plane.mean() >= 1 / 2:
-                grams = _grams(self._features(part.to(self._vgg.device)), plane)
-                means = {layer: (whole[layer] + grams[layer]) / 2 for layer in STYLE_LAYERS}
-                brightness = np.average(part[0].mean(0).numpy(), weights=plane)
-                targets.append((float(brightness), means))
-        targets.sort(key=lambda target: target[0])
-        return [means for _, means in targets] or [whole]
-
-    def _target_for(self, photograph: Tensor) -> "Grams":
-        """Return the Gram matrices that the painting of a part of a photograph should have."""
-        darker = np.searchsorted(self._levels, float(photograph.mean())) / len(self._levels)
-        return self._targets[min(int(darker * len(self._targets)), len(self._targets) - 1)]
-
     def _example(self) -> Tensor:
         """Return a part of a photograph, (1, 3, crop, crop), drawn at random, perhaps mirrored."""
         draw = self._draw
@@ -285,6 +245,11 @@ class Learning:
         """Return the features of a picture (1, 3, height, width), RGB 0..255, at LAYERS."""
         return self._vgg(picture - self._mean, LAYERS, _NETWORK)
 
+    def _style_loss(self, features: dict[LayerName, Tensor]) -> Tensor:
+        """Return the sum over layers of |G - A|^2 / |A|^2."""
+        losses = [_relative(gram, self._targets[layer]) for layer, gram in _grams(features).items()]
+        return torch.stack(losses).sum()
+
     def _judge(self) -> None:
         """Keep the network if the mean loss of the last steps is the least so far."""
         progress = self._progress
@@ -297,35 +262,9 @@ class Learning:
         progress.recent.clear()
 
 
-Grams = dict[LayerName, Tensor]
-"""The Gram matrices (N, N) of the layers of the style."""
-
-
-def _parts(picture: Tensor, side: int) -> list[tuple[slice, slice]]:
-    """Return rows and columns of parts of a picture (1, 3, height, width), all over it.
-
-    A part is a square of so many pixels, or as large as the picture allows.
-    """
-    ranges = []
-    for whole in picture.shape[-2:]:
-        length = min(side, whole)
-        starts = np.linspace(0, whole - length, _PARTS).astype(int)
-        ranges.append([slice(start, start + length) for start in starts])
-    rows, columns = ranges
-    return [(down, across) for down in rows for across in columns]
-
-
-def _halved(picture: Tensor) -> Tensor:
-    """Return a picture (1, 3, height, width) at half the size."""
-    return functional.interpolate(picture, scale_factor=0.5, mode="bilinear", antialias=True)
-
-
-def _distance(grams: Grams, target: Grams) -> Tensor:
-    """Return the sum over layers of |G - A|^2 / |A|^2."""
-    return torch.stack([_relative(grams[layer], target[layer]) for layer in STYLE_LAYERS]).sum()
-
-
-def _grams(features: dict[LayerName, Tensor], shown: Regions | None = None) -> Grams:
+def _grams(
+    features: dict[LayerName, Tensor], shown: Regions | None = None
+) -> dict[LayerName, Tensor]:
     """Return the Gram matrix (N, N), the mean over positions, of each layer of the style.
 
     With `shown`, (height, width), positions count as far as they are shown.
