@@ -153,7 +153,10 @@ def folder() -> Path:
 
 
 def find(name: str) -> LearnedStyle:
-    """Return the learned style called `name`; raises WeightsError if there is none."""
+    """Return the learned style called `name`; raises WeightsError if there is none.
+
+    A name that differs in its form or in capitals is found if it fits one file only.
+    """
     paths = {path.stem: path for path in files()}
     alike = [stem for stem in paths if _folded(stem) == _folded(name)]
     if name not in paths and len(alike) == 1:

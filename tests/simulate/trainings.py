@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FATES = ("learns", "learns", "learns", "learns", "fails", "dies", "hangs", "reads nothing",
          "has no process", "has no thread")  # fmt: skip
-"""What becomes of trainings while there are faults."""
+"""Ends of trainings while there are faults."""
 
 MOST_FAULTS = 3
 """Number of trainings of a world that may be at fault: the daemon waits longer after each."""

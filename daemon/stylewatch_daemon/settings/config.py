@@ -439,7 +439,8 @@ class _Layers:
             ]
             own = document.plain.get("job")
             if isinstance(own, dict) and own.get("learn") is True:
-                why = _learner_mistake(LEARNED, own.get("only"))  # some jobs may not learn
+                # another backend beside it is for the jobs that take `learn` back
+                why = _learner_mistake(LEARNED, own.get("only"))
                 sentences += [f"{document.place(('job',))}: job: {why}"] if why else []
             why = _recipe_mistake(config, Origin(wrong=wrong))
             if why:
