@@ -32,12 +32,12 @@ from stylewatch_painter.images.clip import Clip, Frame
 from stylewatch_painter.images.encode import whole
 from stylewatch_painter.images.flow import Known, Reference
 from stylewatch_painter.images.masks import feathered
-from stylewatch_painter.images.resize import resize
+from stylewatch_painter.images.resize import resize, resize_plane
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.scene.task import Prior, Task
 from stylewatch_painter.size import Size
-from stylewatch_painter.stage import Bytes, Losses, Pixels, Plane, Stage, Step, Wish
+from stylewatch_painter.stage import Bytes, Losses, Pixels, Plane, Regions, Stage, Step, Wish
 from stylewatch_plugins import checked
 from stylewatch_plugins.contract import Backend, Checkpoint, Estimate
 
@@ -171,11 +171,16 @@ class ClipState:
         """Restore a checkpoint; raises CheckpointError if it is damaged, or not of a clip."""
 
         def reference(number: int) -> tuple[int, Reference]:
-            planes = (
+            frame, painted, maturity = (
                 np.asarray(saved[f"reference.{number}.{name}"], np.uint8)
                 for name in ("frame", "painted", "maturity")
             )
-            return number, Reference(*planes)
+            # earlier versions lack these
+            change = saved.get(f"reference.{number}.change", np.zeros(frame.shape))
+            redone = saved.get(f"reference.{number}.redone", np.zeros(maturity.shape))
+            return number, Reference(
+                frame, painted, maturity, change.astype(np.float16), redone.astype(np.uint8)
+            )
 
         try:
             plain = json.loads(np.asarray(saved["clip"], np.uint8).tobytes())
@@ -238,8 +243,9 @@ class ClipPainter:
         content = resize(first.pixels, self.job.size)
         count = self.job.clip.frames
         still = self.job.still(first.pixels)
-        whole = np.ones(content.shape[:2], np.float32)
-        later = self._following(still, content, Known(content, whole, whole, whole), 0.0)
+        whole, none = np.ones(content.shape[:2], np.float32), np.zeros_like(content)
+        known = Known(content, whole, whole, whole, none, none[..., 0])
+        later = self._following(still, content, known, 0.0)
         costs = [self._backend.estimate(task) for task in (still, later)]
         seconds = [cost.seconds for cost in costs if cost.seconds is not None]
         total = seconds[0] + (count - 1) * seconds[1] if len(seconds) == len(costs) else None
@@ -278,12 +284,13 @@ class ClipPainter:
         """
         state = self.state
         still = self.job.still(pixels)
-        known = flow.known(whole(content), [earlier for _, earlier in state.references])
+        frame, references = whole(content), [earlier for _, earlier in state.references]
+        known = flow.known(frame, references, _regions(still, Size.of(content)))
         if not known.is_cut:
             return self._following(still, content, known, state.scenes[-1].unit), known
         state.scenes.append(Scene(state.done))
         state.references = []
-        return still, known
+        return still, flow.known(frame, [])
 
     def _following(self, still: Task, content: Pixels, known: Known, unit: float) -> Task:
         """Return the task of a frame that follows earlier frames of its scene.
@@ -332,7 +339,13 @@ class ClipPainter:
         scene = self.state.scenes[-1]
         number = frame.number
         maturity: Plane = np.minimum(known.maturity + np.float32(_finished_by(task, known)), 1)
-        reference = Reference(whole(content), whole(painted.picture), whole(255 * maturity))
+        reference = Reference(
+            whole(content),
+            whole(painted.picture),
+            whole(255 * maturity),
+            known.change.astype(np.float16),
+            whole(255 * known.redone),
+        )
         distant = [
             earlier
             for earlier in state.references
@@ -422,6 +435,14 @@ def _finished_by(task: Task, known: Known) -> float:
         return 1.0
     share = task.recipe.schedule.frame_share
     return share if known.unfinished > MUCH_NEW else share * FINE_ALONE
+
+
+def _regions(still: Task, size: Size) -> Regions | None:
+    """Return the regions of a still picture in another size, (height, width, R), if it has any."""
+    if still.content_mask is None:
+        return None
+    planes = np.moveaxis(np.atleast_3d(still.content_mask), 2, 0)
+    return np.stack([resize_plane(plane, size) for plane in planes], axis=2)
 
 
 def _around_unfinished(maturity: Plane) -> Plane:

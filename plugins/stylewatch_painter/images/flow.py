@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_painter.installation import library
-from stylewatch_painter.stage import Bytes, Pixels, Plane
+from stylewatch_painter.stage import Bytes, Pixels, Plane, Regions
 
 Displacement = NDArray[np.float32]
 
@@ -28,11 +28,22 @@ _SAME, _OTHER = 12.0, 36.0
 """Mean color differences of two frames at the same place, in levels of 0..255. Up to `_SAME` both
 show the same thing, and from `_OTHER` on they show different things."""
 
+_CHANGED = 24.0
+"""Mean color difference, in levels, between a frame and what a pixel was painted from. Above that
+the painting shows something else, however slowly the clip has changed."""
+
+_NEAR = (3, 3)
+"""Columns and rows of pixels over which differences are averaged."""
+
 _LEFT_OUT = 0.02
 """Share of a frame that may stay unknown without consulting older frames."""
 
 _LEAST_KNOWN = 0.25
 """Minimum share of a frame that earlier frames show; if they show less, a new scene begins."""
+
+_MOST_REDONE = 0.3
+"""Maximum share of a frame that has slowly become another picture. In a fade a scene begins then,
+because colors are painted by how they relate to the rest of a picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +51,14 @@ class Reference:
     """An earlier frame of the clip, original and painted, in the same size.
 
     `maturity` is uint8 (height, width): for each pixel, the steps since it was revealed, as a share
-    of a still picture's steps in 255ths.
+    of a still picture's steps in 255ths. `change` is as in Known, and `redone`, in 255ths, too.
     """
 
     frame: Bytes
     painted: Bytes
     maturity: NDArray[np.uint8]
+    change: NDArray[np.float16]
+    redone: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,17 +68,23 @@ class Known:
     `picture` is float32 (height, width, 3), 0..255. The planes are float32 (height, width), 0..1:
     `shown` is the similarity to the earlier frames, `trust` is smaller where earlier frames may
     show another object, and `maturity` comes from `Reference.maturity` of the pixels that are used.
+    `change` is float32 (height, width, 3): by how many levels the colors of the clip have changed
+    since these pixels were painted, as many small steps make another picture. `redone` is 1 where
+    they did so since the scene began.
     """
 
     picture: Pixels
     shown: Plane
     trust: Plane
     maturity: Plane
+    change: Pixels
+    redone: Plane
 
     @property
     def is_cut(self) -> bool:
-        """True if a scene begins with the frame."""
-        return float(self.trust.mean()) < _LEAST_KNOWN
+        """True if a scene begins with the frame, perhaps in the middle of a fade."""
+        is_other = float(self.redone.mean()) > _MOST_REDONE
+        return is_other or float(self.trust.mean()) < _LEAST_KNOWN
 
     @property
     def unfinished(self) -> float:
@@ -73,30 +92,41 @@ class Known:
         return 1 - float(self.maturity.mean())
 
 
-def known(frame: Bytes, references: Iterable[Reference]) -> Known:
+def known(frame: Bytes, references: Iterable[Reference], regions: Regions | None = None) -> Known:
     """Move painted `references` along the flow to `frame`, and blend them.
 
-    A reference counts only so far as those before it in the order of `references` do not show the
-    frame, as in the long-term terms of Ruder, Dosovitskiy, Brox 2016 (arXiv 1604.08610), section
-    4.1. References are left out once almost the whole frame is shown.
+    With `regions`, float32 (height, width, R), 0..1, which stay where they are, pixels that move
+    from one to another are not shown: they were painted in another way. A reference counts only so
+    far as those before it in the order of `references` do not show the frame, as in the long-term
+    terms of Ruder, Dosovitskiy, Brox 2016 (arXiv 1604.08610), section 4.1. References are left out
+    once almost the whole frame is shown.
     """
     height, width, _ = frame.shape
-    shown, trust, maturity = np.zeros((3, height, width), np.float32)
-    picture = np.zeros((height, width, 3), np.float32)
+    shown, trust, maturity, redone = np.zeros((4, height, width), np.float32)
+    picture, change = np.zeros((2, height, width, 3), np.float32)
     for reference in references:
         if 1 - shown.mean() <= _LEFT_OUT:
             break
         forward = displacement(frame, reference.frame)
         backward = displacement(reference.frame, frame)
         alike = likeness(frame, reference.frame, forward)
+        changed = _change(frame, reference, forward)
+        # more at once is a difference between two frames, for which `alike` is enough
+        slowly = (np.abs(changed).mean(-1) > _CHANGED) & (alike > 1 / 2)
+        before = _sampled(reference.redone, forward) / 255
+        redone += alike * (1 - shown) * np.maximum(before, slowly)
+        alike *= 1 - np.minimum(3 * _opencv().blur(slowly.astype(np.float32), _NEAR), 1)
+        if regions is not None:
+            alike *= _staying(regions, forward)
         share = alike * (1 - shown)
+        change += share[..., None] * changed
         picture += share[..., None] * _sampled(reference.painted, forward, is_cubic=True)
         maturity += share * (_sampled(reference.maturity, forward) / 255)
         trust += share * consistent(forward, backward)
         shown += share
     covered = np.maximum(shown, np.float32(1e-6))
     picture /= covered[..., None]
-    return Known(picture, shown, trust, maturity)
+    return Known(picture, shown, trust, maturity, change, redone)
 
 
 def recolored(frame: Pixels, reference: Reference) -> Pixels:
@@ -155,9 +185,28 @@ def likeness(source: Bytes, target: Bytes, forward: Displacement) -> Plane:
     offset = np.abs(places - np.array([(width - 1) / 2, (height - 1) / 2], np.float32))
     inside = np.all(offset <= (width / 2, height / 2), axis=-1)
     difference = np.abs(_sampled(target, forward) - source).mean(-1)
-    mean = _opencv().blur(difference, (3, 3))
+    mean = _opencv().blur(difference, _NEAR)
     plane: Plane = (inside * np.clip((_OTHER - mean) / (_OTHER - _SAME), 0, 1)).astype(np.float32)
     return plane
+
+
+def _change(frame: Bytes, reference: Reference, forward: Displacement) -> Pixels:
+    """Return `Known.change` of a frame for the pixels of a reference.
+
+    It is blurred a little where anything moves: what sampling does to fine detail would add up.
+    """
+    latest = frame - _sampled(reference.frame, forward, is_cubic=True)
+    change: Pixels = _sampled(reference.change, forward) + latest
+    moves = np.minimum(8 * _square(forward), 1)[..., None]
+    change += moves * (_opencv().blur(change, _NEAR) - change)
+    return change
+
+
+def _staying(regions: Regions, forward: Displacement) -> Plane:
+    """Return how much of each pixel, 0..1, has the region of the pixel that it comes from."""
+    parts = [*np.moveaxis(regions, 2, 0), np.clip(1 - regions.sum(2), 0, 1)]
+    plane: Plane = np.sum([np.minimum(part, _sampled(part, forward)) for part in parts], axis=0)
+    return np.minimum(plane, 1)
 
 
 def _sampled(

@@ -18,12 +18,12 @@ from tests.painter.films import RATE
 from tests.painter.films import film as write_film
 
 from stylewatch_daemon.base.errors import SettingsError
-from stylewatch_daemon.base.model import Progress, Started
+from stylewatch_daemon.base.model import CONTENT_MASK, Progress, Started
 from stylewatch_daemon.outbox.publish import CLIP_FOLDER
 from stylewatch_daemon.worker import checkpoint, paint_clip, run_job
 from stylewatch_daemon.worker.checkpoint import Snapshot
 from stylewatch_daemon.worker.messages import AttemptStopped, Done, Event, FileStaged, Order, Saving
-from stylewatch_daemon.worker.paint_clip import ClipPainter
+from stylewatch_daemon.worker.paint_clip import ClipPainter, ClipState
 from stylewatch_daemon.worker.prepare import ClipFrames, prepare
 from stylewatch_daemon.worker.regions import divided
 from stylewatch_painter.images import read_clip
@@ -301,6 +301,54 @@ def test_what_came_into_view_lately_may_still_change_and_is_a_region_of_its_own(
             assert task.content_mask is not None
             new, finished = np.moveaxis(task.content_mask, 2, 0)
             assert new[center].mean() > 0.9 and finished[:, 44:].mean() > 0.5
+
+
+def test_a_slow_dissolve_begins_scenes_and_a_slow_change_of_a_part_does_not(
+    tmp_path: Path, pictures: Path
+) -> None:
+    """The last frame is painted from what it shows, not from what the first one showed."""
+
+    def scenes(name: str, last: Bytes) -> list[int]:
+        shares = [min(1, number / 10) for number in range(12)]
+        frames = [((1 - share) * view(0) + share * last).astype(np.uint8) for share in shares]
+        film = lossless(tmp_path / f"{name}.mkv", frames)
+        painter = clip_painter(clip_order(tmp_path / name, pictures, film, steps=1))
+        assert len(list(painter.paint(go_on, go_on))) > len(frames)
+        return [scene.first for scene in painter.state.scenes]
+
+    caption = view(0).copy()
+    caption[20:26, 10:30] = 255
+    assert scenes("caption", caption) == [0]
+    first, *later = scenes("dissolve", view(CUT))
+    assert first == 0 and later
+
+
+def test_a_mask_holds_for_all_frames_of_a_pan(
+    tmp_path: Path, pictures: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What moves into a region is painted in it, and not held as it was outside."""
+    mask = np.zeros((32, 48), np.uint8)
+    mask[:, :24] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    given = clip_order(tmp_path / "job", pictures, film, mask={"feather": "0"})
+    given = replace(given, masks={CONTENT_MASK: tmp_path / "mask.png"})
+    tasks = recorded(monkeypatch)
+    assert len(list(clip_painter(given).paint(go_on, go_on))) > COUNT
+    for task in tasks[1:CUT]:
+        assert task.prior is not None
+        assert task.prior.trust[8:-8, 22:24].mean() < 0.3, "this comes from the right"
+        assert task.prior.trust[8:-8, 8:18].mean() > 0.8
+
+
+def test_a_checkpoint_of_an_earlier_version_knows_no_changes(given: Order) -> None:
+    painter = clip_painter(given)
+    assert len(list(painter.paint(lambda: Wish.STOP, go_on))) >= 1
+    new = (".change", ".redone")
+    saved = {name: value for name, value in painter.state.save().items() if not name.endswith(new)}
+    loaded = ClipState.load(saved)
+    for (_, one), (_, other) in zip(loaded.references, painter.state.references, strict=True):
+        assert np.array_equal(one.painted, other.painted)
+        assert not one.change.any() and not one.redone.any()
 
 
 def test_each_region_is_divided_with_its_styles(given: Order) -> None:

@@ -27,7 +27,8 @@ def view(picture: Bytes, left: int) -> Bytes:
 
 
 def finished(frame: Bytes, painted: Bytes) -> Reference:
-    return Reference(frame, painted, np.full(frame.shape[:2], 255, np.uint8))
+    maturity = np.full(frame.shape[:2], 255, np.uint8)
+    return Reference(frame, painted, maturity, np.zeros(frame.shape, np.float16), 0 * maturity)
 
 
 def reference(number: int, left: int) -> Reference:
@@ -107,3 +108,78 @@ def test_pixels_show_the_same_up_to_the_edge_of_the_frame(shift: float, inside: 
     forward = np.zeros((8, 8, 2), np.float32)
     forward[..., 0] = shift
     assert (flow.likeness(frame, frame, forward)[:, 0] == inside).all()
+
+
+def followed(frames: list[Bytes]) -> list[flow.Known]:
+    """What is known of each frame but the first, whose pixels are white in the painting.
+
+    What a later frame adds to the painting is black.
+    """
+    latest, seen = finished(frames[0], np.full_like(frames[0], 255)), []
+    for frame in frames[1:]:
+        seen.append(known(frame, [latest]))
+        painted = np.rint(seen[-1].shown[..., None] * seen[-1].picture).astype(np.uint8)
+        change = seen[-1].change.astype(np.float16)
+        redone = np.rint(255 * seen[-1].redone).astype(np.uint8)
+        latest = replace(finished(frame, painted), change=change, redone=redone)
+    return seen
+
+
+def mixed(one: Bytes, other: Bytes, share: float) -> Bytes:
+    return ((1 - share) * one.astype(np.float64) + share * other).astype(np.uint8)
+
+
+@pytest.mark.parametrize("number", [12, 24, 100])
+def test_a_fade_however_slow_begins_a_scene(number: int) -> None:
+    black, scene = np.zeros((HEIGHT, WIDTH, 3), np.uint8), view(texture(0), 0)
+    for one, other in ((black, scene), (scene, black), (scene, view(texture(1), 0))):
+        frames = [mixed(one, other, step / number) for step in range(number + 1)]
+        assert any(seen.is_cut for seen in followed(frames))
+
+
+def test_what_slowly_changes_in_a_part_is_not_shown_there() -> None:
+    """A caption appears within a second."""
+    scene = view(texture(0), 0)
+    caption = scene.copy()
+    caption[40:52, 20:70] = 255
+    seen = followed([mixed(scene, caption, step / 24) for step in range(25)])
+    assert not any(each.is_cut for each in seen)
+    left = seen[-1].shown[..., None] * seen[-1].picture
+    assert left[42:50, 24:66].mean() < 64
+    assert left[:34].mean() > 254
+
+
+@pytest.mark.parametrize("speed", [0.0, 0.37, 1.3])
+def test_neither_noise_nor_motion_is_a_change(speed: float) -> None:
+    draw = np.random.Generator(np.random.PCG64(1))
+    large = Image.fromarray(texture(0))
+
+    def frame(number: int) -> Bytes:
+        left = speed * number
+        box = (left, 0, left + WIDTH, HEIGHT)
+        plain = large.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC, box)
+        return (
+            (np.asarray(plain) + draw.normal(0, 4, (HEIGHT, WIDTH, 3)))
+            .clip(0, 255)
+            .astype(np.uint8)
+        )
+
+    for seen in followed([*map(frame, range(50))]):
+        assert not seen.is_cut
+        assert seen.redone.mean() < 0.02
+        assert seen.shown[12:-12, 12:-12].mean() > 0.98
+
+
+def test_what_moves_into_another_region_is_not_shown() -> None:
+    """A pan by 6 pixels over two regions, beside which there is none."""
+    frame, latest = view(texture(0), 6), finished(*[view(texture(0), 0)] * 2)
+    regions = np.zeros((HEIGHT, WIDTH, 2), np.float32)
+    regions[:, :32, 0] = regions[:, 32:64, 1] = 1
+    with_regions, without = known(frame, [latest], regions), known(frame, [latest])
+    for edge in (32, 64):
+        assert with_regions.shown[8:-8, edge - 4 : edge - 2].max() < 0.3
+        assert with_regions.maturity[8:-8, edge - 4 : edge - 2].max() < 0.3
+        for columns in (slice(edge - 24, edge - 10), slice(edge + 4, edge + 14)):
+            np.testing.assert_allclose(
+                with_regions.shown[:, columns], without.shown[:, columns], atol=0.05
+            )
