@@ -94,6 +94,27 @@ def changing_size(path: Path, size: tuple[int, int]) -> Path:
     return path
 
 
+def with_hidden(path: Path, key: int) -> Path:
+    """Write a WebM in VP8 of 20 frames, with two hidden ones before frame `key`, a key frame.
+
+    They are copies of it that are not shown: one a millisecond after the frame before, one at the
+    time of `key`. Encoders write such frames only in two passes.
+    """
+    whole = film(path.with_name("whole.webm"), "libvpx", options={"g": str(key)})
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        shown: list[Any] = [packet for packet in source.demux(video=0) if packet.size]
+        data = bytes(shown[key])
+        hidden: list[Any] = [av.Packet(bytes([data[0] & ~0x10]) + data[1:]) for _ in range(2)]
+        hidden[0].pts = hidden[0].dts = shown[key - 1].pts + 1
+        hidden[1].pts = hidden[1].dts = shown[key].pts
+        hidden[0].time_base = hidden[1].time_base = shown[key].time_base
+        for packet in (*shown[:key], *hidden, *shown[key:]):
+            packet.stream = stream
+            target.mux(packet)
+    return path
+
+
 def sound(path: Path) -> Path:
     """Write a tone without pictures."""
     with av.open(str(path), "w") as container:

@@ -1,9 +1,9 @@
 """Films: their containers, packets and pictures, decoded by PyAV.
 
-The frames of a film are the packets of its first video stream, in the order of their times.
-Therefore they can be counted without decoding, and a frame that cannot be decoded does not change
-the numbers of the others: it repeats the previous frame. A film is always decoded from its start,
-because seeking is exact in few containers and decoding is fast compared with painting.
+The frames of a film are the packets of its first video stream that show a picture, in the order of
+their times. Therefore they can be counted without decoding, and a frame that cannot be decoded does
+not change the numbers of the others: it repeats the previous frame. A film is always decoded from
+its start, because seeking is exact in few containers and decoding is fast compared with painting.
 """
 
 import logging
@@ -58,6 +58,9 @@ _SOUND = (
 _MAX_STREAMS = 64
 _PROBED = 5_000_000
 """Number of bytes in which FFmpeg looks for properties that a file's header does not state."""
+
+_SHOW_FRAME = 0x10
+"""Bit in the first byte of a frame of VP8 that is set if the frame is shown (RFC 6386, 9.1)."""
 
 _WIDEST = 10  # maximum ratio of the sides of a pixel; a larger one is an error in the file
 _USUAL_RATE = 25  # frames per second
@@ -198,7 +201,7 @@ class Film:
         packet: Any = None
         most = self._limits.max_frames
         for number, packet in enumerate(_stamped(container, stream, self._said)):
-            if not packet.is_discard:
+            if not (packet.is_discard or _is_hidden(packet, stream.codec_context.name)):
                 ticks.append(packet.pts)
             if len(ticks) > most or number >= 2 * most:
                 check_length(most + 1, Fraction(0), self._limits)
@@ -333,6 +336,15 @@ def packets(container: Any, stream: Any) -> Iterator[Any]:
     for packet in container.demux(stream):
         if packet.size or packet.dts is not None:
             yield packet
+
+
+def _is_hidden(packet: Any, codec: str) -> bool:
+    """Return whether a packet shows no picture, but holds one on which others are based.
+
+    In VP8 it does so if it is an alternate reference. In files, VP9 and AV1 join such a picture
+    with one that is shown, in a superframe or a temporal unit.
+    """
+    return codec == "vp8" and packet.size > 0 and not memoryview(packet)[0] & _SHOW_FRAME
 
 
 def _stamped(container: Any, stream: Any, said: list[str]) -> Iterator[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.painter.films import RATE, SIZE, film, flat, pattern
+from tests.painter.films import RATE, SIZE, film, flat, pattern, with_hidden
 from tests.painter.light import coded_in
 
 from stylewatch_painter.errors import PictureError
@@ -102,6 +102,17 @@ def test_every_frame_is_read_from_any_number(tmp_path: Path, name: str) -> None:
         distances = [distance(frame.pixels, pattern(number)) for number in range(20)]
         assert np.argmin(distances) == frame.number
         assert min(distances) < (9 if is_film else 4)
+    starts_anywhere(path, shown)
+
+
+def test_a_picture_that_is_never_shown_is_no_frame(tmp_path: Path) -> None:
+    path = with_hidden(tmp_path / "a.webm", 8)
+    clip, shown = read(path)
+    assert durations(clip) == [Fraction(1, RATE)] * 20
+    assert not any(frame.is_damaged for frame in shown)
+    whole = read(tmp_path / "whole.webm")[1]
+    for frame, wanted in zip(shown, whole, strict=True):
+        assert (frame.pixels == wanted.pixels).all()
     starts_anywhere(path, shown)
 
 
