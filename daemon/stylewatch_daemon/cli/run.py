@@ -63,7 +63,7 @@ def _overrides(sets: list[str] | None, folders: Mapping[str, Path | None]) -> di
 
 _OF_ENDS = {
     End.DONE: (logging.INFO, "done, in {folder}"),
-    End.STOPPED_EARLY: (logging.INFO, "done, in {folder}"),
+    End.STOPPED_EARLY: (logging.INFO, "stopped early, in {folder}"),
     End.REFUSED: (logging.ERROR, "refused: {reason}; it is in {folder}"),
     End.FAILED: (logging.ERROR, "failed permanently: {reason}; it is in {folder}"),
     End.CANCELED: (logging.INFO, "canceled; the inputs are in {folder}"),

@@ -69,6 +69,7 @@ def test_events_are_logged_and_quiet_logs_only_errors(
         reporter.ended(ended_job("sea", End.DONE), OUT)
         bad = ended_job("bad", End.REFUSED, "it is {text}")
         reporter.ended(bad, Path("out/_refused/bad"))
+        reporter.ended(ended_job("air", End.STOPPED_EARLY), Path("out/air"))
         reporter.waits("sky", "the disk is full")
         reporter.progress("sea", Progress(3, 15, (8, 8), 0.5, 13))
     lines = [
@@ -78,9 +79,11 @@ def test_events_are_logged_and_quiet_logs_only_errors(
         "sea: step 2 of 15 at 8x8, loss 0.5, 2 min 24 s left",
         "sea: done, in out/sea",
         "bad: refused: it is {text}; it is in out/_refused/bad",
+        "air: stopped early, in out/air",
         "sky: waits: the disk is full",
     ]
-    shown = [f"stylewatch: {line}" for line in (lines[5:] if quiet else lines)]
+    errors = [lines[5], lines[7]]
+    shown = [f"stylewatch: {line}" for line in (errors if quiet else lines)]
     assert capsys.readouterr().err.splitlines() == shown
 
 
