@@ -39,6 +39,9 @@ from stylewatch_plugins.contract import (
     capabilities,
 )
 
+_RECOLORS_STYLES = ("match", "luminance")
+"""Values of `color` with which the styles get the colors of the content."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -92,7 +95,7 @@ def prepare(
         backend = load_backend(order, decided or {})
     content, init, styles = pictures.result()
     init = _fitted(init, content)
-    colors = ColorTransfer(settings, content)
+    colors = ColorTransfer(settings, _colored_like(order, source, content))
     colors.check(len(order.styles))
     styles = [colors.style(picture) for picture in styles]
     task = Task(
@@ -131,11 +134,21 @@ def prepare(
     regions = masked(replace(order, styles=tuple(used.values())), task, backend)
     outside = regions.task.content_mask if settings.mask.outside == "keep" else None
     output = OutputImage(settings, content, recipe.schedule.rounding, outside)
-    doubts = (*_doubts(content, init, *styles), *_left_out(task, used))
+    doubts = (*_doubts(content, colors.content, init, *styles), *_left_out(task, used))
     prepared = Prepared(
         backend, regions.task, (*inputs, *regions.inputs), output, doubts, regions.warnings
     )
     return prepared if source is None else _as_clip(order, source, prepared, colors, resume)
+
+
+def _colored_like(order: Order, source: Clip | None, content: Picture | None) -> Picture | None:
+    """Return the picture whose colors the styles get: the content, or for a clip a typical frame.
+
+    A clip may begin with a fade, from which every frame would be painted black.
+    """
+    if source is None or content is None or order.settings.color not in _RECOLORS_STYLES:
+        return content
+    return read_clip.colored_like(order.main, order.clip_limits, source, content)
 
 
 def _doubts(*pictures: Picture | None) -> tuple[str, ...]:
@@ -207,7 +220,7 @@ def _recipe(order: Order) -> Recipe:
     recipe = book.check(order.recipe)
     if order.init is not None and not _names_start(order.settings):
         recipe = book.change(recipe, {"start": "picture"})
-    if order.settings.color in ("match", "luminance"):  # the styles get other colors
+    if order.settings.color in _RECOLORS_STYLES:  # the styles get other colors
         recipe = book.change(recipe, {"one_ink": False})
     return recipe
 
@@ -247,6 +260,8 @@ def _as_clip(
         task, replace(colors, content=None), replace(first.output, content=photograph)
     )
     digests = [record.sha256 for record in first.inputs]
+    if colors.content is not first.output.content:  # earlier versions took the first frame's colors
+        digests.append("colors of a typical frame")
     # without defaults: a setting that a later version adds changes nothing where it is not used
     of_frames = settings.model_dump_json(
         exclude=fields_with("spares_frames"), exclude_defaults=True
@@ -460,7 +475,7 @@ class ColorTransfer:
     def style(self, style: Picture) -> Picture:
         """Return the style as the backend gets it, with a note about changes, if any."""
         content = self.content
-        if content is None or self.settings.color not in ("match", "luminance"):
+        if content is None or self.settings.color not in _RECOLORS_STYLES:
             return style
         if self.settings.color == "luminance":
             pixels = lit_like(style.pixels, content.pixels, (style.alpha, content.alpha))

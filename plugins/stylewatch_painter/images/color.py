@@ -5,6 +5,7 @@ A picture is float32 (height, width, 3), sRGB 0..255. In Oklab, a perceptually u
 the lightness L, 0 for black and 1 for white, and the chroma a and b.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -171,6 +172,11 @@ class Spread:
             return cls.of(pixels)
         mean /= total
         return cls(mean, square / total - np.outer(mean, mean))
+
+    @property
+    def deviation(self) -> float:
+        """Root mean square distance of the colors from their mean."""
+        return math.sqrt(max(0.0, float(np.trace(self.covariance))))
 
     def way_to(self, other: "Spread") -> Floats:
         """Return the matrix (3, 3) that maps colors around this mean to the covariance of `other`.

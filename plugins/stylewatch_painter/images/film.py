@@ -227,8 +227,8 @@ class Film:
         warnings = (_MAY_BE_DAMAGED,) if self._said or first.is_doubtful else ()
         return Clip(size, self.times, converted, warnings)
 
-    def frames(self, first: int) -> Iterator[Frame | None]:
-        """Yield the frames from number `first` on, and None for each picture before that frame.
+    def frames(self, numbers: range) -> Iterator[Frame | None]:
+        """Yield the frames with these `numbers`, and None for each picture of another frame.
 
         A frame without a picture repeats the previous picture; at the start of the film it shows
         the first one. Raises PictureError if the film has no picture.
@@ -241,21 +241,22 @@ class Film:
             number = max(following, bisect_left(self._ticks, picture.pts))
             if number == len(self._ticks) or self._ticks[number] != picture.pts:
                 continue  # no packet announced it
-            yield from self._repeated(latest or picture, range(max(following, first), number))
-            if number < first:
-                yield None
-            else:
+            yield from self._repeated(latest or picture, range(following, number), numbers)
+            if number in numbers:
                 yield Frame(number, self._pixels(picture), is_doubtful=decoded.is_doubtful)
+            else:
+                yield None
             following = number + 1
             latest = picture
         if latest is None:
             raise PictureError(_NOTHING) from EOFError("no picture")
-        yield from self._repeated(latest, range(max(following, first), len(self._ticks)))
+        yield from self._repeated(latest, range(following, len(self._ticks)), numbers)
 
-    def _repeated(self, picture: Any, numbers: range) -> Iterator[Frame]:
-        """Yield the frames with these `numbers` as damaged ones that show `picture`."""
-        for number in numbers:
-            yield Frame(number, self._pixels(picture), is_damaged=True)
+    def _repeated(self, picture: Any, lacking: range, numbers: range) -> Iterator[Frame]:
+        """Yield the frames that are `lacking` and in `numbers`, damaged, with this `picture`."""
+        for number in lacking:
+            if number in numbers:
+                yield Frame(number, self._pixels(picture), is_damaged=True)
 
     def _pictures(self) -> Iterator["_Decoded"]:
         """Decode the film; yield its pictures, except those that FFmpeg marks as corrupt.

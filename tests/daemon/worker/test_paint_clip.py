@@ -128,6 +128,31 @@ def test_a_clip_of_an_earlier_version_goes_on_unless_its_frames_would_be_others(
     assert clip_painter(others).job.earlier == ()
 
 
+@pytest.mark.parametrize("color", ["match", "luminance"])
+def test_a_clip_that_fades_in_is_painted_in_its_colors(
+    color: str, tmp_path: Path, pictures: Path, film: Path
+) -> None:
+    """What an earlier version painted in the colors of a black frame does not go on in others."""
+    black = np.zeros_like(view(0))
+    fade = lossless(tmp_path / "fade.mkv", [black, *(view(number) for number in range(COUNT))])
+    faded, whole = (
+        clip_order(tmp_path / path.stem, pictures, path, color=color) for path in (fade, film)
+    )
+    prepared = prepare(faded)
+    assert prepared.doubts == ()
+    style, of_whole = (each.task.styles[0].picture for each in (prepared, prepare(whole)))
+    assert abs(float(style.mean()) - float(of_whole.mean())) < 25
+    for job in (clip_painter(faded).job, clip_painter(whole).job):
+        task = job.still(np.zeros((*SIZE[::-1], 3), np.uint8))
+        digests = [record.sha256 for record in prepare(job.order).inputs]
+        text = "\n".join([earlier.identity(task.recipe), job.order.settings.text, *digests])
+        is_known = hashlib.sha256(text.encode()).hexdigest() in job.earlier
+        assert is_known is (job.order.content == film)
+    nothing = lossless(tmp_path / "nothing.mkv", [black] * COUNT)
+    (doubt,) = prepare(replace(faded, content=nothing)).doubts
+    assert doubt.startswith("nothing.mkv shows one color alone")
+
+
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
     """The tasks of the frames, one by one, as they are painted from now on."""
     tasks: list[Task] = []

@@ -16,8 +16,14 @@ from tests.painter.light import coded_in
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.clip import Clip, ClipLimits, Frame
 from stylewatch_painter.images.encoding import of_numbers
-from stylewatch_painter.images.read import picture_of
-from stylewatch_painter.images.read_clip import first_picture, frames, inspect, is_clip
+from stylewatch_painter.images.read import Picture, picture_of
+from stylewatch_painter.images.read_clip import (
+    colored_like,
+    first_picture,
+    frames,
+    inspect,
+    is_clip,
+)
 from stylewatch_painter.stage import Bytes
 
 LIMITS = ClipLimits(max_pixels=100_000, max_frames=100)
@@ -260,6 +266,38 @@ def test_a_film_is_a_film_as_a_picture_too(tmp_path: Path, head: bytes, what: st
     assert is_clip(path) == (what == "is a film")
     with pytest.raises(PictureError, match=what):
         picture_of("a", path.read_bytes())
+
+
+def chosen(path: Path, shown: list[Bytes]) -> tuple[Picture, Picture]:
+    """The first frame of a film of these frames, and the picture with the colors of the film."""
+    film(path, "ffv1", frames=shown, pix_fmt="bgr0")
+    clip = inspect(path, LIMITS)
+    first = first_picture(path, LIMITS, clip)
+    return first, colored_like(path, LIMITS, clip, first)
+
+
+def test_the_colors_of_a_clip_are_not_those_of_a_fade(tmp_path: Path) -> None:
+    """The first frame decides, unless others show twice as much; then a typical one does."""
+    full = [pattern(number) for number in range(24)]
+    lit = [min(1, number / 8) for number in range(24)]
+    fade = [(light * each).astype(np.uint8) for light, each in zip(lit, full, strict=True)]
+    for start in (0, 1, 2):
+        first, typical = chosen(tmp_path / "fade.mkv", fade[start:])
+        assert any((typical.pixels == each).all() for each in full[8:]), start
+        assert typical.sha256 == first.sha256 and not typical.warnings
+    title = [flat((20, 30, 160))] * 6 + full
+    assert any((chosen(tmp_path / "title.mkv", title)[1].pixels == each).all() for each in full)
+    night = [(each / 8).astype(np.uint8) for each in full]
+    for shown in (full[:1], full, full[:3] + [flat((0, 0, 0))] * 20, night):
+        first, typical = chosen(tmp_path / "sound.mkv", shown)
+        assert typical is first
+
+
+def test_a_clip_with_no_colors_to_take_is_told(tmp_path: Path) -> None:
+    first, typical = chosen(tmp_path / "black.mkv", [flat((0, 0, 0))] * 12)
+    assert typical.pixels is first.pixels
+    (warning,) = typical.warnings
+    assert warning.startswith("black.mkv shows one color alone")
 
 
 def test_clips_beyond_the_limits_are_refused(tmp_path: Path) -> None:
