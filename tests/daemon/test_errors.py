@@ -32,7 +32,7 @@ from stylewatch_daemon.base.errors import (
 )
 from stylewatch_daemon.base.model import Cause, Input, Job, State
 from stylewatch_daemon.cli.exit_codes import explain
-from stylewatch_daemon.client import retries
+from stylewatch_daemon.client import operations, retries
 from stylewatch_daemon.client.submit import check_name, put
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.disks import MountGuard
@@ -43,6 +43,7 @@ from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.ending import publish_output
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGING, Outbox
 from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.job import JobFile
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.messages import Failed, Order, Refused
 from stylewatch_daemon.worker.prepare import prepare
@@ -123,6 +124,9 @@ class Here:
         changes = {f"job.{key}": value for key, value in overrides.items()}
         retries.settings_for(job, Config(), changes, stage)
 
+    def retry(self, job: Job, **settings: Any) -> None:
+        operations.retry(self.state.root, job, "2", JobFile.model_validate(settings))
+
     def once(self, **changes: Any) -> None:
         inboxes = (make_inbox(self.root / "in", self.root / "out"),)
         settings = make_settings(inboxes, self.root / "state", quiet_s=0.0)
@@ -155,6 +159,7 @@ class Here:
         publish_output(ending)
 
 
+CLIP = (Input("content", "c.mp4", "", 5, frames=48),)
 ABSENT, GONE_STYLE = Path("absent.jpg"), {"styles": (Path("absent.jpg"),)}
 WIDE: dict[str, Any] = {"size": "16384x2", "set": {"fit": "stretch"}, "enlarge": True}
 LARGE: dict[str, Any] = {"size": "3000x3000", "set": {"fit": "stretch"}, "enlarge": True}
@@ -199,8 +204,14 @@ ROWS: list[Row] = [
      lambda it: it.settings_for(it.job(settings={}), steps=5, recipe="best", size=64)),
     ("--from-stage sets the start: leave out", UsageError,
      lambda it: it.settings_for(it.job(settings={}), init="noise")),
-    ("a is a clip, which cannot continue from a stage", UsageError, lambda it: it.settings_for(
-        it.job(settings={}, inputs=(Input("content", "c.mp4", "", 5, frames=48),)))),
+    ("a is a clip, which cannot continue from a stage", UsageError,
+     lambda it: it.settings_for(it.job(settings={}, inputs=CLIP))),
+    ("steps: 0 only measures, and is for `stylewatch render`: ask for some", UsageError,
+     lambda it: it.retry(it.job(), steps=0)),
+    ("preview is for pictures, and c.mp4 is a clip", UsageError,
+     lambda it: it.retry(it.job(inputs=CLIP), preview=64)),
+    ("only is for pictures, and c.mp4 is a clip", UsageError,
+     lambda it: it.retry(it.job(inputs=CLIP), only="content")),
     ("c.jpg (content) is no longer as it was", InputError,
      lambda it: next(iter(job_files.inputs(it.job()))).find(MountGuard())),
     ("retention.stages", InputError, lambda it: job_files.stage(it.job(place="b"), 5)),

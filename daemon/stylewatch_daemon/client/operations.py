@@ -262,10 +262,11 @@ def retry(
 
     `settings` are all settings of the new job, which continues from the stage at step `from_stage`,
     or starts anew. The styles with the numbers `without`, from 1, are left out. The files `added`,
-    in the folder `new` of the uploads, are additional styles. Raises as `check` and `pictures_of`
-    do; later the daemon also compares the bytes of the pictures.
+    in the folder `new` of the uploads, are additional styles. Raises as `check`, `pictures_of` and
+    `retries.check_paints` do; later the daemon also compares the bytes of the pictures.
     """
     check("retry", job)
+    retries.check_paints(job, settings)
     names = {file.name for file in pictures_of(state, job, from_stage, without)}
     kept = {name: was for name, was in settings.file_names.items() if name in names}
     # The daemon's own settings still name a recipe file.

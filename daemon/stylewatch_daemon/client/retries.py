@@ -15,7 +15,14 @@ from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.job_files import SourceFile
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.job import LEARNED, JobFile, JobSettings, is_file
+from stylewatch_daemon.settings.job import (
+    LEARNED,
+    MEASURES_ONLY,
+    JobFile,
+    JobSettings,
+    is_file,
+    not_for_clips,
+)
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
 from stylewatch_painter.errors import RecipesAwayError
 from stylewatch_painter.plain_yaml import Document
@@ -55,6 +62,20 @@ def settings_for(
         _check_start(job, asked)
         wanted = _continued(job, wanted, from_stage, settings.recipes)
     return before.model_copy(update=dict(wanted))
+
+
+def check_paints(job: Job, wanted: JobSettings) -> None:
+    """Raise UsageError if a retry of `job` with the settings `wanted` would be refused for them.
+
+    What depends on the recipe is refused when the new job begins.
+    """
+    if wanted.steps == 0:
+        raise UsageError(MEASURES_ONLY)
+    clip = next((file.name for file in job.inputs if file.frames > 1), None)
+    if clip is not None:
+        why_not = not_for_clips(shown(clip), only=wanted.only, preview=wanted.preview)
+        if why_not:
+            raise UsageError(why_not)
 
 
 def _check_start(job: Job, asked: Mapping[str, Any]) -> None:

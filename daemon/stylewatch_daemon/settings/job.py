@@ -65,6 +65,9 @@ MOST_STYLES = 1000
 RECIPE_FIELDS = ("strength", "size", "preview", "stroke", "enlarge", "steps", "save_every")
 """Settings with the same name as a field of a recipe."""
 
+MEASURES_ONLY = "steps: 0 only measures, and is for `stylewatch render`: ask for some"
+"""Sentence about a job that has no steps to paint."""
+
 OF_RECIPE = (*RECIPE_FIELDS, "recipe", "schedule", "set", "only", "init", "style_size",
              "content_weight", "style_weight")  # fmt: skip
 """Settings on which the recipe of a job depends."""
@@ -78,6 +81,14 @@ def _check_name(name: str) -> str:
 
 Name = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_check_name)]
 """Name of a backend, a device or a recipe; for a recipe it may also be the path of a file."""
+
+
+def not_for_clips(clip: str, **settings: object) -> str:
+    """Return why a clip cannot be painted with `settings`, of which one is set; otherwise ""."""
+    for name, value in settings.items():
+        if value:
+            return f"{name} is for pictures, and {clip} is a clip"
+    return ""
 
 
 def is_file(recipe: str) -> bool:

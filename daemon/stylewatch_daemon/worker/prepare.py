@@ -12,7 +12,7 @@ import numpy as np
 
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.outbox.receipt import InputRecord
-from stylewatch_daemon.settings.job import JobSettings, StyleScale, fields_with
+from stylewatch_daemon.settings.job import JobSettings, StyleScale, fields_with, not_for_clips
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.output_image import STAGE_SIDE, OutputImage
 from stylewatch_daemon.worker.paint_clip import ClipJob, ClipPainter, even
@@ -242,10 +242,10 @@ def _as_clip(
     """
     settings = order.settings
     recipe = first.task.recipe
-    refused = {"only": settings.only, "init": order.init, "preview": recipe.schedule.preview}
-    for name, value in refused.items():
-        if value:
-            raise SettingsError(f"{name} is for pictures, and {order.main.name} is a clip")
+    preview = recipe.schedule.preview
+    why_not = not_for_clips(order.main.name, only=settings.only, init=order.init, preview=preview)
+    if why_not:
+        raise SettingsError(why_not)
     size = even(first.task.final)
     format = settings.clip.format
     _check_sides(size, format, write_clip.longest_side(format))

@@ -9,6 +9,7 @@ from typing import Any
 
 from stylewatch_daemon.base.errors import SettingsError, UnavailableError
 from stylewatch_daemon.base.model import Progress, Started
+from stylewatch_daemon.settings.job import MEASURES_ONLY
 from stylewatch_daemon.worker import checkpoint
 from stylewatch_daemon.worker.checkpoint import EMPTY, Snapshot
 from stylewatch_daemon.worker.messages import AttemptStopped, Done, Event, Order, Saving
@@ -184,9 +185,7 @@ class JobRun:
     def __init__(self, order: Order, ask: Callable[[], Wish], recorder: Recorder) -> None:
         self._schedule = recorder.prepared.task.recipe.schedule
         if self._schedule.steps == 0:
-            raise SettingsError(
-                "steps: 0 only measures, and is for `stylewatch render`: ask for some"
-            )
+            raise SettingsError(MEASURES_ONLY)
         self.order = order
         self.recorder = recorder
         self._ask = ask

@@ -181,6 +181,7 @@ def test_refused_jobs_in_the_status_are_meant_before_others_of_their_name(
         ("done", ["--size", "wide", "--strength", "0.5"], ["size: should be 640"]),
         ("done", ["--mask", "m.png"], ["no such option: --mask"]),
         ("done", ["--init", "start.png"], ["leave out --init"]),
+        ("done", ["--steps", "0"], ["steps: 0 only measures"]),
         ("failed", [], ["sea.jpg (content)", "wave.jpg (style)"]),
     ],
 )

@@ -303,6 +303,9 @@ def test_an_action_that_is_not_possible_says_why_and_leaves_nothing(
     )  # fmt: skip
     for case in cases:
         refused(*case)
+    answer = page.post("/jobs/id-sea/again", data={"steps": "0"}, files={"style": ("", b"")})
+    assert (answer.status_code, requested(tmp_path)) == (400, [])
+    assert answer.json()["error"].startswith("steps: 0 only measures")
     (tmp_path / "out/sea/inputs/style.jpg").unlink()
     refused("/jobs/id-sea/retry", {}, 422, "style.jpg")
     monkeypatch.setattr(actions, "MAX_REQUESTS", 0)
