@@ -103,6 +103,7 @@ def _recipe_from_base(recipe: str, info: ValidationInfo) -> str:
 # The picture
 
 _PIXELS = r"[0-9]{1,4}(\.[0-9]+)?|\.[0-9]+|10000"
+_WIDEST_REACH = 0.5
 _PERCENT = r"([0-4]?[0-9](\.[0-9]+)?|\.[0-9]+|50) ?%"
 Feather = Annotated[
     str,
@@ -147,9 +148,18 @@ class MaskSettings(Section):
     outside: Literal["free", "keep"] = "free"
 
     def reach(self, long_side: int) -> float:
-        """Return the width of soft edges as a share of the output's `long_side` (pixels)."""
+        """Return the width of soft edges as a share of the output's `long_side` (pixels).
+
+        Raises SettingsError if it is more than half of that side, as no percentage can be.
+        """
         number, percent, _ = self.feather.partition("%")
-        return float(number) / (100 if percent else long_side)
+        reach = float(number) / (100 if percent else long_side)
+        if reach > _WIDEST_REACH:
+            raise SettingsError(
+                f"mask.feather: {number} pixels are more than half of the output's long side, "
+                f"which has {long_side}: ask for fewer, or for at most 50%"
+            )
+        return reach
 
 
 # The styles

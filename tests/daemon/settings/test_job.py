@@ -133,6 +133,10 @@ def test_artifacts_have_short_names_and_a_feather_is_pixels_or_a_share() -> None
     for feather, reach in ((0, 0), ("8", 0.01), ("1.5 %", 0.015)):
         mask = MaskSettings.model_validate({"feather": feather})
         assert mask.reach(800) == pytest.approx(reach), "a share of the long side"
+    wide = MaskSettings.model_validate({"feather": "160"})
+    assert wide.reach(320) == 0.5
+    with pytest.raises(SettingsError, match=r"160 pixels are more than half .* 319"):
+        wide.reach(319)
 
 
 def test_a_size_for_all_styles_is_the_recipes_and_others_are_the_styles_own() -> None:
