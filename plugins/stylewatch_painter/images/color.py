@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stylewatch_painter.images.weighted import Weighted, around
 from stylewatch_painter.stage import Pixels, Plane
 
 Floats = NDArray[np.float64]
@@ -201,29 +202,30 @@ def recolored(style: Pixels, spread: Spread, target: Spread) -> Pixels:
     return by_rows(moved, style)
 
 
-def with_matched_chroma(picture: Pixels, content: Pixels, styles: Sequence[Pixels]) -> Pixels:
+def with_matched_chroma(picture: Pixels, content: Pixels, styles: Sequence[Weighted]) -> Pixels:
     """Return a picture with its own lightness and the content's chroma, mapped to the styles'.
 
     This is the last step of Kolkin et al. 2022 (arXiv 2203.13215), as in their program: in Oklab,
-    with values taken for linear light. All `styles` count as one picture, the style. The lightness
-    is clamped to the style's range; the content's a and b get the mean and covariance of the
-    style's, are smoothed along edges of the lightness, and clamped. If the style has no chroma, the
-    content is not used, and all three coordinates of the picture get the style's mean and
-    covariance. `picture` and `content` have the same size. The result is within 0..255 and takes 12
-    bytes for each pixel; of everything else only a band of rows exists at a time.
+    with values taken for linear light. All `styles` count as one picture, the style, each pixel by
+    its weight. The lightness is clamped to the style's range; the content's a and b get the mean
+    and covariance of the style's, are smoothed along edges of the lightness, and clamped. If the
+    style has no chroma, the content is not used, and all three coordinates of the picture get the
+    style's mean and covariance. `picture` and `content` have the same size. The result is within
+    0..255 and takes 12 bytes for each pixel; of everything else only a band of rows exists at a
+    time.
     """
-    theirs = _Range.of(styles)
+    theirs = _Range.of([style.without_rim() for style in styles])
 
     def limited(lab: Floats) -> Floats:
         lab[..., 0] = np.clip(lab[..., 0], theirs.low[0], theirs.high[0])
         return lab
 
     if np.abs(theirs.covariance[1:, 1:]).max() < _NO_CHROMA:
-        mine = _Range.of([picture], limited)
+        mine = _Range.of([Weighted(picture)], limited)
         way = mine.way_to(theirs)
         parts = slice(0, 3)
     else:
-        mine = _Range.of([content])
+        mine = _Range.of([Weighted(content)])
         way = mine.part(1).way_to(theirs.part(1))
         parts = slice(1, 3)
     result: Pixels = np.empty(picture.shape, np.float32)
@@ -270,26 +272,36 @@ class _Range:
 
     @classmethod
     def of(
-        cls, pictures: Sequence[Pixels], change: Callable[[Floats], Floats] = lambda lab: lab
+        cls, pictures: Sequence[Weighted], change: Callable[[Floats], Floats] = lambda lab: lab
     ) -> "_Range":
-        """Return the statistics of all pixels of `pictures`, after a `change` of their colors."""
+        """Return the statistics of all pixels of `pictures`, after a `change` of their colors.
 
-        def bands() -> Iterator[Floats]:
+        Pixels count by their weights. In minimum and maximum are those with at least half of the
+        greatest weight.
+        """
+
+        def bands() -> Iterator[tuple[Floats, Plane | None, float]]:
             for picture in pictures:
-                rows = max(1, _BAND // picture.shape[1])
-                for top in range(0, len(picture), rows):
-                    yield change(_taken_as_linear(picture[top : top + rows])).reshape(-1, 3)
+                least = 0.0 if picture.plane is None else picture.plane.max() / 2
+                rows = max(1, _BAND // picture.pixels.shape[1])
+                for top in range(0, len(picture.pixels), rows):
+                    band = slice(top, top + rows)
+                    colors = change(_taken_as_linear(picture.pixels[band])).reshape(-1, 3)
+                    weights = None if picture.plane is None else picture.plane[band].reshape(-1, 1)
+                    yield colors, weights, least
 
-        count = sum(picture.shape[0] * picture.shape[1] for picture in pictures)
-        mean = sum(colors.sum(0) for colors in bands()) / count
+        total = sum(picture.total for picture in pictures)
+        mean = sum(_times(colors, weights).sum(0) for colors, weights, _ in bands()) / total
         low = np.full(3, np.inf)
         high = np.full(3, -np.inf)
         squares = np.zeros((3, 3))
-        for colors in bands():
-            low, high = np.minimum(low, colors.min(0)), np.maximum(high, colors.max(0))
+        for colors, weights, least in bands():
+            inside = colors if weights is None else colors[weights[:, 0] >= least]
+            low = np.minimum(low, inside.min(0, initial=np.inf))
+            high = np.maximum(high, inside.max(0, initial=-np.inf))
             away = colors - mean
-            squares += away.T @ away
-        return cls(np.asarray(mean), squares / count, low, high)
+            squares += away.T @ _times(away, weights)
+        return cls(np.asarray(mean), squares / total, low, high)
 
     def part(self, first: int) -> "_Range":
         """Return the statistics of the Oklab coordinates from index `first` on."""
@@ -303,6 +315,11 @@ class _Range:
         """
         little = _LITTLE * np.eye(len(self.mean))
         return _root(other.covariance + little) @ _root(self.covariance + little, inverse=True)
+
+
+def _times(rows: Floats, weights: Plane | None) -> Floats:
+    """Return rows (M, 3) times their weights (M, 1), or the rows themselves without weights."""
+    return rows if weights is None else rows * weights
 
 
 def _taken_as_linear(pixels: Pixels) -> Floats:
@@ -324,15 +341,6 @@ def smoothed(
     for _ in range(passes):
         chroma = sum(w * c for w, c in zip(weights, around(chroma), strict=True)) / total
     return chroma
-
-
-def around(plane: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield each pixel's 3x3 neighbors, itself included, as nine arrays of the shape of `plane`."""
-    height, width = plane.shape[:2]
-    padded = np.pad(plane, [(1, 1), (1, 1)] + [(0, 0)] * (plane.ndim - 2), mode="edge")
-    for row in range(3):
-        for column in range(3):
-            yield padded[row : row + height, column : column + width]
 
 
 def lit_like(style: Pixels, content: Pixels, weights: tuple[Plane | None, ...]) -> Pixels:

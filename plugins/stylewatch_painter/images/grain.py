@@ -5,11 +5,12 @@ color minus its brightness Y' (ITU-R BT.709, of the coded values), so that smoot
 brightness.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from stylewatch_painter.images import color
+from stylewatch_painter.images.weighted import Weighted, around
 from stylewatch_painter.stage import Pixels, Plane
 
 _PASSES, _STEEPNESS = 3, 0.04
@@ -23,16 +24,17 @@ _TILE, _TILES = 128, 4
 of a picture, over which they are spread."""
 
 
-def with_grain_of(picture: Pixels, styles: Sequence[Pixels], shares: Plane) -> Pixels:
+def with_grain_of(picture: Pixels, styles: Sequence[Weighted], shares: Plane) -> Pixels:
     """Return a picture (height, width, 3) without the grain that the `styles` do not have.
 
     The styles are in the size in which they are painted. As much grain remains as they have, or all
     if the picture has less. With a share below 1, of `shares` (height, width), a pixel keeps more.
     """
-    own, theirs = grain(picture), max(map(grain, styles))
+    whole = Weighted(picture)
+    own, theirs = grain(whole), max(grain(style.without_rim()) for style in styles)
     if own <= theirs:
         return picture
-    removable = own - grain(picture, smoothed)
+    removable = own - grain(whole, smoothed)
     if removable <= 0:  # all differences are along edges of brightness
         return picture
     excess = np.float32(min(1.0, (own - theirs) / removable))
@@ -43,17 +45,25 @@ def with_grain_of(picture: Pixels, styles: Sequence[Pixels], shares: Plane) -> P
     return result
 
 
-def grain(picture: Pixels, change: Callable[[Pixels], Pixels] = lambda tile: tile) -> float:
+def grain(picture: Weighted, change: Callable[[Pixels], Pixels] = lambda tile: tile) -> float:
     """Return the root mean square of the difference in chroma from the 3x3 pixels around.
 
-    It is measured in tiles, after a `change` of these.
+    It is measured in tiles of the part that counts, after a `change` of these.
     """
-    squares = []
-    for tile in _tiles(picture):
-        chroma = _chroma(change(tile))[1]
-        mean = sum(color.around(chroma)) / 9
-        squares.append(np.mean(np.square(chroma - mean), dtype=np.float64))
-    return float(np.sqrt(np.mean(squares)))
+    part = picture.cropped()
+    squares, totals = [], []
+    for place in _places(part):
+        chroma = _chroma(change(part.pixels[place]))[1]
+        mean = sum(around(chroma)) / 9
+        away = np.square(chroma - mean)
+        if part.plane is None:
+            squares.append(np.mean(away, dtype=np.float64))
+            totals.append(1.0)
+        else:
+            weights = part.plane[place]
+            squares.append(np.average(away.mean(axis=2, dtype=np.float64), weights=weights))
+            totals.append(weights.sum(dtype=np.float64))
+    return float(np.sqrt(np.average(squares, weights=totals)))
 
 
 def smoothed(picture: Pixels) -> Pixels:
@@ -63,15 +73,25 @@ def smoothed(picture: Pixels) -> Pixels:
     return smooth
 
 
-def _tiles(picture: Pixels) -> Iterator[Pixels]:
-    """Yield tiles that are spread evenly over a picture; a small picture has fewer."""
-    tops, lefts = (
-        sorted({*np.linspace(0, max(0, side - _TILE), _TILES).astype(int).tolist()})
-        for side in picture.shape[:2]
-    )
-    for top in tops:
-        for left in lefts:
-            yield picture[top : top + _TILE, left : left + _TILE]
+def _places(part: Weighted) -> list[tuple[slice, slice]]:
+    """Return the tiles in which pixels count, out of some that are spread evenly over a picture.
+
+    A small picture has fewer. If all pixels that count much are between these, there are more.
+    """
+    counts_much = None if part.plane is None else part.plane >= part.plane.max() / 2
+    count = _TILES
+    while True:
+        tops, lefts = (
+            sorted({*np.linspace(0, max(0, side - _TILE), count).astype(int).tolist()})
+            for side in part.pixels.shape[:2]
+        )
+        tiles = [
+            (slice(top, top + _TILE), slice(left, left + _TILE)) for top in tops for left in lefts
+        ]
+        counting = [tile for tile in tiles if counts_much is None or counts_much[tile].any()]
+        if counting:
+            return counting
+        count *= 2
 
 
 def _chroma(picture: Pixels) -> tuple[Plane, Pixels]:

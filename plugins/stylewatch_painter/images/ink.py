@@ -11,6 +11,7 @@ import numpy as np
 
 from stylewatch_painter.images.color import Floats, by_rows, from_lab, to_lab
 from stylewatch_painter.images.resize import resize
+from stylewatch_painter.images.weighted import Weighted
 from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Pixels, Plane
 
@@ -43,17 +44,19 @@ class Ink:
     share: float
 
     @classmethod
-    def of(cls, styles: Sequence[Pixels]) -> "Ink":
-        """Measure style pictures (height, width, 3) as if they were one."""
-        colors = np.concatenate([to_lab(_small(style)).reshape(-1, 3) for style in styles])
+    def of(cls, styles: Sequence[Weighted]) -> "Ink":
+        """Measure the parts that count of style pictures as if they were one picture."""
+        measured = [_small(style) for style in styles]
+        colors = np.concatenate([to_lab(style.pixels).reshape(-1, 3) for style in measured])
+        weights = np.concatenate([_weights(style) for style in measured])
         light = colors[:, 0].clip(0, 1)
         level = light * (_LEVELS - 1)
-        chroma = _means(level, colors[:, 1:])
+        chroma = _means(level, colors[:, 1:], weights)
         away = colors[:, 1:] - _at(level, chroma)
-        distance = float(np.sqrt(np.square(away).sum(axis=1).mean()))
+        distance = float(np.sqrt(np.average(np.square(away).sum(axis=1), weights=weights)))
         share = float(np.clip((_UNSURE - distance) / (_UNSURE - _SURE), 0, 1))
-        darkest, lightest = np.quantile(light, [_RARE, 1 - _RARE])
-        return cls(chroma, float(darkest), float(lightest), share)
+        darkest, lightest = _quantiles(light, weights, [_RARE, 1 - _RARE])
+        return cls(chroma, darkest, lightest, share)
 
     def drawn(self, picture: Pixels, shares: Plane) -> Pixels:
         """Return a picture (height, width, 3) in this ink on this paper.
@@ -74,19 +77,42 @@ class Ink:
         return by_rows(of_rows, picture, shares)
 
 
-def _small(style: Pixels) -> Pixels:
-    size = Size.of(style)
+def _small(style: Weighted) -> Weighted:
+    """Return a small copy of the part of a style that counts."""
+    part = style.without_rim().cropped()
+    size = Size.of(part.pixels)
     factor = min(1.0, _LOOKED_AT / size.long)
     small = Size(max(1, round(size.width * factor)), max(1, round(size.height * factor)))
-    return np.clip(resize(style, small), 0, 255)
+    pixels = np.clip(resize(part.pixels, small), 0, 255)
+    return Weighted(pixels, part.weights).without_rim()
 
 
-def _means(level: Floats, chroma: Floats) -> Floats:
-    """Return the mean chroma (_LEVELS, 2) around each level; pixels count by their distance."""
+def _weights(style: Weighted) -> Floats:
+    """Return the weight (pixels,) of each pixel."""
+    plane = np.ones(style.pixels.shape[:2]) if style.plane is None else style.plane
+    return plane.ravel().astype(np.float64)
+
+
+def _quantiles(light: Floats, weights: Floats, shares: list[float]) -> tuple[float, ...]:
+    """Return the levels below which pixels with these shares of all weight are."""
+    if weights.min() == weights.max():
+        return tuple(np.quantile(light, shares).tolist())
+    order = light.argsort()
+    sums = weights[order].cumsum()
+    places = np.searchsorted(sums, np.array(shares) * sums[-1])
+    return tuple(light[order][places].tolist())
+
+
+def _means(level: Floats, chroma: Floats, weights: Floats) -> Floats:
+    """Return the mean chroma (_LEVELS, 2) around each level.
+
+    Pixels count by their distance, and by their `weights`.
+    """
     below = np.floor(level).astype(int).clip(0, _LEVELS - 2)
     upper = level - below
     sums, counts = np.zeros((_LEVELS, 2)), np.zeros(_LEVELS)
-    for index, weight in ((below, 1 - upper), (below + 1, upper)):
+    for index, share in ((below, 1 - upper), (below + 1, upper)):
+        weight = weights * share
         counts += np.bincount(index, weight, _LEVELS)
         for part in (0, 1):
             sums[:, part] += np.bincount(index, weight * chroma[:, part], _LEVELS)

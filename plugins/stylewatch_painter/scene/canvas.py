@@ -14,6 +14,7 @@ from stylewatch_painter.images.color import BRIGHTNESS, with_matched_chroma
 from stylewatch_painter.images.grain import with_grain_of
 from stylewatch_painter.images.ink import Ink
 from stylewatch_painter.images.resize import resize, resize_plane
+from stylewatch_painter.images.weighted import Weighted
 from stylewatch_painter.losses.loss import Side
 from stylewatch_painter.network.vgg19 import Mean
 from stylewatch_painter.resample import finest_detail, width_height
@@ -158,7 +159,8 @@ class Canvas:
         If the painting starts from the content, a smaller u gets all of the content's fine detail.
         With `match_chroma`, a content and styles, the chroma is replaced by that of the content,
         matched to the styles. With `match_grain` the regions of styles have no more grain of color
-        than these, and with `one_ink` those of drawings in one ink have its colors.
+        than these, and with `one_ink` those of drawings in one ink have its colors. Of a style only
+        the part counts that its mask shows.
         """
         task = self.task
         share = 1.0 if task.recipe.schedule.start == "content" else None
@@ -166,20 +168,25 @@ class Canvas:
         if task.recipe.schedule.match_chroma and task.content is not None and task.styles:
             content = self._resized(task.content, task.final)
             used = (style for style in task.styles if style.weight > 0)
-            styles = [self._resized(style.picture, task.style_size(style)) for style in used]
+            styles = [self._as_painted(style, style.shown()) for style in used]
             pixels = with_matched_chroma(pixels, content, styles)
-        for acting, shares in self._regions():
+        for parts, shares in self._regions():
             if task.recipe.schedule.match_grain:
-                as_painted = [self._resized(each.picture, task.style_size(each)) for each in acting]
+                as_painted = [self._as_painted(style, part) for style, part in parts]
                 pixels = with_grain_of(pixels, as_painted, shares)
             if task.recipe.schedule.one_ink:
-                pixels = Ink.of([each.picture for each in acting]).drawn(pixels, shares)
+                pixels = Ink.of([part for _, part in parts]).drawn(pixels, shares)
         return pixels
 
-    def _regions(self) -> Iterator[tuple[list[Style], Plane]]:
-        """Yield the styles of each region that has some, and their shares (height, width).
+    def _as_painted(self, style: Style, part: Weighted) -> Weighted:
+        """Return a part of a style picture in the size in which it is painted."""
+        return Weighted(self._resized(part.pixels, self.task.style_size(style)), part.weights)
 
-        A share is that of the region in a pixel of the final size, and less with little strength.
+    def _regions(self) -> Iterator[tuple[list[tuple[Style, Weighted]], Plane]]:
+        """Yield the styles of each region, with the parts that it follows, and its shares.
+
+        A share, (height, width), is that of the region in a pixel of the final size, and less with
+        little strength.
         """
         task = self.task
         if not (task.recipe.schedule.match_grain or task.recipe.schedule.one_ink):
@@ -189,11 +196,12 @@ class Canvas:
         if task.content_mask is not None:
             regions = np.moveaxis(np.atleast_3d(task.content_mask), 2, 0)
             masks = [resize_plane(region, task.final) for region in regions]
-        for mask, weights in zip(masks, task.region_style_weights().T, strict=True):
+        by_region = zip(masks, task.region_style_weights().T, strict=True)
+        for region, (mask, weights) in enumerate(by_region):
             acting = zip(task.styles, weights, strict=True)
-            styles = [style for style, weight in acting if weight > 0]
-            if styles and strength > 0:
-                yield styles, strength * mask
+            parts = [(style, style.shown(region)) for style, weight in acting if weight > 0]
+            if parts and strength > 0:
+                yield parts, strength * mask
 
     @cached_property  # a copy from the host could not be captured in a CUDA graph
     def _mean(self) -> Tensor:

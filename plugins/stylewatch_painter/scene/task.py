@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.resize import resize_plane
+from stylewatch_painter.images.weighted import Weighted
 from stylewatch_painter.losses.loss import Side
 from stylewatch_painter.recipes import earlier
 from stylewatch_painter.recipes.recipe import Recipe, Schedule, Terms
@@ -52,6 +52,18 @@ class Style:
     def file_size(self) -> Size:
         """The size of the picture in its file."""
         return self.size_of_file or Size.of(self.picture)
+
+    def shown(self, region: int | None = None) -> Weighted:
+        """Return the picture with the weights of the part to use for a region, or for any.
+
+        Whatever measures the picture measures this part. It is the whole if the mask is empty.
+        """
+        if self.mask is None:
+            return Weighted(self.picture)
+        regions = np.atleast_3d(self.mask)
+        # not their sum: what serves several regions is in each of them
+        weights = regions.max(axis=2) if region is None else regions[..., region]
+        return Weighted(self.picture, weights)
 
 
 @dataclass(frozen=True)
@@ -321,12 +333,10 @@ def mean_color(styles: Sequence[Style]) -> Pixels:
 
 
 def _mean_color(style: Style) -> NDArray[np.float64]:
-    shown = np.ones(style.picture.shape[:2], np.float32)
-    if style.mask is not None and style.mask.any():
-        regions = np.atleast_3d(style.mask).sum(axis=2).clip(0, 1)
-        shown = resize_plane(regions, Size.of(style.picture))
-    total = np.einsum("hwc,hw->c", style.picture, shown, dtype=np.float64)
-    return np.asarray(total / shown.sum(dtype=np.float64))
+    part = style.shown()
+    weights = np.ones(style.picture.shape[:2], np.float32) if part.plane is None else part.plane
+    total = np.einsum("hwc,hw->c", style.picture, weights, dtype=np.float64)
+    return np.asarray(total / part.total)
 
 
 def check_masks(task: Task) -> None:

@@ -12,6 +12,7 @@ from stylewatch_painter.images.color import (
     recolored,
     with_matched_chroma,
 )
+from stylewatch_painter.images.weighted import Weighted
 from stylewatch_painter.stage import Pixels
 
 
@@ -85,8 +86,24 @@ def test_chroma_is_matched_as_in_the_source(
 ) -> None:
     """The picture has values outside of 0..255, as an optimizer's may have."""
     shape = (9, 11, 3)
-    matched = with_matched_chroma(1.3 * noise(0, shape) - 30, noise(1, shape), styles)
+    matched = with_matched_chroma(
+        1.3 * noise(0, shape) - 30, noise(1, shape), [*map(Weighted, styles)]
+    )
     direction = np.random.Generator(np.random.PCG64(3)).standard_normal(shape)
     products = (matched * direction).sum((0, 1))
     seen = [*matched.mean((0, 1)), *matched.std((0, 1)), *products]
     assert seen == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("inside", [noise(3, (14, 18, 3)), narrow()], ids=["noise", "narrow"])
+def test_chroma_is_matched_to_the_part_of_a_style_that_counts(inside: Pixels) -> None:
+    """Less its rim, which is mixed with the rest where pictures are resized."""
+    height, width, _ = inside.shape
+    sheet = np.full((60, 70, 3), (255, 255, 0), np.float32)
+    sheet[10 : 10 + height, 20 : 20 + width] = inside
+    weights = np.zeros((60, 70), np.float32)
+    weights[10 : 10 + height, 20 : 20 + width] = 1
+    picture, content = noise(0, (9, 11, 3)), noise(1, (9, 11, 3))
+    made = with_matched_chroma(picture, content, [Weighted(sheet, weights)])
+    alone = with_matched_chroma(picture, content, [Weighted(inside[1:-1, 1:-1])])
+    np.testing.assert_allclose(made, alone, atol=0.01)

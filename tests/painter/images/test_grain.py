@@ -5,8 +5,9 @@ import pytest
 from tests.daemon.faults import replaced
 
 from stylewatch_painter.images import grain
-from stylewatch_painter.images.grain import smoothed, with_grain_of
-from stylewatch_painter.stage import Pixels
+from stylewatch_painter.images.grain import smoothed
+from stylewatch_painter.images.weighted import Weighted
+from stylewatch_painter.stage import Pixels, Plane
 
 BRIGHTNESS = np.array((0.2126, 0.7152, 0.0722))
 
@@ -22,13 +23,22 @@ def everywhere(picture: Pixels) -> Pixels:
     return np.ones(picture.shape[:2], np.float32)
 
 
+def with_grain_of(picture: Pixels, styles: list[Pixels], shares: Plane) -> Pixels:
+    """Return a picture with the grain of styles."""
+    return grain.with_grain_of(picture, [*map(Weighted, styles)], shares)
+
+
+def grain_of(picture: Pixels) -> float:
+    return grain.grain(Weighted(picture))
+
+
 def test_a_picture_gets_the_grain_of_its_style() -> None:
     picture = speckled(30)
     for amount in (0, 10, 20):
         made = with_grain_of(picture, [speckled(amount, 1)], everywhere(picture))
-        least = grain.grain(smoothed(picture))
-        wanted = max(least, grain.grain(speckled(amount, 1)))
-        assert grain.grain(made) == pytest.approx(wanted, rel=0.15)
+        least = grain_of(smoothed(picture))
+        wanted = max(least, grain_of(speckled(amount, 1)))
+        assert grain_of(made) == pytest.approx(wanted, rel=0.15)
         np.testing.assert_allclose(made @ BRIGHTNESS, picture @ BRIGHTNESS, atol=1e-3)
 
 
@@ -75,4 +85,39 @@ def test_bands_do_not_show() -> None:
 def test_the_grain_of_a_large_picture_is_measured_all_over() -> None:
     left = speckled(30, height=300, width=300)
     picture = np.concatenate([left, speckled(0, height=300, width=300)], axis=1)
-    assert grain.grain(picture) == pytest.approx(grain.grain(left) / np.sqrt(2), rel=0.1)
+    assert grain_of(picture) == pytest.approx(grain_of(left) / np.sqrt(2), rel=0.1)
+
+
+def half(picture: Pixels) -> Plane:
+    """Return the shares of a region that is the left half of a picture."""
+    shares = np.zeros(picture.shape[:2], np.float32)
+    shares[:, : picture.shape[1] // 2] = 1
+    return shares
+
+
+def test_only_the_part_of_a_style_that_counts_has_grain() -> None:
+    picture = speckled(30)
+    style = np.concatenate([speckled(0, width=40), speckled(80, width=40)], axis=1)
+    for part, alone in (
+        (Weighted(style, half(style)), speckled(0)),
+        (Weighted(style, 1 - half(style)), speckled(80)),
+        (Weighted(style, half(style)[::4, ::4]), speckled(0)),
+    ):
+        made = grain.with_grain_of(picture, [part], everywhere(picture))
+        expected = with_grain_of(picture, [alone], everywhere(picture))
+        np.testing.assert_allclose(made, expected, atol=1e-3)
+
+
+def test_a_region_between_the_tiles_of_a_large_picture_is_measured() -> None:
+    """Its pixels are in the middle of each side; one in a corner hardly counts."""
+    picture = speckled(0, height=1500, width=1500)
+    shares = np.zeros((1500, 1500), np.float32)
+    for rows, columns in ((0, 745), (1490, 745), (745, 0), (745, 1490)):
+        place = slice(rows, rows + 10), slice(columns, columns + 10)
+        picture[place] = speckled(30, height=10, width=10)
+        shares[place] = 1
+    wanted = grain_of(speckled(30, height=10, width=10))
+    for corner in (0, 1e-6):
+        shares[:3, :3] = corner
+        part = Weighted(picture, shares).without_rim()
+        assert grain.grain(part) == pytest.approx(wanted, rel=0.1)

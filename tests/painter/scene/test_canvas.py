@@ -13,11 +13,12 @@ from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.images.color import with_matched_chroma
 from stylewatch_painter.images.grain import with_grain_of
 from stylewatch_painter.images.resize import resize
+from stylewatch_painter.images.weighted import Weighted
 from stylewatch_painter.recipes.book import change
 from stylewatch_painter.scene.canvas import Canvas
 from stylewatch_painter.scene.task import Prior, Style, Task
 from stylewatch_painter.size import Size
-from stylewatch_painter.stage import Pixels
+from stylewatch_painter.stage import Pixels, Plane, Regions
 
 WHOLE, HALF = Size(small.WIDTH, small.HEIGHT), Size(10, 9)
 
@@ -155,7 +156,7 @@ def test_finished_picture_has_matched_chroma_where_the_recipe_says_so() -> None:
     )
     here = canvas(made)
     u = here.start(made.final)
-    styles = [resize(style.picture, made.style_size(style)) for style in made.styles]
+    styles = [Weighted(resize(each.picture, made.style_size(each))) for each in made.styles]
     expected = with_matched_chroma(
         here.pixels(u), resize(small.picture(5, 40, 30), made.final), styles
     )
@@ -171,7 +172,7 @@ def test_finished_picture_has_no_more_grain_than_the_style_as_it_is_painted() ->
     u = here.start(made.final)
     style = resize(made.styles[0].picture, made.style_size(made.styles[0]))
     pixels = here.pixels(u)
-    expected = with_grain_of(pixels, [style], np.ones(pixels.shape[:2], np.float32))
+    expected = with_grain_of(pixels, [Weighted(style)], np.ones(pixels.shape[:2], np.float32))
     assert np.abs(expected - pixels).max() > 10
     np.testing.assert_array_equal(here.finished(u), expected)
     photograph = canvas(small.task("best", {"style_size": "8", "strength": 0}))
@@ -233,3 +234,85 @@ def test_only_the_regions_of_styles_drawn_in_one_ink_get_its_colors() -> None:
     finished, pixels = here.finished(u), here.pixels(u)
     assert colorfulness(finished[:, :7]) < 3
     np.testing.assert_array_equal(finished[:, 7:], pixels[:, 7:])
+
+
+INSET = slice(4, 14), slice(5, 17)
+
+
+def inset() -> Plane:
+    """Return the mask of a part in the middle of a picture."""
+    mask = np.zeros((small.HEIGHT, small.WIDTH), np.float32)
+    mask[INSET] = 1
+    return mask
+
+
+def with_inset(made: Task, picture: Pixels, mask: Regions | None = None) -> Task:
+    """Return a task whose style has a part of `picture` in its middle, which its mask selects."""
+    (style,) = made.styles
+    sheet = style.picture.copy()
+    sheet[INSET] = picture[INSET]
+    mask = inset() if mask is None else mask
+    return replace(made, styles=(replace(style, picture=sheet, mask=mask),))
+
+
+def test_only_the_part_of_a_style_that_its_mask_selects_is_drawn_in_one_ink() -> None:
+    gray, colored = ink_task(False), ink_task(True)
+    for made, is_gray in (
+        (with_inset(gray, colored.styles[0].picture), False),
+        (with_inset(colored, gray.styles[0].picture), True),
+    ):
+        here = canvas(made)
+        u = here.start(made.final)
+        assert (colorfulness(here.finished(u)) < 3) is is_gray
+        if not is_gray:
+            np.testing.assert_array_equal(here.finished(u), here.pixels(u))
+
+
+def test_each_region_follows_the_ink_of_its_part_of_a_style() -> None:
+    made = with_inset(
+        ink_task(True),
+        ink_task(False).styles[0].picture,
+        np.stack([inset(), 1 - inset()], axis=2),
+    )
+    mask = np.zeros((small.HEIGHT, small.WIDTH, 2), np.float32)
+    mask[:, :7, 0] = mask[:, 7:, 1] = 1
+    here = canvas(replace(made, content_mask=mask))
+    u = here.start(made.final)
+    finished = here.finished(u)
+    assert colorfulness(finished[:, :7]) < 3
+    np.testing.assert_array_equal(finished[:, 7:], here.pixels(u)[:, 7:])
+
+
+def test_finished_picture_has_the_grain_of_the_part_that_a_mask_selects() -> None:
+    even = np.full((small.HEIGHT, small.WIDTH, 3), (90, 120, 160), np.float32)
+    grainy = small.task("best", {"one_ink": False})
+    flat = replace(grainy, styles=(replace(grainy.styles[0], picture=even),))
+    for made in (with_inset(grainy, even), with_inset(flat, 0.5 * small.picture(7))):
+        here = canvas(made)
+        u = here.start(made.final)
+        pixels = here.pixels(u)
+        part = Weighted(made.styles[0].picture[INSET][1:-1, 1:-1])
+        expected = with_grain_of(pixels, [part], np.ones(pixels.shape[:2], np.float32))
+        assert np.abs(expected - pixels).max() > 10
+        np.testing.assert_allclose(here.finished(u), expected, atol=1e-3)
+
+
+def test_finished_picture_has_the_chroma_of_the_part_that_a_mask_selects() -> None:
+    made = with_inset(small.task("nnst"), 0.3 * small.picture(7) + 90)
+    here = canvas(made)
+    u = here.start(made.final)
+    assert made.content is not None
+    part = Weighted(made.styles[0].picture[INSET][1:-1, 1:-1])
+    expected = with_matched_chroma(here.pixels(u), made.content, [part])
+    np.testing.assert_allclose(here.finished(u), expected, atol=0.01)
+
+
+def test_without_a_mask_is_as_with_a_mask_of_everything() -> None:
+    everything = np.ones((3, 4), np.float32)
+    for made in (ink_task(False), small.task("best", {"style_size": "8"})):
+        masked = tuple(replace(style, mask=everything) for style in made.styles)
+        u = canvas(made).start(made.final)
+        np.testing.assert_array_equal(
+            canvas(replace(made, styles=masked, content_mask=everything)).finished(u),
+            canvas(made).finished(u),
+        )
