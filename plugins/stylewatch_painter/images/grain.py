@@ -24,25 +24,36 @@ _TILE, _TILES = 128, 4
 of a picture, over which they are spread."""
 
 
-def with_grain_of(picture: Pixels, styles: Sequence[Weighted], shares: Plane) -> Pixels:
-    """Return a picture (height, width, 3) without the grain that the `styles` do not have.
+def with_grain_of(picture: Pixels, regions: Sequence[tuple[Sequence[Weighted], Plane]]) -> Pixels:
+    """Return a picture (height, width, 3) without the grain that the styles do not have.
 
-    The styles are in the size in which they are painted. As much grain remains as they have, or all
-    if the picture has less. With a share below 1, of `shares` (height, width), a pixel keeps more.
+    A region has its styles, in the size in which they are painted, and the shares (height, width)
+    of its pixels, which add up to at most 1 over all regions. As much grain remains in it as its
+    styles have, or all if it has less. With a share below 1 a pixel keeps more. All regions are
+    measured before any changes, so that their order does not count.
     """
-    whole = Weighted(picture)
-    own, theirs = grain(whole), max(grain(style.without_rim()) for style in styles)
-    if own <= theirs:
+    removed = np.zeros(picture.shape[:2], np.float32)
+    for styles, shares in regions:
+        removed += np.float32(_excess(Weighted(picture, shares), styles)) * shares
+    if not removed.any():
         return picture
-    removable = own - grain(whole, smoothed)
-    if removable <= 0:  # all differences are along edges of brightness
-        return picture
-    excess = np.float32(min(1.0, (own - theirs) / removable))
     result = np.empty_like(picture)
     for rows, wide, inner in color.with_margin(picture, _PASSES, _BAND):
         even = smoothed(picture[wide])[inner]
-        result[rows] = picture[rows] + excess * shares[rows, :, None] * (even - picture[rows])
+        result[rows] = picture[rows] + removed[rows, :, None] * (even - picture[rows])
     return result
+
+
+def _excess(region: Weighted, styles: Sequence[Weighted]) -> float:
+    """Return the share of its removable grain that a region has and none of its styles, 0..1."""
+    region = region.without_rim()
+    own, theirs = grain(region), max(grain(style.without_rim()) for style in styles)
+    if own <= theirs:
+        return 0.0
+    removable = own - grain(region, smoothed)
+    if removable <= 0:  # all differences are along edges of brightness
+        return 0.0
+    return min(1.0, (own - theirs) / removable)
 
 
 def grain(picture: Weighted, change: Callable[[Pixels], Pixels] = lambda tile: tile) -> float:

@@ -58,23 +58,35 @@ class Ink:
         darkest, lightest = _quantiles(light, weights, [_RARE, 1 - _RARE])
         return cls(chroma, darkest, lightest, share)
 
-    def drawn(self, picture: Pixels, shares: Plane) -> Pixels:
-        """Return a picture (height, width, 3) in this ink on this paper.
+    def colors(self, light: Floats) -> Pixels:
+        """Return the colors (..., 3), 0..255, of this ink on this paper at levels of lightness.
 
-        Its lightness, which is limited to that of both, decides the color. With a share below 1, of
-        `shares` (height, width), a pixel is mixed with the same pixel of the picture. If the style
-        is not surely drawn in one ink, all shares are less, or 0.
+        The lightness is limited to that of both.
         """
-        if self.share == 0:
-            return picture
+        limited = light.clip(self.darkest, self.lightest)
+        chroma = _at(limited * (_LEVELS - 1), self.chroma)
+        return np.clip(from_lab(np.concatenate([limited[..., None], chroma], axis=-1)), 0, 255)
 
-        def of_rows(pixels: Pixels, shares: Plane) -> Pixels:
-            light = to_lab(np.clip(pixels, 0, 255))[..., 0].clip(self.darkest, self.lightest)
-            chroma = _at(light * (_LEVELS - 1), self.chroma)
-            inked = np.clip(from_lab(np.concatenate([light[..., None], chroma], axis=-1)), 0, 255)
-            return pixels + self.share * shares[..., None] * (inked - pixels)
 
-        return by_rows(of_rows, picture, shares)
+def drawn(picture: Pixels, inks: Sequence[tuple[Ink, Plane]]) -> Pixels:
+    """Return a picture (height, width, 3) in inks, each with its shares (height, width).
+
+    The lightness of a pixel decides its color in each ink. What the shares, which add up to at most
+    1, leave is that of the picture. If a style is not surely drawn in one ink, its shares are less,
+    or 0.
+    """
+    sure = [(ink, shares) for ink, shares in inks if ink.share > 0]
+    if not sure:
+        return picture
+
+    def of_rows(pixels: Pixels, *shares: Plane) -> Floats:
+        light = to_lab(np.clip(pixels, 0, 255))[..., 0]
+        change = np.zeros(pixels.shape)
+        for (ink, _), share in zip(sure, shares, strict=True):
+            change += ink.share * share[..., None] * (ink.colors(light) - pixels)
+        return pixels + change
+
+    return by_rows(of_rows, picture, *(shares for _, shares in sure))
 
 
 def _small(style: Weighted) -> Weighted:

@@ -1,7 +1,7 @@
 """Canvas: the pictures of a task in the size and units of the network."""
 
+import hashlib
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.images.color import BRIGHTNESS, with_matched_chroma
 from stylewatch_painter.images.grain import with_grain_of
-from stylewatch_painter.images.ink import Ink
+from stylewatch_painter.images.ink import Ink, drawn
 from stylewatch_painter.images.resize import resize, resize_plane
 from stylewatch_painter.images.weighted import Weighted
 from stylewatch_painter.losses.loss import Side
@@ -29,6 +29,18 @@ _WHOLE = 0.5
 
 _KEPT = 2
 """Maximum number of sizes in which the content is cached."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Region:
+    """A region of the output: its styles with the parts that it follows, and its shares.
+
+    A share, (height, width), is that of the region in a pixel of the final size, and less with
+    little strength.
+    """
+
+    parts: list[tuple[Style, Weighted]]
+    shares: Plane
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,45 +175,61 @@ class Canvas:
         the part counts that its mask shows.
         """
         task = self.task
-        share = 1.0 if task.recipe.schedule.start == "content" else None
+        schedule = task.recipe.schedule
+        share = 1.0 if schedule.start == "content" else None
         pixels = self.pixels(self.enlarged(u, task.final, share))
-        if task.recipe.schedule.match_chroma and task.content is not None and task.styles:
+        if schedule.match_chroma and task.content is not None and task.styles:
             content = self._resized(task.content, task.final)
             used = (style for style in task.styles if style.weight > 0)
             styles = [self._as_painted(style, style.shown()) for style in used]
             pixels = with_matched_chroma(pixels, content, styles)
-        for parts, shares in self._regions():
-            if task.recipe.schedule.match_grain:
-                as_painted = [self._as_painted(style, part) for style, part in parts]
-                pixels = with_grain_of(pixels, as_painted, shares)
-            if task.recipe.schedule.one_ink:
-                pixels = Ink.of([part for _, part in parts]).drawn(pixels, shares)
+        regions = self._regions() if schedule.match_grain or schedule.one_ink else []
+        if schedule.match_grain:
+            painted = [
+                ([self._as_painted(style, part) for style, part in each.parts], each.shares)
+                for each in regions
+            ]
+            pixels = with_grain_of(pixels, painted)
+        if schedule.one_ink:
+            inks = [(Ink.of([part for _, part in each.parts]), each.shares) for each in regions]
+            pixels = drawn(pixels, inks)
         return pixels
 
     def _as_painted(self, style: Style, part: Weighted) -> Weighted:
         """Return a part of a style picture in the size in which it is painted."""
         return Weighted(self._resized(part.pixels, self.task.style_size(style)), part.weights)
 
-    def _regions(self) -> Iterator[tuple[list[tuple[Style, Weighted]], Plane]]:
-        """Yield the styles of each region, with the parts that it follows, and its shares.
+    def _regions(self) -> list[_Region]:
+        """Return the regions of the painting that have styles.
 
-        A share, (height, width), is that of the region in a pixel of the final size, and less with
-        little strength.
+        Those that follow the same parts of the same styles count as one: a frame of a clip has its
+        new and its old pixels in two, which look alike.
         """
         task = self.task
-        if not (task.recipe.schedule.match_grain or task.recipe.schedule.one_ink):
-            return
-        strength = min(1.0, task.style_mix / _WHOLE)
-        masks = [np.ones(task.final.shape, np.float32)]
-        if task.content_mask is not None:
-            regions = np.moveaxis(np.atleast_3d(task.content_mask), 2, 0)
-            masks = [resize_plane(region, task.final) for region in regions]
-        by_region = zip(masks, task.region_style_weights().T, strict=True)
-        for region, (mask, weights) in enumerate(by_region):
+        strength = np.float32(min(1.0, task.style_mix / _WHOLE))
+        if strength == 0:
+            return []
+        regions: dict[tuple[tuple[str, bytes], ...], _Region] = {}
+        masks = self._masks()
+        over: Plane = np.maximum(sum(masks), np.float32(1))  # regions may overlap
+        for number, weights in enumerate(task.region_style_weights().T):
             acting = zip(task.styles, weights, strict=True)
-            parts = [(style, style.shown(region)) for style, weight in acting if weight > 0]
-            if parts and strength > 0:
-                yield parts, strength * mask
+            parts = [(style, style.shown(number)) for style, weight in acting if weight > 0]
+            shares: Plane = strength * masks[number] / over
+            if parts and shares.any():
+                key = tuple((style.name, _digest(part.weights)) for style, part in parts)
+                if key in regions:
+                    shares = np.minimum(regions[key].shares + shares, 1)
+                regions[key] = _Region(parts, shares)
+        return [*regions.values()]
+
+    def _masks(self) -> list[Plane]:
+        """Return the share (height, width) of each region in the pixels of the final size."""
+        final = self.task.final
+        if self.task.content_mask is None:
+            return [np.ones(final.shape, np.float32)]
+        regions = np.moveaxis(np.atleast_3d(self.task.content_mask), 2, 0)
+        return [resize_plane(region, final) for region in regions]
 
     @cached_property  # a copy from the host could not be captured in a CUDA graph
     def _mean(self) -> Tensor:
@@ -259,6 +287,11 @@ class Canvas:
         """Convert planes (height, width, 3) to a tensor (1, 3, height, width); keep the values."""
         x = np.array(planes.transpose(2, 0, 1), order="C")
         return torch.from_numpy(x).to(self.device).unsqueeze(0)
+
+
+def _digest(weights: Plane | None) -> bytes:
+    """Return the SHA-256 of weights, empty without any."""
+    return b"" if weights is None else hashlib.sha256(weights.tobytes()).digest()
 
 
 def check_pictures(task: Task) -> None:

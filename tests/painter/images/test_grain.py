@@ -24,8 +24,8 @@ def everywhere(picture: Pixels) -> Pixels:
 
 
 def with_grain_of(picture: Pixels, styles: list[Pixels], shares: Plane) -> Pixels:
-    """Return a picture with the grain of styles."""
-    return grain.with_grain_of(picture, [*map(Weighted, styles)], shares)
+    """Return a picture of a single region with the grain of styles."""
+    return grain.with_grain_of(picture, [([*map(Weighted, styles)], shares)])
 
 
 def grain_of(picture: Pixels) -> float:
@@ -103,9 +103,22 @@ def test_only_the_part_of_a_style_that_counts_has_grain() -> None:
         (Weighted(style, 1 - half(style)), speckled(80)),
         (Weighted(style, half(style)[::4, ::4]), speckled(0)),
     ):
-        made = grain.with_grain_of(picture, [part], everywhere(picture))
+        made = grain.with_grain_of(picture, [([part], everywhere(picture))])
         expected = with_grain_of(picture, [alone], everywhere(picture))
         np.testing.assert_allclose(made, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("amount", [0, 90])
+def test_the_grain_of_a_region_depends_on_no_other_region(amount: float) -> None:
+    left, right = speckled(30, width=40), speckled(amount, 1, width=40)
+    picture = np.concatenate([left, right], axis=1)
+    one = ([Weighted(speckled(10, 2))], half(picture))
+    other = ([Weighted(speckled(20, 3))], 1 - half(picture))
+    made = grain.with_grain_of(picture, [one, other])
+    np.testing.assert_array_equal(made, grain.with_grain_of(picture, [other, one]))
+    inner = slice(2, 38), slice(2, 34)  # the other region is smoothed into the rest
+    alone = with_grain_of(left, [speckled(10, 2)], everywhere(left))
+    np.testing.assert_allclose(made[inner], alone[inner], atol=1)
 
 
 def test_a_region_between_the_tiles_of_a_large_picture_is_measured() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stylewatch_painter.images.color import to_lab
-from stylewatch_painter.images.ink import Ink
+from stylewatch_painter.images.ink import Ink, drawn
 from stylewatch_painter.images.weighted import Weighted
 from stylewatch_painter.stage import Pixels
 
@@ -63,7 +63,7 @@ def test_a_style_that_is_not_surely_drawn_in_one_ink_counts_in_part() -> None:
 def test_a_picture_in_ink_has_the_colors_of_the_drawing_at_its_own_lightness() -> None:
     style, picture = drawing(), photograph()
     ink = Ink.of([Weighted(style)])
-    made = ink.drawn(picture, np.ones(picture.shape[:2], np.float32))
+    made = drawn(picture, [(ink, np.ones(picture.shape[:2], np.float32))])
     assert Ink.of([Weighted(made)]).share == 1
     light, own = to_lab(made)[..., 0], to_lab(picture)[..., 0]
     inside = (own > ink.darkest) & (own < ink.lightest)
@@ -72,7 +72,7 @@ def test_a_picture_in_ink_has_the_colors_of_the_drawing_at_its_own_lightness() -
     white, black = np.full((1, 1, 3), 255, np.float32), np.zeros((1, 1, 3), np.float32)
     for pixel, expected in ((white, PAPER), (black, INK)):
         np.testing.assert_allclose(
-            ink.drawn(pixel, np.ones((1, 1), np.float32))[0, 0], expected, atol=12
+            drawn(pixel, [(ink, np.ones((1, 1), np.float32))])[0, 0], expected, atol=12
         )
 
 
@@ -82,7 +82,7 @@ def test_a_share_mixes_the_ink_with_the_picture() -> None:
     shares[:, 20:40] = 0.5
     shares[:, 40:] = 1
     ink = Ink.of([Weighted(drawing())])
-    mixed, whole = (ink.drawn(picture, each) for each in (shares, np.ones_like(shares)))
+    mixed, whole = (drawn(picture, [(ink, each)]) for each in (shares, np.ones_like(shares)))
     np.testing.assert_array_equal(mixed[:, :20], picture[:, :20])
     np.testing.assert_allclose(mixed[:, 20:40], (picture + whole)[:, 20:40] / 2, atol=1e-3)
     np.testing.assert_array_equal(mixed[:, 40:], whole[:, 40:])
@@ -136,3 +136,16 @@ def test_the_part_that_counts_is_not_measured_smaller_because_its_sheet_is_large
     colors = colorful(40, 60)
     colors[:, 1::2] = 255 - colors[:, ::2]  # gray in the mean
     assert Ink.of([framed(colors, np.full((300, 2000, 3), 180, np.float32))]).share == 0
+
+
+def test_the_order_of_inks_does_not_count() -> None:
+    picture = photograph()
+    left = np.broadcast_to(np.linspace(1, 0, 70, dtype=np.float32), (50, 70))
+    inks = [
+        (Ink.of([Weighted(drawing(0, color))]), shares)
+        for color, shares in ((INK, left), ((150.0, 60.0, 40.0), 1 - left))
+    ]
+    made = drawn(picture, inks)
+    np.testing.assert_allclose(made, drawn(picture, inks[::-1]), atol=1e-3)
+    one, other = (drawn(picture, [(ink, np.ones_like(left))]) for ink, _ in inks)
+    np.testing.assert_allclose(made[:, 34:36], (one + other)[:, 34:36] / 2, atol=3)

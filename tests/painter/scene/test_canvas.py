@@ -9,6 +9,7 @@ import torch
 from tests.painter import small
 from tests.painter.plain_vgg19 import Array
 
+from stylewatch_daemon.worker.regions import divided
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.images.color import with_matched_chroma
 from stylewatch_painter.images.grain import with_grain_of
@@ -172,7 +173,7 @@ def test_finished_picture_has_no_more_grain_than_the_style_as_it_is_painted() ->
     u = here.start(made.final)
     style = resize(made.styles[0].picture, made.style_size(made.styles[0]))
     pixels = here.pixels(u)
-    expected = with_grain_of(pixels, [Weighted(style)], np.ones(pixels.shape[:2], np.float32))
+    expected = with_grain_of(pixels, [([Weighted(style)], np.ones(pixels.shape[:2], np.float32))])
     assert np.abs(expected - pixels).max() > 10
     np.testing.assert_array_equal(here.finished(u), expected)
     photograph = canvas(small.task("best", {"style_size": "8", "strength": 0}))
@@ -292,7 +293,7 @@ def test_finished_picture_has_the_grain_of_the_part_that_a_mask_selects() -> Non
         u = here.start(made.final)
         pixels = here.pixels(u)
         part = Weighted(made.styles[0].picture[INSET][1:-1, 1:-1])
-        expected = with_grain_of(pixels, [part], np.ones(pixels.shape[:2], np.float32))
+        expected = with_grain_of(pixels, [([part], np.ones(pixels.shape[:2], np.float32))])
         assert np.abs(expected - pixels).max() > 10
         np.testing.assert_allclose(here.finished(u), expected, atol=1e-3)
 
@@ -305,6 +306,43 @@ def test_finished_picture_has_the_chroma_of_the_part_that_a_mask_selects() -> No
     part = Weighted(made.styles[0].picture[INSET][1:-1, 1:-1])
     expected = with_matched_chroma(here.pixels(u), made.content, [part])
     np.testing.assert_allclose(here.finished(u), expected, atol=0.01)
+
+
+@pytest.mark.parametrize("drawn", [True, False], ids=["ink", "grain"])
+def test_two_regions_of_a_frame_that_follow_the_same_look_like_one(drawn: bool) -> None:
+    """What is new and what is old in a frame of a clip are such regions."""
+    made = ink_task(False) if drawn else small.task("best", {"style_size": "8"})
+    content = small.picture(0)
+    content[:, :9] = 0.5 * content[:, :9] + 64  # of less grain where it is old
+    made = replace(made, content=content)
+    part = np.zeros((small.HEIGHT, small.WIDTH), np.float32)
+    part[:] = np.linspace(0, 1, small.WIDTH)
+    for whole in (made, with_inset(made, 0.5 * made.styles[0].picture)):
+        u = canvas(whole).start(made.final)
+        expected = canvas(whole).finished(u)
+        assert np.abs(expected - canvas(whole).pixels(u)).max() > 10
+        in_two = canvas(divided(whole, part))
+        np.testing.assert_allclose(in_two.finished(u), expected, atol=0.1)
+
+
+def test_the_order_of_regions_does_not_count() -> None:
+    made = small.task("best", {"style_size": "8", "one_ink": False}, styles=2)
+    soft = np.linspace(0, 1, small.WIDTH, dtype=np.float32)
+    mask = np.stack([soft, 1 - soft], axis=1)[None].repeat(small.HEIGHT, axis=0)
+    one, other = (np.zeros_like(mask) for _ in range(2))
+    one[..., 0] = other[..., 1] = 1
+    masks = (one, other)
+    styles = [replace(style, mask=each) for style, each in zip(made.styles, masks, strict=True)]
+    turned = [
+        replace(style, mask=style.mask[..., ::-1]) for style in styles if style.mask is not None
+    ]
+    pictures = []
+    for content_mask, given in ((mask, styles), (mask[..., ::-1], turned)):
+        here = canvas(replace(made, content_mask=content_mask, styles=tuple(given)))
+        u = here.start(made.final)
+        pictures.append(here.finished(u))
+    assert np.abs(pictures[0] - here.pixels(u)).max() > 10
+    np.testing.assert_allclose(pictures[0], pictures[1], atol=1e-3)
 
 
 def test_without_a_mask_is_as_with_a_mask_of_everything() -> None:
