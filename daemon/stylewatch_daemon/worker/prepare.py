@@ -24,11 +24,12 @@ from stylewatch_painter.images.clip import Clip
 from stylewatch_painter.images.color import Spread, gray, lightness, lit_like, recolored
 from stylewatch_painter.images.decode import NeededSize
 from stylewatch_painter.images.read import Picture, read
+from stylewatch_painter.images.resize import resize_plane
 from stylewatch_painter.recipes import book, earlier
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.scene import scales
 from stylewatch_painter.size import Size
-from stylewatch_painter.stage import Bytes, Pixels
+from stylewatch_painter.stage import Bytes, Pixels, Plane, Regions
 from stylewatch_plugins import registry
 from stylewatch_plugins.contract import (
     Backend,
@@ -97,7 +98,7 @@ def prepare(
     init = _fitted(init, content)
     colors = ColorTransfer(settings, _colored_like(order, source, content))
     colors.check(len(order.styles))
-    styles = [colors.style(picture) for picture in styles]
+    styles = [colors.noted(picture) for picture in styles]
     task = Task(
         recipe=recipe,
         content=None if content is None else colors.content_pixels(content.pixels),
@@ -136,7 +137,12 @@ def prepare(
     output = OutputImage(settings, content, recipe.schedule.rounding, outside)
     doubts = (*_doubts(content, colors.content, init, *styles), *_left_out(task, used))
     prepared = Prepared(
-        backend, regions.task, (*inputs, *regions.inputs), output, doubts, regions.warnings
+        backend,
+        colors.of_styles(regions.task),
+        (*inputs, *regions.inputs),
+        output,
+        doubts,
+        regions.warnings,
     )
     return prepared if source is None else _as_clip(order, source, prepared, colors, resume)
 
@@ -472,20 +478,42 @@ class ColorTransfer:
             return pixels
         return gray(lightness(pixels))
 
-    def style(self, style: Picture) -> Picture:
-        """Return the style as the backend gets it, with a note about changes, if any."""
+    def noted(self, style: Picture) -> Picture:
+        """Return a style as it was read, with a note about the change to come, if any."""
+        notes = {
+            "luminance": "reduced to its lightness, like the content's in mean and deviation",
+            "match": "recolored by mean and covariance of the content's colors",
+        }
+        note = notes.get(self.settings.color)
+        if self.content is None or note is None:
+            return style
+        return replace(style, converted=(*style.converted, note))
+
+    def of_styles(self, task: Task) -> Task:
+        """Return `task`, which has its masks, with the styles as the backend gets them."""
         content = self.content
         if content is None or self.settings.color not in _RECOLORS_STYLES:
-            return style
-        if self.settings.color == "luminance":
-            pixels = lit_like(style.pixels, content.pixels, (style.alpha, content.alpha))
-            note = "reduced to its lightness, like the content's in mean and deviation"
-        else:
-            style_spread = Spread.of(style.pixels, style.alpha)
-            content_spread = Spread.of(content.pixels, content.alpha)
-            pixels = recolored(style.pixels, style_spread, content_spread)
-            note = "recolored by mean and covariance of the content's colors"
-        return replace(style, pixels=pixels, converted=(*style.converted, note))
+            return task
+        weights = _covered(content, task.content_mask)
+        styles = []
+        for style in task.styles:
+            own = style.shown().plane
+            if self.settings.color == "luminance":
+                pixels = lit_like(style.picture, content.pixels, (own, weights))
+            else:
+                target = Spread.of(content.pixels, weights)
+                pixels = recolored(style.picture, Spread.of(style.picture, own), target)
+            styles.append(replace(style, picture=pixels))
+        return replace(task, styles=tuple(styles))
+
+
+def _covered(content: Picture, mask: Regions | None) -> Plane | None:
+    """Return the weights of the content's pixels: the visible ones in regions of its mask count."""
+    if mask is None:
+        return content.alpha
+    covered = np.atleast_3d(mask).sum(axis=2).clip(0, 1)
+    weights = resize_plane(covered, Size.of(content.pixels))
+    return weights if content.alpha is None else weights * content.alpha
 
 
 class _SizeNeeds:

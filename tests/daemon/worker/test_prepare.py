@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 from tests.daemon.worker.orders import with_settings
 
-from stylewatch_daemon.base.model import CONTENT_MASK
+from stylewatch_daemon.base.model import CONTENT_MASK, MASK
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.prepare import prepare
+from stylewatch_painter.images.color import Spread, gray, lightness
 
 
 def test_styles_have_names_weights_and_sizes(given: Order) -> None:
@@ -77,10 +78,35 @@ def test_by_color_styles_are_gray_or_recolored(given: Order) -> None:
     assert not np.allclose(match.task.styles[0].picture, plain.task.styles[0].picture, atol=5)
     assert match.inputs[1].sha256 == plain.inputs[1].sha256
     assert match.inputs[1].converted[-1].startswith("recolored by mean and covariance")
-    gray = prepare(replace(with_settings(given, color="luminance"), init=given.styles[0]))
-    for pixels in (gray.task.content, gray.task.init, gray.task.styles[0].picture):
+    grays = prepare(replace(with_settings(given, color="luminance"), init=given.styles[0]))
+    for pixels in (grays.task.content, grays.task.init, grays.task.styles[0].picture):
         assert pixels is not None and np.ptp(pixels, axis=2).max() == 0
-    assert gray.inputs[1].converted[-1].startswith("reduced to its lightness")
+    assert grays.inputs[1].converted[-1].startswith("reduced to its lightness")
+
+
+@pytest.mark.parametrize("color", ["match", "luminance"])
+def test_colors_are_those_of_the_parts_that_masks_select(
+    given: Order, pictures: Path, color: str
+) -> None:
+    draw = np.random.default_rng(0)
+    sheet = draw.integers(0, 90, (30, 40, 3), np.uint8)
+    sheet[:, 20:] += np.array([130, 60, 0], np.uint8)
+    right = np.zeros((30, 40), np.uint8)
+    right[:, 20:] = 255
+    for name, pixels in (("left", right[:, ::-1]), ("right", right), ("sheet", sheet)):
+        Image.fromarray(pixels).save(pictures / f"{name}.png")
+    masks = {CONTENT_MASK: pictures / "left.png", f"style-1{MASK}": pictures / "right.png"}
+    order = replace(
+        with_settings(given, color=color, backend="torch", device="cpu"),
+        content=pictures / "sheet.png", styles=(pictures / "sheet.png",), masks=masks,
+    )  # fmt: skip
+    task = prepare(order).task
+    assert task.content is not None
+    seen = Spread.of(task.styles[0].picture[:, 20:])
+    content = sheet[:, :20].astype(np.float32)
+    wanted = Spread.of(content if color == "match" else gray(lightness(content)))
+    np.testing.assert_allclose(seen.mean, wanted.mean, atol=0.01)
+    np.testing.assert_allclose(seen.covariance, wanted.covariance, atol=2e-3)
 
 
 def test_a_large_content_is_decoded_at_a_fraction_and_sizes_are_those_of_the_file(
