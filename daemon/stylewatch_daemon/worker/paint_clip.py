@@ -307,14 +307,22 @@ class ClipPainter:
         if references:
             new = flow.recolored(content, references[0][1])
         shown = known.shown[..., None]
+        init = shown * known.picture + (1 - shown) * new
         # unfinished parts may still change
-        prior = Prior(known.picture, known.trust * known.maturity, unit * still.styled_share)
+        trust = known.trust * known.maturity
+        size = Size.of(content)
+        regions = _regions(still, size)
+        if regions is not None and still.content is not None:
+            styled = np.minimum(regions.sum(2), 1)  # elsewhere a still is the photograph
+            init += (1 - styled[..., None]) * (resize(still.content, size) - init)
+            trust *= styled
+        prior = Prior(known.picture, trust, unit * still.styled_share)
         if known.unfinished > SOME_NEW:
             still = divided(still, _around_unfinished(known.maturity))
         return replace(
             still,
             recipe=following(still.recipe, coarse=known.unfinished > MUCH_NEW),
-            init=shown * known.picture + (1 - shown) * new,
+            init=init,
             prior=prior,
         )
 

@@ -351,7 +351,7 @@ def test_a_slow_dissolve_begins_scenes_and_a_slow_change_of_a_part_does_not(
 def test_a_mask_holds_for_all_frames_of_a_pan(
     tmp_path: Path, pictures: Path, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What moves into a region is painted in it, and not held as it was outside."""
+    """What moves into a region is painted in it, and what leaves it is the photograph again."""
     mask = np.zeros((32, 48), np.uint8)
     mask[:, :24] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
@@ -363,6 +363,11 @@ def test_a_mask_holds_for_all_frames_of_a_pan(
         assert task.prior is not None
         assert task.prior.trust[8:-8, 22:24].mean() < 0.3, "this comes from the right"
         assert task.prior.trust[8:-8, 8:18].mean() > 0.8
+        assert task.init is not None and task.content is not None
+        assert (
+            np.abs(task.init - task.content)[:, 25:].max() < 1
+            and not task.prior.trust[:, 25:].any()
+        )
 
 
 def test_a_checkpoint_of_an_earlier_version_knows_no_changes(given: Order) -> None:
