@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from tests.daemon.faults import replaced
@@ -14,6 +15,7 @@ from stylewatch_daemon.app.settings_file import SettingsFile
 from stylewatch_daemon.base.errors import MemoryShortError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Cause
+from stylewatch_daemon.base.wakeup import Backoff
 from stylewatch_daemon.client import operations
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.disks import MountGuard
@@ -200,6 +202,26 @@ def _refuses_at_once() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _refuses_later_photographs() -> Iterator[None]:
+    """Refuse photographs that came after the training of their group had begun, too."""
+    refuse = Learner._refuse
+
+    def refused(learner: Learner, group: Group, reason: str) -> None:
+        jobs, _ = learner._jobs.ledger.queued_with(group.lead.needs, group.waiting + 100)
+        refuse(learner, replace(group, photographs={job.id: Path() for job in jobs}), reason)
+
+    with replaced(Learner, _refuse=refused):
+        yield
+
+
+@contextmanager
+def _trains_again_at_once() -> Iterator[None]:
+    """Begin a training again at once after it has failed."""
+    with replaced(learner, RETRY=Backoff(first=1.0, most=1.0)):
+        yield
+
+
 BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "": nullcontext,
     "claim": _claims_without_a_copy,
@@ -220,4 +242,6 @@ BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "learn": _learns_nothing,
     "hang": _waits_for_silence,
     "refuse": _refuses_at_once,
+    "later": _refuses_later_photographs,
+    "again": _trains_again_at_once,
 }

@@ -5,6 +5,7 @@ What the process does with the function of the backend, and with its errors, is 
 
 import errno
 import hashlib
+import math
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,6 +34,9 @@ FATES = ("learns", "learns", "learns", "learns", "fails", "dies", "hangs", "read
 MOST_FAULTS = 3
 """Number of trainings of a world that may be at fault: the daemon waits longer after each."""
 
+RETRIED_AFTER = 55.0
+"""Minimum of seconds before a training that failed is tried again."""
+
 PARTS = 4
 """Number of reports of a training."""
 
@@ -53,7 +57,9 @@ class Training:
         self._messages = deque[object]()
         """Messages that it will send; None if it dies."""
         self._hear: Callable[[Training], object] = lambda training: None
+        trainings.begin(wanted.styles)
         if self.fate == "has no process":
+            trainings.fail(wanted.styles)
             raise ShortageError("no process can be started")
         trainings.running.append(self)
 
@@ -67,6 +73,8 @@ class Training:
     def receive(self, *kinds: type) -> object:
         """Return the message that has just come; raises EOFError if the process has died."""
         message = self._messages.popleft()
+        if message is None or (isinstance(message, NotLearned) and not message.is_final):
+            self._all.fail(self._wanted.styles)
         if message is None:
             raise EOFError
         return message
@@ -176,7 +184,11 @@ class Trainings:
     running: list[Training] = field(default_factory=list)
     ends: Counter[str] = field(default_factory=Counter)
     """How trainings have ended: by their last messages, by a fault, or by the daemon."""
+    hasty: list[str] = field(default_factory=list)
+    """Styles for which a training began soon after one had failed, with the same first job."""
     _faults: int = 0
+    _failed: dict[tuple[Path, ...], float] = field(default_factory=dict)
+    """When a training for the style files of a job has failed."""
 
     def __post_init__(self) -> None:
         self._random = Random(f"trainings {self.world.plan.settings.seed}")
@@ -189,6 +201,16 @@ class Trainings:
         self._faults += 1
         self.world.note(f"fault: a training {fate}")
         return fate
+
+    def begin(self, styles: tuple[Path, ...]) -> None:
+        """Note whether a training begins soon after one failed in the same run of the daemon."""
+        failed, now = self._failed.get(styles, -math.inf), self.world.times.now
+        if failed >= self.world.daemon.up_since and now - failed < RETRIED_AFTER:
+            self.hasty.append(", ".join(style.name for style in styles))
+
+    def fail(self, styles: tuple[Path, ...]) -> None:
+        """Note that a training fails, as the daemon is told now."""
+        self._failed[styles] = self.world.times.now
 
     def end(self, training: Training) -> None:
         """End a training, if it runs."""

@@ -530,6 +530,7 @@ class Heart:
         is_in_work = running or learning.in_work
         if is_in_work and not (group and jobs.ledger.queued_with(group.lead.needs, 1)[1]):
             yield "a training for which no job waits", "", HEARD_WITHIN
+        yield from (("a training begins again at once", name, 0.0) for name in own.hasty)
         yield from (("a training hangs", "", HUNG_FOR) for each in own.running if each.is_hung)
         if self.painter.free() - running - loop.attempts.kept > 0 and loop._may_begin():
             yield from self._waiting_in_vain()

@@ -401,6 +401,10 @@ class World:
     def _cease_later(self, since: float) -> None:
         """Leave the daemon time for all that is not concerned, also after its latest start."""
         within = BESIDE_WITHIN + 2 * self.plan.settings.stage_s
+        number, rest = len(self.laws.seen.receipts), self._rest
+        if rest is not None and self.plan.settings.learn_minutes and number > rest.receipts:
+            rest.receipts = number
+            since = self.times.now  # all that have waited for a style come late, one by one
         began = max(since, self.daemon.up_since if self.daemon.is_up else self.times.now)
         if self.times.now - began < within:
             left = within - (self.times.now - began)
