@@ -164,7 +164,10 @@ class StatusFiles:
         notes = [note for inbox in inboxes for note in inbox.notes]
         content = {
             "inboxes": [
-                {"path": str(inbox.path), "outbox": str(inbox.outbox)} for inbox in inboxes
+                {"path": str(inbox.path), "outbox": str(inbox.outbox),
+                 "ignored": [{"path": str(path), "reason": why}
+                             for path, why in inbox.ignored.items()]}
+                for inbox in inboxes
             ],
             "counts": {**counts, "waiting": len(waiting) + total - len(titles)},
             "running": [

@@ -63,13 +63,14 @@ def when_interrupted(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def past(status: dict[str, Any]) -> dict[str, Any]:
-    """Return a status without its running and incomplete jobs, problems and notes.
+    """Return a status without its running and incomplete jobs, problems, notes and ignored files.
 
     Only a running daemon knows them.
     """
+    inboxes = [{**inbox, "ignored": []} for inbox in status["inboxes"]]
     health = {**status["health"], "trouble": [], "notes": [], "learning": [],
               "old_settings": False, "trying": False}  # fmt: skip
-    return {**status, "running": [], "incomplete": [], "health": health}
+    return {**status, "inboxes": inboxes, "running": [], "incomplete": [], "health": health}
 
 
 def with_condition(status: dict[str, Any]) -> dict[str, Any]:

@@ -53,8 +53,8 @@ class Inbox:
         self.pending: deque[Group] = deque()
         """Groups of the last scan that are to be claimed."""
         self.incomplete: list[Pair] = []
-        self.notes: list[str] = []
-        """Lines about the skipped paths."""
+        self.ignored: Mapping[Path, str] = {}
+        """The first skipped paths in the inbox, with the reasons."""
         self.is_scanning = self.is_checking = self.wants_scan = False
         self.scanned_at = -float("inf")
         """Time on the clock at the end of the last scan; minus infinity before the first."""
@@ -73,6 +73,16 @@ class Inbox:
         reasons = {destination.folder: destination.trouble for destination in self.destinations}
         reasons[self.path] = self._blocked or self._claim_trouble
         return {**self.last.trouble, **{shown(path): why for path, why in reasons.items() if why}}
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines about the skipped paths."""
+        lines = [
+            f"{shortened(path.relative_to(self.path))} is skipped: {why}"
+            for path, why in self.ignored.items()
+        ]
+        more = len(self._skipped.keys() - {self.path}) - len(lines)
+        return [*lines, f"{more:,} more are skipped in {shown(self.path)}"] if more else lines
 
     @property
     def outbox_works(self) -> bool:
@@ -216,12 +226,5 @@ class Inbox:
         if len(unreported) > MAX_NOTES:
             more = f"{len(unreported) - MAX_NOTES:,} more paths in it"
             self._reporter.ignored(self.path, more)
-        lines = [
-            f"{shortened(path.relative_to(self.path))} is skipped: {skipped[path]}"
-            for path in sorted(skipped)
-            if path != self.path
-        ]
-        self.notes = lines[:MAX_NOTES]
-        if len(lines) > MAX_NOTES:
-            more = f"{len(lines) - MAX_NOTES:,} more are skipped in {shown(self.path)}"
-            self.notes.append(more)
+        inside = sorted(path for path in skipped if path != self.path)
+        self.ignored = {path: skipped[path] for path in inside[:MAX_NOTES]}

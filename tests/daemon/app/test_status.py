@@ -60,9 +60,10 @@ class World(Reporter):
         """Return a snapshot of a daemon with these workers."""
         inboxes: list[Any] = [
             SimpleNamespace(path=Path("in"), outbox=self.ours, incomplete=[incomplete],
-                            trouble={"sky": "no disk"}, notes=["tmp is skipped"]),
+                            trouble={"sky": "no disk"}, notes=["tmp is skipped"],
+                            ignored={Path("in/tmp"): "a link"}),
             SimpleNamespace(path=Path("in2"), outbox=self.theirs, incomplete=[], trouble={},
-                            notes=[]),
+                            notes=[], ignored={}),
         ]  # fmt: skip
         return Snapshot(inboxes, {f"id-{each.title}": each for each in running}, **values)
 
@@ -122,8 +123,9 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
     world.update(world.snapshot())
     assert world.reports == [{"sky": "no disk", "cpu": "gone"}, {"sky": "no disk"}]
     assert plain == {
-        "inboxes": [{"path": "in", "outbox": str(world.ours)},
-                    {"path": "in2", "outbox": str(world.theirs)}],
+        "inboxes": [{"path": "in", "outbox": str(world.ours),
+                     "ignored": [{"path": "in/tmp", "reason": "a link"}]},
+                    {"path": "in2", "outbox": str(world.theirs), "ignored": []}],
         "counts": {**dict.fromkeys(SEEN, 0), "waiting": 4, "failed": 2},
         "running": [
             {"job": "trip", "id": "id-trip", "unit": "step", **progress, "size": [48, 36]},
@@ -143,6 +145,8 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
                    "condition": BLOCKED.word, "sentence": BLOCKED.sentence, "events": False,
                    "trouble": ["sky: no disk", "cpu: gone"], "notes": ["tmp is skipped"]},
     }  # fmt: skip
+    ended = status_json.current(world.state)
+    assert [inbox["ignored"] for inbox in ended["inboxes"]] == [[], []], "no daemon looks at them"
 
 
 def test_the_queue_of_all_outboxes_is_one(world: World) -> None:

@@ -36,6 +36,7 @@ def test_skipped_paths_are_reported_once_and_noted_while_they_exist(world: Daemo
         ("photo.jpg", link),
     }
     assert f"photo.jpg is skipped: {link}" in notes(world)
+    assert world.loop.intake.inboxes[0].ignored[world.inbox / "photo.jpg"] == link
     (world.inbox / "photo.jpg").unlink()
     world.work()
     assert not any("photo.jpg" in note for note in notes(world))
