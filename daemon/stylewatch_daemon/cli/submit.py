@@ -69,7 +69,8 @@ def submit(
     for new_job in jobs:
         submission.check_name(new_job.name, settings.watch.ignore)
     submitted = []
-    for title in submission.put_all(folder, jobs, *folders):
+    is_kept = all(watched.after == "keep" for watched in inboxes)  # unknown for other inboxes
+    for title in submission.put_all(folder, jobs, *folders, is_kept=is_kept):
         submitted.append(title)
         if not json:
             echo(title)

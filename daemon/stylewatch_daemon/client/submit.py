@@ -108,16 +108,22 @@ def free(name: str, *folders: Path) -> Iterator[str]:
             yield candidate
 
 
-def put_all(state: Path, jobs: Iterable[NewJob], inbox: Path, *others: Path) -> Iterator[str]:
+def put_all(
+    state: Path, jobs: Iterable[NewJob], inbox: Path, *others: Path, is_kept: bool = False
+) -> Iterator[str]:
     """Put jobs into an inbox, and yield the name that each gets; raises as `put` does.
 
     All are prepared before the first of them is in the inbox: if a file cannot be copied, none is
     submitted. Each name is new to the ledger, and free in the inbox and in the folders `others`.
+
+    If `is_kept`, the pairs stay in the inbox, which knows by content what was painted (law 3). But
+    whoever submits a pair wants it painted, also once more: a line that no other job.yaml has makes
+    each a pair of its own.
     """
     guard = disks_of(state, inbox)
     with ExitStack() as stack:
         prepared = [
-            (job.name, stack.enter_context(_prepared(inbox, guard, job.files, job.job_yaml)))
+            (job.name, stack.enter_context(_prepared(inbox, guard, job.files, _text(job, is_kept))))
             for job in jobs
         ]
         for wanted, hidden in prepared:
@@ -143,14 +149,25 @@ def put(
     The folder gets the first of `names` that is free. Raises OutputError if the inbox cannot be
     written or its disk is missing, and InputError for an input that is not a regular file.
     """
-    with _prepared(inbox, guard, files, settings) as hidden, _reporting(inbox):
+    with _prepared(inbox, guard, files, _yaml(settings)) as hidden, _reporting(inbox):
         return _rename(hidden, inbox, names)
 
 
+def _yaml(settings: Mapping[str, Any]) -> str:
+    """Return the text of a job.yaml with `settings`; empty if there are none."""
+    if not settings:
+        return ""
+    return yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
+
+
+def _text(job: NewJob, is_kept: bool) -> str:
+    """Return the text of the job.yaml of `job`, with a line of its own if `is_kept`."""
+    own = f"# submission {secrets.token_hex(8)}, painted even if its pictures were painted before\n"
+    return _yaml(job.job_yaml) + (own if is_kept else "")
+
+
 @contextmanager
-def _prepared(
-    inbox: Path, guard: MountGuard, files: Files, settings: Mapping[str, Any]
-) -> Iterator[Path]:
+def _prepared(inbox: Path, guard: MountGuard, files: Files, job_yaml: str) -> Iterator[Path]:
     """Prepare a pair in a hidden folder of `inbox`, which is removed unless it is renamed."""
     with _reporting(inbox):
         with guard.checked(inbox):
@@ -169,7 +186,7 @@ def _prepared(
                 for name, path in files.items()
             }
             with account.owning(inbox):
-                _prepare(hidden, pictures, settings, stat.S_IMODE(found.st_mode))
+                _prepare(hidden, pictures, job_yaml, stat.S_IMODE(found.st_mode))
         # a disk that goes now takes the prepared folder with it: nothing is left to rename
         yield hidden
     finally:
@@ -190,7 +207,7 @@ def _reporting(inbox: Path) -> Iterator[None]:
 
 
 def _prepare(
-    hidden: Path, pictures: Mapping[str, BufferedReader], settings: Mapping[str, Any], mode: int
+    hidden: Path, pictures: Mapping[str, BufferedReader], job_yaml: str, mode: int
 ) -> None:
     """Make the folder `hidden` with the files of a pair, and with the permissions of the inbox.
 
@@ -200,9 +217,8 @@ def _prepare(
     for name, picture in pictures.items():
         with atomic.replacing(hidden / name) as copy:
             atomic.copy_into(picture, copy)
-    if settings:
-        text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
-        atomic.write(hidden / "job.yaml", text.encode())
+    if job_yaml:
+        atomic.write(hidden / "job.yaml", job_yaml.encode())
     for name in entries.names(hidden):
         entries.attempt_mode(hidden / name, mode & 0o666 | 0o600)
     entries.attempt_mode(hidden, mode & ~stat.S_ISVTX)

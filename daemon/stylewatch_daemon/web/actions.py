@@ -468,7 +468,8 @@ def _put(site: Context, new: Sequence[NewJob], jobs: list[str]) -> None:
     """
     inbox = site.settings.inboxes[0]
     try:
-        for name in submit.put_all(site.state, new, inbox.path, inbox.outbox):
+        is_kept = inbox.after == "keep"
+        for name in submit.put_all(site.state, new, inbox.path, inbox.outbox, is_kept=is_kept):
             jobs.append(name)
     except OutputError as error:
         accepted = f"; jobs that were submitted before: {', '.join(jobs)}" if jobs else ""

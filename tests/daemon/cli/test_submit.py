@@ -184,6 +184,15 @@ def test_every_option_of_a_job_is_in_its_job_yaml(inbox: Path, run: Run) -> None
     }  # fmt: skip
 
 
+def test_a_pair_for_an_inbox_that_keeps_its_pictures_is_one_of_its_own(
+    inbox: Path, here: Path, run: Run
+) -> None:
+    (here / "config.yaml").write_text("inboxes: [{path: inbox, outbox: o, after: keep}]\n")
+    names = [run(*PAIR, "--config", "config.yaml", "-q").out.strip() for _ in range(2)]
+    first, second = ((inbox / name / "job.yaml").read_text() for name in names)
+    assert first.startswith("# submission ") and first != second
+
+
 def test_a_sweep_submits_a_job_for_each_value(inbox: Path, run: Run) -> None:
     (inbox / "sea-strength=0.3,keep_detail=yes").mkdir()
     sweeps = ("--sweep", "strength=0.3,0.5", "--sweep", "keep_detail=yes")

@@ -94,6 +94,20 @@ def test_jobs_that_are_submitted_together_outlive_a_clock_that_is_hours_behind(
     assert [*put_all(tmp_path / "state", jobs, inbox)] == ["sea", "sea-2"]
 
 
+def test_each_pair_for_an_inbox_that_keeps_its_pictures_has_a_line_that_no_other_has(
+    inbox: Path, tmp_path: Path
+) -> None:
+    wanted = {"steps": 3}
+    jobs = [NewJob("sea", settings, sea(tmp_path)) for settings in (wanted, wanted, {})]
+    names = [*put_all(tmp_path / "state", jobs, inbox, is_kept=True)]
+    texts = [(inbox / name / "job.yaml").read_text() for name in names]
+    own = [text.splitlines()[-1] for text in texts]
+    assert len({*own}) == len(jobs) and all(line.startswith("# submission ") for line in own)
+    file_names = {"file_names": {"content.jpg": "sea.JPG", "style.png": "wave.png"}}
+    settings = [yaml.safe_load(text) for text in texts]
+    assert settings == [{**wanted, **file_names}, {**wanted, **file_names}, file_names]
+
+
 def test_an_inbox_or_a_name_that_cannot_be_looked_at_is_no_absence(
     inbox: Path, tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ from tests.daemon.world import (
 
 from stylewatch_daemon.base.errors import InputError, ShortageError
 from stylewatch_daemon.base.lanes import Step
+from stylewatch_daemon.client.submit import NewJob, files_of, put_all
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake import intake
@@ -274,6 +275,19 @@ def test_a_copy_under_another_name_is_named_in_the_notes(kept: DaemonWorld) -> N
     why = "it has the content of al/2.jpg, which is painted"
     assert (kept.inbox / "al/4.jpg", why) in kept.record.of("ignored")
     assert f"al/4.jpg is skipped: {why}" in kept.loop.intake.inboxes[0].notes
+
+
+def test_what_is_submitted_is_painted_though_it_was_painted_before(kept: DaemonWorld) -> None:
+    """Who submits a pair wants it painted; what merely lies in the inbox is known (law 3)."""
+    (kept.inbox.parent / "sea.jpg").write_text("sea")
+    sea = NewJob("sea", {}, files_of(kept.inbox.parent / "sea.jpg", (kept.inbox / "al/style.jpg",)))
+    for name in ("sea", "sea-2"):
+        (submitted,) = put_all(kept.state.root, [sea], kept.inbox, is_kept=True)
+        assert (submitted, settle(kept)) == (name, [name])
+    kept.start()
+    assert settle(kept) == []
+    shutil.copytree(kept.inbox / "sea", kept.inbox / "sea-3")
+    assert settle(kept) == [], "a copy is no wish of its own"
 
 
 def test_of_two_copies_that_are_dropped_at_the_same_time_one_is_painted(tmp_path: Path) -> None:

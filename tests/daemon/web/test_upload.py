@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from threading import Thread
@@ -21,6 +22,7 @@ from tests.daemon.web.world import (
     enter,
     finished_job,
     requested,
+    settings,
     stalled,
     write,
 )
@@ -94,6 +96,21 @@ def test_each_photograph_is_a_job_with_the_same_styles_and_settings(tmp_path: Pa
     assert {made[f"{job}/style-2.png"] for job in ("mine", "mine-2")} == {b"b"}
     assert all(path.count("/") == 1 for path in dropped(tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == {"in", "out", "state"}
+
+
+def test_what_is_uploaded_to_an_inbox_that_keeps_its_pictures_is_a_job_in_any_case(
+    tmp_path: Path,
+) -> None:
+    page = client(tmp_path)
+    site: Any = page.app
+    own = settings(tmp_path)
+    keeps = own.inboxes[0].model_copy(update={"after": "keep"})
+    keeping = replace(site.state.context, settings=own.model_copy(update={"inboxes": (keeps,)}))
+    site.state.context = keeping
+    for name in ("sea-wave", "sea-wave-2"):
+        assert page.post("/jobs", files=PAIR).json() == {"jobs": [name]}
+    first, second = (dropped(tmp_path)[f"{name}/job.yaml"] for name in ("sea-wave", "sea-wave-2"))
+    assert first != second and yaml.safe_load(first) == yaml.safe_load(second)
 
 
 def test_only_pairs_with_valid_settings_make_a_job(tmp_path: Path) -> None:
