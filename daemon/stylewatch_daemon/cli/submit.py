@@ -10,16 +10,17 @@ from typing import Any
 import typer
 
 from stylewatch_daemon.base.errors import EXIT_OF_END, Exit
-from stylewatch_daemon.base.model import PICTURES, Job
+from stylewatch_daemon.base.model import PICTURES, Job, State
 from stylewatch_daemon.cli import build_order, options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
-from stylewatch_daemon.cli.lookup import find
 from stylewatch_daemon.cli.progress import PacedLines, in_place
 from stylewatch_daemon.client import status_json, status_text
 from stylewatch_daemon.client import submit as submission
 from stylewatch_daemon.client.condition import condition
+from stylewatch_daemon.client.operations import open_ledger
 from stylewatch_daemon.client.submit import NewJob
 from stylewatch_daemon.files.names import safe, shown
+from stylewatch_daemon.ledger.ledger import Ledger
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.style_library import default_styles, needs_style
 from stylewatch_daemon.views import estimate
@@ -29,6 +30,10 @@ POLL_EVERY_S = 0.25
 
 AWAY_S = 10.0
 """Seconds that a daemon may take to start again with new settings."""
+
+STANDS_S = 3.0
+"""Seconds for which the status must say that a pair is not painted: at first it may be about other
+files, which were removed from a folder of the same name."""
 
 
 @options.with_job_options()
@@ -134,20 +139,15 @@ def _report(
 ) -> int:
     """Print where the jobs wait or, with `wait`, how they ended; return the exit code."""
     submitted = {name: {"name": name, "inbox": str(inbox)} for name in jobs}
-    inboxes = status_json.read(state)["inboxes"] if status_json.is_at_work(state) else ()
-    watched = [record["path"] for record in inboxes]
-    # the paths in status.json are changed to be safe to print
-    is_watched = shown(inbox) in watched or inbox.resolve() in {Path(p).resolve() for p in watched}
-    others = [] if is_watched else watched
+    others = (
+        _watched_instead(inbox, status_json.read(state)) if status_json.is_at_work(state) else []
+    )
     if wait and not others:
         return _follow_all(state, submitted, quiet=quiet, json=json)
     if json:
         echo_json([*submitted.values()])
     if others and (wait or not quiet):
-        note(
-            f"{', '.join(jobs)}: in {inbox}, which the running daemon does not watch: add "
-            f"that inbox to its config.yaml, or submit to {' or '.join(others)} with --inbox"
-        )
+        note(f"{', '.join(jobs)}: {_unwatched(inbox, others)}")
     elif not (quiet or others or status_json.is_at_work(state)):
         note(f"waiting in {inbox}: {_sentence(state)}")
     return Exit.LATER if wait else 0
@@ -180,29 +180,156 @@ def _follow_all(
 
 
 def follow(state: Path, job: str, inbox: Path, *, quiet: bool) -> Job | None:
-    """Wait until the job with the name `job`, from this inbox, has ended, and return it.
+    """Wait until the job that was submitted to this inbox, as `job`, has ended, and return it.
 
     Return None, and print why, if no daemon has been running for AWAY_S seconds (at first: if none
-    is running), or if the pair of the job waits for files from a person.
+    is running), or if nothing will come of the pair unless a person does something.
     """
+    pair = _Submitted(state, inbox, job)
     with in_place(sys.stderr, wanted=not quiet) as on_terminal:
         show = on_terminal or PacedLines((lambda line: None) if quiet else note)
-        seen_at = -float("inf")
+        seen_at = reason_since = -float("inf")
+        reason = ""
         while True:
             if status_json.is_at_work(state):
                 seen_at = time.monotonic()
-            record = find(state, job)
+            pair.look()
+            record = pair.job
             if record is not None and record.has_ended:
                 return record
-            if time.monotonic() - seen_at >= AWAY_S:
+            if time.monotonic() - seen_at >= AWAY_S and not pair.gone:
                 note(f"{job} waits: {_sentence(state)}")
                 return None
             status = status_json.current(state)
-            if record is None and (needed := _needed(job, status)):
-                note(f"{job} waits for {needed}")
+            if (why := pair.why_over(status)) != reason:
+                reason = why
+                reason_since = time.monotonic()
+            if pair.gone or (reason and time.monotonic() - reason_since >= STANDS_S):
+                note(f"{job} {reason}")
                 return None
-            show(f"{job}: {_progress(job, record, inbox, status)}")
+            show(f"{job}: {_progress(pair, status)}")
             time.sleep(POLL_EVERY_S)
+
+
+class _Submitted:
+    """A pair that was put into the folder `name` of `inbox`, and the job that it becomes.
+
+    The job is known by that folder, and then by its id: other jobs may get the same name.
+    """
+
+    def __init__(self, state: Path, inbox: Path, name: str) -> None:
+        self.inbox = inbox
+        self.name = name
+        self.job: Job | None = None
+        """The job; None as long as the pair is in the inbox."""
+        self.gone = ""
+        """What became of the pair if neither the inbox has it nor the ledger its job; else empty.
+        """
+        self._state = state
+        self._main: frozenset[str] = frozenset()
+        """Names of its main pictures, as they were seen first."""
+
+    def look(self) -> None:
+        """Look for the job of the pair and, as long as there is none, for the pair.
+
+        A job is in the ledger before its files leave the inbox, and until they are back there.
+        Therefore the pair is gone only if it is missing before and after the look at the ledger.
+        """
+        former = self.job
+        found = self._found() if former is None else None
+        with open_ledger(self._state) as ledger:
+            if ledger is not None:
+                self.job = self._find(ledger) if former is None else ledger.get(former.id)
+        self.gone = ""
+        if self.job is not None:
+            return
+        if former is not None and former.state is not State.CLAIMED:
+            self.gone = "was deleted"
+            return
+        self._main = self._main or found or frozenset()
+        if self._lacks_main(found) and self._lacks_main(self._found()):
+            self.gone = f"was removed from {self.inbox} before it was painted"
+
+    def _find(self, ledger: Ledger) -> Job | None:
+        """Return the job with files from the folder of the pair; its name was new to the ledger."""
+        place = realpath(self.inbox)
+        for job in ledger.called(self.name):
+            source = Path(job.inputs[0].source) if job.inputs else Path()
+            folder = source.parent
+            is_ours = folder.name == self.name and realpath(folder.parent) == place
+            if is_ours and not job.retry_of:
+                return job
+        return None
+
+    def _lacks_main(self, found: frozenset[str] | None) -> bool:
+        """Return whether the main picture is certainly not among those found in the inbox."""
+        return found is not None and not self._main & found
+
+    def _found(self) -> frozenset[str] | None:
+        return submission.main_pictures(self._state, self.inbox, self.name)
+
+    def why_over(self, status: Mapping[str, Any]) -> str:
+        """Return why nothing will come of the pair as it is; empty if a job may, or has."""
+        if self.gone or self.job is not None:
+            return self.gone
+        is_started = status["health"]["at_work"] and status["health"]["since"]
+        if is_started and (others := _watched_instead(self.inbox, status)):
+            return _unwatched(self.inbox, others)
+        waits_for = [pair["waits_for"] for pair in self._incomplete(status)
+                     if not pair.get("changing", True)]  # fmt: skip
+        if waits_for:
+            return f"waits for {'; '.join(waits_for)}"
+        return self._why_ignored(status)
+
+    def _why_ignored(self, status: Mapping[str, Any]) -> str:
+        """Return why its main picture is ignored; empty if it is not."""
+        main = {f"{folder}/{name}": name for folder in self._folders(status) for name in self._main}
+        for record in _records_of(self.inbox, status):
+            for file in record.get("ignored", ()):
+                if file["path"] in main:
+                    return f"is not painted: {main[file['path']]} is skipped: {file['reason']}"
+        return ""
+
+    def waits_for(self, status: Mapping[str, Any]) -> str:
+        """Return for which of its parts the pair waits; empty if it does not."""
+        return "; ".join(pair["waits_for"] for pair in self._incomplete(status))
+
+    def _incomplete(self, status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """Return the entry in `status` of the pair, if that is incomplete."""
+        folders = tuple(f"{folder}/" for folder in self._folders(status))
+        return [
+            pair
+            for pair in status["incomplete"]
+            if pair["name"] == self.name and any(file.startswith(folders) for file in pair["files"])
+        ]
+
+    def _folders(self, status: Mapping[str, Any]) -> list[str]:
+        """Return the folder of the pair as `status` spells it; none if that lacks its inbox."""
+        return [f"{record['path']}/{self.name}" for record in _records_of(self.inbox, status)]
+
+
+def _records_of(inbox: Path, status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the record in `status` of an inbox, if it has one."""
+    # the paths in status.json are changed to be safe to print
+    return [
+        record
+        for record in status["inboxes"]
+        if record["path"] == shown(inbox) or realpath(record["path"]) == realpath(inbox)
+    ]
+
+
+def _watched_instead(inbox: Path, status: Mapping[str, Any]) -> list[str]:
+    """Return the inboxes in `status`; none if `inbox` is among them."""
+    if _records_of(inbox, status):
+        return []
+    return [record["path"] for record in status["inboxes"]]
+
+
+def _unwatched(inbox: Path, others: Sequence[str]) -> str:
+    return (
+        f"in {inbox}, which the running daemon does not watch: add that inbox to its config.yaml, "
+        f"or submit to {' or '.join(others)} with --inbox"
+    )
 
 
 def _sentence(state: Path) -> str:
@@ -210,23 +337,14 @@ def _sentence(state: Path) -> str:
     return f"{sentence} Its state folder is {state}"
 
 
-def _needed(name: str, status: Mapping[str, Any]) -> str:
-    """Return the parts for which a pair waits until a person adds them; empty if there are none."""
-    pairs = [pair for pair in status["incomplete"] if pair["name"] == name]
-    return "; ".join(pair["waits_for"] for pair in pairs if not pair.get("changing", True))
-
-
-def _progress(name: str, job: Job | None, inbox: Path, status: Mapping[str, Any]) -> str:
-    if job is not None:
-        return status_text.standing(job, status)
-    incomplete = {pair["name"]: pair["waits_for"] for pair in status["incomplete"]}
-    if name in incomplete:
-        return f"waits for {incomplete[name]}"
-    records = (
-        record for record in status["inboxes"] if Path(record["path"]).resolve() == inbox.resolve()
-    )
+def _progress(pair: _Submitted, status: Mapping[str, Any]) -> str:
+    if pair.job is not None:
+        return status_text.standing(pair.job, status)
+    if waits_for := pair.waits_for(status):
+        return f"waits for {waits_for}"
+    records = _records_of(pair.inbox, status)
     folders = [folder for record in records for folder in (record["path"], record["outbox"])]
-    reason = status_text.obstacle(status, name, *folders)
+    reason = status_text.obstacle(status, pair.name, *folders)
     now = condition(status)
     reason = reason or ("" if now.is_ready else now.sentence)
     return f"waits in the inbox: {reason}" if reason else "waits in the inbox"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
 from io import BufferedReader
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -28,6 +28,8 @@ Files = Mapping[str, Path]
 
 HIDDEN = ".submit-"
 """Prefix of the folders in which pairs are prepared."""
+
+_STYLE = re.compile("style(-[0-9]+)?")
 
 _HIDDEN = re.compile(rf"{re.escape(HIDDEN)}[0-9a-f]{{16}}")
 
@@ -192,6 +194,21 @@ def _prepared(inbox: Path, guard: MountGuard, files: Files, job_yaml: str) -> It
     finally:
         with account.owning(inbox):
             entries.attempt_removal(hidden)
+
+
+def main_pictures(state: Path, inbox: Path, name: str) -> frozenset[str] | None:
+    """Return the names of the content, or without one of the styles, in the folder of a pair.
+
+    They are empty if somebody has removed them, or the daemon has taken them. Returns None if that
+    is unknown, because the folder or its disk cannot be looked at now (law 2).
+    """
+    try:
+        with _reporting(inbox), disks_of(state, inbox).checked(inbox):
+            names = entries.names(inbox / name)
+    except OutputError:
+        return None
+    contents = frozenset(each for each in names if PurePath(each).stem == "content")
+    return contents or frozenset(each for each in names if _STYLE.fullmatch(PurePath(each).stem))
 
 
 @contextmanager

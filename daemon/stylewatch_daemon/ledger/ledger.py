@@ -228,6 +228,10 @@ class Ledger:
         jobs = self._jobs(query, name, safe_path(name))
         return jobs[0] if jobs else None
 
+    def called(self, name: str) -> list[Job]:
+        """Return the jobs with exactly this name in their inboxes, oldest first."""
+        return self._jobs("SELECT * FROM jobs WHERE name = ? ORDER BY id", name)
+
     def meant(self, name: str) -> str:
         """Return the name of the job that a person means by `name`; `name` if there is none.
 

@@ -6,20 +6,22 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from PIL import Image
 from tests.daemon.cli.conftest import Place, Run, files
-from tests.daemon.faults import Disk
+from tests.daemon.faults import Disk, fill
 from tests.daemon.states import incomplete, running
 from tests.daemon.web.world import a_job, enter
 
-from stylewatch_daemon.base.model import Attempt, End, Input
+from stylewatch_daemon.base.model import Attempt, End, Input, Job, State
 from stylewatch_daemon.cli import progress, submit
 from stylewatch_daemon.cli.lookup import find
+from stylewatch_daemon.client import submit as submission
 from stylewatch_daemon.client.condition import NOT_RUNNING, PAUSED
-from stylewatch_daemon.files import lock
+from stylewatch_daemon.files import entries, lock
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.state_dir import LEDGER
 from stylewatch_daemon.ledger.writer import LedgerWriter
@@ -240,26 +242,64 @@ def test_the_name_is_new_in_the_inbox_its_outbox_and_the_ledger(here: Path, run:
     assert names == ["sea-5\n", "sea-2\n", "sea\n"]
 
 
+def submitted(place: Place) -> Path:
+    """Put a pair into the inbox `in`; return its folder."""
+    fill(place.root / "in/sea", "content.jpg", "style.jpg")
+    return place.root / "in/sea"
+
+
+def pictures(folder: Path) -> tuple[Input, ...]:
+    """The inputs of a job whose photograph was in `folder`."""
+    return (Input("content", "content.jpg", str(folder / "content.jpg"), 9),)
+
+
+def claim(place: Place, seen: str, /, **more: Any) -> None:
+    """Enter the job of the pair, whose files leave the inbox."""
+    place.enter("sea", seen, inputs=pictures(place.root / "in/sea"), **more)
+    shutil.rmtree(place.root / "in/sea", ignore_errors=True)
+
+
+def drop(place: Place, job_id: str) -> None:
+    """Remove a job from the ledger."""
+    with closing(LedgerWriter.open(place.state / LEDGER)) as ledger:
+        ledger.delete(job_id)
+
+
+def publish(place: Place, ignored: Any = (), **status: Any) -> None:
+    """Publish a status of a daemon that watches the inbox `in`."""
+    inbox = {"path": str(place.root / "in"), "outbox": "out", "ignored": [*ignored]}
+    place.publish(inboxes=[inbox], **status)
+
+
+def follow(
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    *steps: Callable[[], object],
+    quiet: bool = True,
+) -> Job | None:
+    """Follow the pair while a daemon runs, and take one of the steps in each pause."""
+    remaining = iter(steps)
+    monkeypatch.setattr(time, "sleep", lambda seconds: next(remaining)())
+    with lock.held(place.state / "lock"):
+        return submit.follow(place.state, "sea", place.root / "in", quiet=quiet)
+
+
 def test_progress_is_printed_at_intervals_until_the_job_has_ended(
     place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "EVERY_S", 0.0)
     paused = place.state / requests.PAUSED
-    steps: list[Callable[[], None]] = [
-        lambda: place.publish(incomplete=[incomplete("sea", "an end")]),
-        lambda: place.enter("sea", "waiting", place=None),
+    pair = submitted(place)
+    steps: list[Callable[[], object]] = [
+        lambda: publish(place, incomplete=[incomplete("sea", "an end", pair / "content.jpg")]),
+        lambda: claim(place, "waiting", place=None),
         paused.touch,
         paused.unlink,
-        lambda: place.enter("sea", "running"),
-        lambda: place.publish(running=[running("sea", seconds_left=9.0)]),
-        lambda: place.enter("sea", "failed", place="sea-2", reason="why"),
+        lambda: claim(place, "running"),
+        lambda: publish(place, running=[running("sea", seconds_left=9.0)]),
+        lambda: claim(place, "failed", place="sea-2", reason="why"),
     ]
-    remaining = iter(steps)
-    monkeypatch.setattr(time, "sleep", lambda seconds: next(remaining)())
-    with lock.held(place.state / "lock"):
-        assert submit.follow(place.state, "sea", place.root / "in", quiet=False) == find(
-            place.state, "sea-2"
-        )
+    assert follow(place, monkeypatch, *steps, quiet=False) == find(place.state, "sea-2")
     lines = [
         "stylewatch: sea: waits in the inbox: stylewatch is starting.",
         "stylewatch: sea: waits for an end",
@@ -274,12 +314,105 @@ def test_progress_is_printed_at_intervals_until_the_job_has_ended(
 
 
 def test_waiting_ends_where_a_pair_needs_a_person(
-    place: Place, capsys: pytest.CaptureFixture[str]
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place.publish(incomplete=[incomplete("sea", "a to be readable") | {"changing": False}])
-    with lock.held(place.state / "lock"):
-        assert submit.follow(place.state, "sea", place.root / "in", quiet=True) is None
+    monkeypatch.setattr(submit, "STANDS_S", 0.0)
+    content = submitted(place) / "content.jpg"
+    waits = incomplete("sea", "a to be readable", content) | {"changing": False}
+    publish(place, incomplete=[waits])
+    assert follow(place, monkeypatch) is None
     assert capsys.readouterr().err == "stylewatch: sea waits for a to be readable\n"
+
+
+def test_waiting_ends_where_the_pair_is_ignored_or_its_inbox_not_watched_any_more(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submit, "STANDS_S", 0.0)
+    content = submitted(place) / "content.jpg"
+    why = "it has the content of lake/content.jpg, which is painted"
+    publish(place, [{"path": str(content), "reason": why}])
+    assert follow(place, monkeypatch) is None
+    ignored = f"stylewatch: sea is not painted: content.jpg is skipped: {why}\n"
+    assert capsys.readouterr().err == ignored
+    place.publish(health={"since": "now"}, inboxes=[{"path": "/other", "outbox": "/o"}])
+    assert follow(place, monkeypatch) is None
+    assert "which the running daemon does not watch: " in capsys.readouterr().err
+
+
+def test_what_the_status_says_of_other_files_ends_no_waiting(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = submitted(place) / "content.jpg"
+    style = {"path": str(content.with_name("style.jpg")), "reason": "a copy"}
+    other = place.root / "in2/sea/content.jpg"
+    waits = incomplete("sea", "a style", other) | {"changing": False}
+    steps: list[Callable[[], object]] = [
+        # of files that were in a folder of this name before
+        lambda: publish(place, [{"path": str(content), "reason": "a link"}]),
+        lambda: publish(place, [style], incomplete=[waits]),
+        lambda: monkeypatch.setattr(submit, "STANDS_S", 0.0),
+        lambda: claim(place, "done"),
+    ]
+    job = follow(place, monkeypatch, *steps)
+    assert job is not None and job.end is End.DONE
+
+
+def test_waiting_follows_its_own_job_though_others_have_its_name(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted(place)
+    retry = {"id": "0-retry", "retry_of": "sea"}
+    steps: list[Callable[[], object]] = [
+        lambda: place.enter("sea", "failed", id="other", inputs=pictures(place.root / "in2/sea")),
+        lambda: place.enter("sea", "failed", **retry, inputs=pictures(place.root / "in/sea")),
+        lambda: claim(place, "running", id="ours"),
+        lambda: place.enter("sea", "failed", id="later", inputs=pictures(place.root / "in/sea")),
+        lambda: place.enter("sea", "done", id="ours"),
+    ]
+    job = follow(place, monkeypatch, *steps)
+    assert job is not None and (job.id, job.end) == ("ours", End.DONE)
+
+
+@pytest.mark.parametrize("removed", ["sea", "sea/content.jpg"])
+def test_waiting_ends_where_the_pair_is_removed_before_it_is_claimed(
+    removed: str,
+    place: Place,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    submitted(place)
+    inbox = place.root / "in"
+    found = submission.main_pictures
+    unknown = iter([None, frozenset({"content.jpg"})])  # its disk is away
+
+    def remove() -> None:
+        monkeypatch.setattr(submission, "main_pictures", lambda *_: next(unknown, found(*_)))
+        entries.remove(inbox / removed)
+
+    assert follow(place, monkeypatch, lambda: None, remove, *[lambda: None] * 2) is None
+    reason = f"sea was removed from {inbox} before it was painted"
+    assert capsys.readouterr().err == f"stylewatch: {reason}\n"
+    assert next(unknown, "") == ""
+
+
+def test_files_that_are_put_back_are_not_gone_and_a_job_that_is_deleted_is(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = submitted(place)
+
+    def put_back() -> None:
+        drop(place, "first")
+        submitted(place)
+
+    steps: list[Callable[[], object]] = [
+        lambda: claim(place, "running", id="first", state=State.CLAIMED),
+        put_back,
+        lambda: claim(place, "running", id="second"),
+        lambda: drop(place, "second"),
+    ]
+    assert follow(place, monkeypatch, *steps) is None
+    assert not pair.exists()
+    assert capsys.readouterr().err == "stylewatch: sea was deleted\n"
 
 
 @pytest.mark.parametrize(("away_s", "end"), [(60.0, End.DONE), (0.0, None)])
@@ -289,7 +422,8 @@ def test_waiting_lasts_while_the_daemon_starts_again_and_not_longer(
     monkeypatch.setattr(submit, "AWAY_S", away_s)
     with ExitStack() as daemon:
         daemon.enter_context(lock.held(place.state / "lock"))
-        steps: list[Callable[[], object]] = [daemon.close, lambda: place.enter("sea", "done")]
+        submitted(place)
+        steps: list[Callable[[], object]] = [daemon.close, lambda: claim(place, "done")]
         monkeypatch.setattr(time, "sleep", lambda seconds: steps.pop(0)())
         job = submit.follow(place.state, "sea", place.root / "in", quiet=True)
     assert (job and job.end) == end

@@ -3,14 +3,14 @@
 import errno
 import os
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.daemon.faults import Disk, fill, killed_at, replaced
+from tests.daemon.faults import Disk, failing, fill, killed_at, replaced
 
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.client import submit
@@ -22,12 +22,15 @@ from stylewatch_daemon.client.submit import (
     clear,
     files_of,
     free,
+    main_pictures,
     put,
     put_all,
 )
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake.scan import scan
+from stylewatch_daemon.ledger.state_dir import LEDGER
+from stylewatch_daemon.ledger.writer import LedgerWriter
 
 GUARD = MountGuard()
 """A guard that knows of no disk that was there before."""
@@ -106,6 +109,26 @@ def test_each_pair_for_an_inbox_that_keeps_its_pictures_has_a_line_that_no_other
     file_names = {"file_names": {"content.jpg": "sea.JPG", "style.png": "wave.png"}}
     settings = [yaml.safe_load(text) for text in texts]
     assert settings == [{**wanted, **file_names}, {**wanted, **file_names}, file_names]
+
+
+def test_a_pair_is_there_as_long_as_its_main_picture_is_or_nobody_knows(
+    inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    fill(inbox, "sea/content.jpg", "sea/content.mask.png", "sea/style.png", "sea/job.yaml")
+    assert main_pictures(state, inbox, "sea") == frozenset({"content.jpg"})
+    (inbox / "sea/content.jpg").unlink()
+    assert main_pictures(state, inbox, "sea") == frozenset({"style.png"})
+    (inbox / "sea/style.png").unlink()
+    assert main_pictures(state, inbox, "sea") == main_pictures(state, inbox, "b") == frozenset()
+    disk = Disk(inbox, monkeypatch)
+    with closing(LedgerWriter.open(state / LEDGER)) as ledger:
+        ledger.put_mounts([inbox])
+    with disk.unplugged():
+        assert main_pictures(state, inbox, "sea") is None
+    with replaced(system, scandir=failing(OSError(errno.EIO, "Input/output error"))):
+        assert main_pictures(state, inbox, "sea") is None
 
 
 def test_an_inbox_or_a_name_that_cannot_be_looked_at_is_no_absence(
