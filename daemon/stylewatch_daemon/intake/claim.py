@@ -30,9 +30,10 @@ from stylewatch_daemon.client import submit
 from stylewatch_daemon.files import atomic, disks, entries, identity, leftovers, safe_dirs
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Look, Version, Writers, look
+from stylewatch_daemon.files.leftovers import Ignored
 from stylewatch_daemon.files.names import candidates, safe, shown, take_name
 from stylewatch_daemon.intake import truncation
-from stylewatch_daemon.intake.scan import HELD, held_beside
+from stylewatch_daemon.intake.scan import HELD, Surroundings, held_beside
 from stylewatch_daemon.ledger.claim import (
     FILE_NAME,
     FILES,
@@ -48,6 +49,9 @@ from stylewatch_daemon.outbox import inputs
 from stylewatch_daemon.outbox.inputs import Account, Removal
 from stylewatch_daemon.outbox.job_files import Spot
 from stylewatch_daemon.settings.sections import InboxSettings
+
+MOST_NEAR = 10_000
+"""Maximum number of entries near a job that its claim lists, as `load` refuses a larger file."""
 
 
 class ChangedError(InputError):
@@ -95,14 +99,18 @@ def unfinished(inbox: Path, path: Path) -> str | None:
 def claims_for(
     pairs: Sequence[Pair],
     looks: Mapping[Path, Look],
+    near: Sequence[Path],
     inbox: InboxSettings,
     ids: Sequence[str],
     ledger_id: str,
 ) -> list[Claim]:
     """Return the claims of pairs with the same main file; each job gets the next of `ids`.
 
-    `looks` has the looks of all files of the pairs, also of those that are left out.
+    `looks` has the looks of all files of the pairs, also of those that are left out; `near` are the
+    entries of the inbox that concern them.
     """
+    others = {*near}.difference(*(pair.files for pair in pairs))
+    others_in_inbox = tuple(sorted(str(path.relative_to(inbox.path)) for path in others))
     return [
         Claim(
             job_id,
@@ -115,6 +123,7 @@ def claims_for(
             group=ids[0] if len(ids) > 1 else "",
             ledger=ledger_id,
             left_out=tuple((path, looks[path]) for path in pair.left_out),
+            near=others_in_inbox if len(others) <= MOST_NEAR else None,
         )
         for pair, job_id in zip(pairs, ids, strict=True)
     ]
@@ -139,12 +148,21 @@ def _safe_names(name: str) -> Iterator[str]:
 class Claiming:
     """Claiming of groups of jobs into the state folder, for the ledger with the id `ledger_id`.
 
+    Entries of inboxes that are `ignored` concern no pair.
     A file that is missing in an inbox counts as absent only if `guard` finds its disk before and
     after the look (law 2). Copies leave twice `free_bytes` free on their disk, because claimed jobs
     need `free_bytes` to begin.
     """
 
-    def __init__(self, state: StateDir, ledger_id: str, free_bytes: int, guard: MountGuard) -> None:
+    def __init__(
+        self,
+        state: StateDir,
+        ledger_id: str,
+        free_bytes: int,
+        guard: MountGuard,
+        ignored: Ignored,
+    ) -> None:
+        self._ignored = ignored
         self._state = state
         self._ledger_id = ledger_id
         self._free_bytes = free_bytes
@@ -164,10 +182,11 @@ class Claiming:
         claimed. Raises OutputError if the disk of the inbox or of the state folder is missing.
         """
         batch = [_Taking(group) for group in groups]
+        around = Surroundings(batch[0].group[0].inbox, self._ignored)
         with self._guard.checked(batch[0].group[0].inbox, self._state.root):
             for make in (
-                self._check, self._begin, self._begin_first, self._hold, self._gather,
-                self._commit, self._finish,
+                partial(self._check, around), self._begin, self._begin_first, self._hold,
+                self._gather, self._commit, self._finish,
             ):  # fmt: skip
                 for taking in batch:
                     step()
@@ -196,10 +215,29 @@ class Claiming:
                     stack.enter_context(self._guard.checked(path, disk=mark))
             yield
 
-    def _check(self, taking: "_Taking", step: Step) -> None:
-        """Check the disks with held files of a claim; only its own group waits for them."""
-        with self._checked(taking.group[0]):
-            pass
+    def _check(self, around: Surroundings, taking: "_Taking", step: Step) -> None:
+        """Check the disks with held files of a claim; only its own group waits for them.
+
+        Raises ChangedError if entries came that concern its pair, while a file of it still is in
+        the inbox: earlier tries may be hours ago.
+        """
+        first = taking.group[0]
+        with self._checked(first):
+            if first.near is None or self._has_left(first):
+                return
+            known = {first.inbox / name for name in first.near}
+            known.update(file.source for claim in taking.group for file in claim.files)
+            new = {*around.of(first.main.source, first.folder)} - known
+        if new:
+            names = ", ".join(sorted(shown(path.name) for path in new))
+            raise ChangedError(f"{names} came while it was being claimed")
+
+    def _has_left(self, claim: Claim) -> bool:
+        """Return whether a claim is complete, or all files that leave the inbox have left it."""
+        if entries.exists(self._state.jobs / claim.id):
+            return True
+        leaving = [file for file in claim.files if claim.leaves_inbox(file)]
+        return bool(leaving) and all(self._spot_of(claim, file) for file in leaving)
 
     def _begin(self, taking: "_Taking", step: Step) -> None:
         """Write the claims that are not complete, except the first."""

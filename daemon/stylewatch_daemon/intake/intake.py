@@ -15,7 +15,7 @@ from stylewatch_daemon.base.errors import InputError, SettingsError
 from stylewatch_daemon.base.lanes import LONG, Lanes
 from stylewatch_daemon.base.model import Cause, End, Job, Pair, State, are_drawn_together, new_ids
 from stylewatch_daemon.files import atomic, entries
-from stylewatch_daemon.files.identity import Look
+from stylewatch_daemon.files.leftovers import Ignored
 from stylewatch_daemon.files.names import folded, is_picture, shown
 from stylewatch_daemon.intake.absences import ScanNumbers
 from stylewatch_daemon.intake.claim import ChangedError, Claiming, Taken, claims_for
@@ -95,7 +95,11 @@ class Intake:
         self._defaults = defaults(settings)
         self._ledger_id = jobs.ledger.own_id
         self._claiming = Claiming(
-            jobs.state, self._ledger_id, settings.limits.free_bytes, jobs.mount_guard
+            jobs.state,
+            self._ledger_id,
+            settings.limits.free_bytes,
+            jobs.mount_guard,
+            Ignored(settings.watch.ignore),
         )
         self._groups: dict[str, tuple[Claim, ...]] = {}
         """Claims of the groups that are being moved, by the id of each of their jobs."""
@@ -434,11 +438,12 @@ class Intake:
         """Post pairs as new jobs."""
         self._report_incomplete()
         for pairs in result.ready:
-            self._found(inbox, pairs, result.looks)
+            self._found(inbox, pairs, result)
 
-    def _found(self, inbox: Inbox, pairs: Sequence[Pair], looks: Mapping[Path, Look]) -> None:
+    def _found(self, inbox: Inbox, pairs: Sequence[Pair], checked: Checked) -> None:
         ids = new_ids(len(pairs))
-        group = tuple(claims_for(pairs, looks, inbox.own, ids, self._ledger_id))
+        near = checked.near[pairs[0].main]
+        group = tuple(claims_for(pairs, checked.looks, near, inbox.own, ids, self._ledger_id))
         for claim in group:
             self._groups[claim.id] = group
             self._unrecorded.add(claim.id)

@@ -189,39 +189,56 @@ _Part = tuple[str, int, Path]
 """Role, number (of a style, or 0 if there is none) and path of a file."""
 
 
-def folders_of(inbox: Path, pair: Pair) -> list[Path]:
-    """Return the folders in which a new file may concern a pair.
+def folders_of(inbox: Path, main: Path) -> list[Path]:
+    """Return the folders in which a new file may concern the pair with the main file `main`.
 
-    These are the folder of its main file and each folder between that and `inbox`, as an album may
+    These are the folder of that file and each folder between that and `inbox`, as an album may
     begin there.
     """
-    folder = pair.main.parent
+    folder = main.parent
     above = [parent for parent in folder.parents if inbox in parent.parents]
     return [folder, *above]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of a folder, with what decides whether it concerns a pair."""
+
+    path: Path
+    job: str | None
+    stem: str
+
+
+def entry(path: Path) -> Entry:
+    """Return the entry with this path."""
+    return Entry(path, job_named(path), folded(path.stem).removesuffix(_MASK_ENDING))
 
 
 def still_holds(pair: Pair, new: Iterable[Path]) -> bool:
     """Return whether a pair holds in spite of the entries that are `new` since it was found.
 
-    `new` are entries of the folders that `folders_of` returns, except ignored entries. A new file
-    may be another part of the pair, or make it ambiguous. In a job's own folder each new entry may
-    be a part that is still being renamed. When in doubt the pair does not hold: it is paired anew.
+    `new` are entries of the folders that `folders_of` returns, except ignored entries. When in
+    doubt the pair does not hold: it is paired anew.
     """
-    return not any(_concerns(pair, path) for path in new)
+    return not any(concerning(pair.main, pair.folder, map(entry, new)))
 
 
-def _concerns(pair: Pair, path: Path) -> bool:
-    """Return whether a new entry may belong to a pair, or to its album."""
-    if path.parent == pair.folder:
-        return True
-    job = job_named(pair.main)
-    new_job = job_named(path)
-    if job:
-        return new_job == job
-    if new_job == "":  # it is for the album, or makes a job of its folder
-        return True
-    stem = folded(path.stem).removesuffix(_MASK_ENDING)
-    return path.parent == pair.main.parent and stem == folded(pair.main.stem)
+def concerning(main: Path, own_folder: Path | None, found: Iterable[Entry]) -> Iterator[Path]:
+    """Yield those of the `found` entries that may belong to a pair, or to its album.
+
+    `main` and `own_folder` are those of the pair. An entry may be another part of the pair, or make
+    it ambiguous. In a job's own folder each entry may be a part that is still being renamed.
+    """
+    job = job_named(main)
+    stem = folded(main.stem)
+    for each in found:
+        if job:
+            concerns = each.job == job
+        else:  # a part without a name is for the album, or makes a job of its folder
+            is_beside = each.path.parent == main.parent and each.stem == stem
+            concerns = each.job == "" or is_beside
+        if concerns or each.path.parent == own_folder:
+            yield each.path
 
 
 def job_named(path: Path) -> str | None:

@@ -2,7 +2,7 @@
 
 import re
 import stat
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.identity import DEPTH, Identity, Look, identity, look_of
 from stylewatch_daemon.files.leftovers import Ignored
 from stylewatch_daemon.files.names import folded, shown
+from stylewatch_daemon.intake.pairing import Entry, concerning, entry, folders_of
 from stylewatch_daemon.outbox.publish import CANCELED, RECEIPT, REFUSED
 
 _LINK = "a link, and links are not followed"
@@ -65,11 +66,26 @@ class InboxListing:
                 return True
         return False
 
-    def new_in(self, folder: Path, names: Iterable[str]) -> list[Path]:
-        """Return those of the present `names` in a folder that are new and not ignored."""
-        paths = [folder / name for name in names if not self.ignored.covers(name)]
-        listed = (self.files, self.skipped, self.folders)
-        return [path for path in paths if not any(path in paths_there for paths_there in listed)]
+    def has(self, path: Path) -> bool:
+        """Return whether an entry was listed, also if it was skipped."""
+        return path in self.files or path in self.skipped or path in self.folders
+
+
+class Surroundings:
+    """The entries around pairs of an `inbox`, without ignored ones; each folder is listed once."""
+
+    def __init__(self, inbox: Path, ignored: Ignored) -> None:
+        self._inbox = inbox
+        self._ignored = ignored
+        self._listed: dict[Path, list[Entry]] = {}
+
+    def of(self, main: Path, own_folder: Path | None) -> Iterator[Path]:
+        """Yield the entries that concern the pair with these, as `concerning` says."""
+        for folder in folders_of(self._inbox, main):
+            if folder not in self._listed:
+                names = (name for name in entries.names(folder) if not self._ignored.covers(name))
+                self._listed[folder] = [entry(folder / name) for name in names]
+            yield from concerning(main, own_folder, self._listed[folder])
 
 
 def scan(

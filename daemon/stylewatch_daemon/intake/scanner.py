@@ -22,7 +22,7 @@ from stylewatch_daemon.intake.absences import Absences, ScanNumbers
 from stylewatch_daemon.intake.claim import folder_of, unfinished
 from stylewatch_daemon.intake.library import Library, Styles
 from stylewatch_daemon.intake.pairing import folders_of, only_ready, pair, still_holds
-from stylewatch_daemon.intake.scan import HELD, InboxListing, Stability, scan
+from stylewatch_daemon.intake.scan import HELD, InboxListing, Stability, Surroundings, scan
 from stylewatch_daemon.ledger.memory import Memory, Seen, Verdict
 from stylewatch_daemon.settings.config import Config, ServiceSettings, only_side
 from stylewatch_daemon.settings.job import Side
@@ -87,6 +87,8 @@ class Checked:
     incomplete: tuple[Pair, ...] = ()
     looks: Mapping[Path, Look] = field(default_factory=dict)
     """Looks of all files of the ready groups."""
+    near: Mapping[Path, Sequence[Path]] = field(default_factory=dict)
+    """Entries that concern each ready group, by its main file."""
     is_stale: bool = False
     """True if the inbox has changed since the scan, and must be scanned again."""
 
@@ -231,9 +233,8 @@ class Scanner:
         equal = dict[Path, str]()
         unknown = list[Path]()
         for complete in ready.complete:
-            unread = [
-                path for path in listing.unread if path.parent in folders_of(self._path, complete)
-            ]
+            folders = folders_of(self._path, complete.main)
+            unread = [path for path in listing.unread if path.parent in folders]
             if not still_holds(complete, unread):  # one of them may be a part of it (law 2)
                 names = ", ".join(shown(path.name) for path in unread)
                 incomplete.append(
@@ -395,10 +396,11 @@ class Scanner:
         incomplete = list[Pair]()
         is_stale = False
         looks: dict[Path, Look] = {}
-        entries_of: dict[Path, list[Path]] = {}
+        near: dict[Path, list[Path]] = {}
+        around = Surroundings(self._path, self._listing.ignored)
         for group in groups:
             step()
-            is_current, waits_for = self._look_at(group[0], entries_of)
+            is_current, waits_for = self._look_at(group[0], around)
             if not is_current:
                 is_stale = True
             elif denied := self._denied(group[0]):
@@ -407,34 +409,29 @@ class Scanner:
                 incomplete += [replace(pair, waits_for=waits_for, changing=True) for pair in group]
             else:
                 ready.append(group)
+                near[group[0].main] = [*around.of(group[0].main, group[0].folder)]
                 for pair in group:
                     looks |= self._looks_of(pair)
-        return Checked(tuple(ready), tuple(incomplete), looks, is_stale)
+        return Checked(tuple(ready), tuple(incomplete), looks, near, is_stale)
 
-    def _look_at(self, pair: Pair, entries_of: dict[Path, list[Path]]) -> tuple[bool, str]:
+    def _look_at(self, pair: Pair, around: Surroundings) -> tuple[bool, str]:
         """Return whether a pair is as in the last scan, and what it still waits for.
 
         Nothing is known of a file that cannot be read: its pair waits, and no other (law 2).
         """
         try:
             with shortages.translated("it was tried"):
-                if not self._is_current(pair, entries_of):
+                if not self._is_current(pair, around):
                     return False, ""
                 return True, self._awaited(pair)
         except (OutputError, InputError) as error:
             return True, f"its files to be readable ({error})"
 
-    def _is_current(self, pair: Pair, entries_of: dict[Path, list[Path]]) -> bool:
-        """Return whether a pair still is as in the last scan; `entries_of` is a cache by folder."""
+    def _is_current(self, pair: Pair, around: Surroundings) -> bool:
+        """Return whether a pair still is as in the last scan, and no entry that concerns it new."""
         if any(look(path) != self._files[path] for path in pair.files if path in self._files):
             return False
-        for folder in folders_of(self._path, pair):
-            if folder not in entries_of:
-                names = entries.names(folder)
-                entries_of[folder] = self._listing.new_in(folder, names)
-            if not still_holds(pair, entries_of[folder]):
-                return False
-        return True
+        return all(map(self._listing.has, around.of(pair.main, pair.folder)))
 
     def _awaited(self, pair: Pair) -> str:
         """Note which files of a pair are open for writing or lack their end.

@@ -67,6 +67,10 @@ class Claim:
     """Id of the ledger of the job; folders for held files in the inbox are named after it."""
     left_out: tuple[tuple[Path, Look], ...] = ()
     """Files that are left out because of this job, such as the clip of a live photo."""
+    near: tuple[str, ...] | None = None
+    """Paths in the inbox of the other entries that concern the job, such as a text in its own
+    folder. An entry that comes while the claim waits may be a part of it. None if they are not
+    known: in claims of an earlier version, or because they are very many."""
 
     @property
     def main(self) -> File:

@@ -575,6 +575,58 @@ def test_pairs_that_cannot_be_read_or_moved_hold_up_no_others_however_many_they_
     assert {*world.work(again=True)} == {*unread, *unmoved}
 
 
+@pytest.mark.parametrize("is_restarted", [False, True], ids=["same daemon", "restarted"])
+@pytest.mark.parametrize(
+    ("after", "stuck"), [("archive", "content.jpg"), ("archive", "style.jpg"), ("keep", "")]
+)
+def test_what_comes_while_a_file_cannot_be_taken_is_a_part_of_the_job(
+    after: str, stuck: str, is_restarted: bool, tmp_path: Path
+) -> None:
+    """What was there before, and what no job is made of, changes nothing."""
+    real = entries.rename
+
+    def rename(name: Any, *args: Any) -> bool:
+        if name == stuck:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        return real(name, *args)
+
+    world = claiming_world(tmp_path, after)
+    world.drop("sea")
+    fill(world.inbox, "sea/notes.txt")
+    with replaced(entries, rename=rename), replaced(atomic, copy_into=failing(DENIED)):
+        world.work()
+        first = world.job("sea").id
+        fill(world.inbox, "sea/.DS_Store")
+        world.wait(2 * PAUSE.most)
+        assert world.work(again=True) == []
+        assert world.job("sea").id == first, "it is the same pair"
+        fill(world.inbox, "sea/style-2.jpg")
+        (world.inbox / "sea/job.yaml").write_text("seed: 99")
+    if is_restarted:
+        world.start()
+    world.wait(2 * PAUSE.most)
+    world.work(again=True)
+    world.wait(2 * PAUSE.most)
+    world.work(again=True)
+    parts = {"content.jpg", "style.jpg", "style-2.jpg", "job.yaml"}
+    assert [(job.name, job.state) for job in world.jobs] == [("sea", "queued")]
+    assert {*inputs(world, "sea")} == parts
+    stay = {"notes.txt", *(parts if after == "keep" else ())}
+    assert {Path(path).name for path in tree(world.inbox / "sea")} - {".DS_Store"} == stay
+
+
+def test_what_comes_for_another_job_does_not_concern_a_claim_that_waits(tmp_path: Path) -> None:
+    world = claiming_world(tmp_path)
+    fill(world.inbox, "album/style.jpg", "album/a.jpg", "b.content.jpg", "b.style.jpg")
+    with replaced(entries, rename=failing(DENIED)):
+        world.work()
+        ids = {job.name: job.id for job in world.jobs}
+        fill(world.inbox, "album/c.jpg", "d.content.jpg", "job.yaml")
+        world.wait(2 * PAUSE.most)
+        world.work(again=True)
+    assert {job.name: job.id for job in world.jobs}.items() >= ids.items()
+
+
 def test_a_fault_of_ours_while_files_are_moved_lets_their_job_wait_and_is_no_disk(
     tmp_path: Path,
 ) -> None:

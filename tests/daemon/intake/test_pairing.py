@@ -307,7 +307,7 @@ def test_a_pair_that_still_holds_is_found_again_as_it_was(
     """Only what is left out may grow, by pictures in folders below that nobody lists again."""
     again = {(job.main, job.name): job for job in pair(INBOX, files | added, default).complete}
     for job in pair(INBOX, files, default).complete:
-        listed = folders_of(INBOX, job)
+        listed = folders_of(INBOX, job.main)
         if still_holds(job, [path for path in added - files if path.parent in listed]):
             now = again[job.main, job.name]
             assert replace(now, left_out=job.left_out) == job
@@ -333,4 +333,4 @@ def test_a_new_file_of_another_job_is_no_reason_to_look_again(
 ) -> None:
     (job,) = paired(files).complete
     assert still_holds(job, [INBOX / name for name in new.split()]) == holds
-    assert job.main.parent in folders_of(INBOX, job)
+    assert job.main.parent in folders_of(INBOX, job.main)

@@ -12,7 +12,8 @@ from tests.daemon.faults import fill, replaced
 
 from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.identity import DEPTH, Look, identity, look
-from stylewatch_daemon.intake.scan import InboxListing, Stability, scan
+from stylewatch_daemon.files.leftovers import Ignored
+from stylewatch_daemon.intake.scan import InboxListing, Stability, Surroundings, scan
 
 TEMPORARY = """
     .hidden.jpg .a.jpg.Xy12Zq a.jpg~ ~$a.jpg ~syncthing~a.jpg.tmp a.jpg.part a.jpg.partial
@@ -75,13 +76,14 @@ def test_some_paths_are_left_alone_with_the_reason(tmp_path: Path) -> None:
 
 
 def test_entries_that_came_after_a_scan_are_new(tmp_path: Path) -> None:
-    fill(tmp_path, "a.jpg", "b/c.jpg", "#recycle/d.jpg")
-    (tmp_path / "link").symlink_to("a.jpg")
+    fill(tmp_path, "b/a.jpg", "b/c.jpg", "b/#recycle/d.jpg")
+    (tmp_path / "b/link").symlink_to("a.jpg")
     listing = scan(tmp_path, ["*.bak"])
-    new = ["e.jpg", ".f", "g", "h.bak", "i (conflicted copy 1).jpg"]
-    names_now = [*entries.names(tmp_path), *new]
-    assert listing.new_in(tmp_path, names_now) == [tmp_path / "e.jpg", tmp_path / "g"]
-    assert listing.new_in(tmp_path / "b", ["c.jpg", "a.jpg"]) == [tmp_path / "b/a.jpg"]
+    fill(tmp_path, *(f"b/{name}" for name in ("e.jpg", ".f", "g/h.jpg", "h.bak")))
+    fill(tmp_path, "b/i (conflicted copy 1).jpg", "x.jpg")
+    around = Surroundings(tmp_path, Ignored(["*.bak"])).of(tmp_path / "b/a.jpg", tmp_path / "b")
+    new = [path for path in around if not listing.has(path)]
+    assert new == [tmp_path / "b/e.jpg", tmp_path / "b/g"]
 
 
 def test_only_what_the_folder_above_was_listed_without_is_certainly_not_there(

@@ -38,6 +38,7 @@ CLAIM = Claim(
     group="0",
     ledger="12ab",
     left_out=((IN / "a.mov", Look(4, 5)),),
+    near=("trip/notes.txt",),
 )
 RETRY = replace(CLAIM, retry_of="trip/old", inbox=Path("/gone"), folder=None)
 
@@ -74,10 +75,10 @@ def test_a_claim_of_version_1_is_read(folder: Path) -> None:
     plain = json.loads((folder / FILE_NAME).read_text())
     for each in plain["files"]:
         each["look"] = {"inode": 7, **each["look"]}
-    for key in ("group", "ledger", "left_out"):
+    for key in ("group", "ledger", "left_out", "near"):
         del plain[key]
     (folder / FILE_NAME).write_text(json.dumps(plain))
-    assert load(folder) == replace(CLAIM, group="", ledger="", left_out=())
+    assert load(folder) == replace(CLAIM, group="", ledger="", left_out=(), near=None)
 
 
 VALUES: dict[str, tuple[dict[str, Any], str]] = {
