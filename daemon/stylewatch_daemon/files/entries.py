@@ -38,6 +38,11 @@ def done_unless(
     return True
 
 
+def real_path(path: Path) -> Path:
+    """Return the path of an entry without links, as far as these can be read."""
+    return Path(os.path.realpath(path))
+
+
 def target_status(name: Name, folder: int | None = None) -> os.stat_result | None:
     """Return the status of an entry, or of the target of a link; None if there is none."""
     return status(name, folder, follow=True)

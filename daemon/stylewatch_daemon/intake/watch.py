@@ -155,8 +155,9 @@ class _Watched:
         self._late_since: float | None = None
         """Time at which a change was seen whose event has not come."""
         self._observer = observers.Observer()
+        watched = str(entries.real_path(folder))  # a link has no events of its target
         try:
-            self._observer.schedule(Handler(), str(folder), recursive=True, event_filter=kinds)
+            self._observer.schedule(Handler(), watched, recursive=True, event_filter=kinds)
             for thread in (self._observer, *self._observer.emitters):
                 thread.name = f"file events of {folder.name}"
             self._observer.start()

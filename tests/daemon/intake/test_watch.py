@@ -54,6 +54,24 @@ def test_files_in_new_folders_wake_until_the_end(inbox: Path) -> None:
     assert not watch.works(inbox), "a check in another thread may end later than the watch"
 
 
+def test_an_inbox_that_is_a_link_has_the_events_of_the_folder_to_which_it_leads(
+    inbox: Path,
+) -> None:
+    wakeups = Wakeups()
+    link = inbox.with_name("link")
+    link.symlink_to(inbox)
+    other = inbox.with_name("other")
+    other.mkdir()
+    with Watch(wakeups, "yes") as watch:
+        watch.check(link)
+        wakeups.on((inbox / "job").mkdir)
+        wakeups.on((inbox / "job/content.jpg").touch)
+        link.unlink()
+        link.symlink_to(other)
+        watch.check(link)
+        wakeups.on((other / "job").mkdir)
+
+
 def test_reading_and_each_single_write_do_not_wake(inbox: Path) -> None:
     """Else every scan would cause the next: the one wake-up here is that of a later change."""
     wakeups = Wakeups()
