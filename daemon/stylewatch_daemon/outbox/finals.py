@@ -14,7 +14,7 @@ from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Job, OutputFile
 from stylewatch_daemon.files import atomic, entries, identity, safe_dirs, strangers
 from stylewatch_daemon.files.names import candidates, first_free
-from stylewatch_daemon.outbox.publish import writing
+from stylewatch_daemon.outbox.publish import free_folder, writing
 
 
 def root_of(job: Job, path: Path) -> Path:
@@ -61,22 +61,26 @@ def choose(
     """Return the record of the picture `final` of `job` under a free name in the folder `finals`.
 
     The free name is that of the job, or `name-2` and so on; other jobs have chosen the paths for
-    which `is_reserved` holds. The folder of the name is created if it is missing. The caller lists
-    the record in the ledger before `add` makes the file: a file belongs to the job that has it in
-    the ledger, whatever its bytes are. Raises OutputError.
+    which `is_reserved` holds. The folder of the name is created if it is missing, under a free name
+    of its own if a file has the name. The caller lists the record in the ledger before `add` makes
+    the file: a file belongs to the job that has it in the ledger, whatever its bytes are. Raises
+    OutputError.
     """
     wanted = PurePosixPath(f"{job.title}{PurePosixPath(final.path).suffix}")
     with writing(f"the finals folder {finals}"):
         atomic.make_folder(finals)
-        with safe_dirs.opened(finals, str(wanted.parent), make=True) as folder:
+        above = free_folder(
+            finals, str(wanted.parent), lambda path: is_reserved(str(finals / path))
+        )
+        with safe_dirs.opened(finals, above, make=True) as folder:
             names = candidates(wanted.stem, wanted.suffix)
-            beside = finals / wanted.parent
 
             def is_taken(name: str) -> bool:
-                return is_reserved(str(beside / name)) or entries.is_taken(name, folder)
+                path = finals / above / name
+                return is_reserved(str(path)) or entries.is_taken(name, folder)
 
             name = first_free(names, is_taken)
-    return final._replace(path=str(beside / name), part="finals")
+    return final._replace(path=str(finals / above / name), part="finals")
 
 
 def add(

@@ -4,7 +4,7 @@ Files are created in `.staging`, on the outbox's own mount, and renamed into pla
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from io import BufferedWriter
 from pathlib import Path, PurePosixPath
@@ -84,6 +84,24 @@ def _above(staging: Path) -> tuple[Path, str]:
     return above, str(staging.relative_to(above))
 
 
+def free_folder(
+    root: Path, wanted: str, is_reserved: Callable[[str], bool] = lambda path: False
+) -> str:
+    """Return the path of a folder below `root`: `wanted`, or another if a file has a part of it.
+
+    Such a part, and one for whose path `is_reserved` holds, becomes `part-2` and so on: the file
+    may be ours, such as a picture of another job, which nobody should have to move away.
+    """
+
+    def is_taken(path: str) -> bool:
+        return is_reserved(path) or entries.is_file(root / path)
+
+    folder = PurePosixPath()
+    for part in PurePosixPath(wanted).parts:
+        folder = PurePosixPath(first_free(candidates(str(folder / part)), is_taken))
+    return str(folder)
+
+
 class Outbox:
     """The outbox at `root`.
 
@@ -130,9 +148,11 @@ class Outbox:
 
     def choose(self, name: str) -> str:
         """Return `name`, or `name-2` and so on if it is taken."""
+        path = PurePosixPath(name)
         with self._writing():
+            folder = free_folder(self.root, str(path.parent))
             return first_free(
-                candidates(name),
+                candidates(str(PurePosixPath(folder, path.name))),
                 lambda place: place in self._reserved or entries.is_taken(self.root / place),
             )
 

@@ -72,6 +72,19 @@ def test_a_name_that_another_job_has_chosen_is_not_free(world: World) -> None:
     assert chosen.path == str(world.album / "a-2.png")
 
 
+def test_a_folder_has_another_name_if_a_file_has_its_name_or_is_to_get_it(world: World) -> None:
+    """A job `sea` has the picture `sea.png`, and an album may have that name."""
+    finals_folder = world.root / "finals"
+    world.album.rmdir()
+    world.album.touch()
+    others = {str(finals_folder / "album-2")}
+    chosen = finals.choose(finals_folder, world.job, FINAL, others.__contains__)
+    assert chosen.path == str(finals_folder / "album-3/a.png")
+    assert world.add(chosen) is Linking.DONE
+    assert finals.root_of(world.job, Path(chosen.path)) == finals_folder
+    assert everything(finals_folder) == {"album": "", "album-3/a.png": "final.png"}
+
+
 @pytest.mark.usefixtures("is_apart")
 def test_a_file_or_a_link_of_somebody_else_is_not_replaced_even_if_it_appears_meanwhile(
     world: World,

@@ -55,6 +55,14 @@ def test_a_job_gets_a_free_folder_that_nobody_has_and_no_other_job_will_get(
     assert not (root / "album").exists() and root.exists()
 
 
+def test_a_folder_with_the_name_of_a_picture_of_another_job_gets_another_name(
+    outbox: Outbox,
+) -> None:
+    fill(make(outbox, "sea"), "final.png")
+    assert outbox.choose("sea/final.png/day/a") == "sea/final.png-2/day/a"
+    make(outbox, "sea/final.png-2/day/a")
+
+
 def test_an_empty_parent_that_is_a_mount_stays(outbox: Outbox) -> None:
     def rmdir(name: Any, **more: Any) -> None:
         if name == "album":
