@@ -14,7 +14,7 @@ from stylewatch_daemon.base.errors import InputError, OutputError, TakenError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import OutputFile, is_id
 from stylewatch_daemon.files import atomic, disks, entries, identity, safe_dirs, strangers
-from stylewatch_daemon.files.names import candidates, first_free
+from stylewatch_daemon.files.names import CONTENT_SUFFIXES, candidates, first_free, folded
 
 RECEIPT, LOSSES = "receipt.json", "losses.csv"
 STAGES, INPUTS = "stages", "inputs"
@@ -147,14 +147,29 @@ class Outbox:
     # -- folders of jobs
 
     def choose(self, name: str) -> str:
-        """Return `name`, or `name-2` and so on if it is taken."""
+        """Return `name`, or `name-2` and so on if it is taken.
+
+        In the folder of a job that has not ended, names that its files may get are taken, too.
+        """
         path = PurePosixPath(name)
         with self._writing():
-            folder = free_folder(self.root, str(path.parent))
+            folder = free_folder(self.root, str(path.parent), self._is_for_file)
             return first_free(
                 candidates(str(PurePosixPath(folder, path.name))),
-                lambda place: place in self._reserved or entries.is_taken(self.root / place),
+                lambda place: (
+                    place in self._reserved
+                    or self._is_for_file(place)
+                    or entries.is_taken(self.root / place)
+                ),
             )
+
+    def _is_for_file(self, place: str) -> bool:
+        """Return whether a job with the folder above `place` may publish a file there."""
+        path = PurePosixPath(folded(place))
+        is_own = path.name in (RECEIPT, LOSSES, STAGES, INPUTS)
+        may_be_picture = path.suffix[1:] in {*CONTENT_SUFFIXES, "svg"}
+        above = str(PurePosixPath(place).parent)
+        return above in self._reserved and (is_own or may_be_picture)
 
     def make(self, place: str) -> bool:
         """Create the folder of a job; return False if there is an entry of that name."""

@@ -63,6 +63,18 @@ def test_a_folder_with_the_name_of_a_picture_of_another_job_gets_another_name(
     make(outbox, "sea/final.png-2/day/a")
 
 
+@pytest.mark.parametrize("name", ["Final.png", "stages", "losses.csv", "losses.svg"])
+def test_no_job_gets_a_folder_with_the_name_of_a_file_that_a_running_job_may_publish(
+    name: str, tmp_path: Path
+) -> None:
+    outbox = Outbox(tmp_path / "out", reserved={"sea"})
+    make(outbox, "sea")
+    assert outbox.choose(f"sea/{name}") == f"sea/{name}-2"
+    assert outbox.choose(f"sea/{name}/a") == f"sea/{name}-2/a"
+    assert outbox.choose("sea/day") == "sea/day"
+    assert outbox.choose(f"bay/{name}") == f"bay/{name}"
+
+
 def test_an_empty_parent_that_is_a_mount_stays(outbox: Outbox) -> None:
     def rmdir(name: Any, **more: Any) -> None:
         if name == "album":
