@@ -3,6 +3,7 @@
 A daemon runs as the owner of its folders.
 """
 
+import errno
 import os
 import pwd
 import stat
@@ -77,6 +78,21 @@ def whose(path: Path) -> str:
         f"it belongs to {_name(status.st_uid)} ({mode}), and stylewatch is {_name(user)}; "
         f"`chown {option}{user} {shown(path)}` by root helps"
     )
+
+
+@contextmanager
+def explained(path: Path, done: str) -> Iterator[None]:
+    """Say, in the error of a block that may not change an entry, whose it is; see `whose`.
+
+    `done` is what the block would have done to it, such as "moved". In a folder with the sticky bit
+    only the owner of an entry, or of the folder, may move it.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EPERM:
+            error.strerror = f"it cannot be {done}: {whose(path)}"
+        raise
 
 
 def _name(user: int) -> str:

@@ -28,6 +28,7 @@ from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Pair
 from stylewatch_daemon.client import submit
 from stylewatch_daemon.files import atomic, disks, entries, identity, leftovers, safe_dirs
+from stylewatch_daemon.files.account import explained
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Look, Version, Writers, look
 from stylewatch_daemon.files.leftovers import Ignored
@@ -398,7 +399,10 @@ class Claiming:
                     self._note_disk(claim, file)
                 if spot.folder.startswith(HELD):
                     self._make_private(claim.inbox)
-                with safe_dirs.opened(spot.root, spot.folder, make=True) as folder:
+                with (
+                    safe_dirs.opened(spot.root, spot.folder, make=True) as folder,
+                    explained(file.source, "moved"),
+                ):
                     if entries.rename(file.source.name, spot.name, source, folder):
                         break
             else:
