@@ -1,6 +1,7 @@
 """The status as text for people: for `_status.txt`, `stylewatch status` and the view of a job."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from textwrap import indent
 from typing import Any
 
@@ -76,9 +77,7 @@ def sections(status: Mapping[str, Any]) -> dict[str, Rows]:
         ],
         "Learning": [[one_line(text)] for text in health["learning"]],
         "Problems": [[one_line(text)] for text in health["trouble"]],
-        "Refused or failed (see _refused)": [
-            [f"{job['job']}: {one_line(job['reason'])}"] for job in status["refused"]
-        ],
+        "Refused or failed (see _refused)": [*_refusals(status["refused"])],
         "Incomplete": [
             [f"{pair['name']}: waits for {pair['waits_for']}"] for pair in status["incomplete"]
         ],
@@ -87,6 +86,14 @@ def sections(status: Mapping[str, Any]) -> dict[str, Rows]:
         "Notes": [[one_line(text)] for text in health["notes"]],
         "Queue": [*waiting, *([[f"... and {more} more"]] if waiting and more else [])],
     }
+
+
+def _refusals(refused: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[str]]:
+    """Yield a row for each refused or failed job; jobs with the same title have their ids."""
+    titles = Counter(job["job"] for job in refused)
+    for job in refused:
+        id_text = f" ({job['id']})" if titles[job["job"]] > 1 else ""
+        yield [f"{job['job']}{id_text}: {one_line(job['reason'])}"]
 
 
 def trash_text(status: Mapping[str, Any]) -> str:

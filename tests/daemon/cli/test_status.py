@@ -54,6 +54,14 @@ def test_everything_that_the_daemon_publishes_is_shown(place: Place) -> None:
     assert (plain["running"], plain["refused"]) == (BUSY["running"], BUSY["refused"])
 
 
+def test_refused_jobs_with_one_title_are_told_apart_by_their_ids(place: Place) -> None:
+    names = {"1-a": "sea", "2-b": "sky", "3-c": "sea"}
+    refused = [{"job": name, "id": key, "reason": "bad"} for key, name in names.items()]
+    place.publish(refused=refused)
+    rows = place.run("status").out.partition("Refused or failed (see _refused):\n")[2]
+    assert rows.splitlines()[:3] == ["  sea (1-a): bad", "  sky: bad", "  sea (3-c): bad"]
+
+
 def test_the_jobs_that_finished_last_come_with_their_pictures(place: Place) -> None:
     """And `show` without a name shows the last."""
     for number in range(7):
