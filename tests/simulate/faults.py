@@ -371,6 +371,16 @@ class Faults:
         yield f"{short} stays unreadable: {calls[0]} ... fail with {name}"
         self._start(Active(f"unreadable {short}", path, False, end, lasts=True), 1e6)
 
+    def deny(self, path: str, seconds: float) -> Callable[[], bool]:
+        """Let no rename of one file be permitted for a while; return whether that still lasts."""
+        world, fault = self._world, CallFault(("rename",), errno.EPERM, path, 1 << 30)
+        world.seam.faults.append(fault)
+        short = path.removeprefix(f"{world.disks.root}/")
+        world.note(f"fault: {short} cannot be renamed for {seconds:.0f} s")
+        disk, end = world.disks.home_of(path).name, self._without([fault])
+        self._start(Active(f"denial of {short}", disk, False, end), seconds)
+        return lambda: fault in world.seam.faults
+
     def _one_of(self, role: str, random: Random) -> str:
         """Return a file or a folder in one of the folders of a sort; empty if there is none."""
         settings = self._world.plan.settings

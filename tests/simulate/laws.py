@@ -305,6 +305,10 @@ class Laws:
 
     def _add(self, receipt: Receipt) -> None:
         seen = self.seen
+        lacking = self._world.users.came_in_time.get(receipt.key.content, set()) - receipt.tokens
+        if lacking and not receipt.is_retry:
+            kind = "a part that came before its pair could be moved is left behind"
+            raise ViolationError(5, kind, f"{receipt.key} lacks {sorted(lacking)}")
         seen.receipts[receipt.job] = receipt
         seen.first_at[receipt.job] = self._world.times.now
         for token in receipt.tokens:

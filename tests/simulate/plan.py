@@ -53,6 +53,7 @@ MORE = (
     ("trash", "favorite"),
     ("try",),
     ("learn",),
+    ("deny",),
 )
 """Deeds of users and of the machine that are drawn apart, each sort by itself, so that a number
 still is the same world."""
@@ -239,7 +240,8 @@ def draw(seed: int, only: Collection[str] = (), without: Collection[str] = ()) -
     if any(deed.what == "clock" for deed in deeds) and "retention" not in without:
         settings = replace(settings, has_retention=random.random() < 0.7)
     plan = Plan(settings, tuple(sorted(deeds, key=lambda deed: deed.at)))
-    return _with_learning(_with_trash_days(plan, only, without), only, without)
+    plan = _with_learning(_with_trash_days(plan, only, without), only, without)
+    return _with_denials(plan, only)
 
 
 def _with_learning(plan: Plan, only: Collection[str], without: Collection[str]) -> Plan:
@@ -251,6 +253,12 @@ def _with_learning(plan: Plan, only: Collection[str], without: Collection[str]) 
         return plan.without(albums)
     minutes, workers = random.choice([0.5, 2.0, 5.0]), random.choice([1, 1, 2])
     return replace(plan, settings=replace(plan.settings, learn_minutes=minutes, workers=workers))
+
+
+def _with_denials(plan: Plan, only: Collection[str]) -> Plan:
+    """Let files that may not be renamed be in few of the worlds that drew them, drawn apart."""
+    is_rare = "deny" not in only and Random(f"denials {plan.settings.seed}").random() < 0.75
+    return plan.without([deed for deed in plan.deeds if is_rare and deed.what == "deny"])
 
 
 def _with_trash_days(plan: Plan, only: Collection[str], without: Collection[str]) -> Plan:

@@ -45,6 +45,7 @@ def test_no_world_violates_a_law() -> None:
         ("place", 3, "law 12: a worker in the place of a training"),
         ("preview", 107, "law 12: a preview waits for a training"),
         ("submit", 12, "law 2: submitted below the mount point"),
+        ("listing", 96, "law 5: a part that came before its pair could be moved is left behind"),
     ],
 )
 def test_a_world_finds_a_broken_daemon(broken: str, world: int, law: str) -> None:

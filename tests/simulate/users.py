@@ -177,6 +177,8 @@ class Users:
     without_final: set[str] = field(default_factory=set)
     """Ids of the jobs whose end was asked for, or whose output was taken away before its final was
     certainly linked."""
+    came_in_time: dict[Token, set[Token]] = field(default_factory=dict)
+    """Parts that came before a file of their pair could be renamed, by its content."""
     doomed: set[Token] = field(default_factory=set)
     """Contents of those jobs, which may go while they are still written (law 1)."""
     _card: dict[Inbox, dict[str, Any]] = field(default_factory=dict)
@@ -477,6 +479,7 @@ class Users:
             "trash": partial(self._mark, "trash", "restore", self.trashed),
             "try": self._try,
             "learn": self._learn,
+            "deny": self._deny,
             "favorite": partial(self._mark, "favorite", "unfavorite", self.favorites),
         }
         return deeds[what](random)
@@ -540,6 +543,39 @@ class Users:
                 return
             content = self._picture(random)
             self._add(drop, f"{{name}}/more{number}.{content.kind}", content)
+
+    def _deny(self, random: Random) -> Script:
+        """Drop a pair of which one file cannot be renamed for minutes, and add files meanwhile.
+
+        No other deed touches it. Whatever is painted of it has the files that came in time.
+        """
+        inboxes = [inbox for inbox in self._inboxes() if inbox.after != "keep"]
+        if not inboxes:
+            return
+        inbox = random.choice(inboxes)
+        content, style = self._picture(random), self._picture(random)
+        files = {f"{{name}}/content.{content.kind}": content, f"{{name}}/style.{style.kind}": style}
+        drop = Drop(inbox, self._name(random, "folder", inbox), files)
+        paths = drop.paths(self.world.path(inbox.name))
+        path = random.choice([*paths])
+        lasts = self.world.faults.deny(path, random.uniform(60, 300))
+        self.world.note(f"user: drops {self._told(drop)}, which may not be renamed")
+        with self.changing(inbox):
+            for each_path, each in paths.items():
+                self._write(each_path, each)
+        for _ in range(random.choice([1, 2])):
+            yield random.uniform(1, 100)
+            disk = self.world.disks.home_of(path)
+            is_there = inbox in self._inboxes() and disk.is_there and not disk.is_hung
+            if self.world.is_at_rest or not (lasts() and is_there and Path(path).exists()):
+                return
+            second = self._picture(random)
+            name = random.choice(["job.yaml", f"style-2.{second.kind}"])
+            if any(each.startswith(f"{{name}}/{name.partition('.')[0]}") for each in drop.files):
+                continue
+            part = second if name.startswith("style") else self.world.contents.new("yaml")
+            self._add(drop, f"{{name}}/{name}", part)
+            self.came_in_time.setdefault(content.token, set()).add(part.token)
 
     def _submit(self, random: Random) -> Script:
         """Submit a pair as commands and the page do, wherever the disk of the inbox is."""
