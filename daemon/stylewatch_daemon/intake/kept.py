@@ -156,22 +156,14 @@ class Kept:
         """Return a function that records the files of a claim that stay in the inbox.
 
         It also records the files that are left out because of the claim. The pair counts as painted
-        from then on, unless `is_painted` said that it was before. Nothing is recorded for a retry,
-        or if the settings lack the inbox.
+        from then on, unless `is_painted` said that it was before: its digests tell that also if the
+        settings of now lack its inbox (law 3). Its files are recorded only if they have it. Nothing
+        is recorded for a retry.
         """
-        inbox = {inbox.path: inbox for inbox in self._inboxes}.get(claim.inbox)
-        if inbox is None or claim.is_copy:
+        if claim.is_copy:
             return lambda ledger: None
-        records = [
-            _record(inbox, inbox.last, file.source, file.look, taken.digests[file.source])
-            for file in claim.files
-            if not claim.leaves_inbox(file) and file.source.is_relative_to(claim.inbox)
-        ]
-        why = f"it was left out when {shown(claim.main.source.name)} was claimed"
-        left_out = [(*entry, why) for entry in claim.left_out]
-        left_out += [(*entry, BEFORE) for entry in taken.originals]
-        for path, looked, reason in left_out:
-            records.append(_record(inbox, inbox.last, path, looked)._replace(left_out=reason))
+        inbox = {inbox.path: inbox for inbox in self._inboxes}.get(claim.inbox)
+        records = [] if inbox is None else _records(inbox, claim, taken)
         key = self._keys.get(claim.id)
         painted = None
         if key is not None:
@@ -183,6 +175,21 @@ class Kept:
             self._keys.pop(claim.id, None)
 
         return write
+
+
+def _records(inbox: Inbox, claim: Claim, taken: Taken) -> list[Seen]:
+    """Return records of the files of a claim that stay in the inbox, and of those left out."""
+    records = [
+        _record(inbox, inbox.last, file.source, file.look, taken.digests[file.source])
+        for file in claim.files
+        if not claim.leaves_inbox(file) and file.source.is_relative_to(claim.inbox)
+    ]
+    why = f"it was left out when {shown(claim.main.source.name)} was claimed"
+    left_out = [(*entry, why) for entry in claim.left_out]
+    left_out += [(*entry, BEFORE) for entry in taken.originals]
+    for path, looked, reason in left_out:
+        records.append(_record(inbox, inbox.last, path, looked)._replace(left_out=reason))
+    return records
 
 
 def _hash(

@@ -16,6 +16,7 @@ from tests.daemon.faults import failing, fill, place_of, replaced, tree
 from tests.daemon.world import (
     DaemonWorld,
     LanesNow,
+    changed_settings,
     claiming_world,
     run_jobs,
 )
@@ -378,6 +379,35 @@ def test_what_two_scans_did_not_find_is_painted_again_once_it_is_dropped_again_l
         run_jobs(kept.loop)
     (kept.inbox / "al/2.jpg").write_text(text)
     assert settle(kept) == (["al/2"] if scans == 2 else [])
+
+
+@contextmanager
+def without_the_inbox(world: DaemonWorld) -> Iterator[None]:
+    """Let the daemon run with the inbox `other` alone, as `run --once --inbox` does; then anew."""
+    settings = world.settings
+    world.settings = changed_settings(settings, inboxes=settings.inboxes[1:])
+    world.start()
+    yield
+    world.settings = settings
+    world.start()
+
+
+def stopped_claim(world: DaemonWorld) -> None:
+    """Find the pairs in the inbox, and stop the daemon before it has copied their files."""
+    with replaced(Claiming, _gather=failing(BROKEN)):
+        assert world.work() == []
+
+
+def test_a_pair_whose_inbox_the_settings_lack_when_it_is_copied_counts_as_painted(
+    tmp_path: Path,
+) -> None:
+    world = claiming_world(tmp_path, after="keep")
+    world.drop("a")
+    stopped_claim(world)
+    with without_the_inbox(world):
+        assert world.work() == ["a"]
+    assert settle(world) == []
+    assert world.states == {"a": "queued"}
 
 
 def test_a_style_that_is_changed_and_changed_back_paints_once_with_each(kept: DaemonWorld) -> None:
