@@ -47,6 +47,7 @@ from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import finals, inputs, removal
 from stylewatch_daemon.outbox.inputs import Account
 from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.settings.sections import InboxSettings
 from stylewatch_painter.validation import sentence_of
 
 ROUND_S = 1.0
@@ -471,7 +472,8 @@ class Commands:
         self._retried_stems[request.id] = retries.stem_of(old)
         listed = ledger.files(old.id)
         names = ledger.names_like(retries.stem_of(old))
-        daemon = self._jobs.settings
+        limits = self._jobs.settings.limits
+        inbox = self._jobs.settings.inbox(Path(old.inbox)) or _former_inbox(old, listed)
 
         def make(step: Step) -> Claim:
             folders = Path(old.outbox), self._state.root
@@ -487,8 +489,8 @@ class Commands:
                         retries.free_name(old, names),
                         settings,
                         [*files, *uploads],
-                        daemon.after(Path(old.inbox)),
-                        daemon.limits,
+                        inbox,
+                        limits,
                         guard,
                         step,
                     )
@@ -720,6 +722,14 @@ class Commands:
             if not self._jobs.ledger.has_picture(digest):
                 thumbs.remove(self._state.thumbs, digest)
                 thumbs.remove(self._state.previews, digest)
+
+
+def _former_inbox(job: Job, listed: Iterable[OutputFile]) -> InboxSettings:
+    """Return settings for the inbox of a job, which is not configured now: what its files tell."""
+    links = (Path(file.path) for file in listed if file.part == "finals")
+    folders = (finals.root_of(job, link) for link in links)
+    inbox = Path(job.inbox)
+    return InboxSettings(path=inbox, outbox=Path(job.outbox), finals=next(folders, None))
 
 
 def _debug(request: Request, text: str) -> None:

@@ -125,6 +125,7 @@ def claims_for(
             ledger=ledger_id,
             left_out=tuple((path, looks[path]) for path in pair.left_out),
             near=others_in_inbox if len(others) <= MOST_NEAR else None,
+            finals=() if inbox.finals is None else (inbox.finals,),
         )
         for pair, job_id in zip(pairs, ids, strict=True)
     ]

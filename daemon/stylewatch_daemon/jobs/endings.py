@@ -257,9 +257,15 @@ class Endings:
         self._jobs.post(job.id, event, lambda ledger: ledger.put_files(job.id, result.files))
 
     def _finals_of(self, job: Job) -> Path | None:
-        """Return the finals folder of the job's inbox; None if the settings name none."""
-        inboxes = self._jobs.settings.inboxes
-        return {inbox.path: inbox.finals for inbox in inboxes}.get(Path(job.inbox))
+        """Return the finals folder that the job's inbox had at the claim; None if it had none.
+
+        Claims of earlier versions do not say it, so that for these the settings of now count.
+        """
+        claim = self._jobs.claim_to_publish(job)
+        if claim.finals is not None:
+            return next(iter(claim.finals), None)
+        inbox = self._jobs.settings.inbox(claim.inbox)
+        return None if inbox is None else inbox.finals
 
     def _link(self, job: Job, event: object) -> None:
         """Link the final picture in the finals folder: this effect runs once for each phase.

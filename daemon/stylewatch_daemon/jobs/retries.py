@@ -21,7 +21,7 @@ from stylewatch_daemon.files.names import candidates, first_free, is_name, shown
 from stylewatch_daemon.ledger.claim import FILES, Claim, File, load, save
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.outbox.job_files import SourceFile, Spot
-from stylewatch_daemon.settings.sections import LimitSettings
+from stylewatch_daemon.settings.sections import InboxSettings, LimitSettings
 
 JOB_FILE = "job.yaml"
 
@@ -59,20 +59,19 @@ def make_retry(
     name: str,
     settings: Mapping[str, Any],
     files: Sequence[SourceFile],
-    after: str,
+    inbox: InboxSettings,
     limits: LimitSettings,
     guard: MountGuard,
     step: Step,
 ) -> Claim:
     """Create the job `new_id` in the state folder, to run `job` again as `name`; return its claim.
 
-    The new job gets copies of `files`, and a job.yaml with all `settings`. After a kill at any
-    moment this can be repeated without doing anything twice. Raises InputError if it cannot be
-    done, OSError if it cannot be done now.
+    The new job gets copies of `files`, and a job.yaml with all `settings`. `inbox` are the settings
+    of the inbox of `job`. After a kill at any moment this can be repeated without doing anything
+    twice. Raises InputError if it cannot be done, OSError if it cannot be done now.
     """
     folder = state.jobs / new_id
     claim_folder = state.retry(new_id)
-    inbox = Path(job.inbox)
     outbox = Path(job.outbox)
     uploads = state.uploads / new_id
     if entries.exists(folder):  # created before a kill, which may have come before the sync
@@ -86,11 +85,12 @@ def make_retry(
     claim = Claim(
         id=new_id,
         name=name,
-        inbox=inbox,
+        inbox=inbox.path,
         outbox=outbox,
-        after=after,
+        after=inbox.after,
         files=tuple(copies),
         retry_of=job.title,
+        finals=() if inbox.finals is None else (inbox.finals,),
     )
     save(claim, claim_folder)
     atomic.move(claim_folder, folder)

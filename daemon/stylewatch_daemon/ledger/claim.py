@@ -71,6 +71,9 @@ class Claim:
     """Paths in the inbox of the other entries that concern the job, such as a text in its own
     folder. An entry that comes while the claim waits may be a part of it. None if they are not
     known: in claims of an earlier version, or because they are very many."""
+    finals: tuple[Path, ...] | None = None
+    """The finals folder of the inbox, if it has one; None in claims of earlier versions. The
+    settings may lack the inbox by the time at which the job ends."""
 
     @property
     def main(self) -> File:
@@ -210,7 +213,8 @@ def load(folder: Path) -> Claim:
 def _check(claim: Claim, job_id: str) -> None:
     """Raise ValueError if the claim belongs to another job, or leads to files of other jobs."""
     names = [file.name for file in claim.files]
-    paths = [claim.inbox, claim.outbox, *(file.source for file in claim.files)]
+    sources = (file.source for file in claim.files)
+    paths = [claim.inbox, claim.outbox, *(claim.finals or ()), *sources]
     own = [file.source for file in claim.files if file.own]
     if claim.folder is not None:
         paths.append(claim.folder)

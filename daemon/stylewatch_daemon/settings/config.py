@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, reduce
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 from platformdirs import user_config_path
 from pydantic import Field, InstanceOf, SecretStr, ValidationError
@@ -106,12 +106,9 @@ class Config(Strict):
             return {**own, "device": device}
         return own
 
-    def after(self, inbox: Path) -> Literal["archive", "keep", "delete"]:
-        """Return the `after` of `inbox`; `archive` for an inbox that is no longer configured."""
-        for configured in self.inboxes:
-            if configured.path == inbox:
-                return configured.after
-        return "archive"
+    def inbox(self, path: Path) -> sections.InboxSettings | None:
+        """Return the settings of the inbox at `path`; None if it is not configured any more."""
+        return {inbox.path: inbox for inbox in self.inboxes}.get(path)
 
     def check(self) -> None:
         """Raise SettingsError, with a line for each misplaced folder and each unusable hook."""

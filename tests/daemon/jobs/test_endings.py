@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 from tests.daemon.faults import Disk, Killed, failing, fill, replaced, tree
-from tests.daemon.world import DaemonWorld, run_jobs
+from tests.daemon.world import DaemonWorld, changed_settings, run_jobs
 from tests.e2e.changes import Painter
 
 from stylewatch_daemon.base.errors import OutputError
@@ -22,6 +22,8 @@ from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.outbox import ending, job_files
 from stylewatch_daemon.outbox.ending import Ending
 from stylewatch_daemon.worker.messages import AttemptLost, Refused
+
+NEW = "20990101T000000.000000-abcdef"
 
 WHOLE = "a/style.jpg and more"
 
@@ -257,6 +259,39 @@ def test_only_the_end_of_a_job_waits_for_its_finals_folder(
     assert world.states == {"a": "done"}
     assert [*tree(tmp_path / "finals")] == ([] if is_canceled else ["a.png"])
     check_gone(world, a="done")
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_a_job_has_its_link_also_if_the_settings_lack_its_inbox_when_it_ends(
+    is_old: bool, tmp_path: Path
+) -> None:
+    world = painting(tmp_path, inboxes=("in", "other"), has_finals=True)
+    world.queued("a")
+    if is_old:  # its claim names no finals, so that the settings count
+        (claim,) = world.state.jobs.glob("*/claim.json")
+        values = json.loads(claim.read_text())
+        claim.write_text(json.dumps({key: values[key] for key in values if key != "finals"}))
+    else:
+        world.settings = changed_settings(world.settings, inboxes=world.settings.inboxes[1:])
+    run_jobs(world.start())
+    assert [*tree(tmp_path / "finals")] == ["a.png"]
+    check_gone(world, a="done")
+
+
+def test_a_retry_has_its_link_where_the_job_has_one_if_the_settings_lack_its_inbox(
+    tmp_path: Path,
+) -> None:
+    world = painting(tmp_path, inboxes=("in", "other"), has_finals=True)
+    world.drop("a")
+    world.run()
+    other = world.settings.inboxes[1]
+    other = other.model_copy(update={"finals": None})
+    world.settings = changed_settings(world.settings, inboxes=(other,))
+    world.start()
+    world.ask("retry", "a", new=NEW, settings={})
+    run_jobs(world.loop)
+    assert world.states == {"a": "done", "a-2": "done"}
+    assert [*tree(tmp_path / "finals")] == ["a-2.png", "a.png"]
 
 
 # -- folders that somebody moved away

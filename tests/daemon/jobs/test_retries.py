@@ -88,9 +88,10 @@ def test_what_a_kill_left_of_a_retry_counts_once_it_is_durable(world: World) -> 
     world.retry()
     synced = list[Path]()
     job, limits, guard = world.job("a"), world.settings.limits, disks.MountGuard()
+    (inbox,) = world.settings.inboxes
     with replaced(system, fsync=lambda handle: synced.append(shown_path(handle))):
         claim = retries.make_retry(
-            world.state, job, NEW, "a-2", {}, [], "archive", limits, guard, lambda: None
+            world.state, job, NEW, "a-2", {}, [], inbox, limits, guard, lambda: None
         )
     assert claim.id == NEW and synced == [world.state.jobs]
 

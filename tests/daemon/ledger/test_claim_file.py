@@ -39,6 +39,7 @@ CLAIM = Claim(
     ledger="12ab",
     left_out=((IN / "a.mov", Look(4, 5)),),
     near=("trip/notes.txt",),
+    finals=(Path("/finals"),),
 )
 RETRY = replace(CLAIM, retry_of="trip/old", inbox=Path("/gone"), folder=None)
 
@@ -75,10 +76,10 @@ def test_a_claim_of_version_1_is_read(folder: Path) -> None:
     plain = json.loads((folder / FILE_NAME).read_text())
     for each in plain["files"]:
         each["look"] = {"inode": 7, **each["look"]}
-    for key in ("group", "ledger", "left_out", "near"):
+    for key in ("group", "ledger", "left_out", "near", "finals"):
         del plain[key]
     (folder / FILE_NAME).write_text(json.dumps(plain))
-    assert load(folder) == replace(CLAIM, group="", ledger="", left_out=(), near=None)
+    assert load(folder) == replace(CLAIM, group="", ledger="", left_out=(), near=None, finals=None)
 
 
 VALUES: dict[str, tuple[dict[str, Any], str]] = {
@@ -86,6 +87,7 @@ VALUES: dict[str, tuple[dict[str, Any], str]] = {
     "has another id": ({"id": "another"}, "it belongs to another job"),
     "has a name that leads out": ({"file_name": "../../x.jpg"}, "such a name"),
     "has a relative outbox": ({"outbox": "out"}, "absolute path"),
+    "has relative finals": ({"finals": ["finals"]}, "absolute path"),
     "has a source elsewhere": ({"file_source": "/etc/passwd"}, "it is not in the inbox"),
     "has a source above": ({"file_source": "/in/../etc/passwd"}, "absolute path"),
     "has a folder that is the inbox": ({"folder": "/in"}, "not in the inbox"),
