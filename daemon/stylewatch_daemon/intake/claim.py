@@ -101,6 +101,7 @@ def claims_for(
     pairs: Sequence[Pair],
     looks: Mapping[Path, Look],
     near: Sequence[Path],
+    disks_found: Iterable[tuple[Path, str]],
     inbox: InboxSettings,
     ids: Sequence[str],
     ledger_id: str,
@@ -108,7 +109,8 @@ def claims_for(
     """Return the claims of pairs with the same main file; each job gets the next of `ids`.
 
     `looks` has the looks of all files of the pairs, also of those that are left out; `near` are the
-    entries of the inbox that concern them.
+    entries of the inbox that concern them, `disks_found` the identities of their disks by mount
+    point.
     """
     others = {*near}.difference(*(pair.files for pair in pairs))
     others_in_inbox = tuple(sorted(str(path.relative_to(inbox.path)) for path in others))
@@ -126,6 +128,7 @@ def claims_for(
             left_out=tuple((path, looks[path]) for path in pair.left_out),
             near=others_in_inbox if len(others) <= MOST_NEAR else None,
             finals=() if inbox.finals is None else (inbox.finals,),
+            disks=tuple(disks_found),
         )
         for pair, job_id in zip(pairs, ids, strict=True)
     ]

@@ -442,8 +442,10 @@ class Intake:
 
     def _found(self, inbox: Inbox, pairs: Sequence[Pair], checked: Checked) -> None:
         ids = new_ids(len(pairs))
-        near = checked.near[pairs[0].main]
-        group = tuple(claims_for(pairs, checked.looks, near, inbox.own, ids, self._ledger_id))
+        near, disks = checked.near[pairs[0].main], inbox.last.disks.by_folder(inbox.path)
+        group = tuple(
+            claims_for(pairs, checked.looks, near, disks, inbox.own, ids, self._ledger_id)
+        )
         for claim in group:
             self._groups[claim.id] = group
             self._unrecorded.add(claim.id)

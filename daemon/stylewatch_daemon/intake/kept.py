@@ -82,7 +82,8 @@ class Kept:
 
         A picture is left out until it changes, a clip for as long as it has this name.
         """
-        record = _record(inbox, inbox.last, path, looked)._replace(left_out=why)
+        disk = inbox.last.disks.of(path)
+        record = _record(inbox.path, disk, path, looked, left_out=why)
         self._jobs.post("", None, lambda ledger: ledger.remember([record]))
 
     def hash(self, inbox: Inbox) -> None:
@@ -156,14 +157,12 @@ class Kept:
         """Return a function that records the files of a claim that stay in the inbox.
 
         It also records the files that are left out because of the claim. The pair counts as painted
-        from then on, unless `is_painted` said that it was before: its digests tell that also if the
-        settings of now lack its inbox (law 3). Its files are recorded only if they have it. Nothing
-        is recorded for a retry.
+        from then on, unless `is_painted` said that it was before. All that is recorded is in the
+        claim: the settings of now may lack its inbox. Nothing is recorded for a retry.
         """
         if claim.is_copy:
             return lambda ledger: None
-        inbox = {inbox.path: inbox for inbox in self._inboxes}.get(claim.inbox)
-        records = [] if inbox is None else _records(inbox, claim, taken)
+        records = _records(claim, taken)
         key = self._keys.get(claim.id)
         painted = None
         if key is not None:
@@ -177,19 +176,21 @@ class Kept:
         return write
 
 
-def _records(inbox: Inbox, claim: Claim, taken: Taken) -> list[Seen]:
+def _records(claim: Claim, taken: Taken) -> list[Seen]:
     """Return records of the files of a claim that stay in the inbox, and of those left out."""
-    records = [
-        _record(inbox, inbox.last, file.source, file.look, taken.digests[file.source])
+
+    def record(path: Path, looked: Look, sha256: str = "", left_out: str = "") -> Seen:
+        return _record(claim.inbox, claim.disk_of(path), path, looked, sha256, left_out)
+
+    why = f"it was left out when {shown(claim.main.source.name)} was claimed"
+    stay = [
+        record(file.source, file.look, taken.digests[file.source])
         for file in claim.files
         if not claim.leaves_inbox(file) and file.source.is_relative_to(claim.inbox)
     ]
-    why = f"it was left out when {shown(claim.main.source.name)} was claimed"
-    left_out = [(*entry, why) for entry in claim.left_out]
-    left_out += [(*entry, BEFORE) for entry in taken.originals]
-    for path, looked, reason in left_out:
-        records.append(_record(inbox, inbox.last, path, looked)._replace(left_out=reason))
-    return records
+    left_out = [record(path, looked, left_out=why) for path, looked in claim.left_out]
+    former = [record(path, looked, left_out=BEFORE) for path, looked in taken.originals]
+    return [*stay, *left_out, *former]
 
 
 def _hash(
@@ -220,11 +221,12 @@ def _hash_one(inbox: Inbox, scan: Scan, path: Path, step: Step) -> list[Hashed]:
         return []
     with folder_of(inbox.path, path) as folder, atomic.open_regular(path.name, folder) as file:
         sha256 = atomic.digest_of(file, step, most=looked.size)  # it may have grown (law 11)
-    record = _record(inbox, scan, path, looked, sha256)
+    record = _record(inbox.path, scan.disks.of(path), path, looked, sha256)
     return [(record, scan.absent.get(path, 0))] if look(path) == looked else []
 
 
-def _record(inbox: Inbox, scan: Scan, path: Path, looked: Look, sha256: str = "") -> Seen:
-    """Return the record of a file that stays, on the disk where a scan found it."""
-    disk = scan.disks.of(path)
-    return Seen(str(path), str(inbox.path), disk, looked.size, looked.mtime_ns, sha256)
+def _record(
+    inbox: Path, disk: str, path: Path, looked: Look, sha256: str = "", left_out: str = ""
+) -> Seen:
+    """Return the record of a file that stays in an inbox, on the disk where it was found."""
+    return Seen(str(path), str(inbox), disk, looked.size, looked.mtime_ns, sha256, left_out)

@@ -50,6 +50,10 @@ class InboxDisks:
                 return self.inner[folder]
         return self.root
 
+    def by_folder(self, inbox: Path) -> tuple[tuple[Path, str], ...]:
+        """Return `inbox` and the mount points in it, each with the identity of its disk."""
+        return (inbox, self.root), *self.inner.items()
+
 
 @dataclass(frozen=True)
 class Scan:

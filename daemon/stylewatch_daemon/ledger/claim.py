@@ -74,6 +74,9 @@ class Claim:
     finals: tuple[Path, ...] | None = None
     """The finals folder of the inbox, if it has one; None in claims of earlier versions. The
     settings may lack the inbox by the time at which the job ends."""
+    disks: tuple[tuple[Path, str], ...] = ()
+    """The inbox and the mount points in it, each with the identity of its disk when the files were
+    found; empty in claims of earlier versions."""
 
     @property
     def main(self) -> File:
@@ -85,6 +88,11 @@ class Claim:
         """The job.yaml; None if there is none."""
         files = self._all("job")
         return files[0] if files else None
+
+    def disk_of(self, path: Path) -> str:
+        """Return the identity of the disk of a file in the inbox; empty if it is not known."""
+        disks = dict(self.disks)
+        return next((disks[folder] for folder in path.parents if folder in disks), "")
 
     def file_from(self, source: Path) -> File:
         """Return the first of the files whose source is `source`, which must be one of theirs."""

@@ -1,6 +1,7 @@
 """From inbox to queue: pairs are claimed in turn, inspected, and painted once (laws 3, 5 and 9)."""
 
 import errno
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -408,6 +409,29 @@ def test_a_pair_whose_inbox_the_settings_lack_when_it_is_copied_counts_as_painte
         assert world.work() == ["a"]
     assert settle(world) == []
     assert world.states == {"a": "queued"}
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+@pytest.mark.parametrize("after", ["archive", "keep"])
+def test_what_is_left_out_with_a_claim_stays_so_if_the_settings_lack_its_inbox_when_it_ends(
+    after: str, is_old: bool, tmp_path: Path
+) -> None:
+    world = claiming_world(tmp_path, after=after)
+    world.drop("al/a")
+    fill(world.inbox, "al/style.jpg", "al/a/other.jpg")
+    stopped_claim(world)
+    if is_old:  # its claim does not name the disks
+        (claim,) = world.state.claims.glob("*/claim.json")
+        values = json.loads(claim.read_text())
+        claim.write_text(json.dumps({key: values[key] for key in values if key != "disks"}))
+    with without_the_inbox(world):
+        assert world.work() == ["al/a"]
+    with replaced(atomic, digest_of=failing(AssertionError("its look is recorded"))):
+        assert settle(world) == []
+    (inbox, _) = world.loop.intake.inboxes
+    assert inbox.notes == [
+        "al/a/other.jpg is skipped: it was left out when content.jpg was claimed"
+    ]
 
 
 def test_a_style_that_is_changed_and_changed_back_paints_once_with_each(kept: DaemonWorld) -> None:

@@ -40,6 +40,7 @@ CLAIM = Claim(
     left_out=((IN / "a.mov", Look(4, 5)),),
     near=("trip/notes.txt",),
     finals=(Path("/finals"),),
+    disks=((Path("/in"), "a disk"), (IN, "a card")),
 )
 RETRY = replace(CLAIM, retry_of="trip/old", inbox=Path("/gone"), folder=None)
 
@@ -72,14 +73,20 @@ def test_a_claim_knows_which_of_its_files_leave_the_inbox_and_are_archived() -> 
         assert claim.archived == archived
 
 
+def test_a_claim_knows_the_disk_of_each_file() -> None:
+    assert [CLAIM.disk_of(path) for path in (ODD, IN / "m.png")] == ["a disk", "a card"]
+    assert replace(CLAIM, disks=()).disk_of(ODD) == ""
+
+
 def test_a_claim_of_version_1_is_read(folder: Path) -> None:
     plain = json.loads((folder / FILE_NAME).read_text())
     for each in plain["files"]:
         each["look"] = {"inode": 7, **each["look"]}
-    for key in ("group", "ledger", "left_out", "near", "finals"):
+    for key in ("group", "ledger", "left_out", "near", "finals", "disks"):
         del plain[key]
     (folder / FILE_NAME).write_text(json.dumps(plain))
-    assert load(folder) == replace(CLAIM, group="", ledger="", left_out=(), near=None, finals=None)
+    known = replace(CLAIM, group="", ledger="", left_out=(), near=None, finals=None, disks=())
+    assert load(folder) == known
 
 
 VALUES: dict[str, tuple[dict[str, Any], str]] = {
