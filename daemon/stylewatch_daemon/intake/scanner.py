@@ -332,14 +332,17 @@ class Scanner:
         return InboxDisks(certain(self._path, self._disks.root), inner)
 
     def _recognized(self, memory: Memory, records: Sequence[Seen]) -> Iterator[Seen]:
-        """Yield the records of version 1 whose files are there, with the disk that they are on."""
+        """Yield the records of files that are there, with the disk that they are on now.
+
+        Records of version 1 name no disk, and what was left out is known on any.
+        """
         for record in records:
             path = Path(record.path)
             disk = self._disks.of(path)
             looked = self._files.get(path)
-            if record.disk or looked is None or (disk, record.path) in memory.seen:
+            if looked is None or (disk, record.path) in memory.seen:
                 continue
-            if memory.of("", path, looked, local_time=self._local_time) is not None:
+            if memory.of(disk, path, looked, local_time=self._local_time) is record:
                 yield record._replace(disk=disk)
 
     def _too_large(self, pair: Pair) -> str:

@@ -11,9 +11,11 @@ The numbers of scans tell which came first: anybody can set the times of files, 
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -157,13 +159,27 @@ class Memory:
         """Return the record of a file on a disk; None if there is none, or the file has changed.
 
         `look` is how the file looks now. A clip that was left out is known by its name alone,
-        because it may still be growing. `Look.resembles` explains `local_time`.
+        because it may still be growing. What was left out has no digest by which it could be known
+        on a disk whose identity has changed, as `chown` and a restored mark do: there it is known
+        by its path and its look (law 3). `Look.resembles` explains `local_time`.
         """
         name = str(path)
         record = self.seen.get((disk, name)) or self.seen.get(("", name))
-        if record is None or (record.left_out and not is_picture(path)):
+        if record is not None and record.left_out and not is_picture(path):
             return record
-        return record if record.look.resembles(look, local_time=local_time) else None
+        for each in self._left_out.get(name, ()) if record is None else (record,):
+            if each.look.resembles(look, local_time=local_time):
+                return each
+        return None
+
+    @cached_property
+    def _left_out(self) -> Mapping[str, Sequence[Seen]]:
+        """The records of files that were left out and are not gone, on any disk, by path."""
+        records = defaultdict[str, list[Seen]](list)
+        for record in self.seen.values():
+            if record.left_out and record.gone is None:
+                records[record.path].append(record)
+        return records
 
     def judge(
         self,

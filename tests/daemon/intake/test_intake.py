@@ -434,6 +434,44 @@ def test_what_is_left_out_with_a_claim_stays_so_if_the_settings_lack_its_inbox_w
     ]
 
 
+@pytest.mark.parametrize("after", ["archive", "keep"])
+def test_what_was_left_out_stays_so_when_the_identity_of_its_disk_changes(
+    after: str, tmp_path: Path
+) -> None:
+    world = claiming_world(tmp_path, after=after, rescan_s=0)
+    fill(world.inbox, "al/style.jpg", "al/a/content.jpg", "al/a/style.jpg", "al/a/other.jpg")
+    fill(world.inbox, ".stylewatch/disk")
+    (world.inbox / ".stylewatch/disk").write_text("0123456789abcdef\n")
+    assert world.work() == ["al/a"]
+    for name in ("content.jpg", "style.jpg"):
+        (world.inbox / "al/a" / name).unlink(missing_ok=True)
+    renew(world.inbox / ".stylewatch/disk")  # it has another ctime, as after `chown`
+    assert settle(world) == []
+    (inbox, _) = world.loop.intake.inboxes
+    assert inbox.notes == [
+        "al/a/other.jpg is skipped: it was left out when content.jpg was claimed"
+    ]
+    edit(world.inbox / "al/a/other.jpg")
+    assert settle(world) == ["al/a/other"]
+
+
+def test_what_was_left_out_and_is_dropped_again_is_painted_also_on_a_disk_that_has_changed(
+    tmp_path: Path,
+) -> None:
+    world = claiming_world(tmp_path, after="keep", rescan_s=0)
+    fill(world.inbox, "al/style.jpg", "al/a/content.jpg", "al/a/style.jpg", "al/a/other.jpg")
+    assert world.work() == ["al/a"]
+    for name in ("content.jpg", "style.jpg"):
+        (world.inbox / "al/a" / name).unlink()
+    renew(world.inbox / ".stylewatch/disk")
+    assert settle(world) == []
+    other = world.inbox / "al/a/other.jpg"
+    other.rename(tmp_path / "other.jpg")
+    assert settle(world) == []
+    (tmp_path / "other.jpg").rename(other)
+    assert settle(world) == ["al/a/other"]
+
+
 def test_a_style_that_is_changed_and_changed_back_paints_once_with_each(kept: DaemonWorld) -> None:
     style = kept.inbox / "al/style.jpg"
     before = style.read_text()
