@@ -28,6 +28,10 @@ from stylewatch_daemon.settings.config import Config, ServiceSettings, only_side
 from stylewatch_daemon.settings.job import Side
 from stylewatch_daemon.settings.sections import InboxSettings
 
+_PAINTED_BEFORE = (
+    "it was painted while `after` was `keep`, and stays; `stylewatch retry` paints it again"
+)
+
 Group = tuple[Pair, ...]
 """Pairs with the same main file, which are claimed together (law 5)."""
 
@@ -140,6 +144,8 @@ class Scanner:
         """The disks, if all of them had their marks when they were looked at last."""
         self._disks = InboxDisks()
         """The disks of the last scan."""
+        self._staying: set[Path] = set()
+        """If files leave the inbox: those of the pairs that were painted while files stayed."""
 
     def scan(self, step: Step = lambda: None) -> Scan:
         """Scan the inbox; raises OSError if that is not possible."""
@@ -204,9 +210,8 @@ class Scanner:
         present = self._present_disks()
         if present != self._marked:
             state = disks.mount_root(self._settings.state.path)
-            is_kept = self._own.after == "keep"
             marked = []
-            if is_kept or disks.mount_root(self._path) != state:
+            if self._is_kept or disks.mount_root(self._path) != state:
                 marked.append(disks.mark(self._path, self._guard))
             marked += (disks.attempt_mark(folder, self._guard) for folder in present.inner)
             present = self._present_disks()
@@ -235,6 +240,7 @@ class Scanner:
         pending = list[Pair]()
         incomplete = list(ready.incomplete)
         equal = dict[Path, str]()
+        stays = dict[Path, str]()
         unknown = list[Path]()
         for complete in ready.complete:
             folders = folders_of(self._path, complete.main)
@@ -245,12 +251,13 @@ class Scanner:
                     replace(complete, waits_for=f"{names} to be readable", changing=True)
                 )
             elif self._is_known(complete, memory, equal, unknown):
-                continue
+                if not self._is_kept:
+                    stays[complete.main] = _PAINTED_BEFORE
             elif too_large := self._too_large(complete):
                 incomplete.append(replace(complete, waits_for=too_large))
             else:
                 pending.append(complete)
-        skipped = {**listing.skipped, **ready.skipped, **left_out}
+        skipped = {**listing.skipped, **ready.skipped, **left_out, **stays}
         reason = listing.skipped.get(self._path)
         if reason:
             self._trouble[shown(self._path)] = f"the inbox is skipped: {reason}"
@@ -269,8 +276,22 @@ class Scanner:
         """Return the record of a file; None if it has none, has changed since, or was gone."""
         if path in self._outside:
             return self._outside[path]
-        record = memory.of(self._disks.of(path), path, looked, local_time=self._local_time)
+        record = self._of(memory, path, looked)
         return None if record is None or record.gone is not None else record
+
+    def _of(self, memory: Memory, path: Path, looked: Look) -> Seen | None:
+        """Return the record of a file, also if it is gone.
+
+        Where files are not hashed, those that were painted are known by path and look on any disk.
+        """
+        disk = self._disks.of(path)
+        any_disk = not self._is_kept
+        return memory.of(disk, path, looked, local_time=self._local_time, any_disk=any_disk)
+
+    @property
+    def _is_kept(self) -> bool:
+        """True if the files stay in the inbox, where they are known by content (law 3)."""
+        return self._own.after == "keep"
 
     def _is_known(
         self, pair: Pair, memory: Memory, equal: dict[Path, str], unknown: list[Path]
@@ -278,15 +299,18 @@ class Scanner:
         """Return whether a pair stays and is not to be painted now (law 3).
 
         Adds to `equal` the main file of a pair that was painted under another name, and to
-        `unknown` the files to hash before it is known whether a pair was painted.
+        `unknown` the files to hash before it is known whether a pair was painted. If files leave
+        the inbox, a pair is known only if it was painted while they stayed, and has not left since.
         """
-        if self._own.after != "keep":
-            return False
         looks = self._looks_of(pair)
         records = {path: self._record(memory, path, looks[path]) for path in pair.files}
         own_files = [path for path in pair.files if path not in pair.shared]
         sizes = {path: looked.size for path, looked in looks.items()}
         judgment = memory.judge(pair.name, pair.roles, own_files, sizes, records)
+        if not self._is_kept:
+            is_painted = judgment.verdict is Verdict.PAINTED
+            self._staying.update(pair.files if is_painted else ())
+            return is_painted
         if judgment.verdict is Verdict.UNKNOWN:
             if self._too_large(pair):  # nobody hashes a sparse file of terabytes (law 11)
                 return False
@@ -310,15 +334,21 @@ class Scanner:
         """Return the scans that lacked the files, and new records of files (law 3).
 
         The first result has, for each file, the number of the last scan that certainly lacked it.
-        Both are empty unless the files stay in the inbox.
+        If files leave the inbox, only those are followed that stay, as they were painted before:
+        once one of them is gone, it is new whenever it comes.
         """
-        if self._own.after != "keep":
-            return {}, ()
         inbox = str(self._path)
         records = [record for record in memory.seen.values() if record.inbox == inbox]
+        if not self._is_kept:
+            records = [record for record in records if Path(record.path) in self._staying]
+            files = {path: listing.files[path] for path in self._staying & listing.files.keys()}
+            known = {path: file for path, file in files.items() if self._record(memory, path, file)}
+            listing = replace(listing, files=known)
         certain_disks = self._certain_disks()
-        absent, gone = self._absences.update(listing, certain_disks.of, mounts, records)
-        return absent, (*gone, *self._recognized(memory, records))
+        absent, new = self._absences.update(listing, certain_disks.of, mounts, records)
+        if not self._is_kept:
+            new = tuple(record for record in new if record.gone is not None)
+        return absent, (*new, *self._recognized(memory, records))
 
     def _certain_disks(self) -> InboxDisks:
         """Return the disks; an identity is empty if a file there may be away without a sign."""
@@ -342,7 +372,7 @@ class Scanner:
             looked = self._files.get(path)
             if looked is None or (disk, record.path) in memory.seen:
                 continue
-            if memory.of(disk, path, looked, local_time=self._local_time) is record:
+            if self._of(memory, path, looked) is record:
                 yield record._replace(disk=disk)
 
     def _too_large(self, pair: Pair) -> str:
@@ -394,7 +424,7 @@ class Scanner:
         A file that was waited for long enough is claimed as it is. Raises OutputError if files
         cannot be taken out of the inbox, ShortageError if the machine cannot look at them now.
         """
-        if self._own.after != "keep" and not entries.is_writable(self._path):
+        if not self._is_kept and not entries.is_writable(self._path):
             raise OutputError(
                 f"no file can be taken out of {self._path}, which cannot be written: let the "
                 "daemon's user write there, or set `after: keep` for this inbox"
@@ -457,7 +487,7 @@ class Scanner:
     def _denied(self, pair: Pair) -> str:
         """Return which file or folder is closed to this account, and what helps; empty if none."""
         folders = {path.parent for path in pair.files if path not in pair.shared}
-        for folder in sorted(folders) if self._own.after != "keep" else ():
+        for folder in sorted(folders) if not self._is_kept else ():
             if not entries.is_writable(folder):
                 return f"the folder {shown(folder)} to be writable: {account.whose(folder)}"
         for path in pair.files:

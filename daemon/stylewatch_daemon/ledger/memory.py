@@ -155,29 +155,39 @@ class Memory:
     sizes: frozenset[int] = frozenset()
     """Sizes of the files whose content is known, in bytes."""
 
-    def of(self, disk: str, path: Path, look: Look, *, local_time: bool = False) -> Seen | None:
+    def of(
+        self,
+        disk: str,
+        path: Path,
+        look: Look,
+        *,
+        local_time: bool = False,
+        any_disk: bool = False,
+    ) -> Seen | None:
         """Return the record of a file on a disk; None if there is none, or the file has changed.
 
         `look` is how the file looks now. A clip that was left out is known by its name alone,
         because it may still be growing. What was left out has no digest by which it could be known
         on a disk whose identity has changed, as `chown` and a restored mark do: there it is known
-        by its path and its look (law 3). `Look.resembles` explains `local_time`.
+        by its path and its look (law 3). With `any_disk`, so is every file. `Look.resembles`
+        explains `local_time`.
         """
         name = str(path)
         record = self.seen.get((disk, name)) or self.seen.get(("", name))
         if record is not None and record.left_out and not is_picture(path):
             return record
-        for each in self._left_out.get(name, ()) if record is None else (record,):
-            if each.look.resembles(look, local_time=local_time):
+        for each in self._present.get(name, ()) if record is None else (record,):
+            is_known = each is record or any_disk or each.left_out
+            if is_known and each.look.resembles(look, local_time=local_time):
                 return each
         return None
 
     @cached_property
-    def _left_out(self) -> Mapping[str, Sequence[Seen]]:
-        """The records of files that were left out and are not gone, on any disk, by path."""
+    def _present(self) -> Mapping[str, Sequence[Seen]]:
+        """The records of files that are not gone, on all disks, by path."""
         records = defaultdict[str, list[Seen]](list)
         for record in self.seen.values():
-            if record.left_out and record.gone is None:
+            if record.gone is None:
                 records[record.path].append(record)
         return records
 

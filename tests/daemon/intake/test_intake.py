@@ -472,6 +472,53 @@ def test_what_was_left_out_and_is_dropped_again_is_painted_also_on_a_disk_that_h
     assert settle(world) == ["al/a/other"]
 
 
+@pytest.fixture(params=["archive", "delete"])
+def kept_before(request: pytest.FixtureRequest, kept: DaemonWorld) -> DaemonWorld:
+    """A world whose settings said `after: keep` when its album was painted, and now do not."""
+    own, other = kept.settings.inboxes
+    own = own.model_copy(update={"after": request.param})
+    kept.settings = changed_settings(kept.settings, inboxes=(own, other))
+    kept.start()
+    return kept
+
+
+def test_what_was_painted_while_it_stayed_is_not_painted_again_once_files_leave(
+    kept_before: DaemonWorld,
+) -> None:
+    renew(kept_before.inbox / ".stylewatch/disk")  # by `chown`
+    with replaced(atomic, digest_of=failing(AssertionError("its look is recorded"))):
+        assert settle(kept_before) == []
+    assert kept_before.loop.intake.inboxes[0].notes == [
+        f"al/{n}.jpg is skipped: it was painted while `after` was `keep`, and stays; "
+        "`stylewatch retry` paints it again"
+        for n in (1, 2, 3)
+    ]
+    fill(kept_before.inbox, "al/4.jpg")
+    edit(kept_before.inbox / "al/3.jpg")
+    assert sorted(settle(kept_before)) == ["al/3", "al/4"]
+    assert sorted(tree(kept_before.inbox / "al")) == ["1.jpg", "2.jpg", "style.jpg"]
+    edit(kept_before.inbox / "al/style.jpg")
+    assert sorted(settle(kept_before)) == ["al/1", "al/2"]
+    assert sorted(tree(kept_before.inbox / "al")) == ["style.jpg"]
+
+
+def test_what_was_painted_while_it_stayed_is_painted_again_if_it_is_dropped_once_files_leave(
+    kept_before: DaemonWorld,
+) -> None:
+    assert settle(kept_before) == []
+    aside = kept_before.root / "2.jpg"
+    (kept_before.inbox / "al/2.jpg").rename(aside)
+    assert settle(kept_before) == []
+    aside.rename(kept_before.inbox / "al/2.jpg")
+    assert settle(kept_before) == ["al/2"]
+    (kept_before.inbox / "al/1.jpg").rename(aside)
+    assert settle(kept_before) == []
+    kept_before.start()
+    aside.rename(kept_before.inbox / "al/1.jpg")
+    assert settle(kept_before) == ["al/1"]
+    assert sorted(tree(kept_before.inbox / "al")) == ["3.jpg", "style.jpg"]
+
+
 def test_a_style_that_is_changed_and_changed_back_paints_once_with_each(kept: DaemonWorld) -> None:
     style = kept.inbox / "al/style.jpg"
     before = style.read_text()
