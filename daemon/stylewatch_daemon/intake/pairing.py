@@ -200,18 +200,34 @@ def folders_of(inbox: Path, main: Path) -> list[Path]:
     return [folder, *above]
 
 
-@dataclass(frozen=True)
-class Entry:
-    """An entry of a folder, with what decides whether it concerns a pair."""
+class Entries:
+    """Entries of folders, sorted by what decides which pairs they concern."""
 
-    path: Path
-    job: str | None
-    stem: str
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._by_folder = defaultdict[Path, list[Path]](list)
+        self._by_job = defaultdict[str | None, list[Path]](list)
+        self._by_stem = defaultdict[tuple[Path, str], list[Path]](list)
+        for path in paths:
+            stem = folded(path.stem).removesuffix(_MASK_ENDING)
+            self._by_folder[path.parent].append(path)
+            self._by_job[job_named(path)].append(path)
+            self._by_stem[path.parent, stem].append(path)
 
+    def concerning(self, main: Path, own_folder: Path | None) -> set[Path]:
+        """Return the entries that may belong to a pair, or to its album.
 
-def entry(path: Path) -> Entry:
-    """Return the entry with this path."""
-    return Entry(path, job_named(path), folded(path.stem).removesuffix(_MASK_ENDING))
+        `main` and `own_folder` are those of the pair. An entry may be another part of the pair, or
+        make it ambiguous. In a job's own folder each entry may be a part that is still being
+        renamed.
+        """
+        job = job_named(main)
+        # a part without a name is for the album, or makes a job of its folder
+        found = {*self._by_job[job or ""]}
+        if not job:
+            found.update(self._by_stem[main.parent, folded(main.stem)])
+        if own_folder is not None:
+            found.update(self._by_folder[own_folder])
+        return found
 
 
 def still_holds(pair: Pair, new: Iterable[Path]) -> bool:
@@ -220,25 +236,7 @@ def still_holds(pair: Pair, new: Iterable[Path]) -> bool:
     `new` are entries of the folders that `folders_of` returns, except ignored entries. When in
     doubt the pair does not hold: it is paired anew.
     """
-    return not any(concerning(pair.main, pair.folder, map(entry, new)))
-
-
-def concerning(main: Path, own_folder: Path | None, found: Iterable[Entry]) -> Iterator[Path]:
-    """Yield those of the `found` entries that may belong to a pair, or to its album.
-
-    `main` and `own_folder` are those of the pair. An entry may be another part of the pair, or make
-    it ambiguous. In a job's own folder each entry may be a part that is still being renamed.
-    """
-    job = job_named(main)
-    stem = folded(main.stem)
-    for each in found:
-        if job:
-            concerns = each.job == job
-        else:  # a part without a name is for the album, or makes a job of its folder
-            is_beside = each.path.parent == main.parent and each.stem == stem
-            concerns = each.job == "" or is_beside
-        if concerns or each.path.parent == own_folder:
-            yield each.path
+    return not Entries(new).concerning(pair.main, pair.folder)
 
 
 def job_named(path: Path) -> str | None:

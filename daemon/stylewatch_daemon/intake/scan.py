@@ -2,7 +2,7 @@
 
 import re
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.identity import DEPTH, Identity, Look, identity, look_of
 from stylewatch_daemon.files.leftovers import Ignored
 from stylewatch_daemon.files.names import folded, shown
-from stylewatch_daemon.intake.pairing import Entry, concerning, entry, folders_of
+from stylewatch_daemon.intake.pairing import Entries, folders_of
 from stylewatch_daemon.outbox.publish import CANCELED, RECEIPT, REFUSED
 
 _LINK = "a link, and links are not followed"
@@ -77,15 +77,17 @@ class Surroundings:
     def __init__(self, inbox: Path, ignored: Ignored) -> None:
         self._inbox = inbox
         self._ignored = ignored
-        self._listed: dict[Path, list[Entry]] = {}
+        self._listed: dict[Path, Entries] = {}
 
-    def of(self, main: Path, own_folder: Path | None) -> Iterator[Path]:
-        """Yield the entries that concern the pair with these, as `concerning` says."""
+    def of(self, main: Path, own_folder: Path | None) -> set[Path]:
+        """Return the entries that concern the pair with these, as `Entries.concerning` does."""
+        found = set[Path]()
         for folder in folders_of(self._inbox, main):
             if folder not in self._listed:
                 names = (name for name in entries.names(folder) if not self._ignored.covers(name))
-                self._listed[folder] = [entry(folder / name) for name in names]
-            yield from concerning(main, own_folder, self._listed[folder])
+                self._listed[folder] = Entries(folder / name for name in names)
+            found |= self._listed[folder].concerning(main, own_folder)
+        return found
 
 
 def scan(
