@@ -11,9 +11,10 @@ The order of changes on the disk, which a kill at any moment leaves consistent:
 4. One rename for each job, of its folder in the claim to `jobs`, completes the claim.
 5. A held file goes once its copy has been compared and nobody writes to it; see `release`.
 
-Each function may be repeated after a kill. If a file has changed, all files go back to where they
-were, and there is no job. Other programs may write in the inbox at the same time: folders below it
-are opened part by part, so that a link that replaces a folder has no effect.
+Each function may be repeated after a kill. If a file has changed, or another came that may belong
+to its pair, all files go back to where they were, and there is no job. Other programs may write in
+the inbox at the same time: folders below it are opened part by part, so that a link that replaces a
+folder has no effect.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
