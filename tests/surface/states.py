@@ -35,6 +35,7 @@ from typing import Any, get_args
 from unittest.mock import patch
 
 import yaml
+from tests.daemon.faults import fill
 from tests.daemon.web.world import BROWSER, a_job, client, enter, finished_job, settings
 from tests.daemon.world import LanesNow
 
@@ -52,6 +53,7 @@ from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.model import PICTURES, REFUSALS, Attempt, Cause, End, Job, Pair, State
 from stylewatch_daemon.cli import control, submit
 from stylewatch_daemon.cli.exit_codes import explain
+from stylewatch_daemon.cli.lookup import find
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.client import operations
 from stylewatch_daemon.doctor import backends, diagnose
@@ -240,7 +242,13 @@ class Place:
         return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", windows[0])
 
     def followed(self, name: str) -> str:
-        """Return what `submit --wait` first says of a job."""
+        """Return what `submit --wait` first says of a job or, without one, of a pair."""
+        folder = self.root / "in" / name
+        if (job := find(self.state, name)) is None:
+            fill(folder, "content.jpg")
+        else:
+            moved = [replace(each, source=str(folder / each.name)) for each in job.inputs]
+            enter(self.state, replace(job, inputs=tuple(moved)))
 
         def sleep(seconds: float) -> None:
             raise KeyboardInterrupt
@@ -265,7 +273,7 @@ class Place:
         half = Pair("half", Path("in/half.jpg"), waits_for="a style picture")
         inbox: Any = SimpleNamespace(
             path=self.root / "in", outbox=self.out, incomplete=[half], trouble={},
-            notes=["tmp is skipped"],
+            notes=["tmp is skipped"], ignored={Path("in/tmp"): "a link"},
         )  # fmt: skip
         known = {key: values[key] for key in values if key in Snapshot.__dataclass_fields__}
         workers = {job.id: self.worker(job) for job in running}
@@ -600,7 +608,7 @@ def _progress(place: Place, job: Job, page: str, shown: str) -> Iterator[str]:
         ("overview", place.text("/")),
         ("status", place.told("status")[1]),
         ("_status.txt", (place.out / "_status.txt").read_text()),
-        ("submit --wait", place.followed(job.id)),
+        ("submit --wait", place.followed(job.title)),
     ):  # fmt: skip
         told = text if name in ("page", "overview") else " ".join(re.findall(own, text))
         if line not in told:

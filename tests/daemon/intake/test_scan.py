@@ -82,8 +82,8 @@ def test_entries_that_came_after_a_scan_are_new(tmp_path: Path) -> None:
     fill(tmp_path, *(f"b/{name}" for name in ("e.jpg", ".f", "g/h.jpg", "h.bak")))
     fill(tmp_path, "b/i (conflicted copy 1).jpg", "x.jpg")
     around = Surroundings(tmp_path, Ignored(["*.bak"])).of(tmp_path / "b/a.jpg", tmp_path / "b")
-    new = [path for path in around if not listing.has(path)]
-    assert new == [tmp_path / "b/e.jpg", tmp_path / "b/g"]
+    new = {path for path in around if not listing.has(path)}
+    assert new == {tmp_path / "b/e.jpg", tmp_path / "b/g"}
 
 
 def test_only_what_the_folder_above_was_listed_without_is_certainly_not_there(

@@ -50,10 +50,10 @@ def test_two_forms_at_once_paint_a_share_once(
     put_all = submit.put_all
     others = list[int]()
 
-    def slow(*words: Any) -> Any:
+    def slow(*words: Any, **more: Any) -> Any:
         monkeypatch.setattr(submit, "put_all", put_all)
         others.append(page.post("/jobs", files=fields).status_code)
-        return put_all(*words)
+        return put_all(*words, **more)
 
     monkeypatch.setattr(submit, "put_all", slow)
     assert page.post("/jobs", files=fields).status_code == 200
