@@ -255,12 +255,11 @@ def _shown(task: Task, style: Style, size: Size) -> NDArray[np.float32]:
     """Return how much of its weight a style has in each pixel, (height, width, 1) or (1, 1, 1)."""
     if task.content_mask is None:
         return np.ones((1, 1, 1), np.float32)
-    regions = np.moveaxis(np.atleast_3d(task.content_mask), 2, 0)
     weights = task.region_style_weights()[task.styles.index(style)]
     most = max(weights.max(), 1e-9)
     planes = [
-        resize_plane(region, size) * np.float32(weight / most)
-        for region, weight in zip(regions, weights, strict=True)
+        region * np.float32(weight / most)
+        for region, weight in zip(task.regions(size), weights, strict=True)
     ]
     shown: NDArray[np.float32] = np.sum(planes, axis=0)[..., None]
     return shown

@@ -223,8 +223,7 @@ class _Submitted:
         self.job: Job | None = None
         """The job; None as long as the pair is in the inbox."""
         self.gone = ""
-        """What became of the pair if neither the inbox has it nor the ledger its job; else empty.
-        """
+        """Why no job will come of the pair, such as that it was removed; empty otherwise."""
         self._state = state
         self._main: frozenset[str] = frozenset()
         """Names of its main pictures, as they were seen first."""

@@ -32,7 +32,7 @@ from stylewatch_painter.images.clip import Clip, Frame
 from stylewatch_painter.images.encode import whole
 from stylewatch_painter.images.flow import Known, Reference
 from stylewatch_painter.images.masks import feathered
-from stylewatch_painter.images.resize import resize, resize_plane
+from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.scene.task import Prior, Task
@@ -447,10 +447,8 @@ def _finished_by(task: Task, known: Known) -> float:
 
 def _regions(still: Task, size: Size) -> Regions | None:
     """Return the regions of a still picture in another size, (height, width, R), if it has any."""
-    if still.content_mask is None:
-        return None
-    planes = np.moveaxis(np.atleast_3d(still.content_mask), 2, 0)
-    return np.stack([resize_plane(plane, size) for plane in planes], axis=2)
+    planes = still.regions(size)
+    return np.stack(planes, axis=2) if planes else None
 
 
 def _around_unfinished(maturity: Plane) -> Plane:

@@ -68,9 +68,9 @@ class Known:
     `picture` is float32 (height, width, 3), 0..255. The planes are float32 (height, width), 0..1:
     `shown` is the similarity to the earlier frames, `trust` is smaller where earlier frames may
     show another object, and `maturity` comes from `Reference.maturity` of the pixels that are used.
-    `change` is float32 (height, width, 3): by how many levels the colors of the clip have changed
-    since these pixels were painted, as many small steps make another picture. `redone` is 1 where
-    they did so since the scene began.
+    `change` is float32 (height, width, 3): the change of the clip's colors, in levels, since these
+    pixels were painted; many small steps can add up to another picture. `redone` is 1 where pixels
+    have been painted anew for that reason since the scene began.
     """
 
     picture: Pixels
@@ -111,7 +111,7 @@ def known(frame: Bytes, references: Iterable[Reference], regions: Regions | None
         backward = displacement(reference.frame, frame)
         alike = likeness(frame, reference.frame, forward)
         changed = _change(frame, reference, forward)
-        # more at once is a difference between two frames, for which `alike` is enough
+        # a large change from one frame to the next is already in `alike`
         slowly = (np.abs(changed).mean(-1) > _CHANGED) & (alike > 1 / 2)
         before = _sampled(reference.redone, forward) / 255
         redone += alike * (1 - shown) * np.maximum(before, slowly)

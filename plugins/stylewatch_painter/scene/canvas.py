@@ -13,7 +13,7 @@ from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.images.color import BRIGHTNESS, with_matched_chroma
 from stylewatch_painter.images.grain import with_grain_of
 from stylewatch_painter.images.ink import Ink, drawn
-from stylewatch_painter.images.resize import resize, resize_plane
+from stylewatch_painter.images.resize import resize
 from stylewatch_painter.images.weighted import Weighted
 from stylewatch_painter.losses.loss import Side
 from stylewatch_painter.network.vgg19 import Mean
@@ -226,10 +226,7 @@ class Canvas:
     def _masks(self) -> list[Plane]:
         """Return the share (height, width) of each region in the pixels of the final size."""
         final = self.task.final
-        if self.task.content_mask is None:
-            return [np.ones(final.shape, np.float32)]
-        regions = np.moveaxis(np.atleast_3d(self.task.content_mask), 2, 0)
-        return [resize_plane(region, final) for region in regions]
+        return self.task.regions(final) or [np.ones(final.shape, np.float32)]
 
     @cached_property  # a copy from the host could not be captured in a CUDA graph
     def _mean(self) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images.resize import resize_plane
 from stylewatch_painter.images.weighted import Weighted
 from stylewatch_painter.losses.loss import Side
 from stylewatch_painter.recipes import earlier
@@ -206,6 +207,13 @@ class Task:
             StyleView(self.style_size(style, scale), scale, tuple(layers_by_scale[scale]))
             for scale in layers_by_scale
         ]
+
+    def regions(self, size: Size) -> list[Plane]:
+        """Return the regions of the painting in another size; none if it is a single region."""
+        if self.content_mask is None:
+            return []
+        planes = np.moveaxis(np.atleast_3d(self.content_mask), 2, 0)
+        return [resize_plane(plane, size) for plane in planes]
 
     def region_style_weights(self) -> NDArray[np.float64]:
         """Return the weight of each style in each region of the painting, (styles, R).
