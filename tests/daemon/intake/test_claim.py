@@ -582,7 +582,7 @@ def test_pairs_that_cannot_be_read_or_moved_hold_up_no_others_however_many_they_
 def test_what_comes_while_a_file_cannot_be_taken_is_a_part_of_the_job(
     after: str, stuck: str, is_restarted: bool, tmp_path: Path
 ) -> None:
-    """What was there before, and what no job is made of, changes nothing."""
+    """Entries that were there before, or are no part of any job, change nothing."""
     real = entries.rename
 
     def rename(name: Any, *args: Any) -> bool:

@@ -280,7 +280,7 @@ def test_a_copy_under_another_name_is_named_in_the_notes(kept: DaemonWorld) -> N
 
 
 def test_what_is_submitted_is_painted_though_it_was_painted_before(kept: DaemonWorld) -> None:
-    """Who submits a pair wants it painted; what merely lies in the inbox is known (law 3)."""
+    """A submitted pair is painted again; a pair that is merely copied is known (law 3)."""
     (kept.inbox.parent / "sea.jpg").write_text("sea")
     sea = NewJob("sea", {}, files_of(kept.inbox.parent / "sea.jpg", (kept.inbox / "al/style.jpg",)))
     for name in ("sea", "sea-2"):

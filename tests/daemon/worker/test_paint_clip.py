@@ -132,7 +132,7 @@ def test_a_clip_of_an_earlier_version_goes_on_unless_its_frames_would_be_others(
 def test_a_clip_that_fades_in_is_painted_in_its_colors(
     color: str, tmp_path: Path, pictures: Path, film: Path
 ) -> None:
-    """What an earlier version painted in the colors of a black frame does not go on in others."""
+    """A clip that an earlier version began with the colors of a black frame starts anew."""
     black = np.zeros_like(view(0))
     fade = lossless(tmp_path / "fade.mkv", [black, *(view(number) for number in range(COUNT))])
     faded, whole = (
@@ -351,7 +351,7 @@ def test_a_slow_dissolve_begins_scenes_and_a_slow_change_of_a_part_does_not(
 def test_a_mask_holds_for_all_frames_of_a_pan(
     tmp_path: Path, pictures: Path, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What moves into a region is painted in it, and what leaves it is the photograph again."""
+    """Pixels that move into the region are painted anew; those that leave it are the photograph."""
     mask = np.zeros((32, 48), np.uint8)
     mask[:, :24] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")

@@ -111,9 +111,9 @@ def test_pixels_show_the_same_up_to_the_edge_of_the_frame(shift: float, inside: 
 
 
 def followed(frames: list[Bytes]) -> list[flow.Known]:
-    """What is known of each frame but the first, whose pixels are white in the painting.
+    """What is known of each frame but the first.
 
-    What a later frame adds to the painting is black.
+    The painting of the first frame is white, and later frames add black to it.
     """
     latest, seen = finished(frames[0], np.full_like(frames[0], 255)), []
     for frame in frames[1:]:

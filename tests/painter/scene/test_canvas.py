@@ -310,7 +310,7 @@ def test_finished_picture_has_the_chroma_of_the_part_that_a_mask_selects() -> No
 
 @pytest.mark.parametrize("drawn", [True, False], ids=["ink", "grain"])
 def test_two_regions_of_a_frame_that_follow_the_same_look_like_one(drawn: bool) -> None:
-    """What is new and what is old in a frame of a clip are such regions."""
+    """The new and the old pixels in a frame of a clip are such regions."""
     made = ink_task(False) if drawn else small.task("best", {"style_size": "8"})
     content = small.picture(0)
     content[:, :9] = 0.5 * content[:, :9] + 64  # of less grain where it is old
