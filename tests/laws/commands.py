@@ -176,6 +176,48 @@ def later_frames(plan: Plan) -> None:
                                      f"{of_styles[0]}")  # fmt: skip
 
 
+_STILL = 4
+"""Number of frames that a picture stays after a film has become it."""
+
+LEFT = 0.4
+"""Share of the first picture, painted, that may be left in the last one: a pixel has the colors of
+an earlier painting until those of the film have changed by a tenth of their range."""
+
+
+@st.composite
+def plans_of_dissolves(draw: st.DrawFn) -> tuple[Plan, int, float | None]:
+    """Draw a film for `slow_change`: in how many frames it becomes a picture, and from which level.
+
+    Without a level it begins with another picture. With one, its style is not matched to its
+    colors, as it would be matched to those of a typical frame, which may be dark.
+    """
+    plan = draw(plans_of_clips())
+    level = draw(st.sampled_from([None, None, 0.0, 255.0]))
+    color = draw(st.sampled_from(["style", "content", *["match"] * (level is None)]))
+    return plan.changed(strength=1.0, color=color), draw(st.integers(2, 20)), level
+
+
+def slow_change(film: tuple[Plan, int, float | None]) -> None:
+    """Paint a film that slowly becomes another picture: its end is painted like that one."""
+    plan, number, level = film
+    one, other = drawn(plan.content, plan.seed), drawn(plan.content, plan.seed + 1)
+    if level is not None:
+        one = np.full_like(one, level)
+    shares = [min(1.0, frame / number) for frame in range(number + _STILL)]
+    frames = [np.rint((1 - share) * one + share * other) for share in shares]
+    with _folder() as folder:
+        words = _words(plan, folder)
+        _render(_film(frames, folder), *words, "-o", folder / "clip.mkv")
+        stills = []
+        for picture in (one, other):
+            _render(_film([picture], folder), *words, "-o", folder / "still.mkv", "--force")
+            stills += _read(folder / "still.mkv")
+        left = np.abs(_read(folder / "clip.mkv")[-1] - stills[1]).mean()
+        whole = np.abs(stills[0] - stills[1]).mean()
+        if left > LEFT * whole:
+            raise BrokenLawError(f"after a change in {number} frames {left / whole:.2f} is left")
+
+
 def powerless_clip(plan: Plan) -> None:
     """Paint a clip in its own size with strength 0: the clip, in its bytes."""
     with _folder() as folder:

@@ -387,6 +387,9 @@ LAWS = (
         commands.first_frame),
     Law("later-frames", "each frame of a clip has losses of the styles if its first has",
         commands.plans_of_clips(), commands.later_frames),
+    Law("slow-change", "a film that slowly becomes another picture is painted like that at its end:"
+        f" {commands.LEFT:g} of their difference", commands.plans_of_dissolves(),
+        commands.slow_change),
     Law("powerless-clip", "strength 0 is the clip: bytes", commands.powerless_clips(),
         commands.powerless_clip),
     Law("said", "sizes that are not painted and styles that do not act are said, and the first "

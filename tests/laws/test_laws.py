@@ -87,6 +87,9 @@ KNOWN: dict[str, tuple[str, Any]] = {
         "powerless-clip",
         plan("best", content=Size(40, 32), scales=(), start="content", strength=0.0),
     ),
+    "a dissolve is painted": (
+        "slow-change", (plan("gram", content=Size(64, 48), scales=(), start="content"), 12, None),
+    ),
 }  # fmt: skip
 
 
