@@ -12,8 +12,10 @@ history of each kind of violation that it finds within a minute.
 Of the daemon itself three things are asked: whether each worker has a job and each job that runs a
 worker, which requests wait, and which settings are in force. A request is carried out within two
 minutes in which no disk has trouble, new settings count within one; no hook runs twice, and each
-end has its hook; of the jobs of an inbox the most urgent begins. At last all faults cease, those of
-single files after the others, beside which all other jobs must be done by then.
+end has its hook; of the jobs of an inbox the most urgent begins. Whoever submits a pair follows it:
+only its own job is named, only an end that this has is said, and one is said at last. In the end
+all faults cease, those of single files after the others, beside which all other jobs must be done
+by then.
 """
 
 import argparse

@@ -16,15 +16,19 @@ from stylewatch_daemon.base.errors import MemoryShortError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Cause
 from stylewatch_daemon.base.wakeup import Backoff
-from stylewatch_daemon.client import operations
+from stylewatch_daemon.cli.submit import _Submitted
+from stylewatch_daemon.client import submit as submission
+from stylewatch_daemon.client.operations import open_ledger
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.disks import MountGuard
+from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.intake.claim import Claiming, folder_of
 from stylewatch_daemon.jobs.attempts import Attempts
 from stylewatch_daemon.jobs.live import Worker
 from stylewatch_daemon.jobs.upkeep import Upkeep
 from stylewatch_daemon.ledger import schema
 from stylewatch_daemon.ledger.claim import Claim, File
+from stylewatch_daemon.ledger.memory import Memory, Seen
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox.job_files import Spot
 from stylewatch_daemon.outbox.publish import Outbox
@@ -144,7 +148,41 @@ def _knows_no_installer() -> Iterator[None]:
 @contextmanager
 def _submits_to_any_disk() -> Iterator[None]:
     """Let clients know of no disk that was there before."""
-    with replaced(operations, disks_of=lambda *folders: MountGuard()):
+    with replaced(submission, disks_of=lambda *folders: MountGuard()):
+        yield
+
+
+@contextmanager
+def _knows_what_is_submitted() -> Iterator[None]:
+    """Let a submission to an inbox where files stay be no wish to paint known contents again."""
+    with replaced(submission, _text=lambda job, is_kept: submission._yaml(job.job_yaml)):
+        yield
+
+
+@contextmanager
+def _follows_a_name() -> Iterator[None]:
+    """Follow whichever job had the name of a submission last."""
+    look = _Submitted.look
+
+    def looked(pair: _Submitted) -> None:
+        look(pair)
+        with open_ledger(pair._state) as ledger:
+            pair.job = ledger.find(pair.name) if ledger else None
+
+    with replaced(_Submitted, look=looked):
+        yield
+
+
+@contextmanager
+def _knows_disks_by_identity() -> Iterator[None]:
+    """Know what was left out only on the disk with the same identity."""
+    of = Memory.of
+
+    def found(memory: Memory, disk: str, path: Path, look: Look, **more: bool) -> Seen | None:
+        record = of(memory, disk, path, look, **more)
+        return record if record is None or record.disk == disk or not record.left_out else None
+
+    with replaced(Memory, of=found):
         yield
 
 
@@ -243,6 +281,9 @@ BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "hours": _works_at_all_hours,
     "install": _knows_no_installer,
     "submit": _submits_to_any_disk,
+    "wish": _knows_what_is_submitted,
+    "follow": _follows_a_name,
+    "chown": _knows_disks_by_identity,
     "trash": _empties_no_trash,
     "days": _counts_from_the_first_day,
     "place": _trains_without_a_place,

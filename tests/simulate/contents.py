@@ -122,6 +122,12 @@ class Contents:
         content = self.by_data[data] = Content(self.last, kind, data)
         return content
 
+    def own(self, kind: str, data: bytes) -> Content:
+        """Return a new content that a program has written for a user."""
+        self.last += 1
+        content = self.by_data[data] = Content(self.last, kind, data)
+        return content
+
     def like(self, content: Content, *, same_size: bool) -> Content:
         """Return a new content of the same kind, of the same or of another size."""
         if content.kind not in _MAKERS:

@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from tests.simulate.disks import SYSTEM, Disk
 from tests.simulate.plan import Inbox
 from tests.simulate.seam import CallFault
 
+from stylewatch_daemon.files.disks import MARK
 from stylewatch_painter import installation, sample
 from stylewatch_painter.recipes import book
 
@@ -108,6 +109,7 @@ class Faults:
             "cards": self._cards,
             "memory": self._memory,
             "install": self._install,
+            "chown": self._chown,
         }
         for line in begins[what](random) or ():
             self._world.note(f"fault: {line}")
@@ -248,6 +250,42 @@ class Faults:
             self._world.seam.renumber(disk)
             yield f"the files of {disk.name} ({disk.kind.name}) get other inodes"
 
+    def _chown(self, random: Random) -> Iterator[str]:
+        """Let disks have other identities, with the same files.
+
+        `chown -R`, or a copy of the file system, changes all times of change; some copies also the
+        times and inodes of files that stay. A mark is lost, or is that of another disk, only in an
+        inbox that holds no claim, which would be of that disk.
+        """
+        world, how = self._world, random.choice(["chown", "chown", "copy", "no mark", "new mark"])
+        there = [disk for disk in self._disks(may_be_away=False) if disk.is_there]
+        for disk in there if random.random() < 0.5 else random.sample(there, min(1, len(there))):
+            inboxes = [each for each in world.plan.settings.inboxes
+                       if disk is world.disks.of(world.path(each.name))]  # fmt: skip
+            yield f"the files of {disk.name} ({disk.kind.name}) are changed by {how}"
+            if "mark" not in how:
+                world.seam.chown(disk)
+            if how == "copy":
+                world.seam.renumber(disk)
+                world.users.touch([each for each in inboxes if each.after == "keep"])
+            for inbox in inboxes if "mark" in how and disk not in self.cards else ():
+                text = f"{random.getrandbits(64):016x}\n" if how == "new mark" else ""
+                self._replace_mark(world.path(inbox.name), text)
+            world.disturbed(disk.name)
+        world.daemon.file_event()
+
+    def _replace_mark(self, folder: str, text: str) -> None:
+        """Let an inbox have another mark, or none without a text, unless a claim needs its own."""
+        path = Path(folder, *MARK)
+        jobs = wiring.jobs(Path(self._world.path("state")))
+        is_free = all(job.state != "claimed" for job in jobs if job.inbox == folder)
+        if is_free and path.exists() and [*path.parent.iterdir()] == [path]:
+            path.write_text(text)
+            self._world.seam.user_wrote(str(path))
+            if not text:
+                path.unlink()
+                path.parent.rmdir()
+
     def _summer(self, random: Random) -> Iterator[str]:
         for disk in self._world.disks:
             if disk.kind.has_local_time:
@@ -301,7 +339,7 @@ class Faults:
         calls = [*ALL_CALLS, "lease", "readlink", "flock"]
         faults = [
             CallFault(tuple(calls), getattr(errno, name), disk.root, 1 << 30, who)
-            for who in ("daemon", "worker")
+            for who in ("daemon", "worker", "client", "follower")
         ]
         self._world.seam.faults += faults
         yield f"all calls on {disk.name} fail with {name} for {seconds:.0f} s"
@@ -323,6 +361,7 @@ class Faults:
             yield f"{calls[0]} below {short} fails with {name} {often}" + (
                 f" after {after} others" * (after > 0)
             )
+        faults += [replace(fault, who="follower") for fault in faults]
         self._world.seam.faults += faults
         for disk in {self._world.disks.home_of(fault.under).name: 0 for fault in faults}:
             self._start(Active("errors of calls", disk, False, self._without(faults)), seconds)
@@ -357,7 +396,7 @@ class Faults:
         calls, name = random.choice(UNREADABLE)
         faults = [
             CallFault(calls, getattr(errno, name), path, 1 << 30, who)
-            for who in ("daemon", "worker")
+            for who in ("daemon", "worker", "client", "follower")
         ]
         self._world.seam.faults += faults
         self.unreadable[path] = float("inf")

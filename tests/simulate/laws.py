@@ -19,6 +19,7 @@ from tests.simulate.plan import CARD, Inbox
 from stylewatch_daemon.files import disks
 
 if TYPE_CHECKING:
+    from tests.simulate.users import Submission
     from tests.simulate.world import World
 
 CLAIM_WITHIN = 60.0
@@ -244,7 +245,7 @@ class Laws:
         """Return what sort of file, of those that are no job's, is at a path."""
         users = self._world.users
         if path in users.left_out:
-            return "the clip of a live photo"
+            return "the clip of a live photo" if path.endswith(".mp4") else "left by version 1"
         if "/#recycle/" in path:
             return "in a recycle bin"
         if path in users.shared:
@@ -735,9 +736,48 @@ class Laws:
             raise ViolationError(7, "a try has left its files", f"{tries}")
         self._check_notes()
         self._check_hooks()
+        for submission in self._world.users.followed:
+            where = f"{submission.drop.name} in {submission.drop.inbox.name}"
+            raise ViolationError(5, "a follower waits for good", where)
         for path in self._world.users.behind:
             if path in self._world.users.placed:
                 raise ViolationError(5, "a file of a pair is left behind", self._short(path))
+
+    def check_follower(self, submission: "Submission") -> None:
+        """Check that whoever follows a submission names its job, and an end that it has."""
+        world, users, said = self._world, self._world.users, submission.said
+        if users.has_restored:
+            return  # the ledger has forgotten jobs since
+        drop, name = submission.drop, submission.follower.job
+        folder = f"{world.path(drop.inbox.name)}/{drop.name}/"
+        others = {each.job for each in users.submissions if each is not submission}
+        tokens = {*submission.tokens, *(each.token for each in drop.files.values()), *users.late}
+        mine = {
+            job.id: job
+            for job in wiring.jobs(Path(world.path("state")))
+            if not (job.retry_of or job.id in submission.before | others)
+            if any(path.startswith(folder) for path in job.sources)
+            if not (contents := world.contents_of(job)) or contents & tokens
+        }
+        what = f"{self._short(folder)} {said}"
+        if name and name not in mine:
+            raise ViolationError(5, "a follower names another job", f"{what} {name}")
+        if not said:
+            return
+        if name and mine[name].end != said:
+            raise ViolationError(5, "a follower says an end that its job does not have", what)
+        is_deleted = submission.job in users.deleted | users.outlived
+        if not (name or is_deleted) and mine:
+            raise ViolationError(5, "a follower does not know its job", what)
+        is_there = any(
+            users.placed.get(path) is each and path.startswith(f"{folder}content")
+            for path, each in drop.paths(world.path(drop.inbox.name)).items()
+        )
+        if "was removed" in said and is_there and not is_deleted:
+            raise ViolationError(5, "a follower takes a pair for removed that is there", what)
+        is_ignored = any(name in users.ignored for name in (drop.name, *map(drop.at, drop.files)))
+        if "is skipped" in said and not is_ignored:
+            raise ViolationError(3, "what was submitted is not painted", what)
 
     def _check_published(self) -> None:
         """Check that jobs know their inputs as they were published last, in one folder (law 1)."""

@@ -202,7 +202,7 @@ class Painter:
             ],
             "files": [],
             "final": "final.png",
-            "seed": order.settings.seed,
+            "seed": order.settings.seed or self._job_yaml(order),
             "tokens": [[role, content.token] for role, content in contents if content],
         }  # fmt: skip
         yield self._write(order, "receipt.json", _as_json(receipt), STEPS)
@@ -225,6 +225,12 @@ class Painter:
             return
         stage(order.staging, tries.PICTURE, b"a preview")
         yield Done({"state": "done"})
+
+    def _job_yaml(self, order: Order) -> int:
+        """Return the token of a job.yaml that states no seed; 0 without one."""
+        path = order.main.with_name("job.yaml")
+        content = self.world.contents.of(path.read_bytes()) if path.exists() else None
+        return content.token if content else 0
 
     def _is_too_large(self, order: Order) -> bool:
         main = self.world.contents.of(read(order.main))

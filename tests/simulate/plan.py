@@ -54,9 +54,13 @@ MORE = (
     ("try",),
     ("learn",),
     ("deny",),
+    ("chown",),
 )
 """Deeds of users and of the machine that are drawn apart, each sort by itself, so that a number
 still is the same world."""
+
+RARE = {"deny": "denials", "chown": "chowns"}
+"""Those of MORE that are in few worlds, with the names by which that is drawn."""
 
 AMID = ("unreadable",)
 """Those of MORE that may happen in the middle of a call."""
@@ -241,7 +245,7 @@ def draw(seed: int, only: Collection[str] = (), without: Collection[str] = ()) -
         settings = replace(settings, has_retention=random.random() < 0.7)
     plan = Plan(settings, tuple(sorted(deeds, key=lambda deed: deed.at)))
     plan = _with_learning(_with_trash_days(plan, only, without), only, without)
-    return _with_denials(plan, only)
+    return _without_rare(plan, only)
 
 
 def _with_learning(plan: Plan, only: Collection[str], without: Collection[str]) -> Plan:
@@ -255,10 +259,11 @@ def _with_learning(plan: Plan, only: Collection[str], without: Collection[str]) 
     return replace(plan, settings=replace(plan.settings, learn_minutes=minutes, workers=workers))
 
 
-def _with_denials(plan: Plan, only: Collection[str]) -> Plan:
-    """Let files that may not be renamed be in few of the worlds that drew them, drawn apart."""
-    is_rare = "deny" not in only and Random(f"denials {plan.settings.seed}").random() < 0.75
-    return plan.without([deed for deed in plan.deeds if is_rare and deed.what == "deny"])
+def _without_rare(plan: Plan, only: Collection[str]) -> Plan:
+    """Let rare deeds be in few of the worlds that drew them, drawn apart."""
+    is_in = {what: Random(f"{name} {plan.settings.seed}").random() >= 0.75 or what in only
+             for what, name in RARE.items()}  # fmt: skip
+    return plan.without([deed for deed in plan.deeds if not is_in.get(deed.what, True)])
 
 
 def _with_trash_days(plan: Plan, only: Collection[str], without: Collection[str]) -> Plan:

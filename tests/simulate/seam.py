@@ -128,7 +128,7 @@ class Seam:
     at_rename: Callable[[str], None] = lambda path: None
     active: bool = False
     who: str = "daemon"
-    """The process that is running: `daemon`, `worker`, or the `client` of a user."""
+    """The process that is running: `daemon`, `worker`, or a user's `client` or `follower`."""
     is_dead: bool = False
     calls: int = 0
     changes: int = 0
@@ -545,6 +545,12 @@ class Seam:
                 inode = REAL.stat(path, follow_symlinks=False).st_ino
                 if inode not in opened:
                     self._inodes.pop(inode, None)
+
+    def chown(self, disk: Disk) -> None:
+        """Let the files of a disk be changed now, though not their bytes, nor when these were."""
+        for folder, names, files in os.walk(self.disks.spot(disk.root)):
+            for name in (*names, *files):
+                self._changed(REAL.stat(f"{folder}/{name}", follow_symlinks=False).st_ino)
 
     def _changed(self, inode: int) -> None:
         former, now = self._ctimes.get(inode, 0), self.times.wall_ns()

@@ -46,6 +46,10 @@ def test_no_world_violates_a_law() -> None:
         ("preview", 107, "law 12: a preview waits for a training"),
         ("submit", 12, "law 2: submitted below the mount point"),
         ("listing", 96, "law 5: a part that came before its pair could be moved is left behind"),
+        ("wish", 3, "law 3: what was submitted is not painted"),
+        ("follow", 16, "law 5: a follower names another job"),
+        ("chown", 21, "law 2: painted, though no pair"),
+        ("later", 120, "law 5: a good job was refused"),
     ],
 )
 def test_a_world_finds_a_broken_daemon(broken: str, world: int, law: str) -> None:

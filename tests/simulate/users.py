@@ -89,6 +89,22 @@ class Drop:
 
 
 @dataclass
+class Submission:
+    """What somebody has submitted, and follows."""
+
+    drop: Drop
+    follower: wiring.Follower
+    before: frozenset[str]
+    """Ids of the jobs that were there before it."""
+    tokens: frozenset[Token]
+    """Contents of its files."""
+    job: str = ""
+    """Id of the job that the follower has named last."""
+    said: str = ""
+    """What it has said at last."""
+
+
+@dataclass
 class Presence:
     """How often a key was in inboxes whose files stay, and since when."""
 
@@ -112,6 +128,7 @@ class Users:
 
     world: "World"
     settings: Written = field(default_factory=Written)
+    submissions: list[Submission] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
     placed: dict[str, Content] = field(default_factory=dict)
     """Whole files in the inboxes."""
@@ -525,9 +542,10 @@ class Users:
         files = {f"{{name}}/style.{style.kind}": style, "{name}/job.yaml": yaml}
         stays = frozenset(files)
         is_album = random.random() < 0.7
+        are_odd = Random(f"odd {random.getrandbits(32)}").random() < 0.3
         for number in range(random.choice([1, 2, 4, 16]) if is_album else 1):
             content = self._picture(random)
-            while random.random() < 0.2 and not content.is_odd:
+            while (are_odd or random.random() < 0.2) and not content.is_odd:
                 content = self._picture(random)
             files[f"{{name}}/{f'p{number}' if is_album else 'content'}.{content.kind}"] = content
         drop = Drop(inbox, name, files, stays=stays if is_album else frozenset())
@@ -558,6 +576,7 @@ class Users:
         drop = Drop(inbox, self._name(random, "folder", inbox), files)
         paths = drop.paths(self.world.path(inbox.name))
         path = random.choice([*paths])
+        self.came_in_time[content.token] = set()
         lasts = self.world.faults.deny(path, random.uniform(60, 300))
         self.world.note(f"user: drops {self._told(drop)}, which may not be renamed")
         with self.changing(inbox):
@@ -578,27 +597,95 @@ class Users:
             self.came_in_time.setdefault(content.token, set()).add(part.token)
 
     def _submit(self, random: Random) -> Script:
-        """Submit a pair as commands and the page do, wherever the disk of the inbox is."""
-        world, inbox = self.world, random.choice(self.world.plan.settings.inboxes)
+        """Submit a pair as commands and the page do, wherever the disk of the inbox is.
+
+        Some submit known contents, under a known name, several times, or to several inboxes.
+        """
+        world, inboxes = self.world, [random.choice(self.world.plan.settings.inboxes)]
         if world.seam.is_dead or not world.daemon.is_first_start_over:
             return
         content, style = self._picture(random), self._picture(random)
-        drop = Drop(inbox, self._name(random, "lone", inbox), {})
+        name, times = self._name(random, "lone", inboxes[0]), 1
+        random = Random(f"known {random.getrandbits(32)}")
+        known = [(drop, *found) for drop in self.drops if (found := self._pictures_of(drop))]
+        if known and random.random() < 0.6:
+            old, content, styles = random.choice(known)
+            style, times = (*styles, style)[0], random.choice([1, 1, 2, 3])
+            name = random.choice([name, old.name.rpartition("/")[2]])
+            inboxes = random.choice([inboxes, [*world.plan.settings.inboxes]])
         files = {f"content.{content.kind}": content, f"style.{style.kind}": style}
+        mine = [each for inbox in inboxes for each in self._put(inbox, name, files, times)]
+        self.submissions += mine
+        began = world.times.now
+        while waiting := [each for each in mine if not each.said]:
+            yield random.choice([1.0, 4.0] if world.times.now - began < 60 else [4.0, 15.0])
+            for submission in waiting if not world.seam.is_dead else ():
+                try:
+                    submission.said = submission.follower.look()
+                except Exception as error:
+                    kind = f"a follower ends with {type(error).__name__}"
+                    raise ViolationError(7, kind, f"{submission.drop.name}: {error}") from error
+                submission.job = submission.follower.job or submission.job
+                world.laws.check_follower(submission)
+
+    @property
+    def followed(self) -> list[Submission]:
+        """The submissions whose followers wait; none for a ledger that has forgotten jobs."""
+        waiting = [each for each in self.submissions if not each.said]
+        return [] if self.has_restored else waiting
+
+    def _pictures_of(self, drop: Drop) -> tuple[Content, list[Content]] | None:
+        """Return the photograph and the styles of a drop, without those that another deed owns."""
+        pictures = {path: each for path, each in drop.files.items() if each.kind in PICTURES}
+        styles = [each for path, each in pictures.items() if "style" in folded(path)]
+        mains = [each for path, each in pictures.items()
+                 if not ("style" in folded(path) or ".mask." in path)]  # fmt: skip
+        is_ours = mains and mains[0].token not in self.came_in_time
+        return (mains[0], styles) if is_ours else None
+
+    def _put(
+        self, inbox: Inbox, name: str, files: Mapping[str, Content], times: int
+    ) -> Iterator[Submission]:
+        """Put a pair into an inbox so many times, as a command does, and account for it."""
+        world, folder = self.world, self.world.path(inbox.name)
+        disk, state = world.disks.home_of(folder), Path(world.path("state"))
+        before = frozenset(job.id for job in wiring.jobs(state))
+        drops = list[Drop]()
+        self._tell("is submitted", *files.values())
         with self.changing(inbox):
-            name = wiring.submit(world, inbox, drop.name, files)
-            disk = world.disks.home_of(world.path(inbox.name))
-            if name is not None and not disk.is_there and disk.root in world.snapshot.ever_met:
-                raise ViolationError(2, "submitted below the mount point", f"{inbox.name}/{name}")
-            if name is not None and disk.is_there:
-                drop.name = name
-                drop.files = {f"{{name}}/{path}": each for path, each in files.items()}
-                self._register(drop)
-                for path, each in drop.paths(world.path(inbox.name)).items():
+            names = wiring.submit(world, inbox, name, files, times)
+            if names and not disk.is_there and disk.root in world.snapshot.ever_met:
+                raise ViolationError(2, "submitted below the mount point", f"{folder}/{names}")
+            own = {f"{{name}}/{path}": each for path, each in files.items()}
+            for given in names if disk.is_there else ():
+                drops.append(Drop(inbox, given, {**own}))
+                if data := _read(f"{folder}/{given}/job.yaml"):
+                    drops[-1].files["{name}/job.yaml"] = world.contents.own("yaml", data)
+                self._register(drops[-1])
+                for path, each in drops[-1].paths(folder).items():
                     self._place(path, each)
-        what = f"submits {self._told(drop)}" if name else f"cannot submit into {inbox.name}"
-        world.note(f"user: {what}")
-        yield 0.0
+        told = ", ".join(map(self._told, drops))
+        world.note(f"user: submits {told}" if drops else f"user: cannot submit into {inbox.name}")
+        for drop in drops:
+            follower = wiring.Follower(world, inbox.name, drop.name)
+            tokens = frozenset(content.token for content in drop.files.values())
+            yield Submission(drop, follower, before, tokens)
+
+    def touch(self, inboxes: Iterable[Inbox]) -> None:
+        """Let the files of inboxes have the time of now, but for what is known by its time."""
+        folders = tuple(f"{self.world.path(inbox.name)}/" for inbox in inboxes)
+        for path in self.placed:
+            if path.startswith(folders) and path not in self.left_out:
+                self.world.seam.user_wrote(path)
+
+    def leave_pictures(self) -> None:
+        """Let each inbox have a picture that an earlier version has left there, as painted."""
+        for inbox in self.world.plan.settings.inboxes:
+            content = self._picture(Random(inbox.name))
+            path = f"{self.world.path(inbox.name)}/painted before.{content.kind}"
+            self.left_out.add(path)
+            self._write(path, content)
+            wiring.leave_out(self.world, inbox, path)
 
     def _drop_one_by_one(
         self, random: Random, drop: Drop, paths: list[tuple[str, Content]], how: str

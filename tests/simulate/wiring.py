@@ -39,15 +39,17 @@ from stylewatch_daemon.app.learner import Learner
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.app.restart import Handover
 from stylewatch_daemon.app.settings_file import SettingsFile, loaded, version_of
-from stylewatch_daemon.base.errors import InputError, OutputError, SettingsError
+from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError, SettingsError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import SILENT_S
 from stylewatch_daemon.base.model import Cause, Job, OutputFile, State
 from stylewatch_daemon.base.wakeup import Wakeup
-from stylewatch_daemon.client import operations, retries
+from stylewatch_daemon.cli.submit import STANDS_S, _Submitted
+from stylewatch_daemon.client import operations, retries, status_json
 from stylewatch_daemon.client import submit as submission
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.disks import MountGuard
+from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake.watch import Events
 from stylewatch_daemon.jobs import jobs as jobs_module
@@ -56,7 +58,9 @@ from stylewatch_daemon.jobs.jobs import Jobs
 from stylewatch_daemon.jobs.lifecycle import ALLOWED, Doing, Kind, Obstacle
 from stylewatch_daemon.ledger import favorites, requests, writer
 from stylewatch_daemon.ledger.ledger import reading
+from stylewatch_daemon.ledger.memory import BEFORE, Seen
 from stylewatch_daemon.ledger.state_dir import TRIES, StateDir
+from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import ServiceSettings
@@ -830,18 +834,67 @@ def tries_left(state: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def submit(world: "World", inbox: "Inbox", name: str, files: Mapping[str, "Content"]) -> str | None:
-    """Put a pair into an inbox as a command does; return its name, or None if that fails."""
+def submit(
+    world: "World", inbox: "Inbox", name: str, files: Mapping[str, "Content"], times: int = 1
+) -> list[str]:
+    """Put a pair into an inbox, several times at once, as a command does.
+
+    Returns the names of those that are there, also if it fails.
+    """
+    state, names = Path(world.path("state")), list[str]()
     folder, outbox = (Path(world.path(role)) for role in (inbox.name, inbox.outbox))
     with TemporaryDirectory() as uploads, world.seam.acting("client"):
         pictures = {name: Path(uploads, name) for name in files}
         for path, content in zip(pictures.values(), files.values(), strict=True):
             path.write_bytes(content.data)
+        jobs = [submission.NewJob(name, {}, pictures)] * times
         with suppress(OutputError):
-            guard = operations.disks_of(Path(world.path("state")), folder)
-            names = submission.free(name, folder, outbox)
-            return submission.put(folder, guard, names, pictures, {})
-    return None
+            names.extend(
+                submission.put_all(state, jobs, folder, outbox, is_kept=inbox.after == "keep")
+            )
+    return names
+
+
+class Follower:
+    """A command that waits for the end of a pair that it has put into an inbox."""
+
+    def __init__(self, world: "World", inbox: str, name: str) -> None:
+        self._world, self._state = world, Path(world.path("state"))
+        self._pair = _Submitted(self._state, Path(world.path(inbox)), name)
+        self._why, self._since = "", 0.0
+
+    @property
+    def job(self) -> str:
+        """Id of the job that it follows; empty if it has found none."""
+        return self._pair.job.id if self._pair.job else ""
+
+    def look(self) -> str:
+        """Return what it says at last; empty as long as it waits, or knows nothing now."""
+        pair, now = self._pair, self._world.times.now
+        with self._world.seam.acting("follower"):
+            try:
+                pair.look()
+                why = pair.why_over(status_json.current(self._state))
+            except DaemonError:  # it ends with this message, and people wait anew
+                return ""
+        if pair.job is not None and pair.job.has_ended:
+            return str(pair.job.end)
+        if why != self._why:
+            self._why, self._since = why, now
+        return why if pair.gone or now - self._since >= STANDS_S else ""
+
+
+def leave_out(world: "World", inbox: "Inbox", path: str) -> None:
+    """Let a picture in an inbox be one that an earlier version has painted and left there."""
+    folder, state = Path(world.path(inbox.name)), StateDir(Path(world.path("state")))
+    with world.seam.acting("client"):
+        state.make()
+        disks.mark(folder, MountGuard())
+        looked, ledger = look(path), LedgerWriter.open(state.ledger)
+        assert looked is not None
+        seen = Seen(path, str(folder), disks.disk_of(folder), looked.size, looked.mtime_ns)
+        ledger.remember([seen._replace(left_out=BEFORE)])
+        ledger.close()
 
 
 def release(world: "World") -> None:

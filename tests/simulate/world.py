@@ -190,6 +190,8 @@ class World:
     def _begin(self) -> None:
         self.users.start_library(Random(f"library {self.plan.settings.seed}"))
         self.users.write_settings(self.plan.settings.quiet_s)
+        if any(deed.what == "chown" for deed in self.plan.deeds):
+            self.users.leave_pictures()
         for deed in self.plan.deeds:
             self.later(deed.at, partial(self._do, deed))
         last = max((deed.at for deed in self.plan.deeds), default=0.0)
@@ -492,7 +494,7 @@ class World:
             return True
         if daemon.heart is not None and (daemon.heart.has_hooks or daemon.heart.has_trainings):
             return True
-        return bool(self.laws.unfinished())
+        return bool(self.laws.unfinished() or self.users.followed)
 
     # -- deeds
 
@@ -517,7 +519,7 @@ class World:
             self._kill(deed.what, random)
         elif deed.what == "crash":
             self._crash(Random(deed.seed))
-        elif deed.what in (*FAULTS, "unreadable", "cards", "memory", "install"):
+        elif deed.what in (*FAULTS, "unreadable", "cards", "memory", "install", "chown"):
             self.faults.begin(deed.what, random)
         else:
             self._go_on(self.users.do(deed.what, random))
