@@ -276,6 +276,7 @@ class LedgerWriter(Ledger):
         If the content of the file was once known, and was neither in one of the `inboxes` nor in
         the style library by that scan, somebody dropped it again: pairs with it are to be painted
         again (law 3). `inboxes` are those of the settings; records of other inboxes do not count.
+        But a pair with a file that is there, and was in none of these, has stayed where it is.
         """
         query = (
             "SELECT gone FROM seen WHERE sha256 = ? AND inbox IN (SELECT value FROM json_each(?))"
@@ -286,10 +287,7 @@ class LedgerWriter(Ledger):
             gone_in = [gone for (gone,) in self._rows(query, seen.sha256, asked)]
             was_gone = all(number is not None and number <= absent for number in gone_in)
             if gone_in and was_gone:  # without a record it was never there
-                self._write(
-                    "DELETE FROM painted WHERE key IN (SELECT key FROM painted WHERE sha256 = ?)",
-                    seen.sha256,
-                )
+                self._write(_FORGET, seen.sha256, asked)
             self.remember([seen])
 
     def _put(self, table: str, row: Mapping[str, Any]) -> None:
@@ -298,6 +296,17 @@ class LedgerWriter(Ledger):
     def _write(self, statement: str, *values: object) -> None:
         with self.transaction(), schema.translated_errors(self.path):
             self._connection.execute(statement, [schema.sql_value(value) for value in values])
+
+
+_FORGET = """
+    DELETE FROM painted WHERE key IN (SELECT key FROM painted WHERE sha256 = ?1)
+    AND key NOT IN (
+        SELECT key FROM painted JOIN seen USING (sha256) WHERE gone IS NULL AND sha256 NOT IN (
+            SELECT sha256 FROM seen WHERE inbox IN (SELECT value FROM json_each(?2))
+        )
+    )
+    """
+"""SQL that forgets the painted pairs with a digest, but for those that stay in other inboxes."""
 
 
 @cache

@@ -426,6 +426,23 @@ def test_a_pair_is_forgotten_only_if_its_content_arrives_after_it_was_in_no_inbo
     assert (FILE.disk, "/in/new") in ledger.memory().seen
 
 
+@pytest.mark.parametrize(("former", "is_forgotten"), [("/not", False), ("/in", True)])
+def test_a_pair_in_an_inbox_that_left_the_settings_is_not_forgotten_because_of_its_style(
+    former: str, is_forgotten: bool, ledger: LedgerWriter
+) -> None:
+    """Its style was in an inbox of now, too, and is dropped there again.
+
+    If its photograph was there as well, the whole pair may have been.
+    """
+    photo = FILE._replace(path="/not/p.jpg", inbox="/not", gone=None)
+    style = photo._replace(path="/not/s.jpg", sha256="cafe")
+    gone = photo._replace(path=f"{former}/gone.jpg", inbox=former, gone=5)
+    style_gone = style._replace(path="/in/s.jpg", inbox="/in", gone=5)
+    ledger.remember([photo, style, gone, style_gone], PAIR)
+    ledger.arrived(style_gone._replace(path="/in/again.jpg", gone=None), 9, [Path("/in")])
+    assert (ledger.painter("key") is None) == is_forgotten
+
+
 def test_what_was_there_before_an_edit_was_not_dropped_again_as_its_copy(
     ledger: LedgerWriter,
 ) -> None:
