@@ -13,9 +13,10 @@ Of the daemon itself three things are asked: whether each worker has a job and e
 worker, which requests wait, and which settings are in force. A request is carried out within two
 minutes in which no disk has trouble, new settings count within one; no hook runs twice, and each
 end has its hook; of the jobs of an inbox the most urgent begins. Whoever submits a pair follows it:
-only its own job is named, only an end that this has is said, and one is said at last. In the end
-all faults cease, those of single files after the others, beside which all other jobs must be done
-by then.
+only its own job is named, only an end that this has is said, and one is said at last. Jobs go on
+while their inbox is not in the settings, and nothing in it is touched; what was painted or claimed
+while files stay in an inbox stays there, also once others are to leave it. In the end all faults
+cease, those of single files after the others, beside which all other jobs must be done by then.
 """
 
 import argparse

@@ -14,7 +14,7 @@ from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.app.settings_file import SettingsFile
 from stylewatch_daemon.base.errors import MemoryShortError
 from stylewatch_daemon.base.lanes import Step
-from stylewatch_daemon.base.model import Cause
+from stylewatch_daemon.base.model import Cause, Job, Pair
 from stylewatch_daemon.base.wakeup import Backoff
 from stylewatch_daemon.cli.submit import _Submitted
 from stylewatch_daemon.client import submit as submission
@@ -22,8 +22,12 @@ from stylewatch_daemon.client.operations import open_ledger
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.intake.claim import Claiming, folder_of
+from stylewatch_daemon.intake.claim import Claiming, Taken, folder_of
+from stylewatch_daemon.intake.kept import Kept
+from stylewatch_daemon.intake.scanner import Scanner
 from stylewatch_daemon.jobs.attempts import Attempts
+from stylewatch_daemon.jobs.endings import Endings
+from stylewatch_daemon.jobs.jobs import Also
 from stylewatch_daemon.jobs.live import Worker
 from stylewatch_daemon.jobs.upkeep import Upkeep
 from stylewatch_daemon.ledger import schema
@@ -267,6 +271,45 @@ def _trains_again_at_once() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _records_what_is_watched() -> Iterator[None]:
+    """Record what stays in an inbox only if the settings of now have the inbox."""
+    remembering = Kept.remembering
+
+    def watched(kept: Kept, claim: Claim, taken: Taken) -> Also:
+        is_watched = any(inbox.path == claim.inbox for inbox in kept._inboxes)
+        return remembering(kept, claim, taken) if is_watched else lambda ledger: None
+
+    with replaced(Kept, remembering=watched):
+        yield
+
+
+@contextmanager
+def _links_what_is_watched() -> Iterator[None]:
+    """Look the finals folder of a job up in the settings of now."""
+
+    def configured(endings: Endings, job: Job) -> Path | None:
+        inbox = endings._jobs.settings.inbox(Path(job.inbox))
+        return None if inbox is None else inbox.finals
+
+    with replaced(Endings, _finals_of=configured):
+        yield
+
+
+@contextmanager
+def _forgets_what_stayed() -> Iterator[None]:
+    """Paint all that is in an inbox once its files are to leave it."""
+    is_known = Scanner._is_known
+
+    def known(
+        scanner: Scanner, pair: Pair, memory: Memory, equal: dict[Path, str], unknown: list[Path]
+    ) -> bool:
+        return scanner._is_kept and is_known(scanner, pair, memory, equal, unknown)
+
+    with replaced(Scanner, _is_known=known):
+        yield
+
+
 BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "": nullcontext,
     "claim": _claims_without_a_copy,
@@ -293,4 +336,7 @@ BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "refuse": _refuses_at_once,
     "later": _refuses_later_photographs,
     "again": _trains_again_at_once,
+    "records": _records_what_is_watched,
+    "finals": _links_what_is_watched,
+    "stays": _forgets_what_stayed,
 }

@@ -267,7 +267,7 @@ class Faults:
                 world.seam.chown(disk)
             if how == "copy":
                 world.seam.renumber(disk)
-                world.users.touch([each for each in inboxes if each.after == "keep"])
+                world.users.touch(filter(world.users.keeps, inboxes))
             for inbox in inboxes if "mark" in how and disk not in self.cards else ():
                 text = f"{random.getrandbits(64):016x}\n" if how == "new mark" else ""
                 self._replace_mark(world.path(inbox.name), text)

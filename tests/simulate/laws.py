@@ -109,6 +109,8 @@ class Laws:
         self._world, self.seen = world, Seen()
         self._progress = (0, world.times.now)
         """Number of outputs in the outboxes, and since when."""
+        self._progress_beside = (0, world.times.now)
+        """The same while the settings lack an inbox."""
         self._looked_at = 0.0
         self._amiss: dict[tuple[str, str], float] = {}
         """Wrong beliefs of the daemon about its workers, and when each began."""
@@ -164,7 +166,8 @@ class Laws:
     def _left(self, inbox: Inbox, path: str, content: Content) -> None:
         """Account for a file that has left its inbox."""
         users = self._world.users
-        if inbox.after == "keep":
+        began = users.claims.get(path, self._world.times.now)
+        if users.keeps(inbox) and began > users.changed_at.get(inbox.name, 0.0):
             raise ViolationError(4, "a file was removed in spite of after: keep", self._short(path))
         if path in users.stays or path in users.shared:
             kind = f"a file was taken that is no job's: {self._sort(path)}"
@@ -174,7 +177,11 @@ class Laws:
         del users.placed[path]
         users.taken[content.token].append(self._jobs_of(inbox, path))
         users.taken_at.add(path)
-        began = users.claims.get(path, self._world.times.now)
+        if users.is_known(path):
+            kind = "a file was removed that was painted while files stayed"
+            raise ViolationError(4, kind, self._short(path))
+        if inbox.name in users.unwatched and began > users.in_force_since:
+            raise ViolationError(4, "a file was taken that is in no inbox", self._short(path))
         for since, pair in users.pairs.get(path, []):
             if began - since > LEFT_BEHIND:
                 mine = (each for each in pair.files if each != path and each not in users.shared)
@@ -282,7 +289,7 @@ class Laws:
 
     def _is_forgiven(self, token: Token) -> bool:
         """Return whether the settings said that a file be deleted, after its jobs were done."""
-        is_delete = any(inbox.after == "delete" for inbox in self._world.plan.settings.inboxes)
+        is_delete = "delete" in self._world.users.had_after
         done = len(self.seen.of_token[token])
         return is_delete and done >= sum(self._world.users.taken[token])
 
@@ -371,6 +378,8 @@ class Laws:
                 raise ViolationError(
                     3, "a receipt before its files", f"{folder}: {name} is missing"
                 )
+        if world.users.changed:
+            return
         outboxes = {world.path(inbox.outbox): inbox.after for inbox in world.plan.settings.inboxes}
         after = next(outboxes[each] for each in outboxes if folder.startswith(f"{each}/"))
         is_alone = list(outboxes.values()) == ["archive"] * len(world.plan.settings.inboxes)
@@ -404,7 +413,7 @@ class Laws:
         _, what = world.users.stories.get(key.content) or max(
             [(0.0, "is dropped"), *world.disturbances.stories]
         )
-        keeps = any(inbox.after == "keep" for inbox in world.plan.settings.inboxes)
+        keeps = "keep" in world.users.had_after
         return f"painted twice, {'with keep, ' * keeps}after it {what}"
 
     def _check_below(self) -> None:
@@ -424,8 +433,9 @@ class Laws:
         if not world.daemon.is_up or users.writing:
             return
         self._check_beside_finals()
-        late: list[tuple[Inbox, str, Key]] = []
-        for inbox in world.plan.settings.inboxes:
+        late: list[tuple[Inbox, Pair]] = []
+        watched = [each for each in world.plan.settings.inboxes if each.name not in users.unwatched]
+        for inbox in watched:
             folder = f"{world.path(inbox.name)}/"
             waiting = [
                 (main, placed, pair)
@@ -434,15 +444,15 @@ class Laws:
                 if now - placed > CLAIM_WITHIN
                 and main.startswith(folder)
                 and main in users.placed
-                and not (inbox.after == "keep" and self.is_settled(pair.key))
+                and not (users.may_stay(inbox, pair) and self.is_settled(pair.key))
             ]
             for has_default in {pair.has_default for _, _, pair in waiting}:
                 since = self.quiet_since(inbox, has_default=has_default)
                 if since is None or now - since < CLAIM_WITHIN:
                     continue
                 late += [
-                    (inbox, main, pair.key)
-                    for main, placed, pair in waiting
+                    (inbox, pair)
+                    for _, placed, pair in waiting
                     if pair.has_default is has_default
                     and now - max(placed, since) > self._claim_within(pair)
                     and not self._is_concerned(pair)
@@ -464,6 +474,7 @@ class Laws:
             self._check_workers(heart)
             self._check_requests(heart)
             self._check_settings(heart)
+            self._check_unwatched()
             self._check_said(heart)
             self._notes = heart.notes
 
@@ -520,7 +531,8 @@ class Laws:
         if world.times.now - since > TAKEN_WITHIN:
             if bool(heart.problem) is not written.is_wrong:
                 raise ViolationError(15, "wrong settings", heart.problem or "nothing is said")
-            if heart.quiet_s != written.quiet_s and not written.is_wrong:
+            of_now = heart.quiet_s, world.users.in_force
+            if of_now != (written.quiet_s, world.users.wanted) and not written.is_wrong:
                 raise ViolationError(15, "new settings are not in force", str(written))
 
     def _check_beside_finals(self) -> None:
@@ -538,6 +550,17 @@ class Laws:
             self.quiet_since(inbox, with_finals=False, with_memory=True)
             for inbox in settings.inboxes
         ]
+        number, unpainted = self._unpainted()
+        since = self._progress[1]
+        if number != self._progress[0] or not unpainted or None in quiet or self._is_slow:
+            self._progress = number, now
+        elif now - max(since, *(each for each in quiet if each is not None)) > PAINTED_WITHIN:
+            kind = "a job of an outbox waits for the finals folder of another"
+            raise ViolationError(9, kind, ", ".join(job.title for job in unpainted))
+
+    def _unpainted(self) -> tuple[int, list[wiring.JobSeen]]:
+        """Return the jobs that nothing keeps from being painted, and the number of all others."""
+        world = self._world
         jobs = wiring.jobs(Path(world.path("state")))
         unpainted = [
             job
@@ -547,14 +570,31 @@ class Laws:
             and job.id not in {*self.seen.receipts, *world.crashes}
             and not self._concerns(job)
         ]
-        number, since = len(jobs) - len(unpainted), self._progress[1]
-        is_slow = settings.stage_s > 10 or Path(world.path("state"), "paused").exists()
-        is_slow = is_slow or settings.hours is not None or settings.learn_minutes > 0
-        if number != self._progress[0] or not unpainted or None in quiet or is_slow:
-            self._progress = number, now
+        return len(jobs) - len(unpainted), unpainted
+
+    @property
+    def _is_slow(self) -> bool:
+        """True if jobs may take long although nothing is in their way."""
+        settings = self._world.plan.settings
+        is_paused = Path(self._world.path("state"), "paused").exists()
+        is_slow = settings.stage_s > 10 or settings.hours is not None
+        return is_slow or is_paused or settings.learn_minutes > 0
+
+    def _check_unwatched(self) -> None:
+        """Check that jobs go on whose inbox has left the settings (law 15)."""
+        world, now = self._world, self._world.times.now
+        folders = {world.path(name) for name in world.users.unwatched}
+        if not folders:
+            return
+        quiet = [self.quiet_since(each, with_memory=True) for each in world.plan.settings.inboxes]
+        number, unpainted = self._unpainted()
+        waiting = [job.title for job in unpainted if job.inbox in folders]
+        known, since = self._progress_beside
+        if number != known or not waiting or None in quiet or self._is_slow:
+            self._progress_beside = number, now
         elif now - max(since, *(each for each in quiet if each is not None)) > PAINTED_WITHIN:
-            kind = "a job of an outbox waits for the finals folder of another"
-            raise ViolationError(9, kind, ", ".join(job.title for job in unpainted))
+            kind = "a job waits for its inbox to be in the settings"
+            raise ViolationError(15, kind, ", ".join(waiting))
 
     def _claim_within(self, pair: Pair) -> float:
         """Return the seconds within which a pair is claimed; one that was open is tried again."""
@@ -593,15 +633,16 @@ class Laws:
         touched = world.users.touched_at.get(inbox.name, 0.0)
         return max(touched, world.daemon.up_since, *backoff)
 
-    def _check_claimed(self, late: list[tuple[Inbox, str, Key]]) -> None:
+    def _check_claimed(self, late: list[tuple[Inbox, Pair]]) -> None:
         world = self._world
         jobs = wiring.jobs(Path(world.path("state")))
         contents = [world.contents_of(job) for job in jobs]
         unread = [world.tokens_of(job) for job in jobs if self._concerns(job)]
-        for inbox, main, key in late:
+        for inbox, pair in late:
+            main, key = pair.main, pair.key
             is_known = key.pictures in contents  # under one name or another
             is_known = is_known or any(key.pictures <= tokens for tokens in unread)
-            if inbox.after == "keep" and is_known:
+            if world.users.may_stay(inbox, pair) and is_known:
                 continue
             since = world.times.now - CLAIM_WITHIN
             absent = [what for what, until in world.faults.absences.items() if until > since]
@@ -776,7 +817,8 @@ class Laws:
         if "was removed" in said and is_there and not is_deleted:
             raise ViolationError(5, "a follower takes a pair for removed that is there", what)
         is_ignored = any(name in users.ignored for name in (drop.name, *map(drop.at, drop.files)))
-        if "is skipped" in said and not is_ignored:
+        has_changed = drop.inbox.name in users.changed  # it may not have kept files when submitted
+        if "is skipped" in said and not (is_ignored or has_changed):
             raise ViolationError(3, "what was submitted is not painted", what)
 
     def _check_published(self) -> None:
@@ -805,7 +847,7 @@ class Laws:
     def _check_notes(self) -> None:
         """Check that pairs under other names than those that were painted are named (law 3)."""
         world = self._world
-        kept = [each for each in world.plan.settings.inboxes if each.after == "keep"]
+        kept = [each for each in world.plan.settings.inboxes if world.users.keeps(each)]
         folders = {world.path(each.name) for each in kept}
         jobs = [job for job in wiring.jobs(Path(world.path("state"))) if job.inbox in folders]
         for inbox in kept:
@@ -819,6 +861,12 @@ class Laws:
                 if len(self._notes) < MAX_NOTES and not is_named:
                     where = f"{self._short(pair.main)} in {inbox.name}, not in {self._notes}"
                     raise ViolationError(3, "a second copy is not named", where)
+        for pair in world.users.known:
+            name = pair.main.rpartition("/")[2]
+            is_named = any(name in note for note in self._notes)
+            if pair.main in world.users.placed and len(self._notes) < MAX_NOTES and not is_named:
+                where = f"{self._short(pair.main)}, not in {self._notes}"
+                raise ViolationError(3, "what stays though `after` has changed is not named", where)
 
     def _open(self) -> Iterator[tuple[str, str]]:
         """Yield what is still to be done: kinds of violations, once it is too late, and where."""
@@ -851,7 +899,7 @@ class Laws:
             for pair in users.pairs_in(inbox):
                 if not pair.is_whole or excused(pair):
                     continue
-                if inbox.after != "keep":
+                if not users.may_stay(inbox, pair):
                     yield f"a pair is not claimed{self._why(pair.main)}", self._short(pair.main)
                 elif (missing := self._missing(pair)) and pair.main in users.placed:
                     yield missing, f"{self._short(pair.main)}: {pair.key}"
@@ -881,7 +929,8 @@ class Laws:
     def _kept_beside(self, pair: Pair) -> set[Token]:
         """Return the contents that stay in inboxes in other files than those of a pair."""
         world = self._world
-        kept = [each for each in world.plan.settings.inboxes if each.after == "keep"]
+        users, inboxes = world.users, world.plan.settings.inboxes
+        kept = [each for each in inboxes if users.keeps(each) or each.name in users.changed]
         folders = tuple(f"{world.path(each.name)}/" for each in kept)
         others = {path: each for path, each in world.users.placed.items() if path not in pair.files}
         beside = {each.token for path, each in others.items() if path.startswith(folders)}
@@ -983,7 +1032,7 @@ class Laws:
         debris = (".ds_store", "thumbs.db", "desktop.ini")
         for drop in world.users.drops:
             folder = Path(f"{world.path(drop.inbox.name)}/{drop.name}")
-            if drop.inbox.after == "keep" or drop.stays or not folder.is_dir():
+            if world.users.keeps(drop.inbox) or drop.stays or not folder.is_dir():
                 continue
             names = [path.name for path in folder.iterdir()]
             was_job = any(PurePosixPath(path).parent.name == "{name}" for path in drop.files)

@@ -54,6 +54,8 @@ MORE = (
     ("try",),
     ("learn",),
     ("deny",),
+    ("leave",),
+    ("after",),
     ("chown",),
 )
 """Deeds of users and of the machine that are drawn apart, each sort by itself, so that a number
@@ -245,7 +247,7 @@ def draw(seed: int, only: Collection[str] = (), without: Collection[str] = ()) -
         settings = replace(settings, has_retention=random.random() < 0.7)
     plan = Plan(settings, tuple(sorted(deeds, key=lambda deed: deed.at)))
     plan = _with_learning(_with_trash_days(plan, only, without), only, without)
-    return _without_rare(plan, only)
+    return _with_changes(_with_leaves(_without_rare(plan, only), only))
 
 
 def _with_learning(plan: Plan, only: Collection[str], without: Collection[str]) -> Plan:
@@ -264,6 +266,23 @@ def _without_rare(plan: Plan, only: Collection[str]) -> Plan:
     is_in = {what: Random(f"{name} {plan.settings.seed}").random() >= 0.75 or what in only
              for what, name in RARE.items()}  # fmt: skip
     return plan.without([deed for deed in plan.deeds if not is_in.get(deed.what, True)])
+
+
+def _with_leaves(plan: Plan, only: Collection[str]) -> Plan:
+    """Let one of two inboxes leave the settings in a sixth of all worlds, drawn apart."""
+    is_rare = "leave" not in only and Random(f"leaves {plan.settings.seed}").random() < 1 / 3
+    is_rare = is_rare or len(plan.settings.inboxes) < 2
+    return plan.without([deed for deed in plan.deeds if is_rare and deed.what == "leave"])
+
+
+def _with_changes(plan: Plan) -> Plan:
+    """Let `after` change in the worlds in which all files of an inbox can be told at any moment.
+
+    These have no cards that take turns, no backups, and no files that may not be renamed.
+    """
+    others = {"cards", "restore", "deny"} & {deed.what for deed in plan.deeds}
+    is_clear = not (others or plan.settings.has_card)
+    return plan if is_clear else plan.without([d for d in plan.deeds if d.what == "after"])
 
 
 def _with_trash_days(plan: Plan, only: Collection[str], without: Collection[str]) -> Plan:

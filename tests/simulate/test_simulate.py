@@ -48,8 +48,11 @@ def test_no_world_violates_a_law() -> None:
         ("listing", 96, "law 5: a part that came before its pair could be moved is left behind"),
         ("wish", 3, "law 3: what was submitted is not painted"),
         ("follow", 16, "law 5: a follower names another job"),
-        ("chown", 21, "law 2: painted, though no pair"),
+        ("chown", 0, "law 2: painted, though no pair"),
         ("later", 120, "law 5: a good job was refused"),
+        ("finals", 16, "law 1: a painted job has no final picture"),
+        ("records", 596, "law 4: a file was removed that was painted while files stayed"),
+        ("stays", 12, "law 4: a file was removed that was painted while files stayed"),
     ],
 )
 def test_a_world_finds_a_broken_daemon(broken: str, world: int, law: str) -> None:

@@ -19,7 +19,7 @@ from tests.simulate.contents import PICTURES, SIZES, Content, Token
 from tests.simulate.disks import Disk
 from tests.simulate.expected import Key, Pair, folded, pairs
 from tests.simulate.laws import BACKOFF, ViolationError
-from tests.simulate.plan import CARD, DAY, Inbox
+from tests.simulate.plan import CARD, DAY, After, Inbox
 
 if TYPE_CHECKING:
     from tests.simulate.world import World
@@ -118,6 +118,10 @@ class Written:
     """The file of the settings, as it was written last, and when it was written or asked for."""
 
     quiet_s: float = 0.0
+    away: frozenset[str] = frozenset()
+    """Names of the inboxes that it lacks."""
+    after: Mapping[str, After] = field(default_factory=dict)
+    """The `after` of each inbox in which it has changed."""
     is_wrong: bool = False
     since: float = 0.0
 
@@ -129,6 +133,23 @@ class Users:
     world: "World"
     settings: Written = field(default_factory=Written)
     submissions: list[Submission] = field(default_factory=list)
+    in_force_since: float = 0.0
+    """When the latest daemon has read its settings."""
+    unwatched: frozenset[str] = frozenset()
+    """Names of the inboxes that these lack."""
+    changed: dict[str, After] = field(default_factory=dict)
+    """The `after` that is in force for each inbox in which it has changed."""
+    changed_at: dict[str, float] = field(default_factory=dict)
+    """When each of these came into force."""
+    had_after: set[After] = field(default_factory=set)
+    """All that were ever in force."""
+    staying: set[Pair] = field(default_factory=set)
+    """The pairs, in inboxes whose files leave now, that may have been painted while files stayed
+    there, and that no user has changed since."""
+    known: set[Pair] = field(default_factory=set)
+    """Those that certainly were."""
+    returned_at: dict[str, float] = field(default_factory=dict)
+    """When inboxes came back into the settings in force, by their names."""
     drops: list[Drop] = field(default_factory=list)
     placed: dict[str, Content] = field(default_factory=dict)
     """Whole files in the inboxes."""
@@ -145,6 +166,8 @@ class Users:
     """When the state folder was restored; jobs have other ids since."""
     claims: dict[str, float] = field(default_factory=dict)
     """When the last claim of each path began, which may wait for a disk."""
+    begun: set[str] = field(default_factory=set)
+    """Ids of the jobs of all claims; one that the ledger has lost is entered anew."""
     counted: set[str] = field(default_factory=set)
     """Ids of those jobs."""
     slow: set[Token] = field(default_factory=set)
@@ -240,7 +263,7 @@ class Users:
         """Return the whole pairs of the inboxes whose files stay, or leave."""
         found = []
         for inbox in self.world.plan.settings.inboxes:
-            if (inbox.after == "keep") is keep:
+            if self.keeps(inbox) is keep:
                 for pair in self.pairs_in(inbox):
                     self.ever_paired.update(pair.files)
                     found += [pair] if pair.is_whole else []
@@ -248,7 +271,8 @@ class Users:
 
     def _count(self, *, keep: bool) -> Counter[Key]:
         hidden = self.hidden_pairs if keep else ()
-        return Counter(pair.key for pair in (*self._whole(keep=keep), *hidden))
+        pairs = (*self._whole(keep=keep), *hidden)
+        return Counter(pair.key for pair in pairs if pair not in self.staying)
 
     @property
     def hidden_pairs(self) -> list[Pair]:
@@ -316,9 +340,12 @@ class Users:
         yield
         dropped, kept = self._whole(keep=False), self._whole(keep=True)
         now = self.world.times.now
-        if not self.world.daemon.is_up:  # it sees no absence
+        if self.unwatched or not self.world.daemon.is_up:  # it sees no absence
             self.world.disturbances.all.append(now)
-        for key, number in Counter(pair.key for pair in dropped).items():
+        self.staying.intersection_update(dropped)
+        self.known &= self.staying
+        new = Counter(pair.key for pair in dropped if pair not in self.staying)
+        for key, number in new.items():
             self.allowed[key] += max(0, number - before[0][key])
         keys = {pair.key for pair in (*kept, *self.hidden_pairs)}
         for key in keys - before[1].keys():
@@ -342,8 +369,8 @@ class Users:
     def _in_sight(self) -> set[Key]:
         """Return the pairs in inboxes whose files stay that the daemon can know of.
 
-        It knows nothing of a pair that came to an inbox which did not answer meanwhile, nor of one
-        whose name is ignored.
+        It knows nothing of a pair that came to an inbox which did not answer meanwhile, or which
+        the settings lacked, nor of one whose name is ignored.
         """
         faults, disturbances = self.world.faults, self.world.disturbances
         settings, kept = self.world.plan.settings, self._whole(keep=True)
@@ -351,8 +378,8 @@ class Users:
         for inbox in settings.inboxes:
             folder, disk = f"{self.world.path(inbox.name)}/", settings.disk_of(inbox.name)
             mains = {pair.main for pair in kept if pair.main.startswith(folder)}
-            last = disturbances.last.get(disk, 0.0)
-            if disk in away:
+            last = max(disturbances.last.get(disk, 0.0), self.returned_at.get(inbox.name, 0.0))
+            if disk in away or inbox.name in self.unwatched:
                 self._out_of_sight |= mains - self.pairs.keys()
             elif self.world.times.now - last > BACKOFF:
                 self._out_of_sight -= mains
@@ -366,10 +393,16 @@ class Users:
     def allow_put_back(self, path: str, *, again: bool = False) -> None:
         """Allow the pairs that a user changed while a file was away, which has been put back."""
         for inbox in self.world.plan.settings.inboxes:
-            for pair in self.pairs_in(inbox) if inbox.after != "keep" else ():
+            for pair in () if self.keeps(inbox) else self.pairs_in(inbox):
                 if path in pair.files and pair.is_whole and (again or not self.allowed[pair.key]):
                     self.allowed[pair.key] += 1
                     self.ever_paired.update(pair.files)
+
+    def claim_begins(self, job_id: str, paths: Iterable[str]) -> None:
+        """Note when the claim of the files of a job begins."""
+        if job_id not in self.begun:
+            self.begun.add(job_id)
+            self.claims.update(dict.fromkeys(paths, self.world.times.now))
 
     # -- files
 
@@ -395,6 +428,7 @@ class Users:
 
     def _place(self, path: str, content: Content) -> None:
         self.placed[path] = content
+        self.staying = {pair for pair in self.staying if path not in pair.files}
         self.taken_at.discard(path)
         self.behind.pop(path, None)
         self.tokens_at.setdefault(path, set()).add(content.token)
@@ -497,6 +531,8 @@ class Users:
             "try": self._try,
             "learn": self._learn,
             "deny": self._deny,
+            "leave": self._take_from_settings,
+            "after": self._change_after,
             "favorite": partial(self._mark, "favorite", "unfavorite", self.favorites),
         }
         return deeds[what](random)
@@ -567,7 +603,7 @@ class Users:
 
         No other deed touches it. Whatever is painted of it has the files that came in time.
         """
-        inboxes = [inbox for inbox in self._inboxes() if inbox.after != "keep"]
+        inboxes = [inbox for inbox in self._inboxes() if not self.keeps(inbox)]
         if not inboxes:
             return
         inbox = random.choice(inboxes)
@@ -599,11 +635,15 @@ class Users:
     def _submit(self, random: Random) -> Script:
         """Submit a pair as commands and the page do, wherever the disk of the inbox is.
 
-        Some submit known contents, under a known name, several times, or to several inboxes.
+        Some submit known contents, under a known name, several times, or to several inboxes. New
+        settings for an inbox are in force by then.
         """
-        world, inboxes = self.world, [random.choice(self.world.plan.settings.inboxes)]
-        if world.seam.is_dead or not world.daemon.is_first_start_over:
+        world, wanted = self.world, self.wanted
+        watched = [each for each in world.plan.settings.inboxes
+                   if wanted.get(each.name, "") == self.in_force.get(each.name)]  # fmt: skip
+        if world.seam.is_dead or not (watched and world.daemon.is_first_start_over):
             return
+        inboxes = [random.choice(watched)]
         content, style = self._picture(random), self._picture(random)
         name, times = self._name(random, "lone", inboxes[0]), 1
         random = Random(f"known {random.getrandbits(32)}")
@@ -612,7 +652,7 @@ class Users:
             old, content, styles = random.choice(known)
             style, times = (*styles, style)[0], random.choice([1, 1, 2, 3])
             name = random.choice([name, old.name.rpartition("/")[2]])
-            inboxes = random.choice([inboxes, [*world.plan.settings.inboxes]])
+            inboxes = random.choice([inboxes, watched])
         files = {f"content.{content.kind}": content, f"style.{style.kind}": style}
         mine = [each for inbox in inboxes for each in self._put(inbox, name, files, times)]
         self.submissions += mine
@@ -653,16 +693,22 @@ class Users:
         drops = list[Drop]()
         self._tell("is submitted", *files.values())
         with self.changing(inbox):
-            names = wiring.submit(world, inbox, name, files, times)
+            is_kept = self.keeps(inbox)
+            names = wiring.submit(world, inbox, name, files, times, is_kept=is_kept)
             if names and not disk.is_there and disk.root in world.snapshot.ever_met:
                 raise ViolationError(2, "submitted below the mount point", f"{folder}/{names}")
             own = {f"{{name}}/{path}": each for path, each in files.items()}
-            for given in names if disk.is_there else ():
-                drops.append(Drop(inbox, given, {**own}))
+            for given in names:
+                drop = Drop(inbox, given, {**own})
                 if data := _read(f"{folder}/{given}/job.yaml"):
-                    drops[-1].files["{name}/job.yaml"] = world.contents.own("yaml", data)
-                self._register(drops[-1])
-                for path, each in drops[-1].paths(folder).items():
+                    drop.files["{name}/job.yaml"] = world.contents.own("yaml", data)
+                if not disk.is_there:  # the daemon may find it before the disk
+                    content, style, *yaml = (each.token for each in drop.files.values())
+                    self.allowed[Key(content, (style,), 0, *yaml)] += 1
+                    continue
+                drops.append(drop)
+                self._register(drop)
+                for path, each in drop.paths(folder).items():
                     self._place(path, each)
         told = ", ".join(map(self._told, drops))
         world.note(f"user: submits {told}" if drops else f"user: cannot submit into {inbox.name}")
@@ -1004,7 +1050,8 @@ class Users:
         """Let a file that is there have another content."""
         whole = f"{self.world.path(drop.inbox.name)}/{drop.at(path)}"
         quiet = self.world.laws.quiet_since(drop.inbox)
-        if drop.inbox.after == "keep" and quiet and self.world.times.now - quiet > SEEN_WITHIN:
+        is_quiet = quiet is not None and self.world.times.now - quiet > SEEN_WITHIN
+        if self.keeps(drop.inbox) and is_quiet and drop.inbox.name not in self.unwatched:
             self._seen.add((drop.files[path].token, drop.inbox))
         in_place = random.random() < 0.6
         self.world.note(f"user: saves {drop.at(path)} {'in place' if in_place else 'by a rename'}")
@@ -1030,7 +1077,7 @@ class Users:
             self.world.note(f"user: undoes the edit of {drop.at(path)}, to <{old.token}>")
             known = {key for key, presence in self.presences.items() if presence.gone_since is None}
             allowed = {key: self.allowed[key] for key in known if old.token in key.tokens}
-            was_seen = (old.token, drop.inbox) in self._seen
+            was_seen = (old.token, drop.inbox) in self._seen and self.keeps(drop.inbox)
             self._replace(random, drop, path, old)
             if was_seen:
                 self.allowed = Counter({**self.allowed, **allowed})
@@ -1554,10 +1601,157 @@ class Users:
     def write_settings(self, quiet_s: float, more: str = "") -> None:
         """Write the file of the settings, with more text after the number."""
         self.world.note(f"user: writes quiet_s: {quiet_s}{more} into config.yaml")
-        path, text = Path(self.world.config), f"quiet_s: {quiet_s}{more}\n"
-        path.write_text(text)
+        inboxes = (f"{name}: {after}" for name, after in self.wanted.items())
+        lines = [f"quiet_s: {quiet_s}{more}", *inboxes]
+        Path(self.world.config).write_text("\n".join(lines))
         self.world.seam.user_wrote(self.world.config)
-        self.settings = Written(quiet_s, more == "s", self.world.times.now)
+        self.settings = replace(
+            self.settings, quiet_s=quiet_s, is_wrong=more == "s", since=self.world.times.now
+        )
+
+    def _take_from_settings(self, random: Random) -> Script:
+        """Take one of two inboxes out of the settings for a while, and do something meanwhile."""
+        inboxes = self.world.plan.settings.inboxes
+        inbox = random.choice(inboxes)
+        if random.random() < 0.7 and inbox in self._inboxes():
+            yield from self._until_claimed(random, inbox)
+        if self.settings.away or self.world.is_at_rest or len(inboxes) < 2:
+            return
+        self._change_settings(random, f"takes {inbox.name} out of", away=frozenset({inbox.name}))
+        left = random.choice([random.uniform(20, 60), random.uniform(60, 400)])
+        deeds = [self._drop, self._move, self._rename, self._remove, self._edit, self._again,
+                 self._copy, self._undo]  # fmt: skip
+        for _ in range(random.randint(0, 3)):
+            yield (pause := random.uniform(0, left / 3))
+            if self.world.is_at_rest:
+                return
+            left -= pause
+            yield from random.choice(deeds)(random)
+        yield left
+        self.put_inboxes_back(random)
+
+    def _change_after(self, random: Random) -> Script:
+        """Let the files of an inbox stay, or leave, or be deleted from now on."""
+        inbox = random.choice(self.world.plan.settings.inboxes)
+        if random.random() < 0.7 and inbox in self._inboxes():
+            yield from self._until_claimed(random, inbox)
+        others: list[After] = ["archive", "keep", "delete"]
+        others.remove(self.settings.after.get(inbox.name, inbox.after))
+        if not self.world.is_at_rest:
+            after = {**self.settings.after, inbox.name: random.choice(others)}
+            what = f"changes `after` of {inbox.name} to {after[inbox.name]} in"
+            self._change_settings(random, what, after=after)
+
+    def _until_claimed(self, random: Random, inbox: Inbox) -> Script:
+        """Drop something into an inbox, and wait until its claim begins, or for a little longer."""
+        drop = self._new_drop(random, inbox)
+        self._register(drop)
+        self.world.note(f"user: drops {self._told(drop)}")
+        files, began = drop.paths(self.world.path(inbox.name)), self.world.times.now
+        with self.changing(inbox):
+            for path, content in files.items():
+                self._write(path, content)
+        for _ in range(800):
+            if any(self.claims.get(path, 0.0) > began for path in files):
+                break
+            yield 0.05
+        yield random.choice([0.0, 0.0, 0.1, random.uniform(0, 5), random.uniform(0, 20)])
+
+    def _change_settings(self, random: Random, what: str, **changes: Any) -> None:
+        """Write other inboxes into the settings: for a restart or a reload, or to be noticed."""
+        self.world.note(f"user: {what} the settings")
+        self.settings = replace(self.settings, **changes)
+        how = random.choice(["restart", "restart", "reload", "edit"])
+        if how == "restart":
+            self.world.stop_daemon(random.choice([0.1, 2.0, random.uniform(2, 60)]))
+        self.write_settings(self.settings.quiet_s)
+        if how == "reload":
+            self.world.reload_daemon()
+
+    def put_inboxes_back(self, random: Random) -> None:
+        """Put the inboxes back into the settings that they lack."""
+        if self.settings.away:
+            self._change_settings(random, "puts all inboxes back into", away=frozenset())
+
+    def come_into_force(self, after: Mapping[str, After]) -> None:
+        """Note that a daemon begins, and the `after` of the inboxes of its settings, by folder."""
+        now, away = self.world.times.now, set[str]()
+        for inbox in self.world.plan.settings.inboxes:
+            new, old = after.get(self.world.path(inbox.name)), self.after(inbox)
+            if new is None:
+                away.add(inbox.name)
+            elif new != old:
+                self.world.see()
+                self.changed[inbox.name], self.changed_at[inbox.name] = new, now
+                if new == "keep":
+                    self._begin_to_keep(inbox)
+                elif old == "keep":
+                    self._cease_to_keep(inbox)
+            self.had_after.add(self.after(inbox))
+        self.returned_at |= dict.fromkeys(self.unwatched - away, now)
+        self.unwatched, self.in_force_since = frozenset(away), now
+
+    @property
+    def wanted(self) -> Mapping[str, After]:
+        """The inboxes in the file of the settings, by name, with the `after` of each."""
+        after = {each.name: each.after for each in self.world.plan.settings.inboxes}
+        after |= self.settings.after
+        return {name: after[name] for name in after if name not in self.settings.away}
+
+    @property
+    def in_force(self) -> Mapping[str, After]:
+        """The same in the settings of the latest daemon."""
+        inboxes = self.world.plan.settings.inboxes
+        return {each.name: self.after(each) for each in inboxes if each.name not in self.unwatched}
+
+    def after(self, inbox: Inbox) -> After:
+        """Return the `after` of an inbox that is in force, or was before the inbox left."""
+        return self.changed.get(inbox.name, inbox.after)
+
+    def keeps(self, inbox: Inbox) -> bool:
+        """Return whether the files of an inbox stay there."""
+        return self.after(inbox) == "keep"
+
+    def may_stay(self, inbox: Inbox, pair: Pair) -> bool:
+        """Return whether a pair in an inbox is not to be painted again if it was painted."""
+        return self.keeps(inbox) or pair in self.staying
+
+    def is_known(self, path: str) -> bool:
+        """Return whether all pairs with a file were certainly painted while files stayed."""
+        pairs = [pair for pairs in self.pairs.values() for _, pair in pairs if path in pair.files]
+        return bool(pairs) and self.known.issuperset(pairs)
+
+    def _begin_to_keep(self, inbox: Inbox) -> None:
+        """Account for an inbox whose files stay from now on: what is there is to be painted."""
+        for pair in self.pairs_in(inbox):
+            self.staying.discard(pair)
+            self.known.discard(pair)
+            if pair.is_whole:
+                self.presences.setdefault(pair.key, Presence(self.world.times.now))
+
+    def _cease_to_keep(self, inbox: Inbox) -> None:
+        """Account for an inbox whose files leave from now on: what was painted or claimed stays.
+
+        A second copy of what was painted may be known where it is, or is painted.
+        """
+        claimed = {token for path in self.claims for token in self.tokens_at.get(path, ())}
+        jobs = wiring.jobs(Path(self.world.path("state")))
+        begun = {pair.key for pair in self._whole(keep=True)}
+        pairs = [pair for pair in self.pairs_in(inbox) if pair.is_whole]
+        for pair in sorted(pairs, key=lambda pair: not self._is_claimed(pair)):
+            if self._is_claimed(pair):
+                mine = (job for job in jobs if pair.main in job.sources and job.state != "claimed")
+                if any(self.world.contents_of(job) == pair.key.pictures for job in mine):
+                    self.known.add(pair)
+            elif pair.key in begun or pair.key.content in claimed:
+                self.allowed[pair.key] += 1
+            begun.add(pair.key)
+        self.staying.update(pairs)
+
+    def _is_claimed(self, pair: Pair) -> bool:
+        """Return whether a pair was claimed where it is, and has not changed since."""
+        since = next((at for at, each in self.pairs.get(pair.main, ()) if each == pair), None)
+        return since is not None and self.claims.get(pair.main, 0.0) >= since
 
     def correct_settings(self) -> None:
         """Correct a mistake in the file of the settings."""

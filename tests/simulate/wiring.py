@@ -22,7 +22,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from tests.daemon.faults import replaced
 from tests.daemon.world import make_inbox, make_settings
@@ -74,7 +74,7 @@ from stylewatch_daemon.settings.sections import (
 
 if TYPE_CHECKING:
     from tests.simulate.contents import Content
-    from tests.simulate.plan import Inbox, Settings
+    from tests.simulate.plan import After, Inbox, Settings
     from tests.simulate.world import World
 
 Verb = Literal["cancel", "finish", "retry", "favorite", "unfavorite", "trash", "restore", "delete"]
@@ -121,18 +121,27 @@ _SQL_ERRORS = {
 
 
 def settings_of(
-    plan: "Settings", ignored: Iterable[str] = (), quiet_s: float | None = None
+    plan: "Settings",
+    ignored: Iterable[str] = (),
+    quiet_s: float | None = None,
+    after: Mapping[str, "After"] | None = None,
 ) -> ServiceSettings:
-    """Return the daemon's settings in a world, in whose inboxes names are `ignored`."""
+    """Return the daemon's settings in a world, in whose inboxes names are `ignored`.
+
+    `after` are the inboxes that they have, by name, with the `after` of each; None for all.
+    """
+    if after is None:
+        after = {inbox.name: inbox.after for inbox in plan.inboxes}
     command = (sys.executable,) if plan.has_hooks else ()
     inboxes = [
         make_inbox(
             Path(plan.path(inbox.name)),
             Path(plan.path(inbox.outbox)),
-            inbox.after,
+            after[inbox.name],
             Path(plan.path("finals")) if plan.has_finals else None,
         )
         for inbox in plan.inboxes
+        if inbox.name in after
     ]
     return make_settings(
         inboxes,
@@ -337,7 +346,7 @@ def _counting(real: Callable[..., Any], world: "World") -> Any:
     def counted(job: Job | None, event: object) -> Any:
         world.transitions["" if job is None else job.state.value, type(event).__name__] += 1
         if isinstance(event, lifecycle.Found):
-            world.users.claims.update((file.source, world.times.now) for file in event.job.inputs)
+            world.users.claim_begins(event.job.id, (file.source for file in event.job.inputs))
         return real(job, event)
 
     return counted
@@ -600,7 +609,7 @@ class Life:
 class _File(SettingsFile):
     """The file of the settings of a world, as the service reads it at the start and while it runs.
 
-    All that people change there is `watch.quiet_s`.
+    All that people change there is `watch.quiet_s`, and the inboxes, of which each has a line.
     """
 
     def __init__(self, world: "World", received: Handover | None) -> None:
@@ -612,11 +621,14 @@ class _File(SettingsFile):
         self.settings = now.settings
 
     def load(self, content: bytes) -> ServiceSettings:
+        first, *inboxes = content.decode().splitlines()
         try:
-            quiet_s = float(content.partition(b"#")[0].removeprefix(b"quiet_s:"))
+            quiet_s = float(first.partition("#")[0].removeprefix("quiet_s:"))
         except ValueError as error:
-            raise SettingsError(f"config.yaml: {content!r} is no number") from error
-        return settings_of(self._world.plan.settings, self._world.users.names_ignored, quiet_s)
+            raise SettingsError(f"config.yaml: {first!r} is no number") from error
+        after = cast("dict[str, After]", dict(line.split(": ") for line in inboxes))
+        plan, ignored = self._world.plan.settings, self._world.users.names_ignored
+        return settings_of(plan, ignored, quiet_s, after)
 
 
 def live(world: "World", received: Handover | None = None) -> Life:
@@ -649,6 +661,9 @@ def live(world: "World", received: Handover | None = None) -> Life:
     with replaced(daemon, **parts), replaced(settings_file, bounded=bounded), world.seam.acting():
         try:
             file = _File(world, received)
+            with world.seam.outside():
+                inboxes = file.settings.inboxes
+                world.users.come_into_force({str(each.path): each.after for each in inboxes})
             handover = daemon.watch(
                 file.settings,
                 _Reporter(world),
@@ -835,9 +850,15 @@ def tries_left(state: Path) -> list[str]:
 
 
 def submit(
-    world: "World", inbox: "Inbox", name: str, files: Mapping[str, "Content"], times: int = 1
+    world: "World",
+    inbox: "Inbox",
+    name: str,
+    files: Mapping[str, "Content"],
+    times: int = 1,
+    *,
+    is_kept: bool,
 ) -> list[str]:
-    """Put a pair into an inbox, several times at once, as a command does.
+    """Put a pair into an inbox, where files stay if `is_kept`, several times at once.
 
     Returns the names of those that are there, also if it fails.
     """
@@ -849,9 +870,7 @@ def submit(
             path.write_bytes(content.data)
         jobs = [submission.NewJob(name, {}, pictures)] * times
         with suppress(OutputError):
-            names.extend(
-                submission.put_all(state, jobs, folder, outbox, is_kept=inbox.after == "keep")
-            )
+            names.extend(submission.put_all(state, jobs, folder, outbox, is_kept=is_kept))
     return names
 
 

@@ -390,6 +390,7 @@ class World:
         self.faults.cease()
         self.users.cease_ignoring([*self.users.ignored])
         self.users.correct_settings()
+        self.users.put_inboxes_back(self.random)
         self._amid.clear()
         if self.daemon.is_first_start_over:
             wiring.leave(Path(self.path("state")), "resume")
