@@ -276,9 +276,10 @@ class Faults:
 
     def _replace_mark(self, folder: str, text: str) -> None:
         """Let an inbox have another mark, or none without a text, unless a claim needs its own."""
-        path = Path(folder, *MARK)
-        jobs = wiring.jobs(Path(self._world.path("state")))
-        is_free = all(job.state != "claimed" for job in jobs if job.inbox == folder)
+        path, state = Path(folder, *MARK), Path(self._world.path("state"))
+        is_free = not wiring.held(state) & {
+            job.id for job in wiring.jobs(state) if job.inbox == folder
+        }
         if is_free and path.exists() and [*path.parent.iterdir()] == [path]:
             path.write_text(text)
             self._world.seam.user_wrote(str(path))

@@ -740,6 +740,13 @@ def jobs(state: Path) -> list[JobSeen]:
         ]
 
 
+def held(state: Path) -> set[str]:
+    """Return the ids of the jobs whose inbox has, or may have, files of theirs."""
+    folder = StateDir(state)
+    ids = {job.id for job in jobs(state) if job.state == State.CLAIMED}
+    return ids | {job_id for job_id in folder.claimed() if folder.is_held(job_id)}
+
+
 def ledger_id(state: str) -> str:
     """Return the id of the ledger, which is in the names of folders."""
     with reading(StateDir(Path(state)).ledger) as ledger:
