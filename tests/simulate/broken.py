@@ -191,6 +191,13 @@ def _knows_disks_by_identity() -> Iterator[None]:
 
 
 @contextmanager
+def _knows_no_renamed_folders() -> Iterator[None]:
+    """Know what was left out by its path alone."""
+    with replaced(Scanner, _renamed=lambda *_: None):
+        yield
+
+
+@contextmanager
 def _empties_no_trash() -> Iterator[None]:
     """Keep what is in the trash for good."""
     with replaced(Upkeep, _empty_trash=lambda upkeep, sight: None):
@@ -327,6 +334,7 @@ BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "wish": _knows_what_is_submitted,
     "follow": _follows_a_name,
     "chown": _knows_disks_by_identity,
+    "renamed": _knows_no_renamed_folders,
     "trash": _empties_no_trash,
     "days": _counts_from_the_first_day,
     "place": _trains_without_a_place,

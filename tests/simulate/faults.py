@@ -255,7 +255,7 @@ class Faults:
 
         `chown -R`, or a copy of the file system, changes all times of change; some copies also the
         times and inodes of files that stay. A mark is lost, or is that of another disk, only in an
-        inbox that holds no claim, which would be of that disk.
+        inbox that holds no claim, which would be of that disk. Users rename folders, too.
         """
         world, how = self._world, random.choice(["chown", "chown", "copy", "no mark", "new mark"])
         there = [disk for disk in self._disks(may_be_away=False) if disk.is_there]
@@ -268,6 +268,8 @@ class Faults:
             if how == "copy":
                 world.seam.renumber(disk)
                 world.users.touch(filter(world.users.keeps, inboxes))
+            if Random(f"rename {random.getrandbits(32)}").random() < 0.5:
+                world.users.rename_folders(inboxes)
             for inbox in inboxes if "mark" in how and disk not in self.cards else ():
                 text = f"{random.getrandbits(64):016x}\n" if how == "new mark" else ""
                 self._replace_mark(world.path(inbox.name), text)

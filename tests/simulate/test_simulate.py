@@ -49,6 +49,7 @@ def test_no_world_violates_a_law() -> None:
         ("wish", 3, "law 3: what was submitted is not painted"),
         ("follow", 16, "law 5: a follower names another job"),
         ("chown", 0, "law 2: painted, though no pair"),
+        ("renamed", 28, "law 2: painted, though no pair"),
         ("later", 120, "law 5: a good job was refused"),
         ("finals", 16, "law 1: a painted job has no final picture"),
         ("records", 596, "law 4: a file was removed that was painted while files stayed"),

@@ -725,13 +725,33 @@ class Users:
                 self.world.seam.user_wrote(path)
 
     def leave_pictures(self) -> None:
-        """Let each inbox have a picture that an earlier version has left there, as painted."""
+        """Let each inbox have an album with a picture that an earlier version painted and left."""
         for inbox in self.world.plan.settings.inboxes:
-            content = self._picture(Random(inbox.name))
-            path = f"{self.world.path(inbox.name)}/painted before.{content.kind}"
-            self.left_out.add(path)
-            self._write(path, content)
-            wiring.leave_out(self.world, inbox, path)
+            album = f"{self.world.path(inbox.name)}/old"
+            content, style = (self._picture(Random(f"{each} {inbox.name}")) for each in range(2))
+            picture, of_style = (
+                f"{album}/painted before.{content.kind}",
+                f"{album}/style.{style.kind}",
+            )
+            self.left_out.add(picture)
+            self.shared.add(of_style)
+            self._write(picture, content)
+            self._write(of_style, style)
+            wiring.leave_out(self.world, inbox, picture)
+
+    def rename_folders(self, inboxes: Iterable[Inbox]) -> None:
+        """Rename these albums, whose pictures stay known (law 3)."""
+        for inbox in inboxes:
+            before, after = (f"{self.world.path(inbox.name)}/{name}/" for name in ("old", "older"))
+            if Path(before).is_dir() and not Path(after).exists():
+                with self.changing(inbox):
+                    Path(before).rename(after)
+                    for path in [path for path in self.placed if path.startswith(before)]:
+                        mine = self.left_out if path in self.left_out else self.shared
+                        content, now = self.placed[path], path.replace(before, after)
+                        self._forget(path)
+                        mine.add(now)
+                        self._place(now, content)
 
     def _drop_one_by_one(
         self, random: Random, drop: Drop, paths: list[tuple[str, Content]], how: str

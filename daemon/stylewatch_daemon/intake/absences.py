@@ -173,7 +173,7 @@ class Absences:
         self._clock = clock
         self._rescan_s = rescan_s
         self._numbers = numbers
-        self._number = NEVER
+        self.number = NEVER
         """Number of the latest scan."""
         self._vanished: list[tuple[int, float]] = []
         """Sizes of files of unknown content that vanished and are not gone yet, with the times."""
@@ -181,7 +181,7 @@ class Absences:
 
     def begin(self) -> None:
         """Give the next scan its number, before it looks at anything."""
-        self._number = self._numbers.draw()
+        self.number = self._numbers.draw()
 
     def interrupt(self) -> None:
         """Forget the last scan: it does not tell which files the next one should find."""
@@ -201,7 +201,7 @@ class Absences:
         or NEVER, and the new records of files that are gone, or that are expected again.
         """
         known = self._known
-        now = _Observation(self._number, self._clock(), listing, disk_of, mounts)
+        now = _Observation(self.number, self._clock(), listing, disk_of, mounts)
         expected_again = list[Seen]()
         if known.last is None or known.last.mounts != mounts:
             known = known.interrupted()

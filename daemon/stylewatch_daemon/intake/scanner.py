@@ -7,7 +7,7 @@ import errno
 import stat
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
@@ -144,6 +144,8 @@ class Scanner:
         """The disks, if all of them had their marks when they were looked at last."""
         self._disks = InboxDisks()
         """The disks of the last scan."""
+        self._renames: dict[Path, tuple[Seen, Seen]] = {}
+        """New records, of both paths, for the files that the last scan found at another one."""
         self._staying: set[Path] = set()
         """If files leave the inbox: those of the pairs that were painted while files stayed."""
 
@@ -175,6 +177,7 @@ class Scanner:
         former_files = self._files
         self._files = listing.files
         self._listing = listing
+        self._renames = {}
         stable = self._stability.update(listing.files, self._is_open)
         memory = self._remembered()
         holds = entries.is_own_folder(self._path / HELD)
@@ -191,7 +194,7 @@ class Scanner:
             unknown=tuple(sorted(result.unknown, key=lambda path: path in former_files)),
             absent=absent,
             disks=self._disks,
-            records=new_records,
+            records=(*new_records, *chain.from_iterable(self._renames.values())),
             held={**dict.fromkeys(held, ()), **listing.held},
             is_stable=len(stable) == len(listing.files)
             and not (self._stability.any_awaited or self._absences.any_doubt),
@@ -277,7 +280,36 @@ class Scanner:
         if path in self._outside:
             return self._outside[path]
         record = self._of(memory, path, looked)
-        return None if record is None or record.gone is not None else record
+        if record is None or record.gone is not None:
+            return self._renamed(memory, path, looked)
+        return record
+
+    def _renamed(self, memory: Memory, path: Path, looked: Look) -> Seen | None:
+        """Return the record of a file that is at another path since a folder above it was renamed.
+
+        That may be the inbox itself, if the settings have another path for it now. Only what is not
+        known by content is known in this way (law 3). A file that was moved by itself is new, as is
+        a copy.
+        """
+        for record in memory.namesakes(path, looked, local_time=self._local_time):
+            is_unhashed = record.left_out or (record.inbox and not self._is_kept)
+            if is_unhashed and self._may_be(Path(record.path), Path(record.inbox), path):
+                disk, inbox = self._disks.of(path), str(self._path)
+                renamed = record._replace(path=str(path), inbox=inbox, disk=disk)
+                gone = record._replace(gone=self._absences.number)
+                self._renames[path] = gone, renamed
+                return renamed
+        return None
+
+    def _may_be(self, former: Path, inbox: Path, path: Path) -> bool:
+        """Return whether a file that was at `former` in an `inbox` may be at `path` now."""
+        if inbox == self._path:
+            pairs = zip(former.parts, path.parts, strict=False)
+            is_as_deep = len(former.parts) == len(path.parts)
+            renamed = sum(before != now for before, now in pairs)
+            return is_as_deep and renamed == 1 and self._listing.lacks(former)
+        is_watched = any(inbox == each.path for each in self._settings.inboxes)
+        return not is_watched and self._path / former.relative_to(inbox) == path
 
     def _of(self, memory: Memory, path: Path, looked: Look) -> Seen | None:
         """Return the record of a file, also if it is gone.

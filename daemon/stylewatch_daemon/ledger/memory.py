@@ -12,7 +12,7 @@ The numbers of scans tell which came first: anybody can set the times of files, 
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -176,19 +176,29 @@ class Memory:
         record = self.seen.get((disk, name)) or self.seen.get(("", name))
         if record is not None and record.left_out and not is_picture(path):
             return record
-        for each in self._present.get(name, ()) if record is None else (record,):
-            is_known = each is record or any_disk or each.left_out
-            if is_known and each.look.resembles(look, local_time=local_time):
+        if record is not None:
+            return record if record.look.resembles(look, local_time=local_time) else None
+        for each in self.namesakes(path, look, local_time=local_time):
+            if each.path == name and (any_disk or each.left_out):
                 return each
         return None
 
+    def namesakes(self, path: Path, look: Look, *, local_time: bool = False) -> Iterator[Seen]:
+        """Yield the records, on all disks, of files with this name and look that are not gone.
+
+        One at another path may be this file, if a folder above it was renamed.
+        """
+        for record in self._present.get((path.name, look.size), ()):
+            if record.look.resembles(look, local_time=local_time):
+                yield record
+
     @cached_property
-    def _present(self) -> Mapping[str, Sequence[Seen]]:
-        """The records of files that are not gone, on all disks, by path."""
-        records = defaultdict[str, list[Seen]](list)
+    def _present(self) -> Mapping[tuple[str, int], Sequence[Seen]]:
+        """The records of files that are not gone, on all disks, by name and size in bytes."""
+        records = defaultdict[tuple[str, int], list[Seen]](list)
         for record in self.seen.values():
             if record.gone is None:
-                records[record.path].append(record)
+                records[record.path.rpartition("/")[2], record.size].append(record)
         return records
 
     def judge(

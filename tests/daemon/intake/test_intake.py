@@ -472,6 +472,57 @@ def test_what_was_left_out_and_is_dropped_again_is_painted_also_on_a_disk_that_h
     assert settle(world) == ["al/a/other"]
 
 
+@pytest.fixture(params=["archive", "keep"])
+def with_extra(request: pytest.FixtureRequest, tmp_path: Path) -> DaemonWorld:
+    """A world in whose album a picture and a clip were left out, as their jobs were claimed."""
+    world = claiming_world(tmp_path, after=request.param, rescan_s=0)
+    fill(world.inbox, "al/style.jpg", "al/1.jpg", "al/1.mp4")
+    fill(world.inbox, "al/a/content.jpg", "al/a/style.jpg", "al/a/extra.jpg")
+    assert sorted(settle(world)) == ["al/1", "al/a"]
+    return world
+
+
+def at(world: DaemonWorld, path: Path) -> None:
+    """Let the daemon start with the first inbox at another path in its settings."""
+    own, other = world.settings.inboxes
+    moved = own.model_copy(update={"path": path})
+    world.settings = changed_settings(world.settings, inboxes=(moved, other))
+    world.start()
+
+
+def test_what_was_left_out_stays_so_when_a_folder_above_it_is_renamed(
+    with_extra: DaemonWorld,
+) -> None:
+    world = with_extra
+    for former, path in (("al", "al2"), ("al2/a", "al2/b"), ("al2", "al")):
+        (world.inbox / former).rename(world.inbox / path)
+        assert settle(world) == []
+    beside = world.inbox.with_name("in2")
+    world.inbox.rename(beside)
+    at(world, beside)
+    assert settle(world) == []
+    beside.rename(world.inbox)
+    beside.symlink_to(world.inbox)
+    world.start()
+    assert settle(world) == []
+    assert {*world.loop.intake.inboxes[0].notes} >= {
+        "al/1.mp4 is skipped: it was left out when 1.jpg was claimed",
+        "al/b/extra.jpg is skipped: it was left out when content.jpg was claimed",
+    }
+
+
+@pytest.mark.parametrize(
+    ("place", "path"), [(shutil.copy2, "al/b/extra.jpg"), (shutil.move, "al/extra.jpg")]
+)
+def test_what_was_left_out_is_painted_if_it_is_copied_or_moved_by_itself(
+    place: Callable[[Path, Path], object], path: str, with_extra: DaemonWorld
+) -> None:
+    world = with_extra
+    (world.inbox / "al/b").mkdir()
+    place(world.inbox / "al/a/extra.jpg", world.inbox / path)
+    assert settle(world) == [path.removesuffix(".jpg")]
+
+
 @pytest.fixture(params=["archive", "delete"])
 def kept_before(request: pytest.FixtureRequest, kept: DaemonWorld) -> DaemonWorld:
     """A world whose settings said `after: keep` when its album was painted, and now do not."""
@@ -500,6 +551,29 @@ def test_what_was_painted_while_it_stayed_is_not_painted_again_once_files_leave(
     edit(kept_before.inbox / "al/style.jpg")
     assert sorted(settle(kept_before)) == ["al/1", "al/2"]
     assert sorted(tree(kept_before.inbox / "al")) == ["style.jpg"]
+
+
+@pytest.mark.parametrize("how", ["link", "album"])
+def test_what_was_painted_while_it_stayed_is_known_at_another_path_once_files_leave(
+    how: str, kept: DaemonWorld
+) -> None:
+    """The inbox is spelled otherwise at once, or the album is renamed."""
+    own, other = kept.settings.inboxes
+    link = kept.inbox.with_name("link")
+    link.symlink_to(kept.inbox)
+    path = link if how == "link" else own.path
+    own = own.model_copy(update={"after": "archive", "path": path})
+    kept.settings = changed_settings(kept.settings, inboxes=(own, other))
+    if how == "album":
+        (kept.inbox / "al").rename(kept.inbox / "al2")
+    kept.start()
+    assert settle(kept) == []
+    album = kept.inbox / ("al" if how == "link" else "al2")
+    aside = kept.root / "2.jpg"
+    (album / "2.jpg").rename(aside)
+    assert settle(kept) == []
+    aside.rename(album / "2.jpg")
+    assert settle(kept) == [f"{album.name}/2"]
 
 
 def test_what_was_painted_while_it_stayed_is_painted_again_if_it_is_dropped_once_files_leave(
