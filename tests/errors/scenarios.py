@@ -11,9 +11,11 @@ from tests.daemon.faults import fill, replaced
 from tests.daemon.world import DaemonWorld, run_jobs, scan, step
 from tests.e2e.changes import Painter
 
-from stylewatch_daemon.base.model import State, new_id
+from stylewatch_daemon.base.model import End, State, new_id
 from stylewatch_daemon.files.system import system
+from stylewatch_daemon.jobs.lifecycle import Asked
 from stylewatch_daemon.ledger.requests import leave
+from stylewatch_daemon.outbox import ending
 from stylewatch_daemon.worker.messages import AttemptEvent
 
 FOLDERS = ("in", "state", "out", "finals", "styles")
@@ -43,6 +45,8 @@ class Scenario:
     begun: tuple[str, ...] = ()
     """Pairs amid which an earlier daemon was killed: the last one while it was claimed, the others
     while they were painted, or waited for that."""
+    canceled: str = ""
+    """A pair that was canceled as its receipt was published; then an earlier daemon was killed."""
 
     @property
     def kept(self) -> tuple[bytes, ...]:
@@ -51,6 +55,7 @@ class Scenario:
         With `after: delete`, this is so until all jobs are done.
         """
         pairs = *self.done[1 if self.asks == "delete" else 0 :], *self.begun
+        pairs = *pairs, *filter(None, [self.canceled])
         files = *self.drops, *(f"{pair}/{side}" for pair in pairs for side in SIDES)
         return tuple(os.fsencode(text) for text in (*files, self.job_yaml) if text)
 
@@ -70,6 +75,8 @@ class Scenario:
             self._finish(self.world(root))
         if self.begun:
             self._begin(self.world(root))
+        if self.canceled:
+            self._cancel(self.world(root))
         fill(root / "in", *self.drops)
         if self.job_yaml:
             (root / "in" / self.drops[0]).with_name("job.yaml").write_text(self.job_yaml)
@@ -99,6 +106,24 @@ class Scenario:
             os._exit(1)
         if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
             raise RuntimeError(f"{self.name}: the first daemon was not killed in a claim")
+
+    def _cancel(self, world: DaemonWorld) -> None:
+        """Publish the receipt of the pair, in a process that ends itself once it is canceled."""
+
+        def published(*args: Any) -> None:
+            publish(*args)
+            world.loop.jobs.post(world.job(self.canceled).id, Asked(End.CANCELED))
+            world.loop.jobs.commit()
+            os._exit(0)
+
+        publish = ending.publish_receipt
+        if (pid := os.fork()) == 0:
+            world.drop(self.canceled)
+            with replaced(ending, publish_receipt=published):
+                world.run()
+            os._exit(1)
+        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+            raise RuntimeError(f"{self.name}: the first daemon published no receipt")
 
 
 def _ending_amid(pair: Path) -> Callable[..., None]:
@@ -138,4 +163,5 @@ SCENARIOS = (
     Scenario("deletion", done=("gone", "stays"), asks="delete"),
     Scenario("after-delete", ("b/content.jpg", "b/style.jpg"), after="delete"),
     Scenario("restart", begun=("first", "second", "third")),
+    Scenario("canceled", canceled="late"),
 )

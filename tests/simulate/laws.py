@@ -986,11 +986,14 @@ class Laws:
         world = self._world
         self._check_marks()
         self._check_trash()
+        was_restored = world.users.has_restored  # an old ledger knows nothing of later receipts
         for job in wiring.jobs(Path(world.path("state"))):
             if job.id in world.users.deleted:
                 raise ViolationError(5, "a deleted job is back", f"{job.title}")
             if job.faults > world.crashes[job.id]:
                 raise ViolationError(5, "a fault of a disk cost an attempt", f"{job.title}")
+            if job.end == "canceled" and job.id in self.seen.receipts and not was_restored:
+                raise ViolationError(5, "a job with a receipt is canceled", f"{job.title}")
             if job.end == "failed":
                 raise ViolationError(5, "a job failed", f"{job.title}: {job.reason}")
             if job.end == "refused":

@@ -1,7 +1,7 @@
 """The ends of jobs: publish them, report them, and remove the inputs that are accounted for."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
@@ -34,7 +34,7 @@ from stylewatch_daemon.outbox import ending, finals, inputs
 from stylewatch_daemon.outbox.ending import Ending, PublishedFiles
 from stylewatch_daemon.outbox.finals import Linking
 from stylewatch_daemon.outbox.inputs import Account, FirstSights, Removal
-from stylewatch_daemon.outbox.publish import CANCELED, RECEIPT, REFUSED, Outbox
+from stylewatch_daemon.outbox.publish import CANCELED, REFUSED, Outbox
 
 Release = Callable[[Account, Step], dict[str, Removal]]
 """Function that removes the originals of a job from its inbox; it returns why others stay, by their
@@ -56,17 +56,6 @@ class Phase(Enum):
     """Archive the inputs and complete the output."""
     RECEIPT = auto()
     """Publish the receipt of an output that the ledger lists."""
-
-
-def _phase_of(job: Job, listed: Iterable[OutputFile]) -> Phase:
-    """Return the next phase for a job with the files that the ledger lists for it.
-
-    It is derived from the ledger, because that is all that a kill leaves.
-    """
-    if job.end not in PICTURES:
-        return Phase.FOLDER if job.refused_as is None else Phase.REFUSAL
-    receipt = f"{job.title}/{RECEIPT}"
-    return Phase.RECEIPT if receipt in {file.path for file in listed} else Phase.OUTPUT
 
 
 _WORK = (Activity.PUBLISHING, Activity.REMOVING, Activity.SEARCHING)
@@ -165,7 +154,7 @@ class Endings:
         its receipt. The event of that commit leads to this effect again, as a restart does.
         """
         listed = tuple(self._jobs.ledger.files(job.id))
-        match _phase_of(job, listed):
+        match self._phase_of(job):
             case Phase.FOLDER:
                 self._choose_folder(job)
             case Phase.REFUSAL:
@@ -174,6 +163,11 @@ class Endings:
                 self._publish_files(job, listed, ending.publish_output)
             case Phase.RECEIPT:
                 self._publish_receipt(job, listed, event)
+
+    def _phase_of(self, job: Job) -> Phase:
+        if job.end not in PICTURES:
+            return Phase.FOLDER if job.refused_as is None else Phase.REFUSAL
+        return Phase.RECEIPT if self._jobs.lists_output(job) else Phase.OUTPUT
 
     def _publish_files(
         self, job: Job, listed: tuple[OutputFile, ...], publish: PublishFiles

@@ -18,7 +18,7 @@ from stylewatch_daemon.base.errors import (
 )
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import Lanes
-from stylewatch_daemon.base.model import Cause, End, Job, State, now
+from stylewatch_daemon.base.model import PICTURES, Cause, End, Job, State, now
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import shown
@@ -44,6 +44,7 @@ from stylewatch_daemon.ledger.claim import Claim, File
 from stylewatch_daemon.ledger.ledger import Place
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.ledger.writer import LedgerWriter
+from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.settings.config import ServiceSettings
 
 LEDGER_RETRY_S = 5.0
@@ -316,7 +317,16 @@ class Jobs:
         else:
             self._meet(job, _of(cause, job), cause, again, reason)
         self.reporter.waits(shown(job.title), reason)
-        self.post(job.id, Blocked(cause, reason), also)
+        self.post(job.id, Blocked(cause, reason, self.lists_output(job)), also)
+
+    def lists_output(self, job: Job) -> bool:
+        """Return whether the ledger lists the output of a job that ends with one.
+
+        Its receipt may then be published: the list is all that a kill leaves.
+        """
+        receipt = f"{job.title}/{RECEIPT}"
+        listed = self.ledger.files(job.id) if job.end in PICTURES else ()
+        return any(file.path == receipt for file in listed)
 
     def _search(self, job: Job, error: Exception, search: Doing, root: Path | None) -> None:
         """Find out which disk is the obstacle; then let the job wait with all that met it."""

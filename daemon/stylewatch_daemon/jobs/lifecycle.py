@@ -142,6 +142,8 @@ class Blocked:
 
     cause: Cause
     reason: str
+    has_output: bool = False
+    """True if the ledger lists the output of the job, whose receipt people may have seen."""
 
 
 @dataclass(frozen=True)
@@ -317,8 +319,10 @@ def _blocked(job: Job, event: Blocked) -> Next:
 
 
 def _end_blocked(job: Job, event: Blocked) -> Next:
-    if _is_canceled(job) and job.end is not End.CANCELED:
-        return _end(job, End.CANCELED)  # its disk, with its output, is gone
+    # a cancellation lets it end without its disk, but an error does not say that the receipt of an
+    # output that is listed is not there (law 2)
+    if _is_canceled(job) and job.end is not End.CANCELED and not event.has_output:
+        return _end(job, End.CANCELED)
     return Next(job)
 
 

@@ -14,9 +14,10 @@ from tests.daemon.world import DaemonWorld, changed_settings, run_jobs
 from tests.e2e.changes import Painter
 
 from stylewatch_daemon.base.errors import OutputError
-from stylewatch_daemon.base.model import State
+from stylewatch_daemon.base.model import End, State
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.system import system
+from stylewatch_daemon.jobs.lifecycle import Asked
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.outbox import ending, job_files
@@ -259,6 +260,45 @@ def test_only_the_end_of_a_job_waits_for_its_finals_folder(
     assert world.states == {"a": "done"}
     assert [*tree(tmp_path / "finals")] == ([] if is_canceled else ["a.png"])
     check_gone(world, a="done")
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_job_with_its_receipt_is_done_though_it_is_canceled_while_its_disk_is_away(
+    restarts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(tmp_path / "out", monkeypatch)
+    (tmp_path / "finals").write_text("no folder")
+    world = painting(tmp_path, has_finals=True)
+    world.drop("a")
+    world.run()
+    assert (world.outbox / "a/receipt.json").is_file() and world.job("a").state is State.ENDING
+    with disk.unplugged():
+        if restarts:
+            run_jobs(world.start())
+        world.ask("cancel", "a")
+        run_jobs(world.loop)
+    go_on(world)
+    check_gone(world, a="done")
+    assert not (world.outbox / "_canceled").exists()
+
+
+@pytest.mark.parametrize("function", ["publish_output", "publish_receipt"])
+def test_an_error_while_an_end_is_published_lets_a_job_be_canceled_until_its_output_is_listed(
+    function: str, world: DaemonWorld
+) -> None:
+    world.queued("a")
+    error = OSError(errno.EIO, "I/O error")
+    with after(function, failing(error)):
+        run_jobs(world.loop, again=False)
+    world.loop.jobs.post(world.job("a").id, Asked(End.CANCELED))
+    world.loop.jobs.commit()
+    with replaced(ending, **{function: failing(error, 1, getattr(ending, function))}):
+        run_jobs(world.start())
+        go_on(world)
+    is_listed = function == "publish_receipt"
+    check_gone(world, a="done" if is_listed else "canceled")
+    assert (world.outbox / "a/receipt.json").exists() is is_listed
+    assert (world.outbox / "_canceled/a").exists() is not is_listed
 
 
 @pytest.mark.parametrize("is_old", [False, True])

@@ -67,7 +67,8 @@ EVENTS: tuple[Any, ...] = (
     Moved(), Abandoned(), Inspected(), Inspected(problem="no picture"),
     Resolved(1, "sketch"), Begun("a"), Placed("a-2"), Staged(1), Staged(9), Finished(End.DONE),
     Finished(End.STOPPED_EARLY), Unusable(Cause.SETTINGS, "steps: many"), Stopped(),
-    Blocked(Cause.DISK, "full"), Lost(Cause.WORKER, "it died", LIMIT), Asked(End.CANCELED),
+    Blocked(Cause.DISK, "full"), Blocked(Cause.DISK, "gone", has_output=True),
+    Lost(Cause.WORKER, "it died", LIMIT), Asked(End.CANCELED),
     Asked(End.STOPPED_EARLY), Broke("KeyError"), OutputListed(), LinkChosen(),
     Published(),
     InputsChanged(), Trashed("then"), Restored(), Deleted(),
@@ -142,6 +143,8 @@ def check(before: Job, event: object, job: Job | None) -> None:
         assert (job.end, job.finished) == (before.end, before.finished), "people were told"
     if job.state is State.ENDED:
         assert before.state in (State.ENDING, State.ENDED)
+    if before.state is State.ENDING and isinstance(event, Blocked) and event.has_output:
+        assert job == before, "people may have seen its receipt"
     if before.asked is End.CANCELED:
         assert job.asked is End.CANCELED, "nobody takes that back"
         assert job.state is not State.QUEUED, "it would wait for nothing"
