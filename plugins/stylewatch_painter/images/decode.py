@@ -153,7 +153,8 @@ def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) 
         values = _from_hdr(values, white, hdr, has_alpha=has_alpha)
         white = 255
         conversions.append(f"{hdr.name} mapped to the range of sRGB")
-    warnings += _flatness(values[..., : values.shape[-1] - has_alpha])
+    if needed_size is None or needed_size.reduce != "nearest":  # a mask may have one region
+        warnings += _flatness(values[..., : values.shape[-1] - has_alpha])
     return Raster(
         _turned(values, source.orientation),
         white,

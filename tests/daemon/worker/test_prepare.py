@@ -73,6 +73,19 @@ def test_doubts_about_a_mask_are_told(given: Order, pictures: Path) -> None:
     assert any("mask.jpg may be damaged" in each for each in prepared.of_masks)
 
 
+def test_a_mask_of_one_region_is_not_doubted(given: Order, pictures: Path) -> None:
+    """The whole style serves the red region of the photograph (docs/regions.md)."""
+    with Image.open(given.styles[0]) as style:
+        Image.new("RGB", style.size, (255, 0, 0)).save(pictures / "style.mask.png")
+    halves = np.zeros((30, 40, 3), np.uint8)
+    halves[:, :20, 0] = 255
+    Image.fromarray(halves).save(pictures / "content.mask.png")
+    masks = {CONTENT_MASK: pictures / "content.mask.png",
+             f"style-1{MASK}": pictures / "style.mask.png"}  # fmt: skip
+    masked = replace(given, masks=masks)
+    assert prepare(with_settings(masked, backend="torch", device="cpu")).of_masks == ()
+
+
 def test_by_color_styles_are_gray_or_recolored(given: Order) -> None:
     plain, match = prepare(given), prepare(with_settings(given, color="match"))
     assert not np.allclose(match.task.styles[0].picture, plain.task.styles[0].picture, atol=5)
