@@ -61,6 +61,29 @@ _WEB_PACKAGES = ("starlette", "uvicorn", "jinja2", "prometheus_client", "python_
                  "segno")  # fmt: skip
 
 
+MUST_NOT_HOLD: Mapping[str, Collection[str]] = {
+    # they would be taken for input
+    "inbox": ("inbox", "outbox", "finals folder", "state folder", "style library"),
+    # a link to a final picture could take the place of a job's folder, a job that of the ledger
+    "outbox": ("finals folder", "state folder", "style library"),
+    "state folder": ("outbox", "finals folder", "style library"),
+    # its own pictures, and the library's, are those in the folder itself
+    "finals folder": ("=style library",),
+    "style library": (),
+}
+"""The kinds of folders that must not be in a folder of each kind, nor be that folder; those after
+`=` must only not be that folder. The style library counts if a default style is set."""
+
+
+def _holds(outer: tuple[str, Path], inner: tuple[str, Path]) -> bool:
+    """Return whether a folder, after the word for its kind, has another one that it must not."""
+    kind, path = inner
+    forbidden = MUST_NOT_HOLD[outer[0]]
+    if f"={kind}" in forbidden:
+        return disks.lies_in(path, outer[1]) and disks.lies_in(outer[1], path)
+    return kind in forbidden and disks.lies_in(path, outer[1])
+
+
 class Config(Strict):
     """All settings of config.yaml; relative paths are made absolute on loading."""
 
@@ -117,43 +140,54 @@ class Config(Strict):
             raise SettingsError("\n".join(found))
 
     def mistakes(self) -> Iterator[Mistake]:
-        """Yield a mistake for each folder that lies in another one in which it must not lie.
-
-        In an inbox, the daemon's own folders, other inboxes and the styles would be taken for
-        input. In an outbox, a link to a final image could take the place of a job's folder.
-        """
-        styles = self.pairing.styles
-        library = [] if self.pairing.default_style is None else [("style library", styles)]
+        """Yield a mistake for each folder that lies in another one, by MUST_NOT_HOLD."""
         for number, inbox in enumerate(self.inboxes):
-            for kind, path in (*self.apart(inbox), *library):
-                if disks.lies_in(path, inbox.path):
+            for kind, path in (*self.apart(inbox), *self._library()):
+                if _holds(("inbox", inbox.path), (kind, path)):
                     yield Mistake(
                         ("inboxes", number),
                         f"the {kind} {path} lies in the inbox {inbox.path}: move it out, or its "
                         "files would be taken for input",
                     )
         yield from self._overlaps()
+        yield from self._results_as_styles()
 
     def _overlaps(self) -> Iterator[Mistake]:
-        """Yield the mistakes about folders of results.
-
-        An outbox and the state folder must not lie in one another, and a finals folder in neither.
-        """
-        for outbox in self.outboxes:  # a job in a state folder could replace the ledger
-            if disks.lies_in(outbox, self.state.path) or disks.lies_in(self.state.path, outbox):
+        """Yield the mistakes about folders of results that lie in one another."""
+        state = ("state folder", self.state.path)
+        for path in self.outboxes:
+            outbox = ("outbox", path)
+            if _holds(state, outbox) or _holds(outbox, state):
                 yield Mistake(
                     ("state", "path"),
-                    f"the state folder {self.state.path} and the outbox {outbox} should not lie in "
+                    f"the state folder {self.state.path} and the outbox {path} should not lie in "
                     "one another: name another folder",
                 )
         for finals in self.finals:
             for kind, path in self._results():
-                if disks.lies_in(finals, path):
+                if _holds((kind, path), ("finals folder", finals)):
                     yield Mistake(
                         ("inboxes",),
                         f"the finals folder {finals} lies in the {kind} {path}: name another "
                         "folder in inboxes.finals",
                     )
+
+    def _results_as_styles(self) -> Iterator[Mistake]:
+        """Yield the mistakes about folders of results whose pictures would be default styles."""
+        finals = (("finals folder", path) for path in self.finals)
+        for library in self._library():
+            for kind, path in (*self._results(), *finals):
+                if _holds((kind, path), library):
+                    yield Mistake(
+                        ("pairing", "styles"),
+                        f"the style library {library[1]} lies in the {kind} {path}, or is that "
+                        "folder: name another one, or what is painted would be a style",
+                    )
+
+    def _library(self) -> list[tuple[str, Path]]:
+        """Return the style library if jobs get their styles from it unasked."""
+        styles = ("style library", self.pairing.styles)
+        return [] if self.pairing.default_style is None else [styles]
 
     def _results(self) -> list[tuple[str, Path]]:
         return [*(("outbox", path) for path in self.outboxes), ("state folder", self.state.path)]

@@ -1,7 +1,9 @@
 """config.yaml: defaults, mistakes, paths, the command line, and the folders it names."""
 
+import json
 import os
 import re
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import identity
 from stylewatch_daemon.intake.scanner import apart
 from stylewatch_daemon.settings import config, paths, yaml_lines
-from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.config import MUST_NOT_HOLD, Config
 
 ROOT = Path(__file__).parents[3]
 
@@ -154,6 +156,9 @@ SHARED = (
         ("inboxes: [{path: in}]\nstate: {path: in/state}", "state folder"),
         ("inboxes: [{path: in}, {path: in/b}]", "in/b lies"),
         ("inboxes: [{path: in}]\npairing: {styles: in/styles, default_style: all}", "library"),
+        ("inboxes: [{finals: best}]\npairing: {styles: best, default_style: all}",
+         "the style library .*/best lies in the finals folder .*/best, or is that folder"),
+        ("pairing: {styles: outbox/best, default_style: all}", "lies in the outbox"),
         *((SHARED.replace("FINALS", finals), f"finals folder .*/{finals} lies in the {where}")
           for finals, where in (("in", "inbox"), ("out/best", "outbox"), ("state", "state"))),
         *((text, r"state\.path: the state folder .* in one another")
@@ -165,6 +170,34 @@ SHARED = (
 def test_folders_inside_one_another_are_refused(text: str, message: str, load: Load) -> None:
     with pytest.raises(SettingsError, match=message):
         load(text).check()
+
+
+FOLDERS = ("inbox", "outbox", "state folder", "finals folder", "style library")
+
+
+@pytest.mark.parametrize("default", ["all", None])
+@pytest.mark.parametrize(("outer", "inner"), [*permutations(FOLDERS, 2), ("inbox", "inbox")])
+def test_a_table_says_which_folders_may_be_the_same_or_lie_in_one_another(
+    outer: str, inner: str, default: str | None, load: Load
+) -> None:
+    def is_refused(place: str) -> bool:
+        names = {kind: kind.partition(" ")[0] for kind in FOLDERS}
+        names |= {outer: "one", inner: place}
+        of_inbox = {"outbox": names["outbox"], "finals": names["finals folder"]}
+        paths = dict.fromkeys([names["inbox"], "one" if outer == "inbox" else names["inbox"]])
+        values = {
+            "inboxes": [{"path": path, **of_inbox} for path in paths],
+            "state": {"path": names["state folder"]},
+            "pairing": {"styles": names["style library"], "default_style": default},
+        }
+        return bool([*load(json.dumps(values)).mistakes()])
+
+    counts = default is not None or "style library" not in (outer, inner)
+    nested = inner in MUST_NOT_HOLD[outer]
+    equal = nested or bool({inner, f"={inner}"} & {*MUST_NOT_HOLD[outer]})
+    equal = equal or bool({outer, f"={outer}"} & {*MUST_NOT_HOLD[inner]})
+    assert is_refused("one/b") == (nested and counts)
+    assert outer == inner or is_refused("one") == (equal and counts)
 
 
 def test_folders_beside_one_another_are_used_and_a_scan_leaves_them_alone(
