@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from os.path import realpath
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import typer
@@ -22,6 +22,7 @@ from stylewatch_daemon.client.submit import NewJob
 from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.ledger.ledger import Ledger
 from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.sections import InboxSettings
 from stylewatch_daemon.settings.style_library import default_styles, needs_style
 from stylewatch_daemon.views import estimate
 from stylewatch_daemon.views.job import view_of
@@ -68,9 +69,8 @@ def submit(
     jobs = _new_jobs(pictures, name, job, own, settings)
     folder = state.absolute() if state else settings.state.path
     place = inbox.absolute() if inbox else settings.inboxes[0].path
-    inboxes = [watched for watched in settings.inboxes if realpath(watched.path) == realpath(place)]
-    folders = [watched.path for watched in inboxes] + [watched.outbox for watched in inboxes]
-    folders = folders or [place]
+    inboxes = [each for each in settings.inboxes if _below(place, str(each.path)) is not None]
+    folders = _folders_of(place, inboxes) or [place]
     for new_job in jobs:
         submission.check_name(new_job.name, settings.watch.ignore)
     submitted = []
@@ -220,6 +220,7 @@ class _Submitted:
     def __init__(self, state: Path, inbox: Path, name: str) -> None:
         self.inbox = inbox
         self.name = name
+        self.names = _names_in(inbox, name)
         self.job: Job | None = None
         """The job; None as long as the pair is in the inbox."""
         self.gone = ""
@@ -252,7 +253,7 @@ class _Submitted:
     def _find(self, ledger: Ledger) -> Job | None:
         """Return the job with files from the folder of the pair; its name was new to the ledger."""
         place = realpath(self.inbox)
-        for job in ledger.called(self.name):
+        for job in (job for name in self.names for job in ledger.called(name)):
             source = Path(job.inputs[0].source) if job.inputs else Path()
             folder = source.parent
             is_ours = folder.name == self.name and realpath(folder.parent) == place
@@ -299,22 +300,49 @@ class _Submitted:
         return [
             pair
             for pair in status["incomplete"]
-            if pair["name"] == self.name and any(file.startswith(folders) for file in pair["files"])
+            if pair["name"] in self.names
+            and any(file.startswith(folders) for file in pair["files"])
         ]
 
     def _folders(self, status: Mapping[str, Any]) -> list[str]:
         """Return the folder of the pair as `status` spells it; none if that lacks its inbox."""
-        return [f"{record['path']}/{self.name}" for record in _records_of(self.inbox, status)]
+        spelled = (
+            (record["path"], _below(self.inbox, record["path"])) for record in status["inboxes"]
+        )
+        return [
+            f"{path}/{shown(below / self.name)}" for path, below in spelled if below is not None
+        ]
 
 
 def _records_of(inbox: Path, status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the record in `status` of an inbox, if it has one."""
-    # the paths in status.json are changed to be safe to print
-    return [
-        record
-        for record in status["inboxes"]
-        if record["path"] == shown(inbox) or realpath(record["path"]) == realpath(inbox)
-    ]
+    """Return the record in `status` of an inbox, or of the one that it is a folder in, if any."""
+    return [each for each in status["inboxes"] if _below(inbox, each["path"]) is not None]
+
+
+def _below(folder: Path, inbox: str) -> PurePath | None:
+    """Return the path of a folder from the `inbox` that it is, or lies in; None if in neither."""
+    root = realpath(inbox)
+    for spelled in (folder, Path(realpath(folder))):
+        for above in (spelled, *spelled.parents):
+            # the paths in status.json are changed to be safe to print
+            if shown(above) == inbox or realpath(above) == root:
+                return spelled.relative_to(above)
+    return None
+
+
+def _folders_of(place: Path, inboxes: Sequence[InboxSettings]) -> list[Path]:
+    """Return a folder of these inboxes, and those in their outboxes that its jobs are in."""
+    folders = []
+    for inbox in inboxes:
+        below = _below(place, str(inbox.path)) or PurePath()
+        folders += [inbox.path / below, inbox.outbox / below]
+    return folders
+
+
+def _names_in(folder: Path, name: str) -> list[str]:
+    """Return the names that a pair in a folder may have: the folder may lie in any inbox above."""
+    parts = realpath(folder).split("/")[1:]
+    return ["/".join((*parts[first:], name)) for first in range(len(parts), -1, -1)]
 
 
 def _watched_instead(inbox: Path, status: Mapping[str, Any]) -> list[str]:
@@ -343,7 +371,7 @@ def _progress(pair: _Submitted, status: Mapping[str, Any]) -> str:
         return f"waits for {waits_for}"
     records = _records_of(pair.inbox, status)
     folders = [folder for record in records for folder in (record["path"], record["outbox"])]
-    reason = status_text.obstacle(status, pair.name, *folders)
+    reason = status_text.obstacle(status, *pair.names, *folders)
     now = condition(status)
     reason = reason or ("" if now.is_ready else now.sentence)
     return f"waits in the inbox: {reason}" if reason else "waits in the inbox"
