@@ -65,9 +65,9 @@ MUST_NOT_HOLD: Mapping[str, Collection[str]] = {
     # they would be taken for input
     "inbox": ("inbox", "outbox", "finals folder", "state folder", "style library"),
     # a link to a final picture could take the place of a job's folder, a job that of the ledger
-    "outbox": ("finals folder", "state folder", "style library"),
+    "outbox": ("finals folder", "state folder", "=style library"),
     "state folder": ("outbox", "finals folder", "style library"),
-    # its own pictures, and the library's, are those in the folder itself
+    # its own pictures, and those of a library in it, are in the folder itself
     "finals folder": ("=style library",),
     "style library": (),
 }

@@ -158,7 +158,7 @@ SHARED = (
         ("inboxes: [{path: in}]\npairing: {styles: in/styles, default_style: all}", "library"),
         ("inboxes: [{finals: best}]\npairing: {styles: best, default_style: all}",
          "the style library .*/best lies in the finals folder .*/best, or is that folder"),
-        ("pairing: {styles: outbox/best, default_style: all}", "lies in the outbox"),
+        ("pairing: {styles: outbox, default_style: all}", "lies in the outbox"),
         *((SHARED.replace("FINALS", finals), f"finals folder .*/{finals} lies in the {where}")
           for finals, where in (("in", "inbox"), ("out/best", "outbox"), ("state", "state"))),
         *((text, r"state\.path: the state folder .* in one another")
