@@ -325,7 +325,12 @@ class Intake:
         moving = [claim for group in self._groups.values() for claim in group]
         late = self._late_clips(inbox, scan)
         mains = {*late, *(claim.main.source for claim in (*stay, *moving))}
-        inbox.incomplete = [pair for pair in inbox.incomplete if pair.main not in late]
+        claimed = {file.source for claim in (*self._claims, *moving) for file in claim.files}
+        inbox.incomplete = [
+            pair
+            for pair in inbox.incomplete
+            if pair.main not in late and (pair.changing or not claimed.issuperset(pair.files))
+        ]  # a claim says itself why a part of its files is still there
         inbox.pending = type(inbox.pending)(
             group for group in inbox.pending if group[0].main not in mains
         )

@@ -711,25 +711,28 @@ def test_a_pair_that_is_closed_to_the_daemon_waits_in_the_inbox_and_says_what_he
     assert world.work() == ["a"]
 
 
+@pytest.mark.parametrize("denied", ["content.jpg", "style.jpg"])
 def test_a_file_that_a_sticky_inbox_denies_waits_and_says_what_helps(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    denied: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The folder can be written, and the file can be read, but it belongs to another user."""
     real = system.rename
 
     def rename(name: Any, *args: Any, **more: Any) -> None:
-        if name == "content.jpg":
+        if name == denied:
             raise PermissionError(errno.EPERM, "Operation not permitted", name)
         real(name, *args, **more)
 
     world = claiming_world(tmp_path)
     world.drop("a")
-    path = world.inbox / "a/content.jpg"
+    path = world.inbox / "a" / denied
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
     with replaced(system, rename=rename):
         world.work()
         needed = world.trouble["a"]
-    assert needed.startswith("content.jpg: it cannot be moved: it belongs to user ")
+        world.work()
+        assert world.waiting_for == {}, "nothing else is missing"
+    assert needed.startswith(f"{denied}: it cannot be moved: it belongs to user ")
     assert needed.endswith(f"and stylewatch is user 54321; `chown 54321 {path}` by root helps")
     world.wait(2 * PAUSE.most)
     assert world.work(again=True) == ["a"]
