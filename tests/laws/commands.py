@@ -17,7 +17,7 @@ from hypothesis import reject
 from hypothesis import strategies as st
 from PIL import Image
 from tests.laws.painting import BrokenLawError, same
-from tests.laws.plans import Plan, drawn, of_recipe, plans
+from tests.laws.plans import Plan, StylePlan, drawn, of_recipe, plans
 
 from stylewatch_daemon.cli.main import call
 from stylewatch_painter.errors import PictureError
@@ -216,6 +216,59 @@ def slow_change(film: tuple[Plan, int, float | None]) -> None:
         whole = np.abs(stills[0] - stills[1]).mean()
         if left > LEFT * whole:
             raise BrokenLawError(f"after a change in {number} frames {left / whole:.2f} is left")
+
+
+_VIEWS = 6
+"""Number of frames of a quick pan."""
+
+AWAY = 14.0
+"""Levels by which the mean of what a pan reveals may be away from that of the same part of a still:
+it is fitted to what the frames before show, and their strokes lie elsewhere."""
+
+FLATTER = 0.6
+"""Share of the spread of a still that what a pan reveals has at least."""
+
+
+@st.composite
+def quick_pans(draw: st.DrawFn) -> tuple[Plan, int, bool]:
+    """Draw a pan by `best`, its pixels a frame, and if a mask of two colors holds for it.
+
+    A strip a frame comes into view, or from one region into the other; it is so wide that it is
+    painted at smaller sizes first.
+    """
+    width = draw(st.sampled_from([80, 96]))
+    style = StylePlan(Size(60, 50), seed=draw(st.integers(1, 5)))
+    plan = Plan("best", Size(width, 48), (style,), seed=draw(st.integers(0, 99)))
+    plan = plan.changed(size=str(width), steps=4, start="content", strength=1.0)
+    return plan, draw(st.sampled_from([4, 6, 8])), draw(st.booleans())
+
+
+def quick_pan(film: tuple[Plan, int, bool]) -> None:
+    """Paint a quick pan: what came into view is as light and as rich as in a still."""
+    plan, step, is_masked = film
+    width, height = plan.content
+    seen = step * (_VIEWS - 1)
+    picture = drawn(Size(width + seen, height), plan.seed)
+    frames = [picture[:, step * number :][:, :width] for number in range(_VIEWS)]
+    parts = {"at the side": slice(width - seen, width)}
+    with _folder() as folder:
+        words = _words(plan, folder)
+        if is_masked:
+            middle = width // 2
+            parts["in the other region"] = slice(max(0, middle - seen), middle)
+            mask = np.zeros((height, width, 3), np.float32)
+            mask[:, :middle, 0] = mask[:, middle:, 2] = 255
+            words += ["--mask", _save(mask, folder / "mask.png")]
+        _render(_film(frames[-1:], folder), *words, "-o", folder / "still.mkv")
+        (still,) = _read(folder / "still.mkv")
+        _render(_film(frames, folder), *words, "-o", folder / "clip.mkv")
+        last = _read(folder / "clip.mkv")[-1]
+    for where, columns in parts.items():
+        away = float(last[:, columns].mean() - still[:, columns].mean())
+        spread = float(last[:, columns].std() / still[:, columns].std())
+        if abs(away) > AWAY or spread < FLATTER:
+            raise BrokenLawError(f"what came into view {where} is {away:.0f} levels lighter than "
+                                 f"in a still, its spread is {spread:.2f} of that")  # fmt: skip
 
 
 def powerless_clip(plan: Plan) -> None:

@@ -390,6 +390,9 @@ LAWS = (
     Law("slow-change", "a film that slowly becomes another picture is painted like that at its end:"
         f" {commands.LEFT:g} of their difference", commands.plans_of_dissolves(),
         commands.slow_change),
+    Law("quick-pan", "what a pan reveals is painted as in a still: means within "
+        f"{commands.AWAY:g} levels, {commands.FLATTER:g} of the spread", commands.quick_pans(),
+        commands.quick_pan),
     Law("powerless-clip", "strength 0 is the clip: bytes", commands.powerless_clips(),
         commands.powerless_clip),
     Law("said", "sizes that are not painted and styles that do not act are said, and the first "

@@ -39,6 +39,11 @@ def once_small(recipe: str) -> Plan:
     return plan(recipe, style, content=Size(32, 32), **changes)
 
 
+PAN = replace(
+    plan("best", StylePlan(Size(60, 50), seed=3), content=Size(96, 48), start="content",
+         strength=1.0, steps=4),
+    seed=2,
+)  # fmt: skip
 WOLFE = {"optimizer": dict(OPTIMIZERS["lbfgs-wolfe"]), "carry_moments": False}
 NARROW = StylePlan(Size(90, 5), weight=0.0)
 
@@ -90,6 +95,8 @@ KNOWN: dict[str, tuple[str, Any]] = {
     "a dissolve is painted": (
         "slow-change", (plan("gram", content=Size(64, 48), scales=(), start="content"), 12, None),
     ),
+    "what a pan reveals has no dark edges": ("quick-pan", (PAN, 4, False)),
+    "nor what it moves into another region": ("quick-pan", (PAN, 4, True)),
 }  # fmt: skip
 
 

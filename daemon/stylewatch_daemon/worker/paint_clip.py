@@ -316,7 +316,9 @@ class ClipPainter:
             styled = np.minimum(regions.sum(2), 1)  # elsewhere a still is the photograph
             init += (1 - styled[..., None]) * (resize(still.content, size) - init)
             trust *= styled
-        prior = Prior(known.picture, trust, unit * still.styled_share)
+        # at smaller sizes a pixel also has colors of neighbors of which nothing is known
+        picture = np.where(trust[..., None] > 0, known.picture, init)
+        prior = Prior(picture, trust, unit * still.styled_share)
         if known.unfinished > SOME_NEW:
             still = divided(still, _around_unfinished(known.maturity))
         return replace(

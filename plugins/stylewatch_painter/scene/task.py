@@ -81,8 +81,8 @@ class Prior:
     """The previous painted frames of a clip, moved along the optical flow to this frame.
 
     `picture` is float32 (height, width, 3), RGB 0..255. `trust` is float32 (height, width), 0..1; 0
-    means that nothing is known about the pixel. `unit` is the total loss by which
-    `objective.temporal` is multiplied.
+    means that nothing is known about the pixel, which then has a likely color: at smaller sizes it
+    mixes with others. `unit` is the total loss by which `objective.temporal` is multiplied.
     """
 
     picture: Pixels

@@ -318,6 +318,8 @@ def test_what_came_into_view_lately_may_still_change_and_is_a_region_of_its_own(
     center = np.s_[7 + side // 2 : 9 + side // 2, 15 + side // 2 : 17 + side // 2]
     for number, task in enumerate(rest):
         assert task.prior is not None
+        held, init = task.prior.trust > 0, task.init
+        assert init is not None and np.array_equal(task.prior.picture[~held], init[~held])
         trusted = min(1.0, share * number)
         assert task.prior.trust[center].mean() == pytest.approx(trusted, abs=0.1)
         assert task.prior.trust[:, 36:].mean() > 0.9
