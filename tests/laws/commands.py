@@ -271,6 +271,38 @@ def quick_pan(film: tuple[Plan, int, bool]) -> None:
                                  f"in a still, its spread is {spread:.2f} of that")  # fmt: skip
 
 
+_LONG = 10
+"""Number of frames of a film that stays the same."""
+
+
+@st.composite
+def plans_of_stays(draw: st.DrawFn) -> tuple[Plan, float, int, float]:
+    """Draw a film for `steady`: its grain, the size of the grain, and how its light pulses."""
+    plan = draw(plans_of_clips()).changed(strength=draw(st.sampled_from([0.2, 1.0])))
+    grain, size = draw(st.sampled_from([(0.0, 1), (12.0, 1), (20.0, 2)]))
+    return plan, grain, size, draw(st.sampled_from([0.0, 0.15]))
+
+
+def steady(film: tuple[Plan, float, int, float]) -> None:
+    """Paint a film that stays the same but for grain and a lamp: it stays one scene."""
+    plan, grain, size, light = film
+    width, height = plan.content
+    draw = np.random.default_rng(plan.seed)
+    frames = []
+    for number in range(_LONG):
+        coarse = draw.normal(0, grain, (-(-height // size), -(-width // size), 1))
+        fine = coarse.repeat(size, axis=0).repeat(size, axis=1)[:height, :width]
+        gain = 1 + light * np.sin(2 * np.pi * number / 9.3)
+        scene = 40 + drawn(plan.content, plan.seed) / 2
+        frames.append(np.rint(np.clip(gain * scene + fine, 0, 255)))
+    with _folder() as folder:
+        _render(_film(frames, folder), *_words(plan, folder), "-o", f"{folder}/clip/")
+        receipt = json.loads((folder / "clip" / "receipt.json").read_text("utf-8"))
+    scenes = [scene["first"] for scene in receipt["clip"]["scenes"]]
+    if scenes != [0]:
+        raise BrokenLawError(f"scenes begin with the frames {scenes}")
+
+
 def powerless_clip(plan: Plan) -> None:
     """Paint a clip in its own size with strength 0: the clip, in its bytes."""
     with _folder() as folder:

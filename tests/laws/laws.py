@@ -393,6 +393,8 @@ LAWS = (
     Law("quick-pan", "what a pan reveals is painted as in a still: means within "
         f"{commands.AWAY:g} levels, {commands.FLATTER:g} of the spread", commands.quick_pans(),
         commands.quick_pan),
+    Law("steady", "a film that stays the same but for grain and a lamp is one scene",
+        commands.plans_of_stays(), commands.steady),
     Law("powerless-clip", "strength 0 is the clip: bytes", commands.powerless_clips(),
         commands.powerless_clip),
     Law("said", "sizes that are not painted and styles that do not act are said, and the first "

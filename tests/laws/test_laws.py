@@ -92,6 +92,10 @@ KNOWN: dict[str, tuple[str, Any]] = {
         "powerless-clip",
         plan("best", content=Size(40, 32), scales=(), start="content", strength=0.0),
     ),
+    "neither grain nor a lamp begins a scene": (
+        "steady",
+        (plan("gram", content=Size(64, 48), scales=(), start="content"), 12.0, 1, 0.15),
+    ),
     "a dissolve is painted": (
         "slow-change", (plan("gram", content=Size(64, 48), scales=(), start="content"), 12, None),
     ),

@@ -32,8 +32,29 @@ _CHANGED = 24.0
 """Mean color difference, in levels, between a frame and what a pixel was painted from. Above that
 the painting shows something else, however slowly the clip has changed."""
 
-_NEAR = (3, 3)
+_ALONE, _NEAR = (1, 1), (3, 3)
 """Columns and rows of pixels over which differences are averaged."""
+
+_WIDE = (9, 9)
+"""Columns and rows over which even coarse grain has a mean near 0."""
+
+_EVEN = 0.25
+"""Share of a frame that is taken to be even: there frames differ by their grain alone."""
+
+_MOST_GRAIN = 24.0
+"""Maximum mean difference of two frames, in levels, that is taken for grain: that of normal
+deviations of 21 levels. From there on they show different things."""
+
+_GRAIN = 1.5
+"""Factor of the mean difference by grain up to which a difference is taken for grain: in 3x3 pixels
+the mean of coarse grain varies by half."""
+
+_LIGHT = 2**0.5
+"""Factor of exposure, half a stop, up to which a frame is the same picture in another light. In a
+fade there are more."""
+
+_SEEN = 16.0
+"""Minimum level of the pixels from which a change of light is told."""
 
 _LEFT_OUT = 0.02
 """Share of a frame that may stay unknown without consulting older frames."""
@@ -102,30 +123,36 @@ def known(frame: Bytes, references: Iterable[Reference], regions: Regions | None
     once almost the whole frame is shown.
     """
     height, width, _ = frame.shape
-    shown, trust, maturity, redone = np.zeros((4, height, width), np.float32)
+    shown, trust, maturity, redone, left = np.zeros((5, height, width), np.float32)
     picture, change = np.zeros((2, height, width, 3), np.float32)
+    flicker: Pixels | None = None
     for reference in references:
         if 1 - shown.mean() <= _LEFT_OUT:
             break
         forward = displacement(frame, reference.frame)
         backward = displacement(reference.frame, frame)
         alike = likeness(frame, reference.frame, forward)
-        changed = _change(frame, reference, forward)
+        latest = frame - _sampled(reference.frame, forward, is_cubic=True)
+        changed = _softened(_sampled(reference.change, forward) + latest, forward)
         # a large change from one frame to the next is already in `alike`
-        slowly = (np.abs(changed).mean(-1) > _CHANGED) & (alike > 1 / 2)
+        if flicker is None:  # older frames differ by more than grain
+            flicker = _softened(latest, forward)
+        slowly = _is_another(frame, changed, flicker) & (alike > 1 / 2)
+        anew = np.minimum(3 * _opencv().blur(slowly.astype(np.float32), _NEAR), 1)
         before = _sampled(reference.redone, forward) / 255
-        redone += alike * (1 - shown) * np.maximum(before, slowly)
-        alike *= 1 - np.minimum(3 * _opencv().blur(slowly.astype(np.float32), _NEAR), 1)
+        left = np.maximum(left, (anew > 0) * np.maximum(before, slowly))
+        alike *= 1 - anew
         if regions is not None:
             alike *= _staying(regions, forward)
         share = alike * (1 - shown)
         change += share[..., None] * changed
+        redone += share * before
         picture += share[..., None] * _sampled(reference.painted, forward, is_cubic=True)
         maturity += share * (_sampled(reference.maturity, forward) / 255)
         trust += share * consistent(forward, backward)
         shown += share
-    covered = np.maximum(shown, np.float32(1e-6))
-    picture /= covered[..., None]
+    redone += (1 - shown) * left
+    picture /= np.maximum(shown, np.float32(1e-6))[..., None]
     return Known(picture, shown, trust, maturity, change, redone)
 
 
@@ -177,29 +204,78 @@ def consistent(forward: Displacement, backward: Displacement) -> NDArray[np.bool
 def likeness(source: Bytes, target: Bytes, forward: Displacement) -> Plane:
     """Return the similarity, 0..1, of `source` to `target` displaced by `forward`.
 
-    The similarity is 0 for pixels whose centers leave `target`; its area ends half a pixel beyond
-    the outermost centers.
+    Neither grain nor another light counts. The similarity is 0 for pixels whose centers leave
+    `target`; its area ends half a pixel beyond the outermost centers.
     """
     height, width, _ = source.shape
     places = _places(height, width) + forward
     offset = np.abs(places - np.array([(width - 1) / 2, (height - 1) / 2], np.float32))
     inside = np.all(offset <= (width / 2, height / 2), axis=-1)
-    difference = np.abs(_sampled(target, forward) - source).mean(-1)
-    mean = _opencv().blur(difference, _NEAR)
+    before = _sampled(target, forward)
+    mean = np.minimum(*(_without_grain(source - each) for each in _in_lights(before, source)))
     plane: Plane = (inside * np.clip((_OTHER - mean) / (_OTHER - _SAME), 0, 1)).astype(np.float32)
     return plane
 
 
-def _change(frame: Bytes, reference: Reference, forward: Displacement) -> Pixels:
-    """Return `Known.change` of a frame for the pixels of a reference.
+def _softened(change: Pixels, forward: Displacement) -> Pixels:
+    """Return a change, blurred a little where anything moves.
 
-    It is blurred a little where anything moves: what sampling does to fine detail would add up.
+    What sampling does to fine detail would add up.
     """
-    latest = frame - _sampled(reference.frame, forward, is_cubic=True)
-    change: Pixels = _sampled(reference.change, forward) + latest
     moves = np.minimum(8 * _square(forward), 1)[..., None]
-    change += moves * (_opencv().blur(change, _NEAR) - change)
-    return change
+    softened: Pixels = change + moves * (_opencv().blur(change, _NEAR) - change)
+    return softened
+
+
+def _is_another(frame: Bytes, changed: Pixels, flicker: Pixels) -> NDArray[np.bool_]:
+    """Return flags (height, width) of the pixels that have become another picture.
+
+    They have changed by more than another light explains, and by several times what changes near
+    them from one frame to the next, the `flicker`: that may be grain. Pixels alone vary more.
+    """
+    since = [frame - each for each in _in_lights(frame - changed, frame)]
+    is_another = np.zeros(frame.shape[:2], np.bool_)
+    grain = _mean(flicker, _WIDE)
+    for around, factor in ((_NEAR, 3), (_ALONE, 5)):
+        change = np.minimum(*(_mean(each, around) for each in since))
+        is_another |= change > np.maximum(_CHANGED, factor * grain)
+    return is_another
+
+
+def _in_lights(before: Pixels, frame: Bytes) -> tuple[Pixels, Pixels]:
+    """Return an earlier picture of the same place as it is, and in the light of `frame`.
+
+    Both are the same if the light has changed by more than _LIGHT, or explains less than half of
+    the difference: a dissolve has another light, too.
+    """
+    was, now = before.mean(-1), frame.mean(-1)
+    seen = was > _SEEN
+    gain = float(np.median(now[seen] / was[seen])) if seen.any() else 1.0
+    lit = np.minimum(gain * before, 255)
+    apart, left = (np.abs(_opencv().blur(frame - each, _WIDE)).mean() for each in (before, lit))
+    is_light = 1 / _LIGHT <= gain <= _LIGHT and left < apart / 2
+    return before, lit if is_light else before
+
+
+def _without_grain(difference: Pixels) -> Plane:
+    """Return the mean difference (height, width) around each pixel without that by grain.
+
+    Grain is everywhere, also where frames are even, and has no mean over _WIDE.
+    """
+    blur = _opencv().blur
+    fine = _mean(difference - blur(difference, _WIDE), _WIDE)
+    least = float(np.quantile(fine, _EVEN))
+    grain = _GRAIN * least if least <= _MOST_GRAIN else 0.0
+    mean = _mean(difference, _NEAR)
+    even = np.abs(blur(difference, _WIDE)).mean(-1)
+    plane: Plane = mean - np.clip(mean - even, 0, grain)
+    return plane
+
+
+def _mean(difference: Pixels, around: tuple[int, int]) -> Plane:
+    """Return the mean absolute difference (height, width) `around` each pixel."""
+    plane: Plane = _opencv().blur(np.abs(difference).mean(-1), around)
+    return plane
 
 
 def _staying(regions: Regions, forward: Displacement) -> Plane:

@@ -1,5 +1,6 @@
 """Optical flow between frames, and the parts of a later frame that earlier frames show."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -168,6 +169,91 @@ def test_neither_noise_nor_motion_is_a_change(speed: float) -> None:
         assert not seen.is_cut
         assert seen.redone.mean() < 0.02
         assert seen.shown[12:-12, 12:-12].mean() > 0.98
+
+
+def still(seed: int, grain: float, size: int, light: Sequence[float]) -> list[Bytes]:
+    """Frames of a still camera with new grain of gray in each, in each of these lights."""
+    draw = np.random.Generator(np.random.PCG64(seed))
+    scene = view(texture(0), 0) / 2 + 50.0
+
+    def frame(gain: float) -> Bytes:
+        coarse = draw.normal(0, grain, (-(-HEIGHT // size), -(-WIDTH // size), 1))
+        fine = coarse.repeat(size, axis=0).repeat(size, axis=1)[:HEIGHT, :WIDTH]
+        return np.rint(gain * scene + fine).clip(0, 255).astype(np.uint8)
+
+    return [*map(frame, light)]
+
+
+PULSE = [1 + 0.15 * np.sin(2 * np.pi * number / 9.3) for number in range(40)]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("grain", [0.0, 8.0, 12.0, 20.0])
+@pytest.mark.parametrize("light", [[1.0] * 40, PULSE])
+def test_neither_grain_nor_a_lamp_is_a_change(size: int, grain: float, light: list[float]) -> None:
+    """At the rim the flow of grain leaves the frame."""
+    inner = np.s_[4:-4, 4:-4]
+    for seen in followed(still(1, grain, size, light)):
+        assert not seen.is_cut
+        assert seen.redone.mean() < 0.03
+        assert seen.shown[inner].mean() > (0.98 if grain < 20 else 0.9)
+
+
+def test_exposure_is_a_change_from_half_a_stop_on() -> None:
+    """A camera that corrects its exposure by a third up and down begins few scenes."""
+    waves = [1 + 0.35 * np.sin(2 * np.pi * number / 40) for number in range(80)]
+    cuts, latest = 0, None
+    for frame in still(1, 0.0, 1, waves):
+        seen = known(frame, [] if latest is None else [latest])
+        change, redone = seen.change.astype(np.float16), np.rint(255 * seen.redone)
+        if seen.is_cut:
+            cuts += 1
+            change, redone = 0 * change, 0 * redone
+        latest = replace(finished(frame, frame), change=change, redone=redone.astype(np.uint8))
+    assert 2 <= cuts <= 5
+
+
+def test_a_flash_of_less_than_half_a_stop_is_no_change() -> None:
+    for seen in followed(still(1, 4.0, 1, [1.0] * 5 + [1.35] + [1.0] * 5)):
+        assert seen.shown[4:-4, 4:-4].mean() > 0.99
+
+
+@pytest.mark.parametrize("grain", [0.0, 12.0])
+def test_thin_letters_that_slowly_appear_are_painted(grain: float) -> None:
+    """Lines of 3 pixels, 9 apart, in two seconds."""
+    frames = still(1, grain, 1, [1.0] * 60)
+    lines = np.zeros((HEIGHT, WIDTH), bool)
+    for left in range(16, 80, 12):
+        lines[20:44, left : left + 3] = True
+    for number, frame in enumerate(frames):
+        frame[lines] = mixed(frame, np.full_like(frame, 255), min(1, number / 48))[lines]
+    seen = followed(frames)
+    assert not any(each.is_cut for each in seen)
+    left = seen[-1].shown[..., None] * seen[-1].picture
+    inner = lines.copy()
+    inner[:22] = inner[42:] = False
+    assert left[inner].mean() < (64 if grain == 0 else 110)
+    assert seen[-1].shown[4:12, 4:-4].mean() > 0.98
+
+
+def test_what_returns_is_taken_from_older_frames_and_not_redone() -> None:
+    """A shadow of half the frame slowly comes and goes; a scene begins with neither."""
+    scene = view(texture(0), 0)
+    dark = scene.copy()
+    dark[:, : WIDTH // 4] //= 3
+    shares = [*np.linspace(0, 1, 20), *np.linspace(1, 0, 20)]
+    latest = first = finished(scene, np.full_like(scene, 255))
+    shares_redone = []
+    for share in shares:
+        frame = mixed(scene, dark, share)
+        seen = known(frame, [latest, first])
+        painted = np.rint(seen.shown[..., None] * seen.picture).astype(np.uint8)
+        change, redone = seen.change.astype(np.float16), np.rint(255 * seen.redone)
+        latest = replace(finished(frame, painted), change=change, redone=redone.astype(np.uint8))
+        shares_redone.append(float(seen.redone.mean()))
+    assert shares_redone[-1] < 0.7 * max(shares_redone)
+    left = seen.shown[..., None] * seen.picture
+    assert left[4:-4, 4 : WIDTH // 4 - 4].mean() > 100
 
 
 def test_what_moves_into_another_region_is_not_shown() -> None:
