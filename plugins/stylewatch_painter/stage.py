@@ -128,8 +128,11 @@ class Stage(Step):
     """A step with a picture. Step 0 is the picture before the first step.
 
     `picture` is float32 (height, width, 3) at the final size, not clipped: only the writer rounds.
-    `frame` is the number of the frame in a clip, from 1, or 0 for a still picture.
+    `frame` is the number of the frame in a clip, from 1, or 0 for a still picture. `painting` is
+    what the next frame of a clip starts from, in the form of `picture`, if that has corrections
+    which must not be made twice; None stands for `picture` itself.
     """
 
     picture: Pixels = field(kw_only=True, repr=False)
     frame: int = field(default=0, kw_only=True)
+    painting: Pixels | None = field(default=None, kw_only=True, repr=False)

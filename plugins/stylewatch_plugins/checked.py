@@ -52,7 +52,11 @@ def _check_losses(step: Step) -> None:
 
 def _wrong(stage: Stage, task: Task) -> str:
     """Describe what is wrong with the picture of a stage; empty if nothing is."""
-    picture = stage.picture
+    pictures = [stage.picture, *([] if stage.painting is None else [stage.painting])]
+    return next(filter(None, (_wrong_picture(picture, task) for picture in pictures)), "")
+
+
+def _wrong_picture(picture: object, task: Task) -> str:
     shape = (*task.final.shape, 3)
     if not isinstance(picture, np.ndarray) or picture.shape != shape:
         found = getattr(picture, "shape", type(picture).__name__)

@@ -351,7 +351,7 @@ class ClipPainter:
         maturity: Plane = np.minimum(known.maturity + np.float32(_finished_by(task, known)), 1)
         reference = Reference(
             whole(content),
-            whole(painted.picture),
+            whole(painted.picture if painted.painting is None else painted.painting),
             whole(255 * maturity),
             known.change.astype(np.float16),
             whole(255 * known.redone),

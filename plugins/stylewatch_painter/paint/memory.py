@@ -25,6 +25,7 @@ _FLOAT = 4  # bytes of a float32
 _VECTOR = 3 * _FLOAT  # bytes per pixel of a float32 vector of the picture's size
 _SHOWN = 4  # vectors needed to convert a picture for a stage
 _TEMPORAL = 6  # vectors of the temporal loss: previous frame, trust, differences
+_PAINTING = 1  # vector of a frame before its corrections, from which the next one starts
 _AVERAGE = 2  # vectors of the moving average of the pictures
 FILTERED = 3
 """Vectors that the filter of a move takes, at sizes that keep slow waves (`Level.slowest`): the
@@ -192,7 +193,7 @@ def _vectors(task: Task, plan: MemoryPlan, level: Level) -> int:
     if level.slowest:
         vectors += FILTERED
     if task.is_frame or task.prior is not None:
-        vectors += _TEMPORAL
+        vectors += _TEMPORAL + _PAINTING
     return vectors
 
 

@@ -201,7 +201,9 @@ class _Reporter:
         return self._with_picture(step) if is_shown else step
 
     def _with_picture(self, step: Step) -> Stage:
-        return Stage(**vars(step), picture=self._state.canvas.finished(self._state.shown()))
+        canvas, u = self._state.canvas, self._state.shown()
+        painting = canvas.painting(u) if canvas.task.is_frame else None
+        return Stage(**vars(step), picture=canvas.finished(u), painting=painting)
 
     def _step_seconds(self, count: int) -> list[float]:
         """Return the end time, in seconds, of each of the last `count` steps.

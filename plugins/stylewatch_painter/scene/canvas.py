@@ -165,10 +165,17 @@ class Canvas:
         pixels: Pixels = x.permute(1, 2, 0).contiguous().cpu().numpy()
         return pixels
 
+    def painting(self, u: Tensor) -> Pixels:
+        """Return u as a picture at the final size, before `finished` corrects it.
+
+        If the painting starts from the content, a smaller u gets all of the content's fine detail.
+        """
+        share = 1.0 if self.task.recipe.schedule.start == "content" else None
+        return self.pixels(self.enlarged(u, self.task.final, share))
+
     def finished(self, u: Tensor) -> Pixels:
         """Return u as the picture to show, at the final size.
 
-        If the painting starts from the content, a smaller u gets all of the content's fine detail.
         With `match_chroma`, a content and styles, the chroma is replaced by that of the content,
         matched to the styles. With `match_grain` the regions of styles have no more grain of color
         than these, and with `one_ink` those of drawings in one ink have its colors. Of a style only
@@ -176,8 +183,7 @@ class Canvas:
         """
         task = self.task
         schedule = task.recipe.schedule
-        share = 1.0 if schedule.start == "content" else None
-        pixels = self.pixels(self.enlarged(u, task.final, share))
+        pixels = self.painting(u)
         if schedule.match_chroma and task.content is not None and task.styles:
             content = self._resized(task.content, task.final)
             used = (style for style in task.styles if style.weight > 0)

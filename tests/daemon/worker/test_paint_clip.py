@@ -28,6 +28,7 @@ from stylewatch_daemon.worker.prepare import ClipFrames, prepare
 from stylewatch_daemon.worker.regions import divided
 from stylewatch_painter.images import read_clip
 from stylewatch_painter.images.clip import ClipLimits
+from stylewatch_painter.images.color import to_lab
 from stylewatch_painter.paint import memory
 from stylewatch_painter.recipes import earlier
 from stylewatch_painter.scene.task import Task
@@ -370,6 +371,27 @@ def test_a_mask_holds_for_all_frames_of_a_pan(
             np.abs(task.init - task.content)[:, 25:].max() < 1
             and not task.prior.trust[:, 25:].any()
         )
+
+
+@pytest.mark.parametrize(("recipe", "strength"), [("best", 0.2), ("best", 1.0)])
+def test_a_still_film_in_one_ink_keeps_its_colors(
+    recipe: str, strength: float, tmp_path: Path, pictures: Path
+) -> None:
+    """What is shown is drawn in ink in part; the next frame starts from what was painted."""
+    draw = np.random.Generator(np.random.PCG64(3))
+    gray = Image.fromarray(draw.integers(0, 256, (12, 16), dtype=np.uint8)).resize((64, 48))
+    share = np.asarray(gray, np.float64)[..., None] / 255
+    ink, paper = np.array([30, 25, 40]), np.array([245, 235, 210])
+    etching = tmp_path / "etching.png"
+    Image.fromarray((ink + (paper - ink) * share).astype(np.uint8)).save(etching)
+    film = lossless(tmp_path / "film.mkv", [view(0)] * 10)
+    given = clip_order(tmp_path / "job", pictures, film, recipe=recipe, strength=strength)
+    painted(replace(given, styles=(etching,)))
+    chroma = [
+        float(np.hypot(*np.moveaxis(to_lab(frame.astype(np.float32))[..., 1:], 2, 0)).mean())
+        for frame in shown(given.staging / "final.mkv")
+    ]
+    assert chroma == pytest.approx([chroma[0]] * len(chroma), rel=0.06)
 
 
 def test_a_checkpoint_of_an_earlier_version_knows_no_changes(given: Order) -> None:

@@ -223,8 +223,8 @@ def test_thin_letters_that_slowly_appear_are_painted(grain: float) -> None:
     """Lines of 3 pixels, 9 apart, in two seconds."""
     frames = still(1, grain, 1, [1.0] * 60)
     lines = np.zeros((HEIGHT, WIDTH), bool)
-    for left in range(16, 80, 12):
-        lines[20:44, left : left + 3] = True
+    for column in range(16, 80, 12):
+        lines[20:44, column : column + 3] = True
     for number, frame in enumerate(frames):
         frame[lines] = mixed(frame, np.full_like(frame, 255), min(1, number / 48))[lines]
     seen = followed(frames)
