@@ -271,7 +271,7 @@ def quick_pan(film: tuple[Plan, int, bool]) -> None:
                                  f"in a still, its spread is {spread:.2f} of that")  # fmt: skip
 
 
-_LONG = 10
+_LONG = 20
 """Number of frames of a film that stays the same."""
 
 
@@ -293,7 +293,7 @@ def steady(film: tuple[Plan, float, int, float]) -> None:
         coarse = draw.normal(0, grain, (-(-height // size), -(-width // size), 1))
         fine = coarse.repeat(size, axis=0).repeat(size, axis=1)[:height, :width]
         gain = 1 + light * np.sin(2 * np.pi * number / 9.3)
-        scene = 40 + drawn(plan.content, plan.seed) / 2
+        scene = 80 + drawn(plan.content, plan.seed) / 2
         frames.append(np.rint(np.clip(gain * scene + fine, 0, 255)))
     with _folder() as folder:
         _render(_film(frames, folder), *_words(plan, folder), "-o", f"{folder}/clip/")
