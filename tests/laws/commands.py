@@ -303,6 +303,33 @@ def steady(film: tuple[Plan, float, int, float]) -> None:
         raise BrokenLawError(f"scenes begin with the frames {scenes}")
 
 
+FADED = 0.25
+"""Share by which the mean strength of colors may change over a film of one picture."""
+
+
+@st.composite
+def plans_of_stills(draw: st.DrawFn) -> tuple[Plan, bool]:
+    """Draw a film of one picture for `still_film`, and if its style is a drawing in one ink."""
+    plan, is_ink = draw(plans_of_clips()), draw(st.booleans())
+    plan = of_recipe(plan, "best") if is_ink else plan
+    return plan.changed(strength=draw(st.sampled_from([0.2, 0.35, 1.0])), color="style"), is_ink
+
+
+def still_film(film: tuple[Plan, bool]) -> None:
+    """Paint a film of one picture: its last frame is as colored as its first."""
+    plan, is_ink = film
+    with _folder() as folder:
+        words = _words(plan, folder)
+        for path in folder.glob("style*.png") if is_ink else ():
+            _save(_shown(path).mean(-1, keepdims=True).repeat(3, axis=-1), path)
+        frames = [drawn(plan.content, plan.seed)] * _LONG
+        _render(_film(frames, folder), *words, "-o", folder / "clip.mkv")
+        first, *_, last = (float(np.abs(frame - frame.mean(-1, keepdims=True)).mean())
+                           for frame in _read(folder / "clip.mkv"))  # fmt: skip
+    if abs(last - first) > max(1, FADED * first):
+        raise BrokenLawError(f"colors have {first:.1f} levels at first, {last:.1f} at last")
+
+
 def powerless_clip(plan: Plan) -> None:
     """Paint a clip in its own size with strength 0: the clip, in its bytes."""
     with _folder() as folder:

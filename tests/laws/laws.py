@@ -395,6 +395,8 @@ LAWS = (
         commands.quick_pan),
     Law("steady", "a film that stays the same but for grain and a lamp is one scene",
         commands.plans_of_stays(), commands.steady),
+    Law("still-film", "a film of one picture keeps the strength of its colors within "
+        f"{commands.FADED:g} of it", commands.plans_of_stills(), commands.still_film),
     Law("powerless-clip", "strength 0 is the clip: bytes", commands.powerless_clips(),
         commands.powerless_clip),
     Law("said", "sizes that are not painted and styles that do not act are said, and the first "

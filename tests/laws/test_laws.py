@@ -99,6 +99,10 @@ KNOWN: dict[str, tuple[str, Any]] = {
     "a dissolve is painted": (
         "slow-change", (plan("gram", content=Size(64, 48), scales=(), start="content"), 12, None),
     ),
+    "a film in one ink keeps its colors": (
+        "still-film",
+        (plan("best", content=Size(64, 48), scales=(), start="content", strength=0.2), True),
+    ),
     "what a pan reveals has no dark edges": ("quick-pan", (PAN, 4, False)),
     "nor what it moves into another region": ("quick-pan", (PAN, 4, True)),
 }  # fmt: skip
