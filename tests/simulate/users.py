@@ -1301,6 +1301,12 @@ class Users:
         targets = {path: f"{folder}/{new.at(path)}" for path in present}
         self.world.note(f"user: {verb} {', '.join(map(drop.at, present))} to {self._told(new)}")
         self._register(new)
+        staying = {
+            pair.key
+            for pair in self.staying
+            if verb == "renames"
+            if {*present.values()}.issuperset(pair.files)
+        }
         past = {"renames": "is renamed", "moves": "is moved", "copies": "is copied"}
         self._tell(past[verb], *new.files.values())
         with self.changing(drop.inbox, inbox):
@@ -1317,6 +1323,8 @@ class Users:
                     Path(present[path]).rename(target)
                     self._forget(present[path])
                 self._place(target, content)
+        # as if their folder alone had been renamed, or their files one by one
+        self.staying.update(pair for pair in self.pairs_in(inbox) if pair.key in staying)
 
     def _forget(self, path: str) -> None:
         self.world.faults.gone(path)

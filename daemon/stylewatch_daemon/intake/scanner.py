@@ -287,13 +287,13 @@ class Scanner:
     def _renamed(self, memory: Memory, path: Path, looked: Look) -> Seen | None:
         """Return the record of a file that is at another path since a folder above it was renamed.
 
-        That may be the inbox itself, if the settings have another path for it now. Only what is not
-        known by content is known in this way (law 3). A file that was moved by itself is new, as is
-        a copy.
+        That may be the inbox itself, with its mark, if the settings have another path for it now.
+        Only what is not known by content is known in this way (law 3). A file that was moved by
+        itself is new, as is a copy, or what was moved from another inbox.
         """
         for record in memory.namesakes(path, looked, local_time=self._local_time):
             is_unhashed = record.left_out or (record.inbox and not self._is_kept)
-            if is_unhashed and self._may_be(Path(record.path), Path(record.inbox), path):
+            if is_unhashed and self._may_be(record, path):
                 disk, inbox = self._disks.of(path), str(self._path)
                 renamed = record._replace(path=str(path), inbox=inbox, disk=disk)
                 gone = record._replace(gone=self._absences.number)
@@ -301,15 +301,17 @@ class Scanner:
                 return renamed
         return None
 
-    def _may_be(self, former: Path, inbox: Path, path: Path) -> bool:
-        """Return whether a file that was at `former` in an `inbox` may be at `path` now."""
+    def _may_be(self, record: Seen, path: Path) -> bool:
+        """Return whether the file of a record may be at `path` now."""
+        former, inbox = Path(record.path), Path(record.inbox)
         if inbox == self._path:
             pairs = zip(former.parts, path.parts, strict=False)
             is_as_deep = len(former.parts) == len(path.parts)
             renamed = sum(before != now for before, now in pairs)
             return is_as_deep and renamed == 1 and self._listing.lacks(former)
         is_watched = any(inbox == each.path for each in self._settings.inboxes)
-        return not is_watched and self._path / former.relative_to(inbox) == path
+        is_same = record.disk == self._disks.of(path)
+        return is_same and not is_watched and self._path / former.relative_to(inbox) == path
 
     def _of(self, memory: Memory, path: Path, looked: Look) -> Seen | None:
         """Return the record of a file, also if it is gone.
