@@ -126,6 +126,11 @@ class Faults:
         while self.active:
             self._end(self.active[0])
 
+    def close(self) -> None:
+        """Undo what a fault has replaced in this process, in which the next world runs."""
+        if self._being_installed is not None:
+            self._being_installed.close()
+
     def gone(self, path: str) -> None:
         """End what kept a file unreadable that is gone: another one under its name is readable."""
         for fault in [fault for fault in self.active if fault.lasts and fault.disk == path]:

@@ -630,6 +630,8 @@ class Users:
                 continue
             part = second if name.startswith("style") else self.world.contents.new("yaml")
             self._add(drop, f"{{name}}/{name}", part)
+            # the rest of the pair may have been moved
+            self.ever_paired.add(f"{self.world.path(inbox.name)}/{drop.name}/{name}")
             self.came_in_time.setdefault(content.token, set()).add(part.token)
 
     def _submit(self, random: Random) -> Script:

@@ -182,6 +182,7 @@ class World:
                     self.note(f"violation: {error}")
                 self._bury()
         finally:
+            self.faults.close()
             rmtree(self.plan.settings.base, ignore_errors=True)
         trace = digest("\n".join(self.history).encode(errors="replace"))
         counted = self.transitions, self.seam.injected, self.trainings.ends
