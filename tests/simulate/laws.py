@@ -226,10 +226,15 @@ class Laws:
         if users.taken[content.token]:
             users.taken[content.token].pop()
             users.behind = {each: main for each, main in users.behind.items() if main != path}
-        elif not is_doomed:
+        elif not (is_doomed or self._is_of_backup(path, content)):
             return
         users.placed[path] = content
         users.allow_put_back(path, again=is_doomed)
+
+    def _is_of_backup(self, path: str, content: Content) -> bool:
+        """Return whether a file may come from a claim in a state folder that was restored."""
+        users = self._world.users
+        return users.has_restored and content.token in users.tokens_at.get(path, ())
 
     def _is_hidden(self, path: str) -> bool:
         below = path.removeprefix(self._world.disks.root)
