@@ -1303,12 +1303,9 @@ class Users:
         targets = {path: f"{folder}/{new.at(path)}" for path in present}
         self.world.note(f"user: {verb} {', '.join(map(drop.at, present))} to {self._told(new)}")
         self._register(new)
-        staying = {
-            pair.key
-            for pair in self.staying
-            if verb == "renames"
-            if {*present.values()}.issuperset(pair.files)
-        }
+        known = {path for pair in self.staying for path in pair.files}
+        is_renamed = verb != "copies" and inbox is drop.inbox
+        stay = {targets[path] for path, whole in present.items() if is_renamed and whole in known}
         past = {"renames": "is renamed", "moves": "is moved", "copies": "is copied"}
         self._tell(past[verb], *new.files.values())
         with self.changing(drop.inbox, inbox):
@@ -1326,7 +1323,7 @@ class Users:
                     self._forget(present[path])
                 self._place(target, content)
         # as if their folder alone had been renamed, or their files one by one
-        self.staying.update(pair for pair in self.pairs_in(inbox) if pair.key in staying)
+        self.staying.update(pair for pair in self.pairs_in(inbox) if stay.issuperset(pair.files))
 
     def _forget(self, path: str) -> None:
         self.world.faults.gone(path)
