@@ -144,8 +144,8 @@ class Scanner:
         """The disks, if all of them had their marks when they were looked at last."""
         self._disks = InboxDisks()
         """The disks of the last scan."""
-        self._renames: dict[Path, tuple[Seen, Seen]] = {}
-        """New records, of both paths, for the files that the last scan found at another one."""
+        self._renewed: dict[Path, tuple[Seen, ...]] = {}
+        """New records for the files that the last scan found at another path, or grown."""
         self._staying: set[Path] = set()
         """If files leave the inbox: those of the pairs that were painted while files stayed."""
 
@@ -177,7 +177,7 @@ class Scanner:
         former_files = self._files
         self._files = listing.files
         self._listing = listing
-        self._renames = {}
+        self._renewed = {}
         stable = self._stability.update(listing.files, self._is_open)
         memory = self._remembered()
         holds = entries.is_own_folder(self._path / HELD)
@@ -194,7 +194,7 @@ class Scanner:
             unknown=tuple(sorted(result.unknown, key=lambda path: path in former_files)),
             absent=absent,
             disks=self._disks,
-            records=(*new_records, *chain.from_iterable(self._renames.values())),
+            records=(*new_records, *chain.from_iterable(self._renewed.values())),
             held={**dict.fromkeys(held, ()), **listing.held},
             is_stable=len(stable) == len(listing.files)
             and not (self._stability.any_awaited or self._absences.any_doubt),
@@ -282,6 +282,10 @@ class Scanner:
         record = self._of(memory, path, looked)
         if record is None or record.gone is not None:
             return self._renamed(memory, path, looked)
+        if record.left_out and not record.look.resembles(looked, local_time=self._local_time):
+            # a clip that was still growing: the next look may know it by this one
+            grown = record._replace(size=looked.size, mtime_ns=looked.mtime_ns)
+            self._renewed[path] = (grown,)
         return record
 
     def _renamed(self, memory: Memory, path: Path, looked: Look) -> Seen | None:
@@ -297,7 +301,7 @@ class Scanner:
                 disk, inbox = self._disks.of(path), str(self._path)
                 renamed = record._replace(path=str(path), inbox=inbox, disk=disk)
                 gone = record._replace(gone=self._absences.number)
-                self._renames[path] = gone, renamed
+                self._renewed[path] = gone, renamed
                 return renamed
         return None
 

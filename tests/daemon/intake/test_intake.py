@@ -670,6 +670,27 @@ def test_the_clip_of_a_live_photo_stays_left_out_whenever_it_comes(
     assert set(tree(world.inbox)) == {"al/style.jpg", "al/1.mov"}
 
 
+@pytest.mark.parametrize("how", ["chown", "rename"])
+def test_the_clip_of_a_live_photo_is_known_by_its_last_bytes_wherever_it_is(
+    how: str, tmp_path: Path
+) -> None:
+    """It was left out while it was still growing; its job is deleted since."""
+    world = claiming_world(tmp_path)
+    fill(world.inbox, "al/style.jpg", "al/1.jpg", "al/1.mov", ".stylewatch/disk")
+    (world.inbox / ".stylewatch/disk").write_text("0123456789abcdef\n")
+    assert settle(world) == ["al/1"]
+    (world.inbox / "al/1.mov").write_text("its last bytes come after that")
+    assert settle(world) == []
+    world.loop.jobs.ledger.delete(world.job("al/1").id)
+    world.wait(10 * world.settings.watch.truncated_s)
+    assert settle(world) == []
+    if how == "chown":
+        renew(world.inbox / ".stylewatch/disk")
+    else:
+        (world.inbox / "al").rename(world.inbox / "al2")
+    assert settle(world) == []
+
+
 def test_a_film_that_is_called_content_is_no_clip_of_an_earlier_picture(world: DaemonWorld) -> None:
     world.drop("a")
     assert world.work() == ["a"]
