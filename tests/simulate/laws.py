@@ -1012,9 +1012,10 @@ class Laws:
         there = {*world.snapshot.files, *world.snapshot.spare, *world.users.finals_taken}
         for job in wiring.jobs(Path(world.path("state"))):
             is_painted = job.end in ("done", "stopped early")
-            # a retry of what had no final cannot know of a finals folder that the settings lacked
-            away = {world.path(name) for name in world.users.returned_at}
-            is_blind = bool(job.retry_of) and job.inbox in away
+            # a retry of what had no final finds the folder only if the settings name it at its end
+            returned = {world.path(name): at for name, at in world.users.returned_at.items()}
+            ended = self.seen.first_at.get(job.id, 0.0)
+            is_blind = bool(job.retry_of) and ended < returned.get(job.inbox, -1.0)
             is_excused = not is_painted or is_blind or job.id in world.users.without_final
             if not is_excused and there.isdisjoint(job.finals):
                 what = f"{job.title}: {', '.join(map(self._short, job.finals)) or 'none'}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from enum import Enum
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -473,7 +474,9 @@ class Commands:
         listed = ledger.files(old.id)
         names = ledger.names_like(retries.stem_of(old))
         limits = self._jobs.settings.limits
-        inbox = self._jobs.settings.inbox(Path(old.inbox)) or _former_inbox(old, listed)
+        watched = self._jobs.settings.inbox(Path(old.inbox))
+        inbox = watched or InboxSettings(path=Path(old.inbox), outbox=Path(old.outbox))
+        own_finals = _finals_of(old, watched, listed)
 
         def make(step: Step) -> Claim:
             folders = Path(old.outbox), self._state.root
@@ -490,6 +493,7 @@ class Commands:
                         settings,
                         [*files, *uploads],
                         inbox,
+                        own_finals,
                         limits,
                         guard,
                         step,
@@ -724,12 +728,18 @@ class Commands:
                 thumbs.remove(self._state.previews, digest)
 
 
-def _former_inbox(job: Job, listed: Iterable[OutputFile]) -> InboxSettings:
-    """Return settings for the inbox of a job, which is not configured now: what its files tell."""
+def _finals_of(
+    job: Job, inbox: InboxSettings | None, listed: Iterable[OutputFile]
+) -> tuple[Path, ...] | None:
+    """Return the finals folder for a retry of a job, as `Claim.finals` has it.
+
+    Without the `inbox`, which the settings lack now, a link among the files that the ledger lists
+    tells it. If there is none, it is unknown until the retry ends.
+    """
+    if inbox is not None:
+        return () if inbox.finals is None else (inbox.finals,)
     links = (Path(file.path) for file in listed if file.part == "finals")
-    folders = (finals.root_of(job, link) for link in links)
-    inbox = Path(job.inbox)
-    return InboxSettings(path=inbox, outbox=Path(job.outbox), finals=next(folders, None))
+    return tuple(finals.root_of(job, link) for link in islice(links, 1)) or None
 
 
 def _debug(request: Request, text: str) -> None:

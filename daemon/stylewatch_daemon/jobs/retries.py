@@ -60,6 +60,7 @@ def make_retry(
     settings: Mapping[str, Any],
     files: Sequence[SourceFile],
     inbox: InboxSettings,
+    finals: tuple[Path, ...] | None,
     limits: LimitSettings,
     guard: MountGuard,
     step: Step,
@@ -67,8 +68,9 @@ def make_retry(
     """Create the job `new_id` in the state folder, to run `job` again as `name`; return its claim.
 
     The new job gets copies of `files`, and a job.yaml with all `settings`. `inbox` are the settings
-    of the inbox of `job`. After a kill at any moment this can be repeated without doing anything
-    twice. Raises InputError if it cannot be done, OSError if it cannot be done now.
+    of the inbox of `job`, and `finals` is as in Claim. After a kill at any moment this can be
+    repeated without doing anything twice. Raises InputError if it cannot be done, OSError if it
+    cannot be done now.
     """
     folder = state.jobs / new_id
     claim_folder = state.retry(new_id)
@@ -90,7 +92,7 @@ def make_retry(
         after=inbox.after,
         files=tuple(copies),
         retry_of=job.title,
-        finals=() if inbox.finals is None else (inbox.finals,),
+        finals=finals,
     )
     save(claim, claim_folder)
     atomic.move(claim_folder, folder)

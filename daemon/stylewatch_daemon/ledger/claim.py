@@ -72,8 +72,9 @@ class Claim:
     folder. An entry that comes while the claim waits may be a part of it. None if they are not
     known: in claims of an earlier version, or because they are very many."""
     finals: tuple[Path, ...] | None = None
-    """The finals folder of the inbox, if it has one; None in claims of earlier versions. The
-    settings may lack the inbox by the time at which the job ends."""
+    """The finals folder of the inbox, if it has one: the settings may lack the inbox by the time at
+    which the job ends. None, in claims of earlier versions and in those of some retries, stands for
+    the folder that the settings name then."""
     disks: tuple[tuple[Path, str], ...] = ()
     """The inbox and the mount points in it, each with the identity of its disk when the files were
     found; empty in claims of earlier versions."""

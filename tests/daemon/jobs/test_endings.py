@@ -334,6 +334,27 @@ def test_a_retry_has_its_link_where_the_job_has_one_if_the_settings_lack_its_inb
     assert [*tree(tmp_path / "finals")] == ["a-2.png", "a.png"]
 
 
+def test_a_retry_of_what_has_no_link_has_one_if_the_settings_name_the_folder_when_it_ends(
+    tmp_path: Path,
+) -> None:
+    """They lack its inbox when the retry begins."""
+    world = painting(tmp_path, inboxes=("in", "other"), has_finals=True)
+    world.inspector.says = {"a/": "no picture"}
+    world.drop("a")
+    world.run()
+    assert world.states == {"a": "refused"}
+    settings, world.inspector.says = world.settings, {}
+    world.settings = changed_settings(settings, inboxes=settings.inboxes[1:])
+    world.executor.at_once = 0
+    world.start()
+    world.ask("retry", "a", new=NEW, settings={})
+    run_jobs(world.loop)
+    world.settings, world.executor.at_once = settings, 1
+    run_jobs(world.start())
+    assert world.states == {"a": "refused", "a-2": "done"}
+    assert [*tree(tmp_path / "finals")] == ["a-2.png"]
+
+
 # -- folders that somebody moved away
 
 

@@ -91,7 +91,7 @@ def test_what_a_kill_left_of_a_retry_counts_once_it_is_durable(world: World) -> 
     (inbox,) = world.settings.inboxes
     with replaced(system, fsync=lambda handle: synced.append(shown_path(handle))):
         claim = retries.make_retry(
-            world.state, job, NEW, "a-2", {}, [], inbox, limits, guard, lambda: None
+            world.state, job, NEW, "a-2", {}, [], inbox, (), limits, guard, lambda: None
         )
     assert claim.id == NEW and synced == [world.state.jobs]
 
