@@ -1,7 +1,7 @@
 """The ends of jobs: publish them, report them, and remove the inputs that are accounted for."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
@@ -14,7 +14,7 @@ from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile, final_of
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.jobs.jobs import Jobs
+from stylewatch_daemon.jobs.jobs import Jobs, has_receipt
 from stylewatch_daemon.jobs.lifecycle import (
     Activity,
     Displaced,
@@ -56,6 +56,13 @@ class Phase(Enum):
     """Archive the inputs and complete the output."""
     RECEIPT = auto()
     """Publish the receipt of an output that the ledger lists."""
+
+
+def _phase_of(job: Job, listed: Iterable[OutputFile]) -> Phase:
+    """Return the next phase for a job with the files that the ledger lists for it."""
+    if job.end not in PICTURES:
+        return Phase.FOLDER if job.refused_as is None else Phase.REFUSAL
+    return Phase.RECEIPT if has_receipt(job, listed) else Phase.OUTPUT
 
 
 _WORK = (Activity.PUBLISHING, Activity.REMOVING, Activity.SEARCHING)
@@ -154,7 +161,7 @@ class Endings:
         its receipt. The event of that commit leads to this effect again, as a restart does.
         """
         listed = tuple(self._jobs.ledger.files(job.id))
-        match self._phase_of(job):
+        match _phase_of(job, listed):
             case Phase.FOLDER:
                 self._choose_folder(job)
             case Phase.REFUSAL:
@@ -163,11 +170,6 @@ class Endings:
                 self._publish_files(job, listed, ending.publish_output)
             case Phase.RECEIPT:
                 self._publish_receipt(job, listed, event)
-
-    def _phase_of(self, job: Job) -> Phase:
-        if job.end not in PICTURES:
-            return Phase.FOLDER if job.refused_as is None else Phase.REFUSAL
-        return Phase.RECEIPT if self._jobs.lists_output(job) else Phase.OUTPUT
 
     def _publish_files(
         self, job: Job, listed: tuple[OutputFile, ...], publish: PublishFiles
@@ -253,7 +255,7 @@ class Endings:
     def _finals_of(self, job: Job) -> Path | None:
         """Return the finals folder that the job's inbox had at the claim; None if it had none.
 
-        Claims of earlier versions do not say it, so that for these the settings of now count.
+        If the claim does not say it, the settings of now count.
         """
         claim = self._jobs.claim_to_publish(job)
         if claim.finals is not None:

@@ -18,7 +18,7 @@ from stylewatch_daemon.base.errors import (
 )
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import Lanes
-from stylewatch_daemon.base.model import PICTURES, Cause, End, Job, State, now
+from stylewatch_daemon.base.model import PICTURES, Cause, End, Job, OutputFile, State, now
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import shown
@@ -317,16 +317,8 @@ class Jobs:
         else:
             self._meet(job, _of(cause, job), cause, again, reason)
         self.reporter.waits(shown(job.title), reason)
-        self.post(job.id, Blocked(cause, reason, self.lists_output(job)), also)
-
-    def lists_output(self, job: Job) -> bool:
-        """Return whether the ledger lists the output of a job that ends with one.
-
-        Its receipt may then be published: the list is all that a kill leaves.
-        """
-        receipt = f"{job.title}/{RECEIPT}"
-        listed = self.ledger.files(job.id) if job.end in PICTURES else ()
-        return any(file.path == receipt for file in listed)
+        has_output = job.end in PICTURES and has_receipt(job, self.ledger.files(job.id))
+        self.post(job.id, Blocked(cause, reason, has_output), also)
 
     def _search(self, job: Job, error: Exception, search: Doing, root: Path | None) -> None:
         """Find out which disk is the obstacle; then let the job wait with all that met it."""
@@ -541,6 +533,15 @@ def _told(event: object, former: Job | None, current: Job | None, effects: Itera
     follows = ", ".join(effect.name.lower().replace("_", " ") for effect in effects)
     change = f"{type(event).__name__}: {' -> '.join(dict.fromkeys(states))}"
     return f"{change}; then {follows}" if follows else change
+
+
+def has_receipt(job: Job, listed: Iterable[OutputFile]) -> bool:
+    """Return whether the receipt of a job is among the files that the ledger lists for it.
+
+    Then its output is complete, and the receipt may be published: the list is all that a kill
+    leaves.
+    """
+    return f"{job.title}/{RECEIPT}" in {file.path for file in listed}
 
 
 def _of(cause: Cause, job: Job) -> Obstacle:
