@@ -65,23 +65,29 @@ MUST_NOT_HOLD: Mapping[str, Collection[str]] = {
     # they would be taken for input
     "inbox": ("inbox", "outbox", "finals folder", "state folder", "style library"),
     # a link to a final picture could take the place of a job's folder, a job that of the ledger
-    "outbox": ("finals folder", "state folder", "=style library"),
+    "outbox": ("finals folder", "state folder"),
     "state folder": ("outbox", "finals folder", "style library"),
-    # its own pictures, and those of a library in it, are in the folder itself
-    "finals folder": ("=style library",),
+    "finals folder": (),
     "style library": (),
 }
-"""The kinds of folders that must not be in a folder of each kind, nor be that folder; those after
-`=` must only not be that folder. The style library counts if a default style is set."""
+"""The kinds of folders that must not be in a folder of each kind, nor be that folder. The style
+library counts if a default style is set."""
+
+MUST_DIFFER = frozenset({("outbox", "style library"), ("finals folder", "style library")})
+"""The kinds of folders, one of which may be in the other, that must not be the same folder: only
+the pictures in a style library itself are styles."""
 
 
 def _holds(outer: tuple[str, Path], inner: tuple[str, Path]) -> bool:
-    """Return whether a folder, after the word for its kind, has another one that it must not."""
-    kind, path = inner
-    forbidden = MUST_NOT_HOLD[outer[0]]
-    if f"={kind}" in forbidden:
-        return disks.lies_in(path, outer[1]) and disks.lies_in(outer[1], path)
-    return kind in forbidden and disks.lies_in(path, outer[1])
+    """Return whether a folder has another one that it must not have, or be.
+
+    Each folder comes after its kind.
+    """
+    (kind, path), (inner_kind, inner_path) = outer, inner
+    if inner_kind in MUST_NOT_HOLD[kind]:
+        return disks.lies_in(inner_path, path)
+    is_same = disks.lies_in(inner_path, path) and disks.lies_in(path, inner_path)
+    return is_same and (kind, inner_kind) in MUST_DIFFER
 
 
 class Config(Strict):
