@@ -201,9 +201,10 @@ class _Reporter:
         return self._with_picture(step) if is_shown else step
 
     def _with_picture(self, step: Step) -> Stage:
-        canvas, u = self._state.canvas, self._state.shown()
-        painting = canvas.painting(u) if canvas.task.is_frame else None
-        return Stage(**vars(step), picture=canvas.finished(u), painting=painting)
+        canvas = self._state.canvas
+        painting = canvas.painting(self._state.shown())
+        kept = painting if canvas.task.is_frame else None
+        return Stage(**vars(step), picture=canvas.finished(painting), painting=kept)
 
     def _step_seconds(self, count: int) -> list[float]:
         """Return the end time, in seconds, of each of the last `count` steps.

@@ -173,8 +173,8 @@ class Canvas:
         share = 1.0 if self.task.recipe.schedule.start == "content" else None
         return self.pixels(self.enlarged(u, self.task.final, share))
 
-    def finished(self, u: Tensor) -> Pixels:
-        """Return u as the picture to show, at the final size.
+    def finished(self, painting: Pixels) -> Pixels:
+        """Return a `painting` with its corrections: the picture to show.
 
         With `match_chroma`, a content and styles, the chroma is replaced by that of the content,
         matched to the styles. With `match_grain` the regions of styles have no more grain of color
@@ -183,7 +183,7 @@ class Canvas:
         """
         task = self.task
         schedule = task.recipe.schedule
-        pixels = self.painting(u)
+        pixels = painting
         if schedule.match_chroma and task.content is not None and task.styles:
             content = self._resized(task.content, task.final)
             used = (style for style in task.styles if style.weight > 0)
