@@ -90,7 +90,7 @@ class Drop:
 
 @dataclass
 class Submission:
-    """What somebody has submitted, and follows."""
+    """A pair that a user has submitted, and the command that waits for its end."""
 
     drop: Drop
     follower: wiring.Follower
@@ -99,9 +99,9 @@ class Submission:
     tokens: frozenset[Token]
     """Contents of its files."""
     job: str = ""
-    """Id of the job that the follower has named last."""
+    """Id of the latest job that the follower has named."""
     said: str = ""
-    """What it has said at last."""
+    """The end that the follower has printed; empty while it waits."""
 
 
 @dataclass
@@ -142,12 +142,12 @@ class Users:
     changed_at: dict[str, float] = field(default_factory=dict)
     """When each of these came into force."""
     had_after: set[After] = field(default_factory=set)
-    """All that were ever in force."""
+    """All values of `after` that were ever in force."""
     staying: set[Pair] = field(default_factory=set)
     """The pairs, in inboxes whose files leave now, that may have been painted while files stayed
     there, and that no user has changed since."""
     known: set[Pair] = field(default_factory=set)
-    """Those that certainly were."""
+    """The pairs of `staying` that certainly were painted while files stayed."""
     returned_at: dict[str, float] = field(default_factory=dict)
     """When inboxes came back into the settings in force, by their names."""
     drops: list[Drop] = field(default_factory=list)

@@ -212,7 +212,8 @@ def likeness(source: Bytes, target: Bytes, forward: Displacement) -> Plane:
     offset = np.abs(places - np.array([(width - 1) / 2, (height - 1) / 2], np.float32))
     inside = np.all(offset <= (width / 2, height / 2), axis=-1)
     before = _sampled(target, forward)
-    mean = np.minimum(*(_without_grain(source - each) for each in _in_lights(before, source)))
+    lights = [_without_grain(source - each) for each in _in_lights(before, source)]
+    mean = np.minimum.reduce(lights)
     plane: Plane = (inside * np.clip((_OTHER - mean) / (_OTHER - _SAME), 0, 1)).astype(np.float32)
     return plane
 
@@ -230,23 +231,25 @@ def _softened(change: Pixels, forward: Displacement) -> Pixels:
 def _is_another(frame: Bytes, changed: Pixels, flicker: Pixels) -> NDArray[np.bool_]:
     """Return flags (height, width) of the pixels that have become another picture.
 
-    They have changed by more than another light explains, and by several times what changes near
-    them from one frame to the next, the `flicker`: that may be grain. Pixels alone vary more.
+    `changed` is the change since they were painted; `flicker` is that since the frame before, which
+    may be grain. Such a pixel, or the mean of 3x3 pixels, has changed by more than another light
+    explains, and by several times the flicker around it: more times for a single pixel, as single
+    pixels vary more.
     """
     since = [frame - each for each in _in_lights(frame - changed, frame)]
     is_another = np.zeros(frame.shape[:2], np.bool_)
     grain = _mean(flicker, _WIDE)
     for around, factor in ((_NEAR, 3), (_ALONE, 5)):
-        change = np.minimum(*(_mean(each, around) for each in since))
+        change = np.minimum.reduce([_mean(each, around) for each in since])
         is_another |= change > np.maximum(_CHANGED, factor * grain)
     return is_another
 
 
-def _in_lights(before: Pixels, frame: Bytes) -> tuple[Pixels, Pixels]:
-    """Return an earlier picture of the same place as it is, and in the light of `frame`.
+def _in_lights(before: Pixels, frame: Bytes) -> list[Pixels]:
+    """Return an earlier picture of the same place, perhaps also a copy in the light of `frame`.
 
-    Both are the same if the light has changed by more than _LIGHT, or explains less than half of
-    the difference: a dissolve has another light, too.
+    There is no copy if the light has changed by more than _LIGHT, or explains less than half of the
+    difference: the light changes in a dissolve, too.
     """
     was, now = before.mean(-1), frame.mean(-1)
     seen = was > _SEEN
@@ -254,13 +257,13 @@ def _in_lights(before: Pixels, frame: Bytes) -> tuple[Pixels, Pixels]:
     lit = np.minimum(gain * before, 255)
     apart, left = (np.abs(_opencv().blur(frame - each, _WIDE)).mean() for each in (before, lit))
     is_light = 1 / _LIGHT <= gain <= _LIGHT and left < apart / 2
-    return before, lit if is_light else before
+    return [before, lit] if is_light else [before]
 
 
 def _without_grain(difference: Pixels) -> Plane:
-    """Return the mean difference (height, width) around each pixel without that by grain.
+    """Return the mean difference (height, width) around each pixel, less what grain explains.
 
-    Grain is everywhere, also where frames are even, and has no mean over _WIDE.
+    Grain is in the whole frame, also where the frame is even, and its mean over _WIDE is near 0.
     """
     blur = _opencv().blur
     fine = _mean(difference - blur(difference, _WIDE), _WIDE)

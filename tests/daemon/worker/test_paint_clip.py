@@ -377,7 +377,7 @@ def test_a_mask_holds_for_all_frames_of_a_pan(
 def test_a_still_film_in_one_ink_keeps_its_colors(
     recipe: str, strength: float, tmp_path: Path, pictures: Path
 ) -> None:
-    """What is shown is drawn in ink in part; the next frame starts from what was painted."""
+    """Each frame starts from the last painting as it was before the ink was drawn over it."""
     draw = np.random.Generator(np.random.PCG64(3))
     gray = Image.fromarray(draw.integers(0, 256, (12, 16), dtype=np.uint8)).resize((64, 48))
     share = np.asarray(gray, np.float64)[..., None] / 255

@@ -112,7 +112,7 @@ def test_pixels_show_the_same_up_to_the_edge_of_the_frame(shift: float, inside: 
 
 
 def followed(frames: list[Bytes]) -> list[flow.Known]:
-    """What is known of each frame but the first.
+    """The parts of each later frame that the frames before it show.
 
     The painting of the first frame is white, and later frames add black to it.
     """
