@@ -19,7 +19,7 @@ from stylewatch_daemon.base.wakeup import Backoff
 from stylewatch_daemon.cli.submit import _Submitted
 from stylewatch_daemon.client import submit as submission
 from stylewatch_daemon.client.operations import open_ledger
-from stylewatch_daemon.files import atomic, entries
+from stylewatch_daemon.files import atomic, disks, entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.intake.claim import Claiming, Taken, folder_of
@@ -317,6 +317,24 @@ def _forgets_what_stayed() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _knows_claims_by_path() -> Iterator[None]:
+    """Take a pair for one that is being claimed if that has its path on another disk."""
+    with replaced(disks, are_different=lambda one, other: False):
+        yield
+
+
+@contextmanager
+def _ends_before_its_jobs() -> Iterator[None]:
+    """End a run with `--once` although jobs could begin."""
+
+    def without_jobs(loop: Loop) -> bool:
+        return not (loop.attempts.are_at_work() or loop.endings.in_work or loop.intake.is_claiming)
+
+    with replaced(Loop, _is_idle=property(without_jobs)):
+        yield
+
+
 BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "": nullcontext,
     "claim": _claims_without_a_copy,
@@ -347,4 +365,6 @@ BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "records": _records_what_is_watched,
     "finals": _links_what_is_watched,
     "stays": _forgets_what_stayed,
+    "elsewhere": _knows_claims_by_path,
+    "once": _ends_before_its_jobs,
 }

@@ -486,7 +486,8 @@ class Laws:
     def _check_said(self, heart: wiring.Heart) -> None:
         """Check that the status tells of outboxes and finals folders that are away (law 16)."""
         world, settings, now = self._world, self._world.plan.settings, self._world.times.now
-        roles = {inbox.outbox for inbox in settings.inboxes}
+        watched = [each for each in settings.inboxes if each.name not in world.users.unwatched]
+        roles = {inbox.outbox for inbox in watched}
         disks = {settings.disk_of(role) for role in {*roles, *["finals"] * settings.has_finals}}
         away = [each for each in world.faults.active if each.is_absence and each.disk in disks]
         unsaid = [each.what for each in away if heart.says_all_is_well]
@@ -578,12 +579,16 @@ class Laws:
         return len(jobs) - len(unpainted), unpainted
 
     @property
-    def _is_slow(self) -> bool:
-        """True if jobs may take long although nothing is in their way."""
+    def is_held(self) -> bool:
+        """True if jobs may wait although nothing is in their way."""
         settings = self._world.plan.settings
         is_paused = Path(self._world.path("state"), "paused").exists()
-        is_slow = settings.stage_s > 10 or settings.hours is not None
-        return is_slow or is_paused or settings.learn_minutes > 0
+        return is_paused or settings.hours is not None or settings.learn_minutes > 0
+
+    @property
+    def _is_slow(self) -> bool:
+        """True if jobs may take long although nothing is in their way."""
+        return self.is_held or self._world.plan.settings.stage_s > 10
 
     def _check_unwatched(self) -> None:
         """Check that jobs go on whose inbox has left the settings (law 15)."""

@@ -57,11 +57,12 @@ MORE = (
     ("leave",),
     ("after",),
     ("chown",),
+    ("once",),
 )
 """Deeds of users and of the machine that are drawn apart, each sort by itself, so that a number
 still is the same world."""
 
-RARE = {"deny": "denials", "chown": "chowns"}
+RARE = {"deny": "denials", "chown": "chowns", "once": "runs"}
 """Those of MORE that are in few worlds, with the names by which that is drawn."""
 
 AMID = ("unreadable",)

@@ -46,6 +46,9 @@ _CLAIMS = (
 NOTICED_AFTER = 2.5
 """Seconds after a change from which another one of the same size has another time (law 3)."""
 
+ONCE_WAITS = 2.5
+"""Least number of seconds for which a run with `--once` waits for the rest of a file."""
+
 ANSWERED_WITHIN = 5.0
 """Seconds after which the page gives up a try that the daemon has not begun."""
 
@@ -517,6 +520,7 @@ class Users:
             "pause": partial(self._leave, "pause"),
             "resume": partial(self._leave, "resume"),
             "restart": self._restart,
+            "once": self._run_once,
             "undo": self._undo,
             "take": self._take,
             "off": self._off,
@@ -849,10 +853,9 @@ class Users:
     ) -> Script:
         """Write a file in two parts, or under another name first."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        settings = self.world.plan.settings
         self.slow.add(content.token)
         self.tokens_at.setdefault(path, set()).add(content.token)
-        longest = 3 * settings.truncated_s
+        longest = 3 * self._truncated_s
         pause = random.choice([random.uniform(0.2, 6), random.uniform(6, longest)])
         self.writing += 1
         try:
@@ -925,7 +928,7 @@ class Users:
                 if is_there:
                     self._place(path, content)
                 elif content.token not in self.doomed and (
-                    disk.kind.sees_writers or pause < 0.9 * self.world.plan.settings.truncated_s
+                    disk.kind.sees_writers or pause < 0.9 * self._truncated_s
                 ):
                     self.taken[content.token].append(1)
                     self.late.add(content.token)
@@ -986,7 +989,17 @@ class Users:
             self.world.seam.user_wrote(f"/proc/self/fd/{handle}")
             self.world.contents.unfinished.add(os.pread(handle, 1 << 16, 0))
             if end < len(data):
-                yield random.uniform(0.1, 0.8) * self.world.plan.settings.truncated_s
+                yield random.uniform(0.1, 0.8) * self._truncated_s
+
+    @property
+    def _truncated_s(self) -> float:
+        """Seconds for which the daemon surely waits for the rest of a file.
+
+        A run with `--once` waits for less, whatever the settings say.
+        """
+        settings = self.world.plan.settings
+        has_once = any(deed.what == "once" for deed in self.world.plan.deeds)
+        return min(settings.truncated_s, ONCE_WAITS) if has_once else settings.truncated_s
 
     def _claimed_files(self) -> Iterator[tuple[str, str, str]]:
         """Yield the files that left inboxes: path, id of the job, and source of each."""
@@ -1608,6 +1621,16 @@ class Users:
     def _restart(self, random: Random) -> Script:
         self.world.stop_daemon(random.choice([0.1, 2.0, random.uniform(2, 60)]))
         yield 0.0
+
+    def _run_once(self, random: Random) -> Script:
+        """Stop the service, and let it start again after a run with `--once`."""
+        if self.world.daemon.is_first_start_over:
+            self.world.note("user: is to run it with --once")
+            self.world.daemon.is_once_next = True
+            self.world.stop_daemon(pause := random.choice([0.1, 2.0, random.uniform(2, 60)]))
+            if random.random() < 0.7:
+                yield random.uniform(0, pause)
+                yield from self._drop(random)
 
     def _reload(self, random: Random) -> Script:
         """Edit the settings, or send SIGHUP; some edits are wrong, and are corrected later."""

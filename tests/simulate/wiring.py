@@ -39,7 +39,7 @@ from stylewatch_daemon.app.learner import Learner
 from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.app.restart import Handover
 from stylewatch_daemon.app.settings_file import SettingsFile, loaded, version_of
-from stylewatch_daemon.base.errors import DaemonError, InputError, OutputError, SettingsError
+from stylewatch_daemon.base.errors import DaemonError, Exit, InputError, OutputError, SettingsError
 from stylewatch_daemon.base.events import Reporter
 from stylewatch_daemon.base.lanes import SILENT_S
 from stylewatch_daemon.base.model import Cause, Job, OutputFile, State
@@ -604,6 +604,8 @@ class Life:
     was_killed: bool = False
     handover: Handover | None = None
     """Data that it hands to the next daemon if it starts anew."""
+    says_all_is_done: bool | None = None
+    """What the exit code of a run with `--once` says; None of any other run."""
 
 
 class _File(SettingsFile):
@@ -631,8 +633,11 @@ class _File(SettingsFile):
         return settings_of(plan, ignored, quiet_s, after)
 
 
-def live(world: "World", received: Handover | None = None) -> Life:
-    """Run the daemon until it ends; it takes the place of another one if it has `received` that."""
+def live(world: "World", received: Handover | None = None, *, is_once: bool = False) -> Life:
+    """Run the daemon until it ends; it takes the place of another one if it has `received` that.
+
+    With `is_once` it ends by itself, once it has painted all that is there.
+    """
     clock, pace = (lambda: world.times.now), world.plan.settings.pace
     lanes = Lanes(world.later, world.run_task, clock, world.random, pace)
     wakeup = _Wakeup(world)
@@ -657,6 +662,7 @@ def live(world: "World", received: Handover | None = None) -> Life:
         "woken_by_signals": lambda *_: nullcontext(),
         "Loop": make_loop,
         "Lanes": partial(_Lanes, lanes, world),
+        "MountGuard": partial(_Guard, world),
     }
     with replaced(daemon, **parts), replaced(settings_file, bounded=bounded), world.seam.acting():
         try:
@@ -664,6 +670,9 @@ def live(world: "World", received: Handover | None = None) -> Life:
             with world.seam.outside():
                 inboxes = file.settings.inboxes
                 world.users.come_into_force({str(each.path): each.after for each in inboxes})
+            if is_once:
+                summary = daemon.once(file.settings, _Reporter(world), painter.bind, wakeup)
+                return Life(says_all_is_done=summary.exit_code != Exit.LATER)
             handover = daemon.watch(
                 file.settings,
                 _Reporter(world),
@@ -672,7 +681,6 @@ def live(world: "World", received: Handover | None = None) -> Life:
                 file=file,
                 received=received,
                 at_work=world.daemon_is_at_work,
-                mount_guard=_Guard(world),
             )
         except KilledError:
             return Life(was_killed=True)

@@ -87,6 +87,8 @@ class Daemon:
     starts: int = 0
     stop_asked: float | None = None
     restart_in: float = 0.0
+    is_once_next: bool = False
+    """True if its next run is one with `--once`."""
     waits: int = 0
     blocked: dict[str, str] = field(default_factory=dict)
     """Why jobs and inboxes wait, as it reported last."""
@@ -202,7 +204,9 @@ class World:
         """Run the daemon until it ends, and let time pass until its next start."""
         if self._life.handover is None:
             self.users.correct_settings()
-        life = self._life = wiring.live(self, self._life.handover)
+        is_once = self.daemon.is_once_next and self._life.handover is None
+        self.daemon.is_once_next &= not is_once
+        life = self._life = wiring.live(self, self._life.handover, is_once=is_once)
         self.daemon.is_up = False
         stopped, left = self.daemon.stop_asked, len(self.trainings.running)
         self._bury()
@@ -214,11 +218,27 @@ class World:
         if life.error is not None:
             self._check_error(life.error)
         elif not (life.was_killed or life.handover) and stopped is None:
-            raise ViolationError(7, "the daemon ended by itself", "")
+            if life.says_all_is_done is None:
+                raise ViolationError(7, "the daemon ended by itself", "")
+            self._check_once(says_all_is_done=life.says_all_is_done)
         seconds = 0.0 if life.handover else self.daemon.restart_in if life.error is None else 5.0
         self.daemon.restart_in = 1.0
         if not self._is_over:
             self.pass_time(seconds)
+
+    def _check_once(self, *, says_all_is_done: bool) -> None:
+        """Check that a run with `--once` has done all that there was, if nothing was in its way."""
+        self.note(f"daemon: all is done: {says_all_is_done}")
+        disturbed = (*self.disturbances.last.values(), *self.users.touched_at.values())
+        is_disturbed = (
+            bool(self.faults.active) or max(disturbed, default=0.0) > self.daemon.up_since
+        )
+        if is_disturbed or self.users.writing or self.laws.is_held:
+            return
+        if left := self.laws.unfinished():
+            raise ViolationError(5, "a run with --once ends before all is done", left)
+        if not says_all_is_done:
+            raise ViolationError(5, "a run with --once says that something is left", "")
 
     def _check_error(self, error: BaseException) -> None:
         """Raise ViolationError, unless it is an error with which a start may end."""

@@ -82,7 +82,8 @@ def once(
     The run ends when a new scan shows nothing that can be claimed and nothing to wait for. It waits
     for files that are still changing, and for folders that do not answer, at most PATIENCE times
     `quiet_s` since the last change of a job; the time that scans take does not count. It waits for
-    the rest of a file that lacks its end at most half as long, then the file is refused.
+    the rest of a file that lacks its end at most half as long, then the file is refused; and as
+    long for programs that may still write to a file that was taken, then the file is removed.
 
     Raises SettingsError (for example, if another daemon uses the state folder), UnavailableError
     (if a worker of a killed daemon uses it), OutputError (if the state folder cannot be written),

@@ -452,8 +452,9 @@ class Loop:
 
         The inboxes are scanned only while nothing else happens, with pauses of a quarter of
         `quiet_s`, in seconds. After the last change of a job the run waits at most `patience`
-        seconds for files that keep changing, and for folders that do not answer. Time in which work
-        still gives signs of life, such as the scan of a slow share, does not count.
+        seconds for files that keep changing, for programs that may write to inputs of jobs that
+        have ended, and for folders that do not answer. Time in which work still gives signs of
+        life, such as the scan of a slow share, does not count.
         """
         since = self._clock()
         waited = 0.0
@@ -469,11 +470,13 @@ class Loop:
             is_idle = self._is_idle
             is_waiting = is_idle or self._is_stuck
             if is_waiting:
-                is_final = (is_idle and self.intake.is_final) or waited >= patience
+                is_done = is_idle and self.intake.is_final and not self.endings.awaits_writers
+                is_final = is_done or waited >= patience
                 if is_final and self._scanned_at >= since:
                     break
                 if self._clock() - self._scanned_at >= pause:
                     self.scan()
+                    self.endings.look_at_writers()
             began = self._clock()
             self.wakeup.wait(min(pause, NEWS_EVERY))
             waited += self._clock() - began if is_waiting else 0.0

@@ -269,6 +269,12 @@ def tells_exchanges(identity: str) -> bool:
     return _MARK.match(identity) is not None and identity[_MARK_SIZE] == " "
 
 
+def are_different(one: str, other: str) -> bool:
+    """Return whether two identities certainly are those of different disks, by their marks."""
+    is_told = tells_exchanges(one) and tells_exchanges(other)
+    return is_told and one[:_MARK_SIZE] != other[:_MARK_SIZE]
+
+
 def shows_all(folder: Path, mounts: str) -> bool:
     """Return whether a file is certainly absent if `folder` does not list it.
 

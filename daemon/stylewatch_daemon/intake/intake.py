@@ -8,13 +8,14 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import InputError, SettingsError
 from stylewatch_daemon.base.lanes import LONG, Lanes
 from stylewatch_daemon.base.model import Cause, End, Job, Pair, State, are_drawn_together, new_ids
-from stylewatch_daemon.files import atomic, entries
+from stylewatch_daemon.files import atomic, disks, entries
 from stylewatch_daemon.files.leftovers import Ignored
 from stylewatch_daemon.files.names import folded, is_picture, shown
 from stylewatch_daemon.intake.absences import ScanNumbers
@@ -320,12 +321,15 @@ class Intake:
 
     def _scanned(self, inbox: Inbox, scan: Scan) -> None:
         """Drop the pairs of a scan that are claimed already, and record which files are gone."""
+        # The disk here now may have pairs with the names of those that were claimed from another.
+        claims = [claim for claim in self._claims if not _is_elsewhere(claim, scan)]
+        groups = chain.from_iterable(self._groups.values())
+        moving = [claim for claim in groups if not _is_elsewhere(claim, scan)]
         # Files may still be there that have not left yet, or that version 1 copied.
-        stay = [claim for claim in self._claims if claim.after == "keep" or not claim.ledger]
-        moving = [claim for group in self._groups.values() for claim in group]
+        stay = [claim for claim in claims if claim.after == "keep" or not claim.ledger]
         late = self._late_clips(inbox, scan)
         mains = {*late, *(claim.main.source for claim in (*stay, *moving))}
-        claimed = {file.source for claim in (*self._claims, *moving) for file in claim.files}
+        claimed = {file.source for claim in (*claims, *moving) for file in claim.files}
         inbox.incomplete = [
             pair
             for pair in inbox.incomplete
@@ -447,9 +451,10 @@ class Intake:
 
     def _found(self, inbox: Inbox, pairs: Sequence[Pair], checked: Checked) -> None:
         ids = new_ids(len(pairs))
-        near, disks = checked.near[pairs[0].main], inbox.last.disks.by_folder(inbox.path)
+        near = checked.near[pairs[0].main]
+        found = inbox.last.disks.by_folder(inbox.path)
         group = tuple(
-            claims_for(pairs, checked.looks, near, disks, inbox.own, ids, self._ledger_id)
+            claims_for(pairs, checked.looks, near, found, inbox.own, ids, self._ledger_id)
         )
         for claim in group:
             self._groups[claim.id] = group
@@ -655,6 +660,12 @@ class Intake:
     def incomplete(self) -> list[Pair]:
         """The incomplete pairs of all inboxes."""
         return [pair for inbox in self.inboxes for pair in inbox.incomplete]
+
+
+def _is_elsewhere(claim: Claim, scan: Scan) -> bool:
+    """Return whether another disk than that of a claim was in its place at a scan."""
+    main = claim.main.source
+    return disks.are_different(claim.disk_of(main), scan.disks.of(main))
 
 
 def _loaded(folders: Iterable[Path]) -> tuple[list[Claim], dict[Path, ValueError]]:

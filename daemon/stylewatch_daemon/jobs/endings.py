@@ -81,6 +81,8 @@ class Endings:
         self._first_sights = FirstSights(clock)
         self.ended: Counter[End] = Counter()
         """Number of jobs that have ended in each way since the daemon started."""
+        self._unsettled: set[str] = set()
+        """Jobs whose inputs stay only because a program may still write to them."""
         self._unswept = [*jobs.settings.outboxes, *jobs.settings.finals]
         """Folders that may have something that a kill or a power cut left."""
         jobs.handlers |= {
@@ -95,6 +97,15 @@ class Endings:
         """True while an end is being published, or inputs are being removed."""
         lives = self._jobs.live.values()
         return any(live.doing.activity in _WORK and not live.doing.is_claiming for live in lives)
+
+    @property
+    def awaits_writers(self) -> bool:
+        """True while inputs stay only because a program may still write to them."""
+        return bool(self._unsettled)
+
+    def look_at_writers(self) -> None:
+        """Let the inputs that programs may still write to be looked at again without delay."""
+        self._jobs.waits.forget(*(Obstacle(Kind.JOB, job_id) for job_id in self._unsettled))
 
     def sweep(self) -> None:
         """Remove temporary files that a kill or a power cut left in outboxes and finals folders.
@@ -349,6 +360,7 @@ class Endings:
     def _discard(self, job: Job, event: object) -> None:
         """Remove the inputs of a job that has ended, as far as they are accounted for (law 1)."""
         jobs = self._jobs
+        self._unsettled.discard(job.id)
         claim = jobs.claim_to_publish(job)
         listed = tuple(jobs.ledger.files(job.id))
         end = Ending(job, claim, jobs.state.files(job.id), listed)
@@ -397,6 +409,8 @@ class Endings:
             jobs.forget(job.id)
             jobs.waits.forget_job(job.id)
         else:
+            if {*result.values()} == {Removal.OPEN}:
+                self._unsettled.add(job.id)
             reasons = [f"{shown(name)}: {why}" for name, why in sorted(result.items())]
             jobs.hold(job.id, ", ".join(reasons), again=Effect.DISCARD)
 

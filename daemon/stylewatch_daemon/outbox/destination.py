@@ -38,17 +38,12 @@ class Destination:
         self.trouble = ""
         """Why no results can come here now; empty if they can."""
         self.is_looking = False
-        self._wanted = 0
-        """Number of the last probe that was wanted; 0 if none was."""
-        self._answered = 0
-        """Number of the last probe that succeeded; 0 if none has."""
-        self._has_written = False
-        """True if a probe has succeeded, and no look has met an OSError since."""
-
-    @property
-    def works(self) -> bool:
-        """True if the last probe that was wanted has succeeded, and no look has failed since."""
-        return self._has_written and self._answered == self._wanted
+        self.works = False
+        """True if the last probe has succeeded, and no look has failed since."""
+        self._wants_probe = False
+        """True from the wish for a probe until one succeeds."""
+        self._is_asked_again = False
+        """True if a probe was asked for while the look that is under way had begun."""
 
     def look(self) -> None:
         """Begin a look at the disk, unless one is under way.
@@ -56,17 +51,20 @@ class Destination:
         It writes nothing, unless a probe is wanted that has not succeeded yet.
         """
         if not self.is_looking:
-            wanted = self._wanted
             self.is_looking = True
-            work = partial(self._work, wanted > self._answered)
-            self._lanes.do(self.folder, work, partial(self._ended, wanted))
+            self._is_asked_again = False
+            work = partial(self._work, self._wants_probe)
+            self._lanes.do(self.folder, work, partial(self._ended, self._wants_probe))
 
     def probe(self) -> None:
         """Begin to find out whether the folder, an outbox, can be written: `works` says it then.
 
-        After a look that is under way, another one begins.
+        A probe that is under way is enough if it succeeds: a disk may answer more slowly than
+        probes are asked for. After any other look another one begins.
         """
-        self._wanted += 1
+        self.works = False
+        self._wants_probe = True
+        self._is_asked_again = self.is_looking
         self.look()
 
     def _work(self, probes: bool, step: Step) -> str:
@@ -85,19 +83,19 @@ class Destination:
                 return str(error)
         return ""
 
-    def _ended(self, wanted: int, result: str | Exception) -> None:
-        """Record the result of a look that began when the last probe wanted was number `wanted`."""
+    def _ended(self, is_probe: bool, result: str | Exception) -> None:
+        """Record the result of a look, or of a probe."""
         self.is_looking = False
         if isinstance(result, Exception) and not isinstance(result, OSError):
             raise result
         former = self.trouble
         self.trouble = shortages.in_words(result) if isinstance(result, OSError) else result
         if isinstance(result, OSError):
-            self._has_written = False
-        elif wanted > self._answered:
-            self._answered = wanted
-            self._has_written = True
+            self.works = False
+        elif is_probe:
+            self.works = True
+            self._wants_probe = False
         if self.trouble != former:
             self._changed(self)
-        if self._wanted > wanted:  # a probe that was wanted meanwhile may follow what people did
+        if self._wants_probe and self._is_asked_again:  # people may have made room meanwhile
             self.look()
