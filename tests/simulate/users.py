@@ -156,6 +156,8 @@ class Users:
     drops: list[Drop] = field(default_factory=list)
     placed: dict[str, Content] = field(default_factory=dict)
     """Whole files in the inboxes."""
+    placed_at: dict[str, float] = field(default_factory=dict)
+    """When a user last wrote or moved a file to each path."""
     stays: dict[str, bytes] = field(default_factory=dict)
     """Files that the daemon must not touch."""
     left_out: set[str] = field(default_factory=set)
@@ -431,6 +433,7 @@ class Users:
 
     def _place(self, path: str, content: Content) -> None:
         self.placed[path] = content
+        self.placed_at[path] = self.world.times.now
         self.staying = {pair for pair in self.staying if path not in pair.files}
         self.taken_at.discard(path)
         self.behind.pop(path, None)
@@ -1801,7 +1804,9 @@ class Users:
     def _is_claimed(self, pair: Pair) -> bool:
         """Return whether a pair was claimed where it is, and has not changed since."""
         since = next((at for at, each in self.pairs.get(pair.main, ()) if each == pair), None)
-        return since is not None and self.claims.get(pair.main, 0.0) >= since
+        claimed = self.claims.get(pair.main, 0.0)
+        written = (self.placed_at.get(path, 0.0) for path in pair.files)
+        return since is not None and claimed >= max(since, *written)
 
     def correct_settings(self) -> None:
         """Correct a mistake in the file of the settings."""

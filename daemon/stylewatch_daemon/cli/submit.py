@@ -2,14 +2,15 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from os.path import realpath
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import typer
 
-from stylewatch_daemon.base.errors import EXIT_OF_END, Exit
+from stylewatch_daemon.base.errors import EXIT_OF_END, Exit, UsageError
 from stylewatch_daemon.base.model import PICTURES, Job, State
 from stylewatch_daemon.cli import build_order, options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
@@ -17,12 +18,11 @@ from stylewatch_daemon.cli.progress import PacedLines, in_place
 from stylewatch_daemon.client import status_json, status_text
 from stylewatch_daemon.client import submit as submission
 from stylewatch_daemon.client.condition import condition
-from stylewatch_daemon.client.operations import open_ledger
+from stylewatch_daemon.client.operations import disks_of, open_ledger
 from stylewatch_daemon.client.submit import NewJob
 from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.ledger.ledger import Ledger
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.sections import InboxSettings
 from stylewatch_daemon.settings.style_library import default_styles, needs_style
 from stylewatch_daemon.views import estimate
 from stylewatch_daemon.views.job import view_of
@@ -69,8 +69,9 @@ def submit(
     jobs = _new_jobs(pictures, name, job, own, settings)
     folder = state.absolute() if state else settings.state.path
     place = inbox.absolute() if inbox else settings.inboxes[0].path
-    inboxes = [each for each in settings.inboxes if _below(place, str(each.path)) is not None]
-    folders = _folders_of(place, inboxes) or [place]
+    _refuse_inside(place, [*(str(each.path) for each in settings.inboxes), *_watched(folder)])
+    inboxes = [each for each in settings.inboxes if _is_same(place, str(each.path))]
+    folders = [*chain.from_iterable((each.path, each.outbox) for each in inboxes)] or [place]
     for new_job in jobs:
         submission.check_name(new_job.name, settings.watch.ignore)
     submitted = []
@@ -139,9 +140,8 @@ def _report(
 ) -> int:
     """Print where the jobs wait or, with `wait`, how they ended; return the exit code."""
     submitted = {name: {"name": name, "inbox": str(inbox)} for name in jobs}
-    others = (
-        _watched_instead(inbox, status_json.read(state)) if status_json.is_at_work(state) else []
-    )
+    watched = _watched(state)
+    others = [] if any(_is_same(inbox, each) for each in watched) else watched
     if wait and not others:
         return _follow_all(state, submitted, quiet=quiet, json=json)
     if json:
@@ -220,12 +220,12 @@ class _Submitted:
     def __init__(self, state: Path, inbox: Path, name: str) -> None:
         self.inbox = inbox
         self.name = name
-        self.names = _names_in(inbox, name)
         self.job: Job | None = None
         """The job; None as long as the pair is in the inbox."""
         self.gone = ""
         """Why no job will come of the pair, such as that it was removed; empty otherwise."""
         self._state = state
+        self._guard = disks_of(state, inbox)  # of all looks: one disk is that of the inbox
         self._main: frozenset[str] = frozenset()
         """Names of its main pictures, as they were seen first."""
 
@@ -253,7 +253,7 @@ class _Submitted:
     def _find(self, ledger: Ledger) -> Job | None:
         """Return the job with files from the folder of the pair; its name was new to the ledger."""
         place = realpath(self.inbox)
-        for job in (job for name in self.names for job in ledger.called(name)):
+        for job in ledger.called(self.name):
             source = Path(job.inputs[0].source) if job.inputs else Path()
             folder = source.parent
             is_ours = folder.name == self.name and realpath(folder.parent) == place
@@ -266,15 +266,15 @@ class _Submitted:
         return found is not None and not self._main & found
 
     def _found(self) -> frozenset[str] | None:
-        return submission.main_pictures(self._state, self.inbox, self.name)
+        return submission.main_pictures(self._guard, self.inbox, self.name)
 
     def why_over(self, status: Mapping[str, Any]) -> str:
         """Return why nothing will come of the pair as it is; empty if a job may, or has."""
         if self.gone or self.job is not None:
             return self.gone
         is_started = status["health"]["at_work"] and status["health"]["since"]
-        if is_started and (others := _watched_instead(self.inbox, status)):
-            return _unwatched(self.inbox, others)
+        if is_started and not _records_of(self.inbox, status):
+            return _unwatched(self.inbox, [record["path"] for record in status["inboxes"]])
         waits_for = [pair["waits_for"] for pair in self._incomplete(status)
                      if not pair.get("changing", True)]  # fmt: skip
         if waits_for:
@@ -300,56 +300,45 @@ class _Submitted:
         return [
             pair
             for pair in status["incomplete"]
-            if pair["name"] in self.names
-            and any(file.startswith(folders) for file in pair["files"])
+            if pair["name"] == self.name and any(file.startswith(folders) for file in pair["files"])
         ]
 
     def _folders(self, status: Mapping[str, Any]) -> list[str]:
         """Return the folder of the pair as `status` spells it; none if that lacks its inbox."""
-        spelled = (
-            (record["path"], _below(self.inbox, record["path"])) for record in status["inboxes"]
-        )
-        return [
-            f"{path}/{shown(below / self.name)}" for path, below in spelled if below is not None
-        ]
+        return [f"{record['path']}/{self.name}" for record in _records_of(self.inbox, status)]
 
 
 def _records_of(inbox: Path, status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the record in `status` of an inbox, or of the one that it is a folder in, if any."""
-    return [each for each in status["inboxes"] if _below(inbox, each["path"]) is not None]
+    """Return the record in `status` of an inbox, if it has one."""
+    return [each for each in status["inboxes"] if _is_same(inbox, each["path"])]
 
 
-def _below(folder: Path, inbox: str) -> PurePath | None:
-    """Return the path of a folder from the `inbox` that it is, or lies in; None if in neither."""
-    root = realpath(inbox)
-    for spelled in (folder, Path(realpath(folder))):
-        for above in (spelled, *spelled.parents):
-            # the paths in status.json are changed to be safe to print
-            if shown(above) == inbox or realpath(above) == root:
-                return spelled.relative_to(above)
-    return None
+def _is_same(folder: Path, inbox: str) -> bool:
+    """Return whether a folder is the `inbox`, perhaps by another spelling.
+
+    The paths in status.json are changed to be safe to print.
+    """
+    real = realpath(folder)
+    return inbox in (shown(folder), shown(real)) or realpath(inbox) == real
 
 
-def _folders_of(place: Path, inboxes: Sequence[InboxSettings]) -> list[Path]:
-    """Return a folder of these inboxes, and those in their outboxes that its jobs are in."""
-    folders = []
+def _refuse_inside(folder: Path, inboxes: Iterable[str]) -> None:
+    """Raise UsageError if a folder lies in an inbox: there a pair may be a part of an album."""
     for inbox in inboxes:
-        below = _below(place, str(inbox.path)) or PurePath()
-        folders += [inbox.path / below, inbox.outbox / below]
-    return folders
+        spelled = (folder, Path(realpath(folder)))
+        is_inside = any(each.is_relative_to(root) for each in spelled
+                        for root in (inbox, realpath(inbox)))  # fmt: skip
+        if is_inside and not _is_same(folder, inbox):
+            raise UsageError(
+                f"{folder} lies in the inbox {inbox}: submit to that inbox; --name names the job"
+            )
 
 
-def _names_in(folder: Path, name: str) -> list[str]:
-    """Return the names that a pair in a folder may have: the folder may lie in any inbox above."""
-    parts = realpath(folder).split("/")[1:]
-    return ["/".join((*parts[first:], name)) for first in range(len(parts), -1, -1)]
-
-
-def _watched_instead(inbox: Path, status: Mapping[str, Any]) -> list[str]:
-    """Return the inboxes in `status`; none if `inbox` is among them."""
-    if _records_of(inbox, status):
+def _watched(state: Path) -> list[str]:
+    """Return the inboxes that the running daemon watches; none if no daemon runs."""
+    if not status_json.is_at_work(state):
         return []
-    return [record["path"] for record in status["inboxes"]]
+    return [record["path"] for record in status_json.read(state)["inboxes"]]
 
 
 def _unwatched(inbox: Path, others: Sequence[str]) -> str:
@@ -371,7 +360,7 @@ def _progress(pair: _Submitted, status: Mapping[str, Any]) -> str:
         return f"waits for {waits_for}"
     records = _records_of(pair.inbox, status)
     folders = [folder for record in records for folder in (record["path"], record["outbox"])]
-    reason = status_text.obstacle(status, *pair.names, *folders)
+    reason = status_text.obstacle(status, pair.name, *folders)
     now = condition(status)
     reason = reason or ("" if now.is_ready else now.sentence)
     return f"waits in the inbox: {reason}" if reason else "waits in the inbox"

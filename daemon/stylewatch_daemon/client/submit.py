@@ -196,14 +196,14 @@ def _prepared(inbox: Path, guard: MountGuard, files: Files, job_yaml: str) -> It
             entries.attempt_removal(hidden)
 
 
-def main_pictures(state: Path, inbox: Path, name: str) -> frozenset[str] | None:
+def main_pictures(guard: MountGuard, inbox: Path, name: str) -> frozenset[str] | None:
     """Return the names of the content, or without one of the styles, in the folder of a pair.
 
     They are empty if somebody has removed them, or the daemon has taken them. Returns None if that
     is unknown, because the folder or its disk cannot be looked at now (law 2).
     """
     try:
-        with _reporting(inbox), disks_of(state, inbox).checked(inbox):
+        with _reporting(inbox), guard.checked(inbox):
             names = entries.names(inbox / name)
     except OutputError:
         return None

@@ -339,30 +339,24 @@ def test_waiting_ends_where_the_pair_is_ignored_or_its_inbox_not_watched_any_mor
     assert "which the running daemon does not watch: " in capsys.readouterr().err
 
 
-def test_a_pair_in_a_folder_of_an_inbox_is_followed(
-    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("folder", ["inbox/album", "link", "inbox/out of it"])
+def test_nothing_is_submitted_to_a_folder_in_an_inbox(
+    folder: str, here: Path, inbox: Path, run: Run
 ) -> None:
-    monkeypatch.setattr(submit, "STANDS_S", 0.0)
-    root = place.root
-    fill(root / "in/sub/sea", "content.jpg", "style.jpg")
-    (root / "link").symlink_to(root / "in/sub")
-    waits = incomplete("sub/sea", "an end", root / "in/sub/sea/content.jpg") | {"changing": False}
+    (inbox / "album").mkdir()
+    (here / "link").symlink_to(inbox / "album")
+    (inbox / "out of it").symlink_to(here)  # scans do not follow links
+    ended = run(*PAIR, "--inbox", folder, "--wait")
+    says = f"{here / folder} lies in the inbox {inbox}: submit to that inbox; --name names the job"
+    assert (ended.code, ended.err, files(inbox)) == (64, f"stylewatch: {says}\n", set())
 
-    def enter() -> None:
-        place.enter("sub/sea", "done", inputs=pictures(root / "in/sub/sea"))
 
-    for folder in ("in/sub", "link"):
-        for steps in ([lambda: publish(place, incomplete=[waits]), lambda: None], [enter]):
-            publish(place, health={"since": "now"})
-            remaining = iter(steps)
-            monkeypatch.setattr(time, "sleep", lambda _, left=remaining: next(left)())
-            with lock.held(place.state / "lock"):
-                job = submit.follow(place.state, "sea", root / folder, quiet=False)
-            assert job == (find(place.state, "sub/sea") if steps == [enter] else None)
-            said = capsys.readouterr().err
-            assert "does not watch" not in said and (job or "sea waits for an end" in said)
-            if job is not None:
-                drop(place, job.id)
+def test_a_pair_is_submitted_to_another_spelling_of_an_inbox(
+    here: Path, inbox: Path, run: Run
+) -> None:
+    (here / "link").symlink_to(inbox)
+    assert run(*PAIR, "--inbox", "link").code == 0
+    assert files(inbox) == {"content-style/content.jpg", "content-style/style.jpg"}
 
 
 def test_what_the_status_says_of_other_files_ends_no_waiting(

@@ -3,7 +3,7 @@
 import errno
 import os
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,6 @@ from stylewatch_daemon.client.submit import (
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.system import system
 from stylewatch_daemon.intake.scan import scan
-from stylewatch_daemon.ledger.state_dir import LEDGER
-from stylewatch_daemon.ledger.writer import LedgerWriter
 
 GUARD = MountGuard()
 """A guard that knows of no disk that was there before."""
@@ -112,23 +110,20 @@ def test_each_pair_for_an_inbox_that_keeps_its_pictures_has_a_line_that_no_other
 
 
 def test_a_pair_is_there_as_long_as_its_main_picture_is_or_nobody_knows(
-    inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state = tmp_path / "state"
-    state.mkdir()
+    guard = MountGuard()
     fill(inbox, "sea/content.jpg", "sea/content.mask.png", "sea/style.png", "sea/job.yaml")
-    assert main_pictures(state, inbox, "sea") == frozenset({"content.jpg"})
-    (inbox / "sea/content.jpg").unlink()
-    assert main_pictures(state, inbox, "sea") == frozenset({"style.png"})
-    (inbox / "sea/style.png").unlink()
-    assert main_pictures(state, inbox, "sea") == main_pictures(state, inbox, "b") == frozenset()
     disk = Disk(inbox, monkeypatch)
-    with closing(LedgerWriter.open(state / LEDGER)) as ledger:
-        ledger.put_mounts([inbox])
-    with disk.unplugged():
-        assert main_pictures(state, inbox, "sea") is None
+    assert main_pictures(guard, inbox, "sea") == frozenset({"content.jpg"})
+    (inbox / "sea/content.jpg").unlink()
+    assert main_pictures(guard, inbox, "sea") == frozenset({"style.png"})
+    (inbox / "sea/style.png").unlink()
+    assert main_pictures(guard, inbox, "sea") == main_pictures(guard, inbox, "b") == frozenset()
+    with disk.unplugged():  # also if no daemon has looked at that disk yet
+        assert main_pictures(guard, inbox, "sea") is None
     with replaced(system, scandir=failing(OSError(errno.EIO, "Input/output error"))):
-        assert main_pictures(state, inbox, "sea") is None
+        assert main_pictures(guard, inbox, "sea") is None
 
 
 def test_an_inbox_or_a_name_that_cannot_be_looked_at_is_no_absence(
