@@ -1,6 +1,6 @@
 """Faults planted in the daemon, which the worlds must find."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +22,10 @@ from stylewatch_daemon.client.operations import open_ledger
 from stylewatch_daemon.files import atomic, disks, entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Look
+from stylewatch_daemon.intake import scanner
 from stylewatch_daemon.intake.claim import Claiming, Taken, folder_of
 from stylewatch_daemon.intake.kept import Kept
+from stylewatch_daemon.intake.pairing import Pairing
 from stylewatch_daemon.intake.scanner import Scanner
 from stylewatch_daemon.jobs.attempts import Attempts
 from stylewatch_daemon.jobs.endings import Endings
@@ -325,6 +327,27 @@ def _knows_claims_by_path() -> Iterator[None]:
 
 
 @contextmanager
+def _pairs_what_is_claimed() -> Iterator[None]:
+    """Pair what is left of claims in work, except their main files, and what lies beside them."""
+    paired = Scanner._paired
+
+    def without_mains(
+        scan: Scanner,
+        files: Iterable[Path],
+        records: Mapping[Path, Seen | None],
+        claims: Iterable[Claim],
+    ) -> Pairing:
+        mains = [replace(claim, folder=None, files=(claim.main,)) for claim in claims]
+        return paired(scan, files, records, mains)
+
+    with (
+        replaced(Scanner, _paired=without_mains),
+        replaced(scanner, _left_out_with=lambda claims, files: {}),
+    ):
+        yield
+
+
+@contextmanager
 def _ends_before_its_jobs() -> Iterator[None]:
     """End a run with `--once` although jobs could begin."""
 
@@ -366,5 +389,6 @@ BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "finals": _links_what_is_watched,
     "stays": _forgets_what_stayed,
     "elsewhere": _knows_claims_by_path,
+    "beside": _pairs_what_is_claimed,
     "once": _ends_before_its_jobs,
 }

@@ -58,11 +58,12 @@ MORE = (
     ("after",),
     ("chown",),
     ("once",),
+    ("nested",),
 )
 """Deeds of users and of the machine that are drawn apart, each sort by itself, so that a number
 still is the same world."""
 
-RARE = {"deny": "denials", "chown": "chowns", "once": "runs"}
+RARE = {"deny": "denials", "chown": "chowns", "once": "runs", "nested": "nests"}
 """Those of MORE that are in few worlds, with the names by which that is drawn."""
 
 AMID = ("unreadable",)
@@ -70,7 +71,7 @@ AMID = ("unreadable",)
 
 SETTINGS = ("two inboxes", "two outboxes", "finals", "retention", "default style", "all styles",
             "nested disk", "inner disk", "no events", "hours", "slow painter", "library disk",
-            "hooks", "trash days", "learning")  # fmt: skip
+            "hooks", "trash days", "learning", "long lanes")  # fmt: skip
 """Features of settings."""
 
 DETAILS = ("union", "NFD", "conflict", "recycle bin", "empty first", "half", "live photo")
@@ -118,6 +119,8 @@ class Settings:
     """Seconds that a painter takes for a step."""
     without: tuple[str, ...] = ()
     """Those of DETAILS that do not occur."""
+    long_bytes: int = 1 << 20
+    """Number of bytes of the files of a claim from which on another lane moves them."""
     pace: float = 1.0
     """How much the work of threads is delayed and interrupted: 0 to 2."""
 
@@ -165,6 +168,7 @@ class Settings:
             "trash days": self.trash_days > 0,
             "learning": self.learn_minutes > 0,
             "hooks": self.has_hooks,
+            "long lanes": self.long_bytes < 1000,
             "default style": self.default_style not in ("", "all"),
             "all styles": self.default_style == "all",
             "nested disk": any(disk == "waves" for disk, _ in self.disks),
@@ -226,6 +230,8 @@ def draw(seed: int, only: Collection[str] = (), without: Collection[str] = ()) -
     random = Random(f"plan {seed}")
     settings = _with_library(_Drawer(random, without).settings(seed), without)
     settings = _with_card(settings, only, without)
+    if "long lanes" not in without and Random(f"long lanes {seed}").random() < 1 / 3:
+        settings = replace(settings, long_bytes=350)
     has_hooks = "hooks" not in without and Random(f"hooks {seed}").random() < 0.4
     settings = replace(settings, has_hooks=has_hooks)
     users = _weights(USER, only, without)

@@ -5,9 +5,10 @@ holds up its own task alone, and users act in the middle of a copy.
 """
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from random import Random
 from threading import Lock, Thread
 from typing import Any, ClassVar, TypeVar
@@ -117,7 +118,7 @@ class Lanes:
     ) -> None:
         self._later, self._run, self._clock = later, run, clock
         self._random, self._pace = random, pace
-        self._lanes: dict[Hashable, _Lane] = {}
+        self._lanes: dict[tuple[Path, bool], _Lane] = {}
         self._looks: list[Task] = []
         """Work outside the lanes, each in a thread of its own."""
         self.post: Post = lambda call: None
@@ -129,7 +130,7 @@ class Lanes:
         return [lane.task for lane in self._lanes.values() if lane.task is not None]
 
     @property
-    def heard(self) -> dict[Hashable, float]:
+    def heard(self) -> dict[tuple[Path, bool], float]:
         """When each lane that has work last gave a sign of life."""
         return {key: lane.heard for key, lane in self._lanes.items() if lane.task is not None}
 
@@ -140,11 +141,11 @@ class Lanes:
 
     def add(
         self,
-        key: Hashable,
+        key: tuple[Path, bool],
         work: Callable[[Callable[[], None]], Any],
         done: Callable[[Any], object],
     ) -> None:
-        """Do `work` in the lane `key`, then post `done` with the result."""
+        """Do `work` in a lane of a folder, perhaps that of its long files; then post `done`."""
         lane = self._lanes.setdefault(key, _Lane())
         lane.queue.append((partial(work, self.step), done))
         if lane.task is None and len(lane.queue) == 1:

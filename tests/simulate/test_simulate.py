@@ -56,10 +56,12 @@ def test_no_world_violates_a_law() -> None:
         ("stays", 12, "law 4: a file was removed that was painted while files stayed"),
         ("elsewhere", 16351, "law 5: a pair is not claimed in time"),
         ("once", 26, "law 5: a run with --once ends before all is done"),
+        ("beside", 2, "law 4: a file was taken that is no job's"),
     ],
 )
 def test_a_world_finds_a_broken_daemon(broken: str, world: int, law: str) -> None:
-    only = ("--only", "once") if broken == "once" else ()
+    deed = {"once": "once", "beside": "nested"}.get(broken)
+    only = ("--only", deed) if deed else ()
     one = ("--seed", str(world), "--worlds", "1", "--processes", "1", "--histories", "1", *only)
     run = simulate(*one, "--shrink-s", "0", "--broken", broken)
     assert run.returncode == 1, run.stdout + run.stderr

@@ -538,6 +538,7 @@ class Users:
             "try": self._try,
             "learn": self._learn,
             "deny": self._deny,
+            "nested": self._nest,
             "leave": self._take_from_settings,
             "after": self._change_after,
             "favorite": partial(self._mark, "favorite", "unfavorite", self.favorites),
@@ -617,8 +618,10 @@ class Users:
         content, style = self._picture(random), self._picture(random)
         files = {f"{{name}}/content.{content.kind}": content, f"{{name}}/style.{style.kind}": style}
         drop = Drop(inbox, self._name(random, "folder", inbox), files)
-        paths = drop.paths(self.world.path(inbox.name))
+        folder = self.world.path(inbox.name)
+        paths = drop.paths(folder)
         path = random.choice([*paths])
+        paths |= self._beside(Random(f"other {random.getrandbits(32)}"), f"{folder}/{drop.name}")
         self.came_in_time[content.token] = set()
         lasts = self.world.faults.deny(path, random.uniform(60, 300))
         self.world.note(f"user: drops {self._told(drop)}, which may not be renamed")
@@ -638,8 +641,56 @@ class Users:
             part = second if name.startswith("style") else self.world.contents.new("yaml")
             self._add(drop, f"{{name}}/{name}", part)
             # the rest of the pair may have been moved
-            self.ever_paired.add(f"{self.world.path(inbox.name)}/{drop.name}/{name}")
+            self.ever_paired.add(f"{folder}/{drop.name}/{name}")
             self.came_in_time.setdefault(content.token, set()).add(part.token)
+
+    def _beside(self, random: Random, folder: str) -> dict[str, Content]:
+        """Return, perhaps, a picture beside a pair in a folder, which is no part of it."""
+        if random.random() < 0.5:
+            return {}
+        content = self._picture(random)
+        path = f"{folder}/other.{content.kind}"
+        self.left_out.add(path)
+        return {path: content}
+
+    def _nest(self, random: Random) -> Script:
+        """Drop an album in which a folder has a pair of its own, and a picture beside that.
+
+        No other deed touches it. The picture beside the pair is not painted, also if a file of the
+        pair cannot be renamed for a while. The album gets more pictures meanwhile.
+        """
+        if not (inboxes := self._inboxes()):
+            return
+        inbox = random.choice(inboxes)
+        names = ["style", "p0", "job/content", "job/style", "job/other"]
+        pictures = {name: self._picture(random) for name in names}
+        files = {f"{{name}}/{name}.{each.kind}": each for name, each in pictures.items()}
+        drop = Drop(inbox, self._name(random, "album", inbox), files)
+        folder = f"{self.world.path(inbox.name)}/{drop.name}"
+        self.world.note(f"user: drops {self._told(drop)}, an album with a pair")
+        paths = drop.paths(self.world.path(inbox.name))
+        if not self.keeps(inbox) and random.random() < 0.5:
+            is_job = [
+                path
+                for path in paths
+                if path.startswith((f"{folder}/job/content", f"{folder}/job/style"))
+            ]
+            self.world.faults.deny(random.choice(is_job), random.uniform(10, 100))
+        with self.changing(inbox):
+            for path, content in paths.items():
+                if path.startswith(f"{folder}/job/other."):
+                    self.left_out.add(path)
+                if path.startswith(f"{folder}/style."):
+                    self.shared.add(path)
+                self._write(path, content)
+        for number in range(random.randint(1, 4)):
+            yield random.uniform(0.5, 6)
+            if self.world.is_at_rest or not (inbox in self._inboxes() and self._can_write(folder)):
+                return
+            content = self._picture(random)
+            path = f"{folder}/more{number}.{content.kind}"
+            with self.changing(inbox):
+                self._write(path, content)
 
     def _submit(self, random: Random) -> Script:
         """Submit a pair as commands and the page do, wherever the disk of the inbox is.

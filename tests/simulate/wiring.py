@@ -51,6 +51,7 @@ from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.system import system
+from stylewatch_daemon.intake import intake
 from stylewatch_daemon.intake.watch import Events
 from stylewatch_daemon.jobs import jobs as jobs_module
 from stylewatch_daemon.jobs import lifecycle, upkeep, wall_clock
@@ -412,12 +413,12 @@ class _Lanes:
         self._lanes, self._world, lanes.post = lanes, world, post
 
     def do(self, root: Path, work: Any, done: Any, size: int = 0) -> None:
-        self._lanes.add(str(root), work, done)
+        self._lanes.add((root, size > self._world.plan.settings.long_bytes), work, done)
 
     def silent(self, least_s: float | None = None) -> dict[Path, float]:
         return {
-            Path(str(root)): seconds
-            for root, since in self._lanes.heard.items()
+            root: seconds
+            for (root, _), since in self._lanes.heard.items()
             if (seconds := self._world.times.now - since)
             >= (SILENT_S if least_s is None else least_s)
         }
@@ -664,7 +665,12 @@ def live(world: "World", received: Handover | None = None, *, is_once: bool = Fa
         "Lanes": partial(_Lanes, lanes, world),
         "MountGuard": partial(_Guard, world),
     }
-    with replaced(daemon, **parts), replaced(settings_file, bounded=bounded), world.seam.acting():
+    with (
+        replaced(daemon, **parts),
+        replaced(settings_file, bounded=bounded),
+        replaced(intake, LONG=world.plan.settings.long_bytes),
+        world.seam.acting(),
+    ):
         try:
             file = _File(world, received)
             with world.seam.outside():

@@ -14,6 +14,7 @@ from stylewatch_daemon.base.lanes import Lanes, Step
 from stylewatch_daemon.base.model import Pair
 from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.intake.scanner import Checked, Group, Scan, Scanner
+from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.outbox.destination import Destination
 from stylewatch_daemon.settings.sections import InboxSettings
 
@@ -24,7 +25,8 @@ MAX_NOTES = 20
 class Inbox:
     """An inbox, whose `lanes` do all work on its disk, and the destinations of its results.
 
-    The first destination is its outbox. `changed` is called when a scan has ended.
+    The first destination is its outbox. `changed` is called when a scan has ended. `claims` returns
+    the claims whose files are being moved, or stay, which a scan leaves alone.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Inbox:
         reporter: Reporter,
         clock: Callable[[], float],
         changed: Callable[["Inbox", Scan], object],
+        claims: Callable[["Inbox"], Sequence[Claim]],
     ) -> None:
         self.check_events: Callable[[Path], object] = lambda path: None
         """Function called in the lane before each scan, which makes up for lost file events."""
@@ -48,6 +51,7 @@ class Inbox:
         self._reporter = reporter
         self._clock = clock
         self._changed = changed
+        self._claims = claims
         self.last = Scan(is_stable=False)
         """The result of the last scan."""
         self.pending: deque[Group] = deque()
@@ -109,11 +113,11 @@ class Inbox:
         self.wants_scan = self.is_busy
         if not self.is_busy:
             self.is_scanning = True
-            self._lanes.do(self.path, self._work, self._scanned)
+            self._lanes.do(self.path, partial(self._work, self._claims(self)), self._scanned)
 
-    def _work(self, step: Step) -> Scan:
+    def _work(self, claims: Sequence[Claim], step: Step) -> Scan:
         self.check_events(self.path)
-        return self.scanner.scan(step)
+        return self.scanner.scan(claims, step)
 
     def _scanned(self, result: Scan | Exception) -> None:
         self.is_scanning = False

@@ -15,7 +15,7 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import InputError, SettingsError
 from stylewatch_daemon.base.lanes import LONG, Lanes
 from stylewatch_daemon.base.model import Cause, End, Job, Pair, State, are_drawn_together, new_ids
-from stylewatch_daemon.files import atomic, disks, entries
+from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.leftovers import Ignored
 from stylewatch_daemon.files.names import folded, is_picture, shown
 from stylewatch_daemon.intake.absences import ScanNumbers
@@ -160,6 +160,7 @@ class Intake:
                 self._reporter,
                 self._clock,
                 self._scanned,
+                self._in_work,
             )
             inboxes.append(inbox)
         return inboxes
@@ -320,23 +321,11 @@ class Intake:
             inbox.scan()
 
     def _scanned(self, inbox: Inbox, scan: Scan) -> None:
-        """Drop the pairs of a scan that are claimed already, and record which files are gone."""
-        # The disk here now may have pairs with the names of those that were claimed from another.
-        claims = [claim for claim in self._claims if not _is_elsewhere(claim, scan)]
-        groups = chain.from_iterable(self._groups.values())
-        moving = [claim for claim in groups if not _is_elsewhere(claim, scan)]
-        # Files may still be there that have not left yet, or that version 1 copied.
-        stay = [claim for claim in claims if claim.after == "keep" or not claim.ledger]
+        """Drop late clips from the pairs of a scan, and record which files are gone."""
         late = self._late_clips(inbox, scan)
-        mains = {*late, *(claim.main.source for claim in (*stay, *moving))}
-        claimed = {file.source for claim in (*claims, *moving) for file in claim.files}
-        inbox.incomplete = [
-            pair
-            for pair in inbox.incomplete
-            if pair.main not in late and (pair.changing or not claimed.issuperset(pair.files))
-        ]  # a claim says itself why a part of its files is still there
+        inbox.incomplete = [pair for pair in inbox.incomplete if pair.main not in late]
         inbox.pending = type(inbox.pending)(
-            group for group in inbox.pending if group[0].main not in mains
+            group for group in inbox.pending if group[0].main not in late
         )
         self.kept.scanned(inbox, scan)
         if inbox.pending:
@@ -631,6 +620,15 @@ class Intake:
         lives = self._jobs.live.values()
         return [live.claim for live in lives if live.doing.is_claiming and live.claim is not None]
 
+    def _in_work(self, inbox: Inbox) -> list[Claim]:
+        """Return the claims from an inbox whose files may still be there.
+
+        They have not left yet, or stay until the ledger knows them, or version 1 copied them.
+        """
+        stay = [claim for claim in self._claims if claim.after == "keep" or not claim.ledger]
+        claims = (*stay, *chain.from_iterable(self._groups.values()))
+        return [claim for claim in claims if claim.inbox == inbox.path and not claim.is_copy]
+
     def _inbox_of(self, claim: Claim) -> list[Inbox]:
         return [inbox for inbox in self.inboxes if inbox.path == claim.inbox]
 
@@ -660,12 +658,6 @@ class Intake:
     def incomplete(self) -> list[Pair]:
         """The incomplete pairs of all inboxes."""
         return [pair for inbox in self.inboxes for pair in inbox.incomplete]
-
-
-def _is_elsewhere(claim: Claim, scan: Scan) -> bool:
-    """Return whether another disk than that of a claim was in its place at a scan."""
-    main = claim.main.source
-    return disks.are_different(claim.disk_of(main), scan.disks.of(main))
 
 
 def _loaded(folders: Iterable[Path]) -> tuple[list[Claim], dict[Path, ValueError]]:

@@ -12,7 +12,6 @@ from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.lanes import Effort, Lanes, Step
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import Look, look
-from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.intake.claim import Taken, folder_of
 from stylewatch_daemon.intake.inbox import Inbox
 from stylewatch_daemon.intake.scanner import Scan
@@ -182,12 +181,12 @@ def _records(claim: Claim, taken: Taken) -> list[Seen]:
     def record(path: Path, looked: Look, sha256: str = "", left_out: str = "") -> Seen:
         return _record(claim.inbox, claim.disk_of(path), path, looked, sha256, left_out)
 
-    why = f"it was left out when {shown(claim.main.source.name)} was claimed"
     stay = [
         record(file.source, file.look, taken.digests[file.source])
         for file in claim.files
         if not claim.leaves_inbox(file) and file.source.is_relative_to(claim.inbox)
     ]
+    why = claim.why_left_out
     left_out = [record(path, looked, left_out=why) for path, looked in claim.left_out]
     former = [record(path, looked, left_out=BEFORE) for path, looked in taken.originals]
     return [*stay, *left_out, *former]

@@ -5,7 +5,7 @@ Only the lane of an inbox calls its scanner, because the disk may not answer (la
 
 import errno
 import stat
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from pathlib import Path
@@ -21,8 +21,9 @@ from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.intake.absences import Absences, ScanNumbers
 from stylewatch_daemon.intake.claim import folder_of, unfinished
 from stylewatch_daemon.intake.library import Library, Styles
-from stylewatch_daemon.intake.pairing import folders_of, only_ready, pair, still_holds
+from stylewatch_daemon.intake.pairing import Pairing, folders_of, only_ready, pair, still_holds
 from stylewatch_daemon.intake.scan import HELD, InboxListing, Stability, Surroundings, scan
+from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.memory import Memory, Seen, Verdict
 from stylewatch_daemon.settings.config import Config, ServiceSettings, only_side
 from stylewatch_daemon.settings.job import Side
@@ -149,16 +150,20 @@ class Scanner:
         self._staying: set[Path] = set()
         """If files leave the inbox: those of the pairs that were painted while files stayed."""
 
-    def scan(self, step: Step = lambda: None) -> Scan:
-        """Scan the inbox; raises OSError if that is not possible."""
+    def scan(self, claims: Sequence[Claim] = (), step: Step = lambda: None) -> Scan:
+        """Scan the inbox; raises OSError if that is not possible.
+
+        The files of `claims` are being moved, or stay: they, and what was left out with them, are
+        parts of no other pair.
+        """
         self._absences.begin()
         try:
-            return self._scan(Effort(step, self._clock))
+            return self._scan(claims, Effort(step, self._clock))
         except BaseException:
             self._absences.interrupt()
             raise
 
-    def _scan(self, effort: Effort) -> Scan:
+    def _scan(self, claims: Sequence[Claim], effort: Effort) -> Scan:
         self._guard.check(self._path)
         root = entries.target_status(self._path)
         if root is not None and not stat.S_ISDIR(root.st_mode):
@@ -187,7 +192,7 @@ class Scanner:
         if self._present_disks() != self._disks:
             raise OutputError(f"another disk has taken the place of {self._path} at this moment")
         absent, new_records = self._came_and_went(memory, listing, mounts)
-        result = self._pairs_of(listing, stable, memory)
+        result = self._pairs_of(listing, stable, memory, [*filter(self._is_here, claims)])
         effort()
         return replace(
             result,
@@ -221,8 +226,22 @@ class Scanner:
             self._marked = present if all(marked) else None
         return present
 
-    def _pairs_of(self, listing: InboxListing, stable: frozenset[Path], memory: Memory) -> Scan:
-        """Pair the files of a listing, and judge the pairs."""
+    def _is_here(self, claim: Claim) -> bool:
+        """Return whether a claim may be from the disk of now.
+
+        Another disk may have pairs with the names of those that were claimed from the former one.
+        """
+        main = claim.main.source
+        return not disks.are_different(claim.disk_of(main), self._disks.of(main))
+
+    def _pairs_of(
+        self,
+        listing: InboxListing,
+        stable: frozenset[Path],
+        memory: Memory,
+        claims: Sequence[Claim],
+    ) -> Scan:
+        """Pair the files of a listing, except those of claims, and judge the pairs."""
         files = listing.files
         self._sides = {
             (path, seen): side
@@ -231,17 +250,11 @@ class Scanner:
         }
         records = {path: self._record(memory, path, looked) for path, looked in files.items()}
         left_out = {path: seen.left_out for path, seen in records.items() if seen and seen.left_out}
-        pairing = pair(
-            self._path,
-            [path for path in files if path not in left_out],
-            {name: Path(seen.path) for name, seen in self._styles.pictures.items()},
-            self._side_of,
-            lambda path: records.get(path) is not None,
-            self._styles.waits_for,
-        )
+        left_out |= _left_out_with(claims, files)
+        pairing = self._paired(files.keys() - left_out.keys(), records, claims)
         ready = only_ready(pairing, files.keys() - stable, self._stability.waits_for)
         pending = list[Pair]()
-        incomplete = list(ready.incomplete)
+        incomplete = _without_remains(ready.incomplete, claims)
         equal = dict[Path, str]()
         stays = dict[Path, str]()
         unknown = list[Path]()
@@ -273,6 +286,27 @@ class Scanner:
             equal=equal,
             unknown=tuple(dict.fromkeys(reversed(unknown))),
             trouble=self._trouble,
+        )
+
+    def _paired(
+        self,
+        files: Iterable[Path],
+        records: Mapping[Path, Seen | None],
+        claims: Iterable[Claim],
+    ) -> Pairing:
+        """Pair files, except those that belong to claims, or came into the own folder of one.
+
+        What came there may be a part of its job, which the claim finds out (see `Claiming.take`).
+        """
+        claimed = {file.source for claim in claims for file in claim.files if file.own}
+        folders = {claim.folder for claim in claims}
+        return pair(
+            self._path,
+            [path for path in files if path not in claimed and path.parent not in folders],
+            {name: Path(seen.path) for name, seen in self._styles.pictures.items()},
+            self._side_of,
+            lambda path: records.get(path) is not None,
+            self._styles.waits_for,
         )
 
     def _record(self, memory: Memory, path: Path, looked: Look) -> Seen | None:
@@ -543,6 +577,25 @@ class Scanner:
             return unfinished(self._path, path) == "open"
         except (OSError, InputError):
             return False
+
+
+def _left_out_with(claims: Iterable[Claim], files: Mapping[Path, Look]) -> dict[Path, str]:
+    """Return why files are left out with `claims`, whose records are written at their end."""
+    return {
+        path: claim.why_left_out
+        for claim in claims
+        for path, looked in claim.left_out
+        if files.get(path) == looked
+    }
+
+
+def _without_remains(incomplete: Iterable[Pair], claims: Iterable[Claim]) -> list[Pair]:
+    """Return the incomplete pairs, except those that have only files of claims.
+
+    A claim says itself why a part of its files is still there.
+    """
+    claimed = {file.source for claim in claims for file in claim.files}
+    return [pair for pair in incomplete if pair.changing or not claimed.issuperset(pair.files)]
 
 
 def apart(settings: Config, own: InboxSettings, guard: MountGuard) -> Mapping[Identity, str]:

@@ -16,7 +16,7 @@ from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.base.model import Input, Role, is_id, is_role
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.files.names import is_name
+from stylewatch_daemon.files.names import is_name, shown
 from stylewatch_painter.validation import sentence_of
 
 FILE_NAME = "claim.json"
@@ -89,6 +89,11 @@ class Claim:
         """The job.yaml; None if there is none."""
         files = self._all("job")
         return files[0] if files else None
+
+    @property
+    def why_left_out(self) -> str:
+        """Reason why the files in `left_out` are not painted."""
+        return f"it was left out when {shown(self.main.source.name)} was claimed"
 
     def disk_of(self, path: Path) -> str:
         """Return the identity of the disk of a file in the inbox; empty if it is not known."""

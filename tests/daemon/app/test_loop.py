@@ -1,7 +1,7 @@
 """The main loop scans, runs jobs, and sleeps until something is due; by a clock set by hand."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import repeat
@@ -34,6 +34,7 @@ from stylewatch_daemon.intake.watch import LEAST_PAUSE, SCAN_S, Watch
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
 from stylewatch_daemon.jobs.waits import PAUSE, RETRY
 from stylewatch_daemon.ledger import schema
+from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.ledger.ledger import Ledger
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.worker.messages import Failed
@@ -78,9 +79,9 @@ def test_scans_that_take_long_leave_most_of_the_time_to_other_work(world: World)
     (inbox,) = loop.intake.inboxes
     scan = inbox.scanner.scan
 
-    def slow(step: Step) -> Scan:
+    def slow(claims: Sequence[Claim], step: Step) -> Scan:
         began.append(world.clock.now)
-        return replace(scan(step), seconds=30.0)
+        return replace(scan(claims, step), seconds=30.0)
 
     vars(inbox.scanner)["scan"] = slow
     world.drop("a")
@@ -267,9 +268,9 @@ def test_one_run_waits_as_long_as_the_scan_of_a_slow_share_goes_on(world: World)
     (inbox,) = loop.intake.inboxes
     scan = inbox.scanner.scan
 
-    def slow(step: Step) -> Scan:
+    def slow(claims: Sequence[Claim], step: Step) -> Scan:
         world.wait(2 * PATIENCE)
-        result = scan(step)
+        result = scan(claims, step)
         if arriving:
             (world.inbox / "a/content.jpg").write_text(arriving.pop())
         return result

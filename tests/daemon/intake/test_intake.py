@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from math import inf
@@ -34,6 +34,7 @@ from stylewatch_daemon.intake.intake import AHEAD
 from stylewatch_daemon.intake.kept import HASH_EVERY_S
 from stylewatch_daemon.intake.scanner import Scan
 from stylewatch_daemon.jobs.waits import PAUSE
+from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.settings.sections import LimitSettings
 
 BROKEN = OSError(errno.EIO, "Input/output error")
@@ -624,13 +625,13 @@ def test_a_scan_that_is_wanted_during_another_one_follows_it(
     inbox, _ = world.loop.intake.inboxes
     scans, real = list[bool](), inbox.scanner.scan
 
-    def scan(step: Step) -> Scan:
+    def scan(claims: Sequence[Claim], step: Step) -> Scan:
         scans.append(True)
         if len(scans) == 1:
             world.drop("a")
             inbox.scan()
             inbox.scan()
-        return real(step)
+        return real(claims, step)
 
     monkeypatch.setattr(inbox.scanner, "scan", scan)
     inbox.scan()
