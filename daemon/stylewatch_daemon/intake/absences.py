@@ -166,7 +166,8 @@ class Absences:
     A file is gone once it was there, and then two scans, at least `rescan_s` apart, certainly
     lacked it: all of these after the start, after the last scan that failed, and after the last
     exchange of a disk. A file that is missing in any other way may come back. Only if another file
-    has its content now was it moved, and is gone at once.
+    has its content now was it moved, and is gone at once. What was left out on the disk of the
+    ledger need not have been there since the start, and stays gone.
     """
 
     def __init__(self, clock: Callable[[], float], rescan_s: float, numbers: ScanNumbers) -> None:
@@ -193,21 +194,28 @@ class Absences:
         disk_of: DiskOf,
         mounts: frozenset[str],
         records: Collection[Seen],
+        own_disk: str = "",
     ) -> tuple[Mapping[Path, int], tuple[Seen, ...]]:
         """Compare a new scan, which found a listing, with the last one.
 
         `mounts` are the kernel's numbers of the mounts that it looked at, and `records` are those
-        of this inbox. Returns for each file the number of the last scan that certainly lacked it,
-        or NEVER, and the new records of files that are gone, or that are expected again.
+        of this inbox. `own_disk` is the identity of the disk of the ledger, in whose place no other
+        one can be, or empty if the inbox is on another. Returns for each file the number of the
+        last scan that certainly lacked it, or NEVER, and the new records of files that are gone, or
+        that are expected again.
         """
         known = self._known
+        on_own_disk = (each for each in records if own_disk and each.disk == own_disk)
+        left_out = {each for each in on_own_disk if each.left_out}
         now = _Observation(self.number, self._clock(), listing, disk_of, mounts)
         expected_again = list[Seen]()
         if known.last is None or known.last.mounts != mounts:
             known = known.interrupted()
             self._vanished = [(size, now.at) for size, _ in self._vanished]
             expected_again += (
-                each._replace(gone=None) for each in records if each.gone is not None
+                each._replace(gone=None)
+                for each in records
+                if each.gone is not None and each not in left_out
             )
         self._settle_vanished(now)
         for size, number in _vanished(known, now, records):
@@ -223,7 +231,10 @@ class Absences:
             path: self._numbers.content_lacking(now.files[path].size, number)
             for path, number in lacking.items()
         }
-        self._known = _Known(now, absent, unknown, _missed(known, now))
+        expected = [
+            _FileOnDisk(each.disk, Path(each.path)) for each in left_out if each.gone is None
+        ]
+        self._known = _Known(now, absent, unknown, _missed(known, now, expected))
         return absent, (*expected_again, *_gone(known, now, records, self._rescan_s))
 
     def _settle_vanished(self, now: _Observation) -> None:
@@ -256,10 +267,15 @@ def _last_lacking(path: Path, known: _Known, now: _Observation) -> int:
     return last.number if last.certainly_lacks(_FileOnDisk(disk, path)) else NEVER
 
 
-def _missed(known: _Known, now: _Observation) -> Mapping[_FileOnDisk, float | None]:
-    """Return the files that are missing, as `_Known.missed` holds them."""
+def _missed(
+    known: _Known, now: _Observation, expected: Iterable[_FileOnDisk]
+) -> Mapping[_FileOnDisk, float | None]:
+    """Return the files that are missing, as `_Known.missed` holds them.
+
+    Those that are `expected` need not have been there since the start.
+    """
     missed = dict[_FileOnDisk, float | None]()
-    for file in dict.fromkeys((*known.missed, *_newly_missed(known, now))):
+    for file in dict.fromkeys((*known.missed, *_newly_missed(known, now), *expected)):
         since = known.missed.get(file)
         if now.certainly_lacks(file):
             missed[file] = now.at if since is None else since

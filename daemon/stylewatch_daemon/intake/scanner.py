@@ -18,7 +18,7 @@ from stylewatch_daemon.files import account, disks, entries
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.identity import Identity, Look, look
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.intake.absences import Absences, ScanNumbers
+from stylewatch_daemon.intake.absences import NEVER, Absences, ScanNumbers
 from stylewatch_daemon.intake.claim import folder_of, unfinished
 from stylewatch_daemon.intake.library import Library, Styles
 from stylewatch_daemon.intake.pairing import Pairing, folders_of, only_ready, pair, still_holds
@@ -102,6 +102,31 @@ class Checked:
     """True if the inbox has changed since the scan, and must be scanned again."""
 
 
+class _Folders:
+    """Record of the folders of an inbox that came and went between scans of this daemon."""
+
+    def __init__(self) -> None:
+        self._came: Mapping[Path, int] = {}
+        """For each folder, the number of the scan that found it, as all those since then did."""
+        self._went: dict[Path, int] = {}
+        """For each folder that was there, and from which files are remembered: the number of the
+        scan that missed it."""
+
+    def update(self, listing: InboxListing, number: int, records: Iterable[Seen]) -> None:
+        """Note the folders that the scan with a number listed; `records` are those of the inbox."""
+        went = self._came.keys() - listing.folders
+        self._came = {folder: self._came.get(folder, number) for folder in listing.folders}
+        self._went |= dict.fromkeys(went, number)
+        if self._went:
+            paths = (Path(record.path) for record in records if record.gone is None)
+            remembered = {folder for path in paths for folder in path.parents}
+            self._went = {each: at for each, at in self._went.items() if each in remembered}
+
+    def may_have_become(self, before: Path, now: Path) -> bool:
+        """Return whether one folder may have been renamed to another: no scan found both."""
+        return self._came[now] >= self._went.get(before, NEVER)
+
+
 class Scanner:
     """Scanner of the inbox with its `own` settings; `clock` is monotonic, in seconds.
 
@@ -136,6 +161,7 @@ class Scanner:
         self._stability = Stability(clock, watch.quiet_s, watch.truncated_s)
         self._files: Mapping[Path, Look] = {}
         self._absences = Absences(clock, watch.rescan_s, numbers)
+        self._folders = _Folders()
         self._listing = InboxListing()
         self._sides: dict[tuple[Path | None, Look | None], Side | None] = {}
         """The only side that a job needs, if any, by its job.yaml and the look of that file."""
@@ -343,13 +369,24 @@ class Scanner:
         """Return whether the file of a record may be at `path` now."""
         former, inbox = Path(record.path), Path(record.inbox)
         if inbox == self._path:
-            pairs = zip(former.parts, path.parts, strict=False)
-            is_as_deep = len(former.parts) == len(path.parts)
-            renamed = sum(before != now for before, now in pairs)
-            return is_as_deep and renamed == 1 and self._listing.lacks(former)
+            return self._is_below_a_renamed_folder(former, path)
         is_watched = any(inbox == each.path for each in self._settings.inboxes)
         is_same = record.disk == self._disks.of(path)
         return is_same and not is_watched and self._path / former.relative_to(inbox) == path
+
+    def _is_below_a_renamed_folder(self, former: Path, path: Path) -> bool:
+        """Return whether a single folder above a file, which was at `former`, has another name now.
+
+        The folder with the former name is certainly gone, and no scan found both. Otherwise the
+        file was moved by itself.
+        """
+        folders = zip(former.parents, path.parents, strict=False)
+        others = [(before, now) for before, now in folders if before.name != now.name]
+        if len(former.parts) != len(path.parts) or len(others) != 1:
+            return False
+        ((before, now),) = others
+        is_gone = before not in self._listing.folders and self._listing.lacks(before)
+        return is_gone and self._folders.may_have_become(before, now)
 
     def _of(self, memory: Memory, path: Path, looked: Look) -> Seen | None:
         """Return the record of a file, also if it is gone.
@@ -406,29 +443,39 @@ class Scanner:
         """Return the scans that lacked the files, and new records of files (law 3).
 
         The first result has, for each file, the number of the last scan that certainly lacked it.
-        If files leave the inbox, only those are followed that stay, as they were painted before:
-        once one of them is gone, it is new whenever it comes.
+        If files leave the inbox, only those are followed that stay, as they were painted before or
+        left out: once one of them is gone, it is new whenever it comes.
         """
         inbox = str(self._path)
         records = [record for record in memory.seen.values() if record.inbox == inbox]
+        self._folders.update(listing, self._absences.number, records)
         if not self._is_kept:
-            records = [record for record in records if Path(record.path) in self._staying]
-            files = {path: listing.files[path] for path in self._staying & listing.files.keys()}
+            staying = {Path(record.path) for record in records if record.left_out} | self._staying
+            records = [record for record in records if Path(record.path) in staying]
+            files = {path: listing.files[path] for path in staying & listing.files.keys()}
             known = {path: file for path, file in files.items() if self._record(memory, path, file)}
             listing = replace(listing, files=known)
-        certain_disks = self._certain_disks()
-        absent, new = self._absences.update(listing, certain_disks.of, mounts, records)
+        own_disk = self._disks.root if self._is_beside_the_ledger() else ""
+        certain_disks = self._certain_disks(own_disk)
+        absent, new = self._absences.update(listing, certain_disks.of, mounts, records, own_disk)
         if not self._is_kept:
             new = tuple(record for record in new if record.gone is not None)
         return absent, (*new, *self._recognized(memory, records))
 
-    def _certain_disks(self) -> InboxDisks:
-        """Return the disks; an identity is empty if a file there may be away without a sign."""
+    def _is_beside_the_ledger(self) -> bool:
+        """Return whether the inbox is on the mount of the ledger: no other disk takes its place."""
+        return disks.mount_root(self._path) == disks.mount_root(self._settings.state.path)
+
+    def _certain_disks(self, own_disk: str) -> InboxDisks:
+        """Return the disks; an identity is empty if a file there may be away without a sign.
+
+        `own_disk` is that of the ledger, or empty; nothing can take its place.
+        """
         mounts = disks.table()
 
         def certain(folder: Path, disk: str) -> str:
-            is_certain = disks.tells_exchanges(disk) and disks.shows_all(folder, mounts)
-            return disk if is_certain else ""
+            is_told = disks.tells_exchanges(disk) or disk == own_disk
+            return disk if is_told and disks.shows_all(folder, mounts) else ""
 
         inner = {folder: certain(folder, disk) for folder, disk in self._disks.inner.items()}
         return InboxDisks(certain(self._path, self._disks.root), inner)

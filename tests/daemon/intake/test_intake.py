@@ -513,7 +513,12 @@ def test_what_was_left_out_stays_so_when_a_folder_above_it_is_renamed(
 
 
 @pytest.mark.parametrize(
-    ("place", "path"), [(shutil.copy2, "al/b/extra.jpg"), (shutil.move, "al/extra.jpg")]
+    ("place", "path"),
+    [
+        (shutil.copy2, "al/b/extra.jpg"),
+        (shutil.move, "al/extra.jpg"),
+        (shutil.move, "al/b/extra.jpg"),
+    ],
 )
 def test_what_was_left_out_is_painted_if_it_is_copied_or_moved_by_itself(
     place: Callable[[Path, Path], object], path: str, with_extra: DaemonWorld
@@ -522,6 +527,35 @@ def test_what_was_left_out_is_painted_if_it_is_copied_or_moved_by_itself(
     (world.inbox / "al/b").mkdir()
     place(world.inbox / "al/a/extra.jpg", world.inbox / path)
     assert settle(world) == [path.removesuffix(".jpg")]
+
+
+def test_what_was_left_out_is_painted_if_it_is_moved_to_a_folder_that_was_there(
+    with_extra: DaemonWorld,
+) -> None:
+    """No folder was renamed, though the former one is gone."""
+    world = with_extra
+    (world.inbox / "al/b").mkdir()
+    assert settle(world) == []
+    (world.inbox / "al/a/extra.jpg").rename(world.inbox / "al/b/extra.jpg")
+    shutil.rmtree(world.inbox / "al/a")
+    assert settle(world) == ["al/b/extra"]
+
+
+@pytest.mark.parametrize("is_down", [False, True])
+def test_what_was_left_out_is_new_once_it_was_gone(is_down: bool, with_extra: DaemonWorld) -> None:
+    """It is dropped again into another folder, after another start."""
+    world = with_extra
+    shutil.copy2(world.inbox / "al/a/extra.jpg", world.root / "extra.jpg")
+    if not is_down:
+        shutil.rmtree(world.inbox / "al/a")
+        assert settle(world) == []
+    world.start()
+    shutil.rmtree(world.inbox / "al/a", ignore_errors=True)
+    assert settle(world) == []
+    world.start()
+    (world.inbox / "al/b").mkdir()
+    shutil.copy2(world.root / "extra.jpg", world.inbox / "al/b")
+    assert settle(world) == ["al/b/extra"]
 
 
 @pytest.fixture(params=["archive", "delete"])
