@@ -351,28 +351,37 @@ class Scanner:
     def _renamed(self, memory: Memory, path: Path, looked: Look) -> Seen | None:
         """Return the record of a file that is at another path since a folder above it was renamed.
 
-        That may be the inbox itself, with its mark, if the settings have another path for it now.
-        Only what is not known by content is known in this way (law 3). A file that was moved by
-        itself is new, as is a copy, or what was moved from another inbox.
+        That may be the inbox itself, if the settings have another path for it now. Only what is not
+        known by content is known in this way (law 3). A file that was moved by itself is new, as is
+        a copy, or what was moved from another inbox. If it is unknown which it is, nothing is
+        recorded, and the file stays until another scan tells: it would leave if it were new, and
+        the original, which may still be there, if it were not (law 2).
         """
+        unclear = None
         for record in memory.namesakes(path, looked, local_time=self._local_time):
             is_unhashed = record.left_out or (record.inbox and not self._is_kept)
-            if is_unhashed and self._may_be(record, path):
+            is_renamed = self._may_be(record, path) if is_unhashed else False
+            if is_renamed:
                 disk, inbox = self._disks.of(path), str(self._path)
                 renamed = record._replace(path=str(path), inbox=inbox, disk=disk)
                 gone = record._replace(gone=self._absences.number)
                 self._renewed[path] = gone, renamed
                 return renamed
-        return None
+            if is_renamed is None:
+                unclear = record
+        return unclear
 
-    def _may_be(self, record: Seen, path: Path) -> bool:
-        """Return whether the file of a record may be at `path` now."""
+    def _may_be(self, record: Seen, path: Path) -> bool | None:
+        """Return whether the file of a record may be at `path` now; None if that is unknown."""
         former, inbox = Path(record.path), Path(record.inbox)
         if inbox == self._path:
             return self._is_below_a_renamed_folder(former, path)
         is_watched = any(inbox == each.path for each in self._settings.inboxes)
         is_same = record.disk == self._disks.of(path)
-        return is_same and not is_watched and self._path / former.relative_to(inbox) == path
+        if is_watched or not is_same or self._path / former.relative_to(inbox) != path:
+            return False
+        has_moved = disks.has_moved(former, path)
+        return True if has_moved is None and disks.tells_exchanges(record.disk) else has_moved
 
     def _is_below_a_renamed_folder(self, former: Path, path: Path) -> bool:
         """Return whether a single folder above a file, which was at `former`, has another name now.

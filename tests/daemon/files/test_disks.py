@@ -323,3 +323,45 @@ def test_a_link_that_leads_in_circles_is_on_the_disk_of_its_folder(tmp_path: Pat
     loop.symlink_to("loop")
     assert disks.mount_root(loop) == disks.mount_root(tmp_path)
     assert disks.MountGuard().check(tmp_path, "loop") == disks.mount_root(tmp_path)
+
+
+def test_a_file_has_moved_if_it_is_gone_from_its_former_place_or_has_both_paths(
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path, "in/sea/1.jpg", "copy/sea/1.jpg")
+    former, copy = tmp_path / "in/sea/1.jpg", tmp_path / "copy/sea/1.jpg"
+    (tmp_path / "link").symlink_to("in")
+    (tmp_path / "circle").symlink_to("circle")
+    assert disks.has_moved(former, tmp_path / "link/sea/1.jpg") is True
+    assert disks.has_moved(tmp_path / "link/sea/1.jpg", former) is True
+    assert disks.has_moved(former, copy) is False
+    assert disks.has_moved(tmp_path / "link/sea/1.jpg", copy) is False
+    assert disks.has_moved(tmp_path / "away/sea/1.jpg", copy) is True
+    assert disks.has_moved(tmp_path / "circle/sea/1.jpg", copy) is None
+
+
+@pytest.mark.parametrize("former", ["nas/in/1.jpg", "link/1.jpg"])
+def test_no_other_disk_is_asked_whether_a_file_has_moved(former: str, tmp_path: Path) -> None:
+    fill(tmp_path, "in/1.jpg", "nas/in/1.jpg")
+    (tmp_path / "link").symlink_to(tmp_path / "nas/in")
+    asked, stat = list[Any](), system.stat
+
+    def status(path: Any, **more: Any) -> os.stat_result:
+        asked.append(path)
+        return stat(path, **more)
+
+    table = f"{system.mounts().rstrip()}\n99 1 0:99 / {tmp_path / 'nas'} rw - nfs4 nas:/ rw"
+    with replaced(system, stat=status, mounts=lambda: table):
+        assert disks.has_moved(tmp_path / former, tmp_path / "in/1.jpg") is None
+    assert not [path for path in asked if Path(path).is_relative_to(tmp_path / "nas")]
+
+
+def test_a_file_has_not_moved_for_certain_while_a_disk_cannot_tell_or_is_exchanged(
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path, "in/1.jpg")
+    tables = iter([system.mounts(), ""])
+    with replaced(system, mounts=lambda: next(tables)):
+        assert disks.has_moved(tmp_path / "old/1.jpg", tmp_path / "in/1.jpg") is None
+    with replaced(system, stat=failing(OSError(errno.EIO, "Input/output error"))):
+        assert disks.has_moved(tmp_path / "old/1.jpg", tmp_path / "in/1.jpg") is None

@@ -558,6 +558,37 @@ def test_what_was_left_out_is_new_once_it_was_gone(is_down: bool, with_extra: Da
     assert settle(world) == ["al/b/extra"]
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_copy_of_an_inbox_that_is_not_watched_is_painted_and_the_original_stays_left_out(
+    is_known: bool, with_extra: DaemonWorld
+) -> None:
+    """Whether it is a copy may be unknown at first (law 2)."""
+    world, stat = with_extra, system.stat
+    extra, copy = world.inbox / "al/a/extra.jpg", world.inbox.with_name("in2")
+
+    def status(path: Any, **more: Any) -> os.stat_result:
+        if path == extra:
+            raise BROKEN
+        return stat(path, **more)
+
+    shutil.copytree(world.inbox, copy)
+    for name in ("1.mp4", "a/content.jpg", "a/style.jpg"):
+        (copy / "al" / name).unlink(missing_ok=True)
+    at(world, copy)
+    if not is_known and world.settings.inboxes[0].after == "archive":  # otherwise the mark tells
+        with replaced(system, stat=status):
+            assert settle(world) == []
+        at(world, world.inbox)
+        assert settle(world) == []
+        at(world, copy)
+    assert settle(world) == ["al/a/extra"]
+    at(world, world.inbox)
+    assert settle(world) == []
+    assert {*world.loop.intake.inboxes[0].notes} >= {
+        "al/a/extra.jpg is skipped: it was left out when content.jpg was claimed"
+    }
+
+
 @pytest.fixture(params=["archive", "delete"])
 def kept_before(request: pytest.FixtureRequest, kept: DaemonWorld) -> DaemonWorld:
     """A world whose settings said `after: keep` when its album was painted, and now do not."""
