@@ -67,13 +67,14 @@ MUST_NOT_HOLD: Mapping[str, Collection[str]] = {
     # a link to a final picture could take the place of a job's folder, a job that of the ledger
     "outbox": ("finals folder", "state folder"),
     "state folder": ("outbox", "finals folder", "style library"),
-    "finals folder": (),
+    # a link to the final picture of an album of that name would lie in it, as input or as a style
+    "finals folder": ("inbox", "style library"),
     "style library": (),
 }
 """The kinds of folders that must not be in a folder of each kind, nor be that folder. The style
 library counts if a default style is set."""
 
-MUST_DIFFER = frozenset({("outbox", "style library"), ("finals folder", "style library")})
+MUST_DIFFER = frozenset({("outbox", "style library")})
 """The kinds of folders, one of which may be in the other, that must not be the same folder: only
 the pictures in a style library itself are styles."""
 
@@ -177,6 +178,18 @@ class Config(Strict):
                         f"the finals folder {finals} lies in the {kind} {path}: name another "
                         "folder in inboxes.finals",
                     )
+            yield from self._inboxes_in(("finals folder", finals))
+
+    def _inboxes_in(self, finals: tuple[str, Path]) -> Iterator[Mistake]:
+        """Yield the mistakes about inboxes in a finals folder that is none of them itself."""
+        for number, inbox in enumerate(self.inboxes):
+            own = ("inbox", inbox.path)
+            if _holds(finals, own) and not _holds(own, finals):
+                yield Mistake(
+                    ("inboxes", number),
+                    f"the inbox {inbox.path} lies in the finals folder {finals[1]}: name another "
+                    "folder in inboxes.finals, or what is painted would be taken for input",
+                )
 
     def _results_as_styles(self) -> Iterator[Mistake]:
         """Yield the mistakes about folders of results whose pictures would be default styles."""

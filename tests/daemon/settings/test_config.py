@@ -159,6 +159,10 @@ SHARED = (
         ("inboxes: [{finals: best}]\npairing: {styles: best, default_style: all}",
          "the style library .*/best lies in the finals folder .*/best, or is that folder"),
         ("pairing: {styles: outbox, default_style: all}", "lies in the outbox"),
+        ("inboxes: [{finals: best}]\npairing: {styles: best/own, default_style: all}",
+         "the style library .*/best/own lies in the finals folder .*/best, or is that folder"),
+        ("inboxes: [{path: best/in, finals: best}]",
+         "the inbox .*/best/in lies in the finals folder .*/best: name another"),
         *((SHARED.replace("FINALS", finals), f"finals folder .*/{finals} lies in the {where}")
           for finals, where in (("in", "inbox"), ("out/best", "outbox"), ("state", "state"))),
         *((text, r"state\.path: the state folder .* in one another")
@@ -198,6 +202,10 @@ def test_a_table_says_which_folders_may_be_the_same_or_lie_in_one_another(
     equal = equal or bool({(outer, inner), (inner, outer)} & MUST_DIFFER)
     assert is_refused("one/b") == (nested and counts)
     assert outer == inner or is_refused("one") == (equal and counts)
+
+
+def test_an_inbox_that_is_the_finals_folder_is_one_mistake(load: Load) -> None:
+    assert len([*load("inboxes: [{path: in, finals: in}]").mistakes()]) == 1
 
 
 def test_folders_beside_one_another_are_used_and_a_scan_leaves_them_alone(
