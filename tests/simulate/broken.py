@@ -193,6 +193,24 @@ def _knows_disks_by_identity() -> Iterator[None]:
 
 
 @contextmanager
+def _takes_moves_for_renames() -> Iterator[None]:
+    """Take a file that was moved to a folder beside its own for one whose folder was renamed."""
+
+    def is_renamed(scanner: Scanner, former: Path, path: Path) -> bool:
+        return former.parent.parent == path.parent.parent and scanner._listing.lacks(former)
+
+    with replaced(Scanner, _is_below_a_renamed_folder=is_renamed):
+        yield
+
+
+@contextmanager
+def _takes_copies_for_renames() -> Iterator[None]:
+    """Take the copy of an inbox that is not watched for the inbox itself."""
+    with replaced(disks, has_moved=lambda *_: True):
+        yield
+
+
+@contextmanager
 def _knows_no_renamed_folders() -> Iterator[None]:
     """Know what was left out by its path alone."""
     with replaced(Scanner, _renamed=lambda *_: None):
@@ -376,6 +394,8 @@ BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "follow": _follows_a_name,
     "chown": _knows_disks_by_identity,
     "renamed": _knows_no_renamed_folders,
+    "picked": _takes_moves_for_renames,
+    "cloned": _takes_copies_for_renames,
     "trash": _empties_no_trash,
     "days": _counts_from_the_first_day,
     "place": _trains_without_a_place,

@@ -59,11 +59,16 @@ MORE = (
     ("chown",),
     ("once",),
     ("nested",),
+    ("pick",),
+    ("clone",),
 )
 """Deeds of users and of the machine that are drawn apart, each sort by itself, so that a number
 still is the same world."""
 
-RARE = {"deny": "denials", "chown": "chowns", "once": "runs", "nested": "nests"}
+RARE = {
+    "deny": "denials", "chown": "chowns", "once": "runs", "nested": "nests", "pick": "picks",
+    "clone": "clones",
+}  # fmt: skip
 """Those of MORE that are in few worlds, with the names by which that is drawn."""
 
 AMID = ("unreadable",)

@@ -540,6 +540,8 @@ class Users:
             "deny": self._deny,
             "nested": self._nest,
             "leave": self._take_from_settings,
+            "pick": self._pick,
+            "clone": self._clone,
             "after": self._change_after,
             "favorite": partial(self._mark, "favorite", "unfavorite", self.favorites),
         }
@@ -781,13 +783,17 @@ class Users:
         """Let the files of inboxes have the time of now, but for what is known by its time."""
         folders = tuple(f"{self.world.path(inbox.name)}/" for inbox in inboxes)
         for path in self.placed:
-            if path.startswith(folders) and path not in self.left_out:
+            is_there = path.startswith(folders) and Path(path).exists()  # it may just have left
+            if is_there and path not in self.left_out:
                 self.world.seam.user_wrote(path)
 
-    def leave_pictures(self) -> None:
-        """Let each inbox have an album with a picture that an earlier version painted and left."""
+    def leave_pictures(self, name: str, *, is_marked: bool) -> None:
+        """Let each inbox have an album with a picture that an earlier version painted and left.
+
+        `name` is that of the album, with `{inbox}` for the name of its inbox.
+        """
         for inbox in self.world.plan.settings.inboxes:
-            album = f"{self.world.path(inbox.name)}/old"
+            album = f"{self.world.path(inbox.name)}/{name.replace('{inbox}', inbox.name)}"
             content, style = (self._picture(Random(f"{each} {inbox.name}")) for each in range(2))
             picture, of_style = (
                 f"{album}/painted before.{content.kind}",
@@ -797,7 +803,7 @@ class Users:
             self.shared.add(of_style)
             self._write(picture, content)
             self._write(of_style, style)
-            wiring.leave_out(self.world, inbox, picture)
+            wiring.leave_out(self.world, inbox, picture, is_marked=is_marked)
 
     def rename_folders(self, inboxes: Iterable[Inbox]) -> None:
         """Rename these albums, whose pictures stay known (law 3)."""
@@ -812,6 +818,74 @@ class Users:
                         self._forget(path)
                         mine.add(now)
                         self._place(now, content)
+
+    def _left_pictures(self, inbox: Inbox) -> list[str]:
+        """Return the pictures of an inbox that an earlier version painted and left."""
+        folder = f"{self.world.path(inbox.name)}/"
+        return sorted(
+            path
+            for path in self.left_out & self.placed.keys()
+            if path.startswith(folder) and self.placed[path].kind in PICTURES
+        )
+
+    def _pick(self, random: Random) -> Script:
+        """Move a picture that was left out by itself into a new album beside its own."""
+        found = [(each, path) for each in self._inboxes() for path in self._left_pictures(each)]
+        if not found:
+            return
+        inbox, path = random.choice(found)
+        name = f"picked{self._numbers}"
+        self._numbers += 1
+        content, style = self.placed[path], self._picture(random)
+        of_style = f"{{name}}/style.{style.kind}"
+        files = {f"{{name}}/{Path(path).name}": content, of_style: style}
+        drop = Drop(inbox, name, files, stays=frozenset({of_style}))
+        self._register(drop)
+        self.world.note(f"user: moves what was left out to {self._told(drop)}")
+        self._tell("is moved", content)
+        picture, beside = drop.paths(self.world.path(inbox.name))
+        with self.changing(inbox):
+            self._write(beside, style)
+            Path(path).rename(picture)
+            self._forget(path)
+            self._place(picture, content)
+        yield 0.0
+
+    def _clone(self, random: Random) -> Script:
+        """Copy an album from an inbox that leaves the settings, as `cp -a` does.
+
+        It comes to the same path in another inbox, and the original stays.
+        """
+        inboxes = self.world.plan.settings.inboxes
+        if self.settings.away or self.world.is_at_rest or len(inboxes) < 2:
+            return
+        inbox, other = random.sample(inboxes, 2)
+        self._change_settings(random, f"takes {inbox.name} out of", away=frozenset({inbox.name}))
+        yield random.choice([0.0, random.uniform(1, 60)])
+        if {inbox, other} <= {*self._inboxes()} and not self.world.is_at_rest:
+            self._copy_album(inbox, other, f"of {inbox.name}")
+        yield random.uniform(20, 200)
+        self.put_inboxes_back(random)
+
+    def _copy_album(self, inbox: Inbox, other: Inbox, name: str) -> None:
+        """Copy an album to another inbox; its files keep their times."""
+        album = f"{self.world.path(inbox.name)}/{name}"
+        files = {
+            path: each for path, each in self.placed.items() if Path(path).parent == Path(album)
+        }
+        own = {f"{{name}}/{Path(path).name}": each for path, each in files.items()}
+        drop = Drop(other, name, own, stays=frozenset(each for each in own if "style" in each))
+        if not self._left_pictures(inbox) or self._is_used(other, name):
+            return
+        self._register(drop)
+        self.world.note(f"user: copies an album of {inbox.name} to {self._told(drop)}")
+        self._tell("is copied", *files.values())
+        with self.changing(other):
+            for path, target in zip(files, drop.paths(self.world.path(other.name)), strict=True):
+                Path(target).parent.mkdir(exist_ok=True)
+                shutil.copy2(path, target)
+                self.world.seam.user_wrote(target, Path(path).stat().st_mtime_ns)
+                self._place(target, files[path])
 
     def _drop_one_by_one(
         self, random: Random, drop: Drop, paths: list[tuple[str, Content]], how: str

@@ -924,12 +924,16 @@ class Follower:
         return why if pair.gone or now - self._since >= STANDS_S else ""
 
 
-def leave_out(world: "World", inbox: "Inbox", path: str) -> None:
-    """Let a picture in an inbox be one that an earlier version has painted and left there."""
+def leave_out(world: "World", inbox: "Inbox", path: str, *, is_marked: bool) -> None:
+    """Let a picture in an inbox be one that an earlier version has painted and left there.
+
+    That version has given its disk a mark if `is_marked`.
+    """
     folder, state = Path(world.path(inbox.name)), StateDir(Path(world.path("state")))
     with world.seam.acting("client"):
         state.make()
-        disks.mark(folder, MountGuard())
+        if is_marked:
+            disks.mark(folder, MountGuard())
         looked, ledger = look(path), LedgerWriter.open(state.ledger)
         assert looked is not None
         seen = Seen(path, str(folder), disks.disk_of(folder), looked.size, looked.mtime_ns)

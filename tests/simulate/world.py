@@ -193,8 +193,11 @@ class World:
     def _begin(self) -> None:
         self.users.start_library(Random(f"library {self.plan.settings.seed}"))
         self.users.write_settings(self.plan.settings.quiet_s)
-        if any(deed.what == "chown" for deed in self.plan.deeds):
-            self.users.leave_pictures()
+        whats = {deed.what for deed in self.plan.deeds}
+        if {"chown", "pick"} & whats:
+            self.users.leave_pictures("old", is_marked="chown" in whats)
+        if "clone" in whats:
+            self.users.leave_pictures("of {inbox}", is_marked="chown" in whats)
         for deed in self.plan.deeds:
             self.later(deed.at, partial(self._do, deed))
         last = max((deed.at for deed in self.plan.deeds), default=0.0)
