@@ -312,51 +312,20 @@ def has_moved(former: Path, path: Path) -> bool | None:
     """Return whether a file that was at `former` is at `path` now, or has both names.
 
     Returns False if another file is at `former`, so that `path` is a copy, and None if that is
-    unknown: an error is not an absence (law 2), and of other mounts than that of `path` nothing is
-    known, as they are not looked at: they may hang (law 9).
+    unknown: an error is not an absence (law 2), and files on other mounts than that of `path` are
+    not looked at, because they may hang (law 9).
     """
     mounts = table()
     try:
-        former_status = _status_on_mount(former, path.parent, mounts)
+        if _mount_of(former.parent, mounts) != _mount_of(path.parent, mounts):
+            return None
+        former_status = entries.target_status(former)
         status = entries.status(path)
-    except (OSError, OutputError):
+    except OSError:
         return None
     if former_status is None:
         return True if table() == mounts else None
     return status is not None and identity.identity(former_status) == identity.identity(status)
-
-
-_MOST_LINKS = 40
-"""Maximum number of links on the way to a file, which is that of Linux."""
-
-
-def _status_on_mount(path: Path, folder: Path, mounts: str) -> os.stat_result | None:
-    """Return the status of the target of `path` on the mount of `folder`; None if there is none.
-
-    Raises OutputError if that is on another mount. Only mounts on the way to `folder` are looked
-    at, also on the way to `path`, links included.
-    """
-    home = entries.real_path(folder)
-    names = [*reversed(path.parts[1:])]
-    place, found, links = Path("/"), None, 0
-    while names:
-        name = names.pop()
-        place = place.parent if name == ".." else place / name
-        if str(place) in _by_point(mounts) and not home.is_relative_to(place):
-            raise OutputError(f"{place} is on another mount")
-        found = entries.status(place)
-        if found is None:
-            break
-        if stat.S_ISLNK(found.st_mode):
-            links += 1
-            if links > _MOST_LINKS:
-                raise OutputError(f"{path} leads in circles")
-            target = place.parent / system.readlink(place)
-            names += reversed(target.parts[1:])
-            place = Path("/")
-    if _mount_of(place, mounts) != _mount_of(home, mounts):
-        raise OutputError(f"{place} is on another mount")
-    return found
 
 
 class MountGuard:
