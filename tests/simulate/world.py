@@ -233,10 +233,9 @@ class World:
         """Check that a run with `--once` has done all that there was, if nothing was in its way."""
         self.note(f"daemon: all is done: {says_all_is_done}")
         disturbed = (*self.disturbances.last.values(), *self.users.touched_at.values())
-        is_disturbed = (
-            bool(self.faults.active) or max(disturbed, default=0.0) > self.daemon.up_since
-        )
-        if is_disturbed or self.users.writing or self.laws.is_held:
+        is_disturbed = max(disturbed, default=0.0) > self.daemon.up_since
+        is_excused = bool(self.users.writing or self.users.ignored) or self.laws.is_held
+        if is_disturbed or self.faults.active or is_excused:
             return
         if left := self.laws.unfinished():
             raise ViolationError(5, "a run with --once ends before all is done", left)

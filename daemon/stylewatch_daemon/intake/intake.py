@@ -16,6 +16,7 @@ from stylewatch_daemon.base.errors import InputError, SettingsError
 from stylewatch_daemon.base.lanes import LONG, Lanes
 from stylewatch_daemon.base.model import Cause, End, Job, Pair, State, are_drawn_together, new_ids
 from stylewatch_daemon.files import atomic, entries
+from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.leftovers import Ignored
 from stylewatch_daemon.files.names import folded, is_picture, shown
 from stylewatch_daemon.intake.absences import ScanNumbers
@@ -45,7 +46,7 @@ from stylewatch_daemon.jobs.lifecycle import (
     Restarted,
 )
 from stylewatch_daemon.ledger import claim as claims
-from stylewatch_daemon.ledger.claim import Claim
+from stylewatch_daemon.ledger.claim import Claim, File
 from stylewatch_daemon.ledger.state_dir import RETRY
 from stylewatch_daemon.outbox.destination import Destination
 from stylewatch_daemon.settings.config import defaults, resolve
@@ -626,7 +627,11 @@ class Intake:
         They have not left yet, or stay until the ledger knows them, or version 1 copied them.
         """
         stay = [claim for claim in self._claims if claim.after == "keep" or not claim.ledger]
-        claims = (*stay, *chain.from_iterable(self._groups.values()))
+        claims = [*stay, *chain.from_iterable(self._groups.values())]
+        if self._unread:  # the ledger tells which files these have (law 2)
+            known = {claim.id for claim in claims}
+            claimed = self._ledger.in_state(State.CLAIMED)
+            claims += [_claim_of(job) for job in claimed if job.inputs and job.id not in known]
         return [claim for claim in claims if claim.inbox == inbox.path and not claim.is_copy]
 
     def _inbox_of(self, claim: Claim) -> list[Inbox]:
@@ -658,6 +663,28 @@ class Intake:
     def incomplete(self) -> list[Pair]:
         """The incomplete pairs of all inboxes."""
         return [pair for inbox in self.inboxes for pair in inbox.incomplete]
+
+
+def _claim_of(job: Job) -> Claim:
+    """Return what the ledger tells of the claim of a job: its files, but not how they looked.
+
+    The style of an album, whose name has no part for a job, counts as shared.
+    """
+    files = tuple(
+        File(
+            file.role,
+            file.name,
+            Path(file.source),
+            Look(file.size, 0),
+            own=file.role.startswith("content") or bool(job_named(Path(file.source))),
+        )
+        for file in job.inputs
+    )
+    inbox = Path(job.inbox)
+    main = files[0].source
+    has_own_folder = job_named(main) == "" and main.parent != inbox
+    folder = main.parent if has_own_folder else None
+    return Claim(job.id, job.name, inbox, Path(job.outbox), "archive", files, folder, job.retry_of)
 
 
 def _loaded(folders: Iterable[Path]) -> tuple[list[Claim], dict[Path, ValueError]]:
