@@ -9,6 +9,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from fractions import Fraction
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -301,6 +302,49 @@ def steady(film: tuple[Plan, float, int, float]) -> None:
     scenes = [scene["first"] for scene in receipt["clip"]["scenes"]]
     if scenes != [0]:
         raise BrokenLawError(f"scenes begin with the frames {scenes}")
+
+
+_EVEN_FRAMES = 8
+"""Number of frames of a film of an even picture."""
+
+RESTLESS = 3.0
+"""Levels by which grain may add to the mean change between two painted frames of an even picture:
+a painting begins at what differs, which in an even picture is its grain."""
+
+
+@st.composite
+def plans_of_even_films(draw: st.DrawFn) -> tuple[Plan, str, float]:
+    """Draw a film for `even_film`: what it shows, and its grain."""
+    plan = draw(plans_of_clips()).changed(strength=draw(st.sampled_from([0.2, 1.0])))
+    return plan, draw(st.sampled_from(["sky", "wall", "night"])), draw(st.sampled_from([0.5, 1, 2]))
+
+
+def even_film(film: tuple[Plan, str, float]) -> None:
+    """Paint a film of an even picture with grain: it is about as calm as without grain."""
+    plan, shows, grain = film
+    width, height = plan.content
+    top, bottom = {
+        "sky": ((90, 130, 200), (130, 180, 230)),
+        "wall": ((120, 110, 100), (120, 110, 100)),
+        "night": ((8, 10, 20), (12, 14, 26)),
+    }[shows]
+    bands = np.linspace(top, bottom, height, dtype=np.float32)
+    picture = np.repeat(bands[:, None], width, axis=1)
+    draw = np.random.default_rng(plan.seed)
+    films = [
+        [np.rint(picture + each * draw.normal(0, 1, picture.shape)).clip(0, 255)
+         for _ in range(_EVEN_FRAMES)]
+        for each in (0, grain)
+    ]  # fmt: skip
+    with _folder() as folder:
+        words, changes = _words(plan, folder), []
+        for frames in films:
+            _render(_film(frames, folder), *words, "-o", folder / "clip.mkv", "--force")
+            painted = _read(folder / "clip.mkv")
+            changes.append(max(np.abs(b - a).mean() for a, b in pairwise(painted)))
+    calm, restless = changes
+    if restless > calm + RESTLESS:
+        raise BrokenLawError(f"frames differ by {restless:.1f} levels, without grain {calm:.1f}")
 
 
 FADED = 0.25

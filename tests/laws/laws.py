@@ -395,6 +395,8 @@ LAWS = (
         commands.quick_pan),
     Law("steady", "a film that stays the same but for grain and a lamp is one scene",
         commands.plans_of_stays(), commands.steady),
+    Law("even-film", f"grain moves an even picture by {commands.RESTLESS:g} levels a frame more",
+        commands.plans_of_even_films(), commands.even_film),
     Law("still-film", "a film of one picture keeps the strength of its colors within "
         f"{commands.FADED:g} of it", commands.plans_of_stills(), commands.still_film),
     Law("powerless-clip", "strength 0 is the clip: bytes", commands.powerless_clips(),

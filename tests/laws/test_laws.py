@@ -96,6 +96,11 @@ KNOWN: dict[str, tuple[str, Any]] = {
         "steady",
         (plan("gram", content=Size(64, 48), scales=(), start="content"), 12.0, 1, 0.15),
     ),
+    "grain does not move an even sky": (
+        "even-film",
+        (plan("gram", StylePlan(Size(60, 50)), content=Size(96, 80), scales=(), start="content",
+              steps=6), "sky", 1.0),
+    ),
     "a dissolve is painted": (
         "slow-change", (plan("gram", content=Size(64, 48), scales=(), start="content"), 12, None),
     ),

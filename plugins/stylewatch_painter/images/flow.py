@@ -1,8 +1,9 @@
 """Optical flow between the frames of a clip, and its use to move painted frames to a later frame.
 
 The flow is dense inverse search (Kroeger, Timofte, Dai, Van Gool 2016, arXiv 1603.03590), as in
-OpenCV. A displacement is float32 (height, width, 2), in pixels to the right and down. Everything
-runs on one thread, because OpenCV's flow depends on the number of threads.
+OpenCV, where the frames have evidence for it, and is filled in elsewhere. A displacement is float32
+(height, width, 2), in pixels to the right and down. Everything runs on one thread, because OpenCV's
+flow depends on the number of threads.
 """
 
 from collections.abc import Iterable
@@ -17,6 +18,9 @@ from stylewatch_painter.installation import library
 from stylewatch_painter.stage import Bytes, Pixels, Plane, Regions
 
 Displacement = NDArray[np.float32]
+
+Tensors = NDArray[np.float32]
+"""A symmetric tensor for each pixel, (height, width, 3): xx, xy and yy."""
 
 LONGEST_SIDE = 32_766
 """Maximum side of a frame in pixels, which is that of OpenCV's `remap`."""
@@ -36,7 +40,25 @@ _ALONE, _NEAR = (1, 1), (3, 3)
 """Columns and rows of pixels over which differences are averaged."""
 
 _WIDE = (9, 9)
-"""Columns and rows over which even coarse grain has a mean near 0."""
+"""Columns and rows over which even coarse grain has a mean near 0, and detail is compared."""
+
+_FAINT = 0.3
+"""Mean square of the slopes of detail in two frames, added up, in levels for a pixel, from which
+detail is evidence: what is fainter is hardly seen, and may be left by a codec."""
+
+_BY_CHANCE, _CERTAIN = 0.55, 0.85
+"""Correlations of the slopes of two frames. Up to `_BY_CHANCE` it may be grain that happens to be
+alike; from `_CERTAIN` on it is the same detail."""
+
+_LEAST_EVIDENCE = 0.08
+"""Mean evidence in a frame below which what is even rather stands still than moves along: a drawn
+figure moves before an even ground, and in a pan there is more."""
+
+_ENOUGH = 0.5
+"""Mean evidence in the surroundings of a pixel from which no wider ones count."""
+
+_FINE = 1.0
+"""Deviation in pixels of the blur before slopes are compared."""
 
 _EVEN = 0.25
 """Share of a frame that is taken to be even: there frames differ by their grain alone."""
@@ -62,7 +84,7 @@ _LEFT_OUT = 0.02
 _LEAST_KNOWN = 0.25
 """Minimum share of a frame that earlier frames show; if they show less, a new scene begins."""
 
-_MOST_REDONE = 0.3
+_MOST_REDONE = 0.27
 """Maximum share of a frame that has slowly become another picture. In a fade a scene begins then,
 because colors are painted by how they relate to the rest of a picture."""
 
@@ -173,15 +195,81 @@ def recolored(frame: Pixels, reference: Reference) -> Pixels:
 def displacement(source: Bytes, target: Bytes) -> Displacement:
     """Return the displacement of each pixel of `source` to its place in `target`.
 
-    It is 0 for frames with a side of less than _LEAST_SIDE pixels.
+    Parts without evidence, such as an even sky, move with what is around them. The displacement is
+    0 for frames with a side of less than _LEAST_SIDE pixels.
     """
     if min(source.shape[:2]) < _LEAST_SIDE:
         return np.zeros((*source.shape[:2], 2), np.float32)
     cv2 = _opencv()
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    gray = [cv2.cvtColor(np.ascontiguousarray(x), cv2.COLOR_RGB2GRAY) for x in (source, target)]
-    flow: Displacement = search.calc(*gray, None)
-    return flow
+    one, other = (
+        cv2.cvtColor(np.ascontiguousarray(x), cv2.COLOR_RGB2GRAY) for x in (source, target)
+    )
+    flow: Displacement = search.calc(one, other, None)
+    evidence = _evidence(one, other, flow)
+    weighted = _times(evidence, flow)
+    around = _around(weighted, evidence)
+    return weighted + around - _times(evidence, around)
+
+
+def _evidence(source: Plane, target: Plane, forward: Displacement) -> Tensors:
+    """Return the evidence that gray `source` shows `target` displaced by `forward`.
+
+    In each direction it is the correlation of the slopes in this direction around each pixel. That
+    is about 0 for even parts, where the search brings grain to similar grain, and along an edge.
+    """
+    cv2 = _opencv()
+    smooth = [cv2.GaussianBlur(x.astype(np.float32), (0, 0), _FINE) for x in (source, target)]
+    smooth[1] = _sampled(smooth[1], forward)
+    (x, y), (x2, y2) = (
+        [cv2.Sobel(each, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1))]
+        for each in smooth
+    )
+    xx, xy, yy = (
+        cv2.blur(each, _WIDE) for each in (x * x + x2 * x2, x * y + x2 * y2, y * y + y2 * y2)
+    )
+    angle = np.arctan2(2 * xy, xx - yy) / 2  # of the steepest slopes
+    evidence: Tensors = np.zeros((*source.shape, 3), np.float32)
+    for cos, sin in ((np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))):
+        square = np.stack([cos * cos, cos * sin, sin * sin], axis=-1)
+        both = cv2.blur((cos * x + sin * y) * (cos * x2 + sin * y2), _WIDE)
+        each = cos * cos * xx + 2 * cos * sin * xy + sin * sin * yy
+        correlation = 2 * both / (each + _FAINT)
+        share = ((correlation - _BY_CHANCE) / (_CERTAIN - _BY_CHANCE)).clip(0, 1)
+        evidence += share[..., None] * square
+    return evidence
+
+
+def _times(tensors: Tensors, vectors: Displacement) -> Displacement:
+    """Return the product of a symmetric tensor and a vector at each pixel."""
+    xx, xy, yy = np.moveaxis(tensors, -1, 0)
+    x, y = np.moveaxis(vectors, -1, 0)
+    return np.stack([xx * x + xy * y, xy * x + yy * y], axis=-1)
+
+
+def _around(weighted: Displacement, evidence: Tensors) -> Displacement:
+    """Return the displacement of what is around each pixel, and of what is around that if needed.
+
+    `weighted` is the product of the displacement with the evidence.
+    """
+    height, width, _ = evidence.shape
+    if height == width == 1:
+        xx, xy, yy = evidence[0, 0]
+        whole = np.array([[xx, xy], [xy, yy]], np.float64)
+        square = whole @ whole + _LEAST_EVIDENCE**2 * np.eye(2)
+        return np.linalg.solve(square, whole @ weighted[0, 0]).astype(np.float32)[None, None]
+    cv2 = _opencv()
+    half = (-(-width // 2), -(-height // 2))
+    weighted, evidence = (
+        cv2.resize(each, half, interpolation=cv2.INTER_AREA) for each in (weighted, evidence)
+    )
+    xx, xy, yy = np.moveaxis(evidence, -1, 0)
+    most = (xx + yy) / 2 + np.hypot((xx - yy) / 2, xy)  # in any direction
+    enough = 1 / np.maximum(most, _ENOUGH)[..., None]
+    around = _around(weighted, evidence)
+    around += enough * (weighted - _times(evidence, around))
+    filled: Displacement = cv2.resize(around, (width, height), interpolation=cv2.INTER_LINEAR)
+    return filled
 
 
 def consistent(forward: Displacement, backward: Displacement) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from stylewatch_painter.images import flow
 from stylewatch_painter.images.flow import Reference, known
-from stylewatch_painter.stage import Bytes
+from stylewatch_painter.stage import Bytes, Pixels
 
 HEIGHT, WIDTH = 64, 96
 
@@ -269,3 +270,58 @@ def test_what_moves_into_another_region_is_not_shown() -> None:
             np.testing.assert_allclose(
                 with_regions.shown[:, columns], without.shown[:, columns], atol=0.05
             )
+
+
+def grainy(picture: Pixels, grain: float, seed: int) -> Bytes:
+    draw = np.random.Generator(np.random.PCG64(seed))
+    return np.rint(picture + draw.normal(0, grain, picture.shape)).clip(0, 255).astype(np.uint8)
+
+
+def sky(width: int = WIDTH) -> Pixels:
+    """A sky that is lighter below."""
+    bands = np.linspace((90, 130, 200), (130, 180, 230), HEIGHT, dtype=np.float32)
+    return np.repeat(bands[:, None], width, axis=1)
+
+
+EVEN = {
+    "sky": sky(),
+    "wall": np.full_like(sky(), 30),
+    "night": sky() / 10,
+    "horizon": np.where(np.arange(HEIGHT)[:, None, None] < 40, sky(), np.float32(60)),
+}
+
+
+@pytest.mark.parametrize("grain", [0.0, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("picture", EVEN.values(), ids=EVEN)
+def test_grain_does_not_move_what_is_even(picture: Pixels, grain: float) -> None:
+    """An edge tells nothing of a motion along it."""
+    frames = [grainy(picture, grain, seed) for seed in range(6)]
+    for before, after in pairwise(frames):
+        moved = flow.displacement(after, before)
+        assert np.abs(moved).mean() < 0.3
+        assert flow.consistent(moved, flow.displacement(before, after)).mean() > 0.9
+    assert not any(seen.is_cut for seen in followed(frames))
+
+
+@pytest.mark.parametrize("grain", [0.0, 1.0, 2.0])
+def test_an_even_sky_moves_with_the_ground(grain: float) -> None:
+    """A pan by 3 pixels."""
+    picture = sky(2 * WIDTH)
+    picture[44:] = texture(0)[44:]
+    before, after = (grainy(picture[:, left:][:, :WIDTH], grain, left) for left in (10, 13))
+    moved = flow.displacement(after, before)
+    assert np.abs(moved - (3, 0))[4:-4, 4:-4].mean() < 0.2
+
+
+@pytest.mark.parametrize("grain", [0.0, 1.0])
+def test_a_plain_figure_moves_by_itself(grain: float) -> None:
+    """The even ground around it rather stands still."""
+    down, right = np.mgrid[:HEIGHT, :WIDTH]
+
+    def frame(center: int) -> Bytes:
+        away = np.hypot(down - HEIGHT / 2, right - center)[..., None]
+        return grainy(np.where(away < 10, 200, sky()), grain, center)
+
+    moved = flow.displacement(frame(46), frame(44))
+    assert moved[28:36, 42:50, 0].mean() < -1.6
+    assert np.abs(moved[:, [0, -1]]).mean() < 1
