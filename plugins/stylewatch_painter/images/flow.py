@@ -42,11 +42,11 @@ _ALONE, _NEAR = (1, 1), (3, 3)
 _WIDE = (9, 9)
 """Columns and rows over which even coarse grain has a mean near 0, and detail is compared."""
 
-_FAINT = 0.3
+_FAINT = 0.01
 """Mean square of the slopes of detail in two frames, added up, in levels for a pixel, from which
 detail is evidence: what is fainter is hardly seen, and may be left by a codec."""
 
-_BY_CHANCE, _CERTAIN = 0.55, 0.85
+_BY_CHANCE, _CERTAIN = 0.7, 0.95
 """Correlations of the slopes of two frames. Up to `_BY_CHANCE` it may be grain that happens to be
 alike; from `_CERTAIN` on it is the same detail."""
 

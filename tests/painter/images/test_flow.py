@@ -310,7 +310,7 @@ def test_an_even_sky_moves_with_the_ground(grain: float) -> None:
     picture[44:] = texture(0)[44:]
     before, after = (grainy(picture[:, left:][:, :WIDTH], grain, left) for left in (10, 13))
     moved = flow.displacement(after, before)
-    assert np.abs(moved - (3, 0))[4:-4, 4:-4].mean() < 0.2
+    assert np.abs(moved - (3, 0))[4:-4, 4:-4].mean() < 0.3
 
 
 @pytest.mark.parametrize("grain", [0.0, 1.0])
