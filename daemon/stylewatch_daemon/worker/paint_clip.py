@@ -440,11 +440,14 @@ def following(recipe: Recipe, *, coarse: bool) -> Recipe:
 
 
 def _finished_by(task: Task, known: Known) -> float:
-    """Return which share of its unfinished pixels a painted frame has finished, 0..1."""
+    """Return which share of its unfinished pixels a painted frame has finished, 0..1.
+
+    It is at least what `Reference.maturity` can keep, or they would never be finished.
+    """
     if task.prior is None or any(level.scale < 1 for level in task.levels()):
         return 1.0
     share = task.recipe.schedule.frame_share
-    return share if known.unfinished > MUCH_NEW else share * FINE_ALONE
+    return max(share if known.unfinished > MUCH_NEW else share * FINE_ALONE, 1 / 255)
 
 
 def _regions(still: Task, size: Size) -> Regions | None:

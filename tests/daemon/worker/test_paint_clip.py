@@ -299,6 +299,23 @@ def test_the_latest_frame_and_some_older_ones_of_the_scene_are_kept(
                     7: [6, 5], 8: []}  # fmt: skip
 
 
+def test_what_came_into_view_is_finished_however_small_a_share_of_steps_a_frame_has(
+    tmp_path: Path, pictures: Path
+) -> None:
+    later = view(0).copy()
+    later[14:19, 21:26] = view(CUT)[14:19, 21:26]
+    film = lossless(tmp_path / "film.mkv", [view(0), *[later] * 4])
+    fields = {"schedule.frame_share": 0.01}
+    painter = clip_painter(clip_order(tmp_path / "job", pictures, film, fields=fields))
+    finished = [
+        int(painter.state.references[0][1].maturity[16, 23])
+        for _ in painter.paint(go_on, go_on)
+        if painter.state.references
+    ]
+    seen = list(dict.fromkeys(finished))
+    assert seen[0] == 255 and seen[1:] == sorted(seen[1:]) and len(seen) == 4
+
+
 @pytest.mark.parametrize(("side", "share"), [(16, 1.0), (5, 0.25 * paint_clip.FINE_ALONE)])
 def test_what_came_into_view_lately_may_still_change_and_is_a_region_of_its_own(
     side: int, share: float, tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
