@@ -166,7 +166,8 @@ class Scanner:
         self._sides: dict[tuple[Path | None, Look | None], Side | None] = {}
         """The only side that a job needs, if any, by its job.yaml and the look of that file."""
         self._trouble: dict[str, str] = {}
-        self._local_time = False
+        self._local_times: Mapping[Path, bool] = {}
+        """Whether times may shift by whole hours on the disks of the inbox, by mount point."""
         self._marked: InboxDisks | None = None
         """The disks, if all of them had their marks when they were looked at last."""
         self._disks = InboxDisks()
@@ -204,7 +205,7 @@ class Scanner:
             self._trouble[f"the style library {shown(self._library.folder)}"] = self._styles.trouble
         separate = apart(self._settings, self._own, self._guard)
         listing = scan(self._path, watch.ignore, separate, effort, self._ledger_id)
-        self._local_time = disks.stores_local_time(self._path, disks.table())
+        self._local_times = self._present_local_times()
         former_files = self._files
         self._files = listing.files
         self._listing = listing
@@ -235,6 +236,12 @@ class Scanner:
     def _present_disks(self) -> InboxDisks:
         """Return the disks that are mounted now."""
         return InboxDisks(disks.disk_of(self._path), disks.disks_in(self._path))
+
+    def _present_local_times(self) -> Mapping[Path, bool]:
+        """Return whether times may shift on each disk of the inbox, by mount point."""
+        mounts = disks.table()
+        folders = (self._path, *self._disks.inner)
+        return {folder: disks.stores_local_time(folder, mounts) for folder in folders}
 
     def _marked_disks(self) -> InboxDisks:
         """Return the disks, after marking those that lack a mark, as far as possible.
@@ -342,7 +349,9 @@ class Scanner:
         record = self._of(memory, path, looked)
         if record is None or record.gone is not None:
             return self._renamed(memory, path, looked)
-        if record.left_out and not record.look.resembles(looked, local_time=self._local_time):
+        if record.left_out and not record.look.resembles(
+            looked, local_time=self._has_local_time(path)
+        ):
             # a clip that was still growing: the next look may know it by this one
             grown = record._replace(size=looked.size, mtime_ns=looked.mtime_ns)
             self._renewed[path] = (grown,)
@@ -358,7 +367,7 @@ class Scanner:
         the original, which may still be there, if it were not (law 2).
         """
         unclear = None
-        for record in memory.namesakes(path, looked, local_time=self._local_time):
+        for record in memory.namesakes(path, looked, local_time=self._has_local_time(path)):
             is_unhashed = record.left_out or (record.inbox and not self._is_kept)
             is_renamed = self._may_be(record, path) if is_unhashed else False
             if is_renamed:
@@ -404,7 +413,13 @@ class Scanner:
         """
         disk = self._disks.of(path)
         any_disk = not self._is_kept
-        return memory.of(disk, path, looked, local_time=self._local_time, any_disk=any_disk)
+        local_time = self._has_local_time(path)
+        return memory.of(disk, path, looked, local_time=local_time, any_disk=any_disk)
+
+    def _has_local_time(self, path: Path) -> bool:
+        """Return whether the time of a file may shift by whole hours, as `Look.resembles` says."""
+        disk = next((each for each in path.parents if each in self._local_times), self._path)
+        return self._local_times[disk]
 
     @property
     def _is_kept(self) -> bool:
