@@ -54,7 +54,7 @@ def test_no_world_violates_a_law() -> None:
         ("chown", 0, "law 2: painted, though no pair"),
         ("renamed", 28, "law 2: painted, though no pair"),
         ("picked", 2, "law 5: a pair is not claimed in time"),
-        ("cloned", 143, "law 4: a file was taken that is no job's: left by version 1"),
+        ("cloned", 143, "law 5: a pair is not claimed in time"),
         ("later", 120, "law 5: a good job was refused"),
         ("finals", 16, "law 1: a painted job has no final picture"),
         ("records", 596, "law 4: a file was removed that was painted while files stayed"),

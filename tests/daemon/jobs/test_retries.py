@@ -201,3 +201,26 @@ def test_a_retry_by_another_backend_does_not_learn(world: World) -> None:
     assert settings_for(had, Config(), {"job.seed": 8}, None).learn
     wanted = settings_for(had, Config(), {"job.backend": "sketch"}, None)
     assert (wanted.backend, wanted.learn) == ("sketch", False)
+
+
+@pytest.mark.parametrize("learns", ["job.yaml", "config.yaml"])
+def test_a_job_that_learns_and_never_began_learns_when_it_is_run_again(
+    learns: str, world: World
+) -> None:
+    """The backend of config.yaml is for other jobs."""
+    settings = Config()
+    if learns == "job.yaml":
+        (world.inbox / "b").mkdir()
+        (world.inbox / "b/job.yaml").write_text("learn: true")
+    else:
+        learning = settings.job.model_copy(update={"learn": True})
+        settings = settings.model_copy(update={"job": learning})
+    world.executor.at_once = 0
+    world.drop("b")
+    world.work()
+    world.ask("cancel", "b")
+    run_jobs(world.loop)
+    canceled = world.job("b")
+    assert (canceled.end, canceled.settings) == (End.CANCELED, None)
+    wanted = settings_for(canceled, settings, {}, None)
+    assert (wanted.learn, wanted.backend) == (True, "learned")
