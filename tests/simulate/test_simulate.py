@@ -44,7 +44,7 @@ def test_no_world_violates_a_law() -> None:
         ("settings", 2, "law 15: new settings are not in force"),
         ("priority", 39, "law 7: AssertionError escapes at loop.Loop._start_jobs"),
         ("hours", 11, "law 12: a worker outside of the hours"),
-        ("trash", 17, "law 5: the trash was not emptied"),
+        ("trash", 169, "law 5: the trash was not emptied"),
         ("place", 3, "law 12: a worker in the place of a training"),
         ("preview", 107, "law 12: a preview waits for a training"),
         ("submit", 12, "law 2: submitted below the mount point"),
