@@ -53,7 +53,7 @@ def test_no_world_violates_a_law() -> None:
         ("follow", 16, "law 5: a follower names another job"),
         ("chown", 0, "law 2: painted, though no pair"),
         ("renamed", 28, "law 2: painted, though no pair"),
-        ("picked", 2, "law 5: a pair is not claimed in time"),
+        ("picked", 3, "law 5: a pair is not claimed in time"),
         ("cloned", 143, "law 5: a pair is not claimed in time"),
         ("later", 120, "law 5: a good job was refused"),
         ("finals", 16, "law 1: a painted job has no final picture"),

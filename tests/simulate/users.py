@@ -829,8 +829,12 @@ class Users:
         )
 
     def _pick(self, random: Random) -> Script:
-        """Move a picture that was left out by itself into a new album beside its own."""
-        found = [(each, path) for each in self._inboxes() for path in self._left_pictures(each)]
+        """Move a picture that was left out by itself into a new album beside its own.
+
+        The daemon has seen the album before: else that may have been renamed.
+        """
+        seen = [each for each in self._inboxes() if self._has_been_seen(each)]
+        found = [(each, path) for each in seen for path in self._left_pictures(each)]
         if not found:
             return
         inbox, path = random.choice(found)
@@ -850,6 +854,12 @@ class Users:
             self._forget(path)
             self._place(picture, content)
         yield 0.0
+
+    def _has_been_seen(self, inbox: Inbox) -> bool:
+        """Return whether the daemon that runs has certainly scanned an inbox."""
+        since = self.world.laws.quiet_since(inbox)
+        is_watched = self.world.daemon.is_up and inbox.name not in self.unwatched
+        return is_watched and since is not None and self.world.times.now - since > SEEN_WITHIN
 
     def _clone(self, random: Random) -> Script:
         """Copy an album from an inbox that leaves the settings, as `cp -a` does.

@@ -57,6 +57,11 @@ figure moves before an even ground, and in a pan there is more."""
 _ENOUGH = 0.5
 """Mean evidence in the surroundings of a pixel from which no wider ones count."""
 
+_BETTER, _AS_GOOD = 0.3, 0.6
+"""Ratios of the mean squared differences that the search leaves to those that the filled flow
+leaves. Up to `_BETTER` the search is right also without evidence, as in frames without grain; from
+`_AS_GOOD` on it may have brought grain to similar grain."""
+
 _FINE = 1.0
 """Deviation in pixels of the blur before slopes are compared."""
 
@@ -209,7 +214,18 @@ def displacement(source: Bytes, target: Bytes) -> Displacement:
     evidence = _evidence(one, other, flow)
     weighted = _times(evidence, flow)
     around = _around(weighted, evidence)
-    return weighted + around - _times(evidence, around)
+    filled = weighted + around - _times(evidence, around)
+    apart, apart_filled = (_apart(one, other, each) for each in (flow, filled))
+    share = ((_AS_GOOD - apart / apart_filled) / (_AS_GOOD - _BETTER)).clip(0, 1)
+    moved: Displacement = filled + share[..., None] * (flow - filled)
+    return moved
+
+
+def _apart(source: Plane, target: Plane, forward: Displacement) -> Plane:
+    """Return the mean squared difference, above 0, of gray `source` to displaced `target`."""
+    difference = source.astype(np.float32) - _sampled(target, forward, is_cubic=True)
+    mean: Plane = _opencv().blur(difference * difference + np.float32(0.01), _WIDE)
+    return mean
 
 
 def _evidence(source: Plane, target: Plane, forward: Displacement) -> Tensors:
