@@ -101,7 +101,7 @@ class Endings:
     @property
     def awaits_writers(self) -> bool:
         """True while inputs stay only because a program may still write to them."""
-        return bool(self._unsettled)
+        return not self._unsettled.isdisjoint(self._jobs.live)  # others have been deleted
 
     def look_at_writers(self) -> None:
         """Let the inputs that programs may still write to be looked at again without delay."""
