@@ -314,8 +314,12 @@ a painting begins at what differs, which in an even picture is its grain."""
 
 @st.composite
 def plans_of_even_films(draw: st.DrawFn) -> tuple[Plan, str, float]:
-    """Draw a film for `even_film`: what it shows, and its grain."""
-    plan = draw(plans_of_clips()).changed(strength=draw(st.sampled_from([0.2, 1.0])))
+    """Draw a film for `even_film`: what it shows, and its grain.
+
+    Recipes that follow a source may begin each frame with a long step, whatever the flow is.
+    """
+    plan = of_recipe(draw(plans_of_clips()), draw(st.sampled_from(["best", "gram"])))
+    plan = plan.changed(strength=draw(st.sampled_from([0.2, 1.0])))
     return plan, draw(st.sampled_from(["sky", "wall", "night"])), draw(st.sampled_from([0.5, 1, 2]))
 
 
