@@ -708,13 +708,17 @@ class Laws:
                      if pair.main.startswith(f"{self._world.path(each.name)}/"))  # fmt: skip
         short = pair.main.removeprefix(f"{self._world.path(inbox.name)}/")
         claims = self._world.path("state") + "/claims/"
-        if not any(path.startswith(claims) for path in self._world.faults.unreadable):
+        daemon, since = self._world.daemon, self._world.times.now - BACKOFF
+        unreadable = self._world.faults.unreadable.items()
+        if not any(path.startswith(claims) and until > since for path, until in unreadable):
             return False
-        since = self._world.times.now - BACKOFF
-        return any(
-            at > since and "/claims/" in why and folded(short).startswith(folded(name))
-            for name, (at, why) in self._world.daemon.waited.items()
+        lately = {name: why for name, (at, why) in daemon.waited.items() if at > since}
+        is_said = any(
+            "/claims/" in why and folded(short).startswith(folded(name))
+            for name, why in {**lately, **daemon.blocked}.items()
         )
+        jobs = wiring.jobs(Path(self._world.path("state")))
+        return is_said or any(job.state == "claimed" and pair.main in job.sources for job in jobs)
 
     def _is_ignored(self, pair: Pair) -> bool:
         """Return whether a file of a pair is ignored, or was so until a while ago."""
