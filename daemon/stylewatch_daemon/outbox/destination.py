@@ -43,7 +43,7 @@ class Destination:
         self._wants_probe = False
         """True from the wish for a probe until one succeeds."""
         self._is_asked_again = False
-        """True if a probe was asked for while the look that is under way had begun."""
+        """True if a probe was asked for since the look that is under way began."""
 
     def look(self) -> None:
         """Begin a look at the disk, unless one is under way.
