@@ -1292,7 +1292,8 @@ class Users:
 
     def _move_result(self, folder: Path, *, is_removed: bool) -> None:
         files = _files(str(folder))
-        if any(f"{folder}/{path}" in self.stays for path in files):
+        has_running = any("/stages/" in path for path in files)  # of an album of that name
+        if has_running or any(f"{folder}/{path}" in self.stays for path in files):
             return
         self.world.see()
         with suppress(KeyError, ValueError):

@@ -606,7 +606,7 @@ class Life:
     handover: Handover | None = None
     """Data that it hands to the next daemon if it starts anew."""
     says_all_is_done: bool | None = None
-    """What the exit code of a run with `--once` says; None of any other run."""
+    """True if a run with `--once` ends with the exit code for that; None for any other run."""
 
 
 class _File(SettingsFile):

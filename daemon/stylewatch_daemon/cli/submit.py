@@ -225,7 +225,7 @@ class _Submitted:
         self.gone = ""
         """Why no job will come of the pair, such as that it was removed; empty otherwise."""
         self._state = state
-        self._guard = disks_of(state, inbox)  # of all looks: one disk is that of the inbox
+        self._guard = disks_of(state, inbox)  # it remembers the disk of the inbox
         self._main: frozenset[str] = frozenset()
         """Names of its main pictures, as they were seen first."""
 
@@ -325,9 +325,9 @@ def _is_same(folder: Path, inbox: str) -> bool:
 def _refuse_inside(folder: Path, inboxes: Iterable[str]) -> None:
     """Raise UsageError if a folder lies in an inbox: there a pair may be a part of an album."""
     for inbox in inboxes:
-        spelled = (folder, Path(realpath(folder)))
-        is_inside = any(each.is_relative_to(root) for each in spelled
-                        for root in (inbox, realpath(inbox)))  # fmt: skip
+        roots = (inbox, realpath(inbox))
+        spellings = (folder, Path(realpath(folder)))
+        is_inside = any(each.is_relative_to(root) for each in spellings for root in roots)
         if is_inside and not _is_same(folder, inbox):
             raise UsageError(
                 f"{folder} lies in the inbox {inbox}: submit to that inbox; --name names the job"

@@ -130,7 +130,7 @@ def previous(
                 "pair again"
             ) from error
     if job_file is None:
-        return _for_learner(JobFile.model_validate(settings.job.model_dump()), {})
+        return config.for_learner(JobFile.model_validate(settings.job.model_dump()), {})
     corrected = replace(job_file, sha256="", size=None)  # the user may have corrected the file
     spot = corrected.find(guard or MountGuard())
     with spot.open() as file:
@@ -142,16 +142,7 @@ def previous(
     except SettingsError as error:  # a SettingsError would blame config.yaml
         raise InputError(f"{error}\ncorrect {shown(spot.path)}, and retry again") from error
     defaults = settings.job.model_dump(exclude={"set"} if job.retry_of else None)
-    return _for_learner(JobFile.model_validate(config.merge_job(defaults, kept)), kept)
-
-
-def _for_learner(before: JobFile, own: Mapping[str, Any]) -> JobFile:
-    """Return settings whose `learn: true` names the backend that learns, if their `own` names none.
-
-    A job that begins gets that backend in the same way: that of config.yaml is for others.
-    """
-    is_learned = before.learn and "backend" not in own
-    return before.model_copy(update={"backend": LEARNED}) if is_learned else before
+    return config.for_learner(JobFile.model_validate(config.merge_job(defaults, kept)), kept)
 
 
 def needed(

@@ -167,7 +167,7 @@ class Scanner:
         """The only side that a job needs, if any, by its job.yaml and the look of that file."""
         self._trouble: dict[str, str] = {}
         self._local_times: Mapping[Path, bool] = {}
-        """Whether times may shift by whole hours on the disks of the inbox, by mount point."""
+        """True for each disk of the inbox, by mount point, whose times may shift by whole hours."""
         self._marked: InboxDisks | None = None
         """The disks, if all of them had their marks when they were looked at last."""
         self._disks = InboxDisks()
@@ -238,7 +238,7 @@ class Scanner:
         return InboxDisks(disks.disk_of(self._path), disks.disks_in(self._path))
 
     def _present_local_times(self) -> Mapping[Path, bool]:
-        """Return whether times may shift on each disk of the inbox, by mount point."""
+        """Return, by mount point, whether the times on each disk of the inbox may shift."""
         mounts = disks.table()
         folders = (self._path, *self._disks.inner)
         return {folder: disks.stores_local_time(folder, mounts) for folder in folders}
@@ -349,9 +349,8 @@ class Scanner:
         record = self._of(memory, path, looked)
         if record is None or record.gone is not None:
             return self._renamed(memory, path, looked)
-        if record.left_out and not record.look.resembles(
-            looked, local_time=self._has_local_time(path)
-        ):
+        local_time = self._has_local_time(path)
+        if record.left_out and not record.look.resembles(looked, local_time=local_time):
             # a clip that was still growing: the next look may know it by this one
             grown = record._replace(size=looked.size, mtime_ns=looked.mtime_ns)
             self._renewed[path] = (grown,)

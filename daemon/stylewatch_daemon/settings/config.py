@@ -647,19 +647,21 @@ def _merged(settings: ServiceSettings, document: Document, *, is_retry: bool) ->
         below = settings.job.model_dump(exclude={"set"} if is_retry else None)
         merged = merge_job(merge_job(below, document.plain), settings.overrides)
         job = yaml_lines.check(JobFile, Document(document.file_name, merged))
-    own = {"backend": LEARNED, **document.plain, **settings.overrides}
-    return _for_learner(job, own["backend"], document.file_name) if job.learn else job
-
-
-def _for_learner(job: JobFile, backend: str, file_name: str) -> JobFile:
-    """Return the settings of a job with `learn: true`, which the backend that learns paints.
-
-    Raises SettingsError if its own settings name another `backend`, or leave out its photograph.
-    """
-    why = _learner_mistake(backend, job.only)
+    own = {**document.plain, **settings.overrides}
+    why = _learner_mistake(own.get("backend", LEARNED), job.only) if job.learn else ""
     if why:
-        raise SettingsError(f"{file_name}: {why}")
-    return job.model_copy(update={"backend": LEARNED})
+        raise SettingsError(f"{document.file_name}: {why}")
+    return for_learner(job, own)
+
+
+def for_learner(job: JobFile, own: Mapping[str, Any]) -> JobFile:
+    """Return the settings of a job, with the backend that learns if it has `learn: true`.
+
+    The backend of config.yaml is for other jobs; one that the job names in its `own` settings
+    stays.
+    """
+    is_learned = job.learn and "backend" not in own
+    return job.model_copy(update={"backend": LEARNED}) if is_learned else job
 
 
 def _learner_mistake(backend: object, only: object) -> str:

@@ -222,7 +222,7 @@ def displacement(source: Bytes, target: Bytes) -> Displacement:
 
 
 def _apart(source: Plane, target: Plane, forward: Displacement) -> Plane:
-    """Return the mean squared difference, above 0, of gray `source` to displaced `target`."""
+    """Return the mean squared difference, above 0, of gray `source` to the displaced `target`."""
     difference = source.astype(np.float32) - _sampled(target, forward, is_cubic=True)
     mean: Plane = _opencv().blur(difference * difference + np.float32(0.01), _WIDE)
     return mean
@@ -264,9 +264,9 @@ def _times(tensors: Tensors, vectors: Displacement) -> Displacement:
 
 
 def _around(weighted: Displacement, evidence: Tensors) -> Displacement:
-    """Return the displacement of what is around each pixel, and of what is around that if needed.
+    """Return the displacement in the nearest surroundings of each pixel that have evidence.
 
-    `weighted` is the product of the displacement with the evidence.
+    `weighted` is the product of the displacement with the evidence. Each call halves both.
     """
     height, width, _ = evidence.shape
     if height == width == 1:

@@ -562,7 +562,7 @@ def test_what_was_left_out_is_new_once_it_was_gone(is_down: bool, with_extra: Da
 def test_a_copy_of_an_inbox_that_is_not_watched_is_painted_and_the_original_stays_left_out(
     is_known: bool, with_extra: DaemonWorld
 ) -> None:
-    """Whether it is a copy may be unknown at first (law 2)."""
+    """For a while nobody can tell whether it is a copy (law 2)."""
     world, stat = with_extra, system.stat
     extra, copy = world.inbox / "al/a/extra.jpg", world.inbox.with_name("in2")
 
