@@ -134,6 +134,10 @@ class Jobs:
         """
         self._posted.append(_Posted(job_id, event, also))
 
+    def has_posted(self, job_id: str) -> bool:
+        """Return whether the ledger still lacks events that were posted for a job."""
+        return any(posted.job_id == job_id for posted in self._posted)
+
     def withdraw(self, job_id: str) -> bool:
         """Withdraw what was posted for a job that the ledger does not know yet, and forget the job.
 

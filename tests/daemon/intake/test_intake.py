@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -20,6 +21,7 @@ from tests.daemon.world import (
     changed_settings,
     claiming_world,
     run_jobs,
+    scan,
 )
 
 from stylewatch_daemon.base.errors import InputError, ShortageError
@@ -33,7 +35,9 @@ from stylewatch_daemon.intake.claim import Claiming
 from stylewatch_daemon.intake.intake import AHEAD
 from stylewatch_daemon.intake.kept import HASH_EVERY_S
 from stylewatch_daemon.intake.scanner import Scan
+from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
 from stylewatch_daemon.jobs.waits import PAUSE
+from stylewatch_daemon.ledger import schema
 from stylewatch_daemon.ledger.claim import Claim
 from stylewatch_daemon.settings.sections import LimitSettings
 
@@ -433,6 +437,29 @@ def test_what_is_left_out_with_a_claim_stays_so_if_the_settings_lack_its_inbox_w
     assert inbox.notes == [
         "al/a/other.jpg is skipped: it was left out when content.jpg was claimed"
     ]
+
+
+@pytest.mark.parametrize("after", ["archive", "keep"])
+def test_what_is_left_out_with_a_claim_stays_so_while_the_ledger_cannot_record_it(
+    after: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = claiming_world(tmp_path, after=after)
+    world.drop("al/a")
+    fill(world.inbox, "al/style.jpg", "al/a/other.jpg")
+    full = failing(sqlite3.OperationalError("database or disk is full"))
+    with monkeypatch.context() as patch:
+        take = Claiming.take
+
+        def taken(*arguments: Any) -> object:
+            patch.setattr(schema, "commit", full)
+            return take(*arguments)
+
+        patch.setattr(Claiming, "take", taken)
+        assert world.work() == ["al/a"]
+        assert world.loop.jobs.trouble
+        scan(world.loop)
+    world.wait(LEDGER_RETRY_S)
+    assert settle(world) == []
 
 
 @pytest.mark.parametrize("after", ["archive", "keep"])
