@@ -16,12 +16,16 @@ SETTLED_STEPS, SETTLED_S = 8, 5.0
 """Number of steps, and time in seconds, after the first step at a size: as soon as one of them is
 reached, the speed at that size counts as known."""
 
+ASSUMED_FRAMES, ASSUMED_SHARE = 2, 0.45
+"""Number of frames of a clip that count as painted after the first one, and their time relative to
+the first: a frame takes a fifth of that time, or nearly as long if it shows much that is new."""
+
 OVERHEAD_PIXELS = 8_000
 """Pixels that take as long as the part of a step that does not depend on the size."""
 
 
 class EtaEstimator:
-    """Estimator of the time left, based on the steps at the current size.
+    """Estimator of the time left, based on the steps at the current size, or on a clip's frames.
 
     At further sizes a step takes time in proportion to the pixels, plus OVERHEAD_PIXELS. The first
     step at a size takes additional time, in which the targets are computed. This time is assumed to
@@ -30,6 +34,7 @@ class EtaEstimator:
     """
 
     def __init__(self, started: Started) -> None:
+        self._is_new = not started.step
         self._work = [width * height + OVERHEAD_PIXELS for width, height in started.sizes]
         self._ends = list(accumulate(started.steps_at))
         self._here: deque[Progress] = deque(maxlen=RECENT)
@@ -38,6 +43,8 @@ class EtaEstimator:
         self._before = inf if started.step else 0.0
         """Time in seconds of the last step before the current size, 0 if there is none; infinite if
         an earlier attempt made that step, whose time is unknown."""
+        self._first_frame_s = 0.0
+        """Time in seconds of the first frame of a clip."""
         self._left: tuple[float, float] | None = None
         """The last estimate of the seconds left, and the time in seconds of the step after which it
         was made."""
@@ -49,12 +56,10 @@ class EtaEstimator:
         """
         if not self._here or event.step > self._here[-1].step:
             self._add(event)
-        if event.step >= self._ends[-1]:
-            return None
-        estimate = self._estimate()
-        if estimate is not None:
-            self._left = estimate, event.seconds
-        if self._left is None:
+            estimate = self._left_of_clip() if event.unit == "frame" else self._left_of_sizes()
+            if estimate is not None:
+                self._left = estimate, event.seconds
+        if self._left is None or event.step >= self._ends[-1]:
             return None
         seconds, at = self._left
         return max(0.0, seconds - (event.seconds - at))
@@ -66,12 +71,27 @@ class EtaEstimator:
             self._begun = event
             self._here.clear()
         self._here.append(event)
+        if event.step == 1:
+            self._first_frame_s = event.seconds
 
     def _level(self, event: Progress) -> int:
         """Return the index of the size at which a step was made."""
         return bisect_left(self._ends, event.step)
 
-    def _estimate(self) -> float | None:
+    def _left_of_clip(self) -> float | None:
+        """Return the seconds that further frames take; None before the first one is painted."""
+        painted = [frame for frame in self._here if frame.step > 0]
+        if not painted:
+            return None
+        first, last = painted[0], painted[-1]
+        frames, seconds = last.step - first.step, last.seconds - first.seconds
+        if self._is_new:
+            frames += ASSUMED_FRAMES
+            seconds += ASSUMED_FRAMES * ASSUMED_SHARE * self._first_frame_s
+        return (self._ends[-1] - last.step) * seconds / frames if frames else None
+
+    def _left_of_sizes(self) -> float | None:
+        """Return the seconds that steps at the current size and further ones take, if known."""
         first, last = self._here[(len(self._here) - 1) // 2], self._here[-1]
         begun = self._begun
         if begun is None or last.step == begun.step:

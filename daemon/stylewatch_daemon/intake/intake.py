@@ -112,8 +112,6 @@ class Intake:
         """Jobs of pairs that this daemon found, which the ledger may not have yet."""
         self._being_moved: set[str] = set()
         """Jobs of the groups that are to be moved, or that a lane is moving."""
-        self._being_recorded: list[Claim] = []
-        """Claims whose files were moved, which the ledger may not know yet."""
         self._claimed: dict[Path, tuple[Sequence[Claim], float]] = {}
         """By the path of each file that left an inbox lately: its group, and the time on the clock
         at which it had left."""
@@ -525,7 +523,6 @@ class Intake:
             self._hold_by_fault(job, result)
             return
         group = self._groups.pop(job.id)
-        self._being_recorded.append(claim)
         if self.kept.is_painted(claim, result.digests):
             self._drop_equal(job, claim, result)
             return
@@ -629,10 +626,9 @@ class Intake:
 
         They have not left yet, or stay until the ledger knows them, or version 1 copied them.
         """
-        recording = [claim for claim in self._being_recorded if self._jobs.has_posted(claim.id)]
-        self._being_recorded = recording
         stay = [claim for claim in self._claims if claim.after == "keep" or not claim.ledger]
-        claims = [*stay, *recording, *chain.from_iterable(self._groups.values())]
+        moving = chain.from_iterable(self._groups.values())
+        claims = [*stay, *moving, *self.kept.being_remembered()]
         if self._unread:  # the ledger tells which files these have (law 2)
             known = {claim.id for claim in claims}
             claimed = self._ledger.in_state(State.CLAIMED)

@@ -59,6 +59,8 @@ class Kept:
         self._clock = clock
         self._keys: dict[str, str] = {}
         """Keys of the pairs that jobs are about to paint, by job."""
+        self._remembering: list[Claim] = []
+        """Claims whose files in the inbox the ledger may not know yet."""
         self._unknown: dict[Path, deque[Path]] = {}
         """Files to hash, by inbox."""
         self._learned: set[Path] = set()
@@ -161,6 +163,7 @@ class Kept:
         """
         if claim.is_copy:
             return lambda ledger: None
+        self._remembering.append(claim)
         records = _records(claim, taken)
         key = self._keys.get(claim.id)
         painted = None
@@ -173,6 +176,12 @@ class Kept:
             self._keys.pop(claim.id, None)
 
         return write
+
+    def being_remembered(self) -> Sequence[Claim]:
+        """Return the claims whose records are not in the ledger yet, as while its disk is full."""
+        posted = self._jobs.has_posted
+        self._remembering = [claim for claim in self._remembering if posted(claim.id)]
+        return self._remembering
 
 
 def _records(claim: Claim, taken: Taken) -> list[Seen]:

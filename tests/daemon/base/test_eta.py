@@ -48,3 +48,34 @@ def test_slow_steps_are_known_sooner_and_the_recent_ones_count_each_once() -> No
         for _ in range(2):
             recent = eta.left(Progress(number, 1000, (8, 8), 0.5, at))
     assert recent == pytest.approx(400 * 0.2)
+
+
+PAN = (6.1, 1.5, 1.3, 1.3, 5.2, 1.4, 1.3, 1.3, 5.0, 1.4, 1.2, 1.4, 5.0, 1.3, 1.3, 1.4)
+TURNING = (5.9, *[1.2] * 14, 4.9)
+CROSSING = (7.0, 1.5, 5.5, 1.5, 1.7, 1.5, 5.9, 1.6, 1.5, 5.9, 1.7, 2.2, 5.8, 1.9, 1.7, 7.5)
+
+
+@pytest.mark.parametrize("frames", [PAN, TURNING, CROSSING], ids=["pan", "turning", "crossing"])
+def test_the_time_left_of_a_clip_is_within_one_and_a_half_from_its_second_frame_on(
+    frames: tuple[float, ...],
+) -> None:
+    """Seconds of frames as they were measured: one in three or four shows much that is new."""
+    eta = EtaEstimator(Started("torch", "cpu", ((320, 240),), (len(frames),)))
+    painting = Progress(0, len(frames), (320, 240), 0.5, 0.2, "frame")
+    assert eta.left(painting) is None
+    for number in range(1, len(frames) // 2 + 1):
+        painted = replace(painting, step=number, seconds=sum(frames[:number]))
+        left = eta.left(painted)
+        assert eta.left(replace(painted, seconds=painted.seconds + 0.1)) == pytest.approx(
+            left - 0.1
+        ), "it counts down while the next frame is painted"
+        if number > 1:
+            true = sum(frames[number:])
+            assert true / 1.5 < left < true * 1.5, number
+
+
+def test_the_time_left_of_a_clip_that_goes_on_is_that_of_its_later_frames() -> None:
+    eta = EtaEstimator(Started("torch", "cpu", ((320, 240),), (100,), step=50))
+    frame = Progress(50, 100, (320, 240), 0.5, 600.0, "frame")
+    assert eta.left(frame) is None
+    assert eta.left(replace(frame, step=52, seconds=604.0)) == pytest.approx(48 * 2.0)
