@@ -165,7 +165,7 @@ class StatusFiles:
         content = {
             "inboxes": [
                 {"path": str(inbox.path), "outbox": str(inbox.outbox),
-                 "ignored": [{"path": str(path), "reason": why}
+                 "ignored": [{"path": str(path), "reason": why, "changing": path in inbox.unread}
                              for path, why in inbox.ignored.items()]}
                 for inbox in inboxes
             ],

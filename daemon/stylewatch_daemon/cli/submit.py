@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from os.path import realpath
 from pathlib import Path
@@ -279,20 +279,22 @@ class _Submitted:
                      if not pair.get("changing", True)]  # fmt: skip
         if waits_for:
             return f"waits for {'; '.join(waits_for)}"
-        return self._why_ignored(status)
+        skipped = [f"{name} is skipped: {why}" for name, why, changing in self._ignored(status)
+                   if not changing]  # fmt: skip
+        return f"is not painted: {skipped[0]}" if skipped else ""
 
-    def _why_ignored(self, status: Mapping[str, Any]) -> str:
-        """Return why its main picture is ignored; empty if it is not."""
+    def waits_for(self, status: Mapping[str, Any]) -> str:
+        """Return for which of its parts the pair waits; empty if it does not."""
+        unread = [f"{name}: {why}" for name, why, changing in self._ignored(status) if changing]
+        return "; ".join((*(pair["waits_for"] for pair in self._incomplete(status)), *unread))
+
+    def _ignored(self, status: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
+        """Yield the ignored main pictures, each with the reason, and if that may end by itself."""
         main = {f"{folder}/{name}": name for folder in self._folders(status) for name in self._main}
         for record in _records_of(self.inbox, status):
             for file in record.get("ignored", ()):
                 if file["path"] in main:
-                    return f"is not painted: {main[file['path']]} is skipped: {file['reason']}"
-        return ""
-
-    def waits_for(self, status: Mapping[str, Any]) -> str:
-        """Return for which of its parts the pair waits; empty if it does not."""
-        return "; ".join(pair["waits_for"] for pair in self._incomplete(status))
+                    yield main[file["path"]], file["reason"], file.get("changing", False)
 
     def _incomplete(self, status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """Return the entry in `status` of the pair, if that is incomplete."""

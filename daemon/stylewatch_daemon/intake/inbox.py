@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -67,7 +67,7 @@ class Inbox:
         self._blocked = self._fault = ""
         """Reason why the inbox cannot be scanned now, and the last unexpected error."""
         self._skipped: Mapping[Path, str] = {}
-        self._unread: Mapping[Path, str] = {}
+        self._unhashed: Mapping[Path, str] = {}
         """Files that could not be hashed, with the reasons."""
         self._reported: Mapping[str, str] = {}
 
@@ -87,6 +87,11 @@ class Inbox:
         ]
         more = len(self._skipped.keys() - {self.path}) - len(lines)
         return [*lines, f"{more:,} more are skipped in {shown(self.path)}"] if more else lines
+
+    @property
+    def unread(self) -> Set[Path]:
+        """Skipped paths that could not be read, and are tried again."""
+        return {*self.last.unread, *self._unhashed}
 
     @property
     def outbox_works(self) -> bool:
@@ -215,14 +220,14 @@ class Inbox:
 
     def not_read(self, files: Mapping[Path, str]) -> None:
         """Record that `files` could not be hashed, with the reasons; they are tried again."""
-        self._unread = {**self._unread, **files}
+        self._unhashed = {**self._unhashed, **files}
         self._note_skipped()
 
     def _note_skipped(self) -> None:
         """Record a line for each skipped path, and report those that are new."""
         unknown = set(self.last.unknown)
-        self._unread = {path: why for path, why in self._unread.items() if path in unknown}
-        skipped = {**self.last.skipped, **self._equal(self.last), **self._unread}
+        self._unhashed = {path: why for path, why in self._unhashed.items() if path in unknown}
+        skipped = {**self.last.skipped, **self._equal(self.last), **self._unhashed}
         unreported = [path for path in skipped if path not in self._skipped]
         self._skipped = skipped
         for path in unreported[:MAX_NOTES]:

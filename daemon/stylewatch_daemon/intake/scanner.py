@@ -71,6 +71,8 @@ class Scan:
     pending: tuple[Group, ...] = ()
     incomplete: tuple[Pair, ...] = ()
     skipped: Mapping[Path, str] = field(default_factory=dict)
+    unread: Collection[Path] = ()
+    """Skipped paths that could not be read; the next scan tries again."""
     equal: Mapping[Path, str] = field(default_factory=dict)
     """Files whose content was painted before, with the path that it had then."""
     unknown: tuple[Path, ...] = ()
@@ -316,6 +318,7 @@ class Scanner:
             pending=tuple(groups),
             incomplete=tuple(incomplete),
             skipped=skipped,
+            unread=listing.unread,
             equal=equal,
             unknown=tuple(dict.fromkeys(reversed(unknown))),
             trouble=self._trouble,

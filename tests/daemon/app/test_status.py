@@ -61,9 +61,9 @@ class World(Reporter):
         inboxes: list[Any] = [
             SimpleNamespace(path=Path("in"), outbox=self.ours, incomplete=[incomplete],
                             trouble={"sky": "no disk"}, notes=["tmp is skipped"],
-                            ignored={Path("in/tmp"): "a link"}),
+                            ignored={Path("in/tmp"): "a link"}, unread=set()),
             SimpleNamespace(path=Path("in2"), outbox=self.theirs, incomplete=[], trouble={},
-                            notes=[], ignored={}),
+                            notes=[], ignored={}, unread=set()),
         ]  # fmt: skip
         return Snapshot(inboxes, {f"id-{each.title}": each for each in running}, **values)
 
@@ -124,7 +124,7 @@ def test_an_outbox_has_its_own_status_and_json_has_all(world: World) -> None:
     assert world.reports == [{"sky": "no disk", "cpu": "gone"}, {"sky": "no disk"}]
     assert plain == {
         "inboxes": [{"path": "in", "outbox": str(world.ours),
-                     "ignored": [{"path": "in/tmp", "reason": "a link"}]},
+                     "ignored": [{"path": "in/tmp", "reason": "a link", "changing": False}]},
                     {"path": "in2", "outbox": str(world.theirs), "ignored": []}],
         "counts": {**dict.fromkeys(SEEN, 0), "waiting": 4, "failed": 2},
         "running": [

@@ -66,6 +66,7 @@ def test_the_time_left_of_a_clip_is_within_one_and_a_half_from_its_second_frame_
     for number in range(1, len(frames) // 2 + 1):
         painted = replace(painting, step=number, seconds=sum(frames[:number]))
         left = eta.left(painted)
+        assert left is not None
         assert eta.left(replace(painted, seconds=painted.seconds + 0.1)) == pytest.approx(
             left - 0.1
         ), "it counts down while the next frame is painted"

@@ -292,6 +292,10 @@ def test_progress_is_printed_at_intervals_until_the_job_has_ended(
     pair = submitted(place)
     steps: list[Callable[[], object]] = [
         lambda: publish(place, incomplete=[incomplete("sea", "an end", pair / "content.jpg")]),
+        lambda: publish(
+            place,
+            [{"path": str(pair / "content.jpg"), "reason": "it cannot be read", "changing": True}],
+        ),
         lambda: claim(place, "waiting", place=None),
         paused.touch,
         paused.unlink,
@@ -303,6 +307,7 @@ def test_progress_is_printed_at_intervals_until_the_job_has_ended(
     lines = [
         "stylewatch: sea: waits in the inbox: stylewatch is starting.",
         "stylewatch: sea: waits for an end",
+        "stylewatch: sea: waits for content.jpg: it cannot be read",
         "stylewatch: sea: waits in the queue",
         f"stylewatch: sea: waits: {PAUSED.sentence}",
         "stylewatch: sea: waits in the queue",

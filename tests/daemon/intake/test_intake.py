@@ -334,9 +334,13 @@ def test_a_file_that_cannot_be_read_keeps_no_other_from_being_hashed(
         assert kept.loop.intake.kept.hash_in == inf, "it waits for the next scan"
     why = f"it cannot be read: {reason}"
     assert kept.record.of("ignored").count((kept.inbox / "al/4.jpg", why)) == 1
-    assert kept.loop.intake.inboxes[0].notes == [f"al/4.jpg is skipped: {why}"]
+    (inbox, _) = kept.loop.intake.inboxes
+    assert (inbox.notes, inbox.unread) == (
+        [f"al/4.jpg is skipped: {why}"],
+        {kept.inbox / "al/4.jpg"},
+    )
     assert settle(kept) == ["al/4"]
-    assert kept.loop.intake.inboxes[0].notes == []
+    assert (inbox.notes, inbox.unread) == ([], set())
 
 
 def test_a_long_film_is_hashed_in_the_lane_of_long_files(kept: DaemonWorld) -> None:
