@@ -7,6 +7,7 @@ its mount point is an empty folder of the disk above; what is written there mean
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,6 +172,13 @@ class Disks:
     def spare(self, disk: Disk) -> str:
         """Return where the files of the card are that takes turns with a disk, if there is one."""
         return f"{self.base}/spare/{disk.name}"
+
+    def add_spare(self, disk: Disk, *, is_copy: bool) -> None:
+        """Prepare another card for a disk that is away: an empty one, or a copy."""
+        if is_copy:
+            shutil.copytree(self.spot(disk.root), self.spare(disk))
+        else:
+            Path(self.spare(disk)).mkdir()
 
     def exchange(self, disk: Disk) -> None:
         """Let the other card come back in the place of a disk that is away."""

@@ -221,7 +221,8 @@ class Faults:
 
         def end() -> None:
             if is_first:
-                world.users.add_card(inbox, is_copy=is_copy)
+                world.account.add_card(inbox, is_copy=is_copy)
+                world.disks.add_spare(disk, is_copy=is_copy)
             self._take_turns(disk, inbox, other_device=other)
 
         kind = " a copy of it" if is_copy and is_first else ""
@@ -232,10 +233,10 @@ class Faults:
         """Let the other card come in the place of one that is away."""
         world = self._world
         world.see()
-        world.users.exchange(inbox)
+        world.account.exchange(inbox)
         world.disks.exchange(disk)
         world.disks.plug(disk, other_device=other_device)
-        world.users.learn_styles(inbox)
+        world.account.renew_pairs(inbox)
         if not disk.kind.keeps_inodes:
             world.seam.renumber(disk)
 
@@ -272,9 +273,9 @@ class Faults:
                 world.seam.chown(disk)
             if how == "copy":
                 world.seam.renumber(disk)
-                world.users.touch(filter(world.users.keeps, inboxes))
+                world.users.files.touch(filter(world.account.keeps, inboxes))
             if Random(f"rename {random.getrandbits(32)}").random() < 0.5:
-                world.users.rename_folders(inboxes)
+                world.users.old_albums.rename(inboxes)
             for inbox in inboxes if "mark" in how and disk not in self.cards else ():
                 text = f"{random.getrandbits(64):016x}\n" if how == "new mark" else ""
                 self._replace_mark(world.path(inbox.name), text)

@@ -19,7 +19,7 @@ from tests.simulate.plan import CARD, Inbox
 from stylewatch_daemon.files import disks
 
 if TYPE_CHECKING:
-    from tests.simulate.users import Submission
+    from tests.simulate.account import Submission
     from tests.simulate.world import World
 
 CLAIM_WITHIN = 60.0
@@ -149,43 +149,43 @@ class Laws:
         self._take(self._world.snapshot.files)
 
     def _take(self, files: dict[str, bytes]) -> None:
-        users, settings = self._world.users, self._world.plan.settings
+        account, settings = self._world.account, self._world.plan.settings
         for inbox in settings.inboxes:
             folder = self._world.path(inbox.name)
-            for path in [path for path in users.placed if path.startswith(f"{folder}/")]:
-                content, data = users.placed[path], files.get(path)
+            for path in [path for path in account.placed if path.startswith(f"{folder}/")]:
+                content, data = account.placed[path], files.get(path)
                 if data == content.data:
                     continue
                 if data is not None:
                     raise ViolationError(4, "a file was changed", self._short(path))
                 self._left(inbox, path, content)
             for path, data in files.items():
-                if path.startswith(f"{folder}/") and path not in users.placed:
+                if path.startswith(f"{folder}/") and path not in account.placed:
                     self._put_back(path, data)
 
     def _left(self, inbox: Inbox, path: str, content: Content) -> None:
         """Account for a file that has left its inbox."""
-        users = self._world.users
-        began = users.claims.get(path, self._world.times.now)
-        if users.keeps(inbox) and began > users.changed_at.get(inbox.name, 0.0):
+        account = self._world.account
+        began = account.claimed_at.get(path, self._world.times.now)
+        if account.keeps(inbox) and began > account.new_after_since.get(inbox.name, 0.0):
             raise ViolationError(4, "a file was removed in spite of after: keep", self._short(path))
-        if path in users.stays or path in users.shared:
+        if path in account.untouchable or path in account.shared:
             kind = f"a file was taken that is no job's: {self._sort(path)}"
             raise ViolationError(4, kind, self._short(path))
-        if path not in users.ever_paired:
+        if path not in account.ever_paired:
             raise ViolationError(4, "a file was taken that has no partner", self._short(path))
-        del users.placed[path]
-        users.taken[content.token].append(self._jobs_of(inbox, path))
-        users.taken_at.add(path)
-        if users.is_known(path):
+        del account.placed[path]
+        account.taken[content.token].append(self._jobs_of(inbox, path))
+        account.vacated.add(path)
+        if account.is_surely_painted(path):
             kind = "a file was removed that was painted while files stayed"
             raise ViolationError(4, kind, self._short(path))
-        if inbox.name in users.unwatched and began > users.in_force_since:
+        if inbox.name in account.unwatched and began > account.in_force_since:
             raise ViolationError(4, "a file was taken that is in no inbox", self._short(path))
-        for since, pair in users.pairs.get(path, []):
+        for since, pair in account.whole_pairs.get(path, []):
             if began - since > LEFT_BEHIND:
-                mine = (each for each in pair.files if each != path and each not in users.shared)
-                users.behind.update(dict.fromkeys(mine, path))
+                mine = (each for each in pair.files if each != path and each not in account.shared)
+                account.left_behind.update(dict.fromkeys(mine, path))
 
     def _jobs_of(self, inbox: Inbox, path: str) -> int:
         """Return the number of jobs for which a file has just been taken: those of its claim.
@@ -193,19 +193,19 @@ class Laws:
         A style that is added to the library at this moment is not among them, and the photograph
         goes when these are done (laws 1 and 5).
         """
-        users, now = self._world.users, self._world.times.now
+        account, now = self._world.account, self._world.times.now
         claimed = {
             job.id
             for job in wiring.jobs(Path(self._world.path("state")))
-            if path in job.sources and job.state == "claimed" and job.id not in users.counted
+            if path in job.sources and job.state == "claimed" and job.id not in account.counted_jobs
         }
         latest = max(claimed, default="").partition("-")[0]  # an older claim may be stuck
         jobs = {each for each in claimed if each.startswith(latest)}
-        users.counted |= jobs
+        account.counted_jobs |= jobs
         quiet = self.quiet_since(inbox)
         pairs = [
             pair
-            for since, pair in users.pairs.get(path, [])
+            for since, pair in account.whole_pairs.get(path, [])
             if quiet is not None and now - max(since, quiet) > STYLED_WITHIN
             if not self._is_concerned(pair)
         ]
@@ -215,39 +215,40 @@ class Laws:
         return max(1, len(jobs))
 
     def _put_back(self, path: str, data: bytes) -> None:
-        users = self._world.users
+        account = self._world.account
         content = self._world.contents.of(data)
-        is_ours = path in users.stays or self._is_hidden(path) or path.endswith((".part", ".tmp"))
-        if content is None or is_ours:
+        is_ours = self._is_hidden(path) or path.endswith((".part", ".tmp"))
+        if content is None or is_ours or path in account.untouchable:
             return
         is_card = any(path.startswith(f"{disk.root}/") for disk in self._world.faults.cards)
         # it was away when its job was deleted, perhaps one of several with the same pictures
-        is_doomed = is_card and content.token in users.doomed
-        if users.taken[content.token]:
-            users.taken[content.token].pop()
-            users.behind = {each: main for each, main in users.behind.items() if main != path}
+        is_doomed = is_card and content.token in account.doomed
+        if account.taken[content.token]:
+            account.taken[content.token].pop()
+            left_behind = account.left_behind.items()
+            account.left_behind = {each: main for each, main in left_behind if main != path}
         elif not (is_doomed or self._is_of_backup(path, content)):
             return
-        users.placed[path] = content
-        users.allow_put_back(path, again=is_doomed)
+        account.placed[path] = content
+        account.allow_put_back(path, again=is_doomed)
 
     def _is_of_backup(self, path: str, content: Content) -> bool:
         """Return whether a file may come from a claim in a state folder that was restored."""
-        users = self._world.users
-        return users.has_restored and content.token in users.tokens_at.get(path, ())
+        account = self._world.account
+        return account.has_restored and content.token in account.tokens_at.get(path, ())
 
     def _is_hidden(self, path: str) -> bool:
         below = path.removeprefix(self._world.disks.root)
         return any(part.startswith((".", "#")) for part in below.split("/") if part)
 
     def _is_no_receipt(self, path: str) -> bool:
-        return self._is_hidden(path) or path in self._world.users.stays
+        return self._is_hidden(path) or path in self._world.account.untouchable
 
     def _short(self, path: str) -> str:
         return path.removeprefix(f"{self._world.disks.root}/")
 
     def _check_strangers(self, files: dict[str, bytes]) -> None:
-        for path, data in self._world.users.stays.items():
+        for path, data in self._world.account.untouchable.items():
             if files.get(path) != data:
                 how = "changed" if path in files else "removed"
                 kind = f"a stranger's file was {how}: {self._sort(path)}"
@@ -255,19 +256,19 @@ class Laws:
 
     def _sort(self, path: str) -> str:
         """Return what sort of file, of those that are no job's, is at a path."""
-        users = self._world.users
-        if path in users.left_out:
+        account = self._world.account
+        if path in account.left_out:
             return "the clip of a live photo" if path.endswith(".mp4") else "left by version 1"
         if "/#recycle/" in path:
             return "in a recycle bin"
-        if path in users.shared:
+        if path in account.shared:
             return "an album's style"
         return "a sync conflict" if "conflict" in path else "of somebody"
 
     def _check_owed(self, files: dict[str, bytes]) -> None:
         """Check that what was taken is somewhere."""
-        users, world = self._world.users, self._world
-        taken = {token for token, files in users.taken.items() if files}
+        account, world = self._world.account, self._world
+        taken = {token for token, files in account.taken.items() if files}
         if not taken:
             return
         there = set[Token]()
@@ -280,7 +281,8 @@ class Laws:
                 there.add(content.token)
         for token in sorted(taken - there):
             if not self._is_forgiven(token):
-                kind = "late bytes are lost" if token in users.late else "a picture is lost"
+                is_late = token in account.completed_late
+                kind = "late bytes are lost" if is_late else "a picture is lost"
                 raise ViolationError(1, kind, f"<{token}>, dropped as {self._name_of(token)}")
 
     def _counts(self, path: str) -> bool:
@@ -294,14 +296,14 @@ class Laws:
 
     def _is_forgiven(self, token: Token) -> bool:
         """Return whether the settings said that a file be deleted, after its jobs were done."""
-        is_delete = "delete" in self._world.users.had_after
+        is_delete = "delete" in self._world.account.had_after
         done = len(self.seen.of_token[token])
-        return is_delete and done >= sum(self._world.users.taken[token])
+        return is_delete and done >= sum(self._world.account.taken[token])
 
     def _name_of(self, token: Token) -> str:
         names = (
             drop.at(path)
-            for drop in self._world.users.drops
+            for drop in self._world.account.drops
             for path, content in drop.files.items()
             if content.token == token
         )
@@ -318,7 +320,7 @@ class Laws:
 
     def _add(self, receipt: Receipt) -> None:
         seen = self.seen
-        lacking = self._world.users.came_in_time.get(receipt.key.content, set()) - receipt.tokens
+        lacking = self._world.account.came_in_time.get(receipt.key.content, set()) - receipt.tokens
         if lacking and not receipt.is_retry:
             kind = "a part that came before its pair could be moved is left behind"
             raise ViolationError(5, kind, f"{receipt.key} lacks {sorted(lacking)}")
@@ -357,7 +359,7 @@ class Laws:
 
     def _check_output(self, short: str, path: str, data: bytes) -> None:
         world, name = self._world, path.rpartition("/")[2]
-        if name in ("_status.txt", "receipt.json", "job.yaml") or path in world.users.stays:
+        if name in ("_status.txt", "receipt.json", "job.yaml") or path in world.account.untouchable:
             return
         if name == "reason.txt" and data.endswith(b"\n"):
             if short.startswith("_refused/") and data == b"canceled\n":
@@ -376,19 +378,19 @@ class Laws:
         """Check that a folder with a receipt has all that the receipt names."""
         world = self._world
         receipt = self._parsed(folder, files[f"{folder}/receipt.json"])
-        if receipt.job in world.users.deleted | world.users.outlived:
+        if receipt.job in world.account.deleted_jobs | world.account.outlived_jobs:
             return
         for name in receipt.files:
             if f"{folder}/{name}" not in files:
                 raise ViolationError(
                     3, "a receipt before its files", f"{folder}: {name} is missing"
                 )
-        if world.users.changed:
+        if world.account.new_after:
             return
         outboxes = {world.path(inbox.outbox): inbox.after for inbox in world.plan.settings.inboxes}
         after = next(outboxes[each] for each in outboxes if folder.startswith(f"{each}/"))
         is_alone = list(outboxes.values()) == ["archive"] * len(world.plan.settings.inboxes)
-        is_plain = not (receipt.is_retry or receipt.key.content in world.users.late)
+        is_plain = not (receipt.is_retry or receipt.key.content in world.account.completed_late)
         if after == "archive" and is_alone and is_plain and not world.plan.settings.default_style:
             inputs = {files[path] for path in files if path.startswith(f"{folder}/inputs/")}
             tokens = {known.token for data in inputs if (known := world.contents.of(data))}
@@ -397,28 +399,28 @@ class Laws:
 
     def _check_numbers(self) -> None:
         """Check that nothing was painted twice."""
-        users = self._world.users
+        account = self._world.account
         for key, jobs in self.seen.by_key.items():
-            times = users.allowed[key] + (not users.removed_styles.isdisjoint(key.tokens))
-            if times and users.has_restored:
+            times = account.times_allowed[key] + (not account.removed_styles.isdisjoint(key.tokens))
+            if times and account.has_restored:
                 continue  # the ledger has forgotten what it did since
-            if len(jobs) > times and users.late.isdisjoint(key.tokens):
+            if len(jobs) > times and account.completed_late.isdisjoint(key.tokens):
                 kind = self._twice(key) if times else "painted, though no pair"
                 raise ViolationError(2, kind, f"{key}: {len(jobs)} times instead of {times}")
         retries = [receipt for receipt in self.seen.receipts.values() if receipt.is_retry]
         for receipt in retries:
             content = receipt.key.content
             number = sum(each.key.content == content for each in retries)
-            if number > users.retried[content]:
+            if number > account.retries[content]:
                 raise ViolationError(2, "retried twice", f"{receipt.key}: {number} times")
 
     def _twice(self, key: Key) -> str:
         """Describe what came before something was painted twice."""
         world = self._world
-        _, what = world.users.stories.get(key.content) or max(
+        _, what = world.account.stories.get(key.content) or max(
             [(0.0, "is dropped"), *world.disturbances.stories]
         )
-        keeps = "keep" in world.users.had_after
+        keeps = "keep" in world.account.had_after
         return f"painted twice, {'with keep, ' * keeps}after it {what}"
 
     def _check_below(self) -> None:
@@ -434,22 +436,22 @@ class Laws:
     def check_waiting(self) -> None:
         """Check that no pair waits for folders that are not its own."""
         world = self._world
-        users, now = world.users, world.times.now
-        if not world.daemon.is_up or users.writing:
+        account, now = world.account, world.times.now
+        if not world.daemon.is_up or account.being_written:
             return
         self._check_beside_finals()
         late: list[tuple[Inbox, Pair]] = []
-        watched = [each for each in world.plan.settings.inboxes if each.name not in users.unwatched]
-        for inbox in watched:
+        inboxes = world.plan.settings.inboxes
+        for inbox in (each for each in inboxes if each.name not in account.unwatched):
             folder = f"{world.path(inbox.name)}/"
             waiting = [
                 (main, placed, pair)
-                for main, pairs in users.pairs.items()
+                for main, pairs in account.whole_pairs.items()
                 for placed, pair in pairs
                 if now - placed > CLAIM_WITHIN
                 and main.startswith(folder)
-                and main in users.placed
-                and not (users.may_stay(inbox, pair) and self.is_settled(pair.key))
+                and main in account.placed
+                and not (account.may_stay(inbox, pair) and self.is_settled(pair.key))
             ]
             for has_default in {pair.has_default for _, _, pair in waiting}:
                 since = self.quiet_since(inbox, has_default=has_default)
@@ -486,7 +488,7 @@ class Laws:
     def _check_said(self, heart: wiring.Heart) -> None:
         """Check that the status tells of outboxes and finals folders that are away (law 16)."""
         world, settings, now = self._world, self._world.plan.settings, self._world.times.now
-        watched = [each for each in settings.inboxes if each.name not in world.users.unwatched]
+        watched = [each for each in settings.inboxes if each.name not in world.account.unwatched]
         roles = {inbox.outbox for inbox in watched}
         disks = {settings.disk_of(role) for role in {*roles, *["finals"] * settings.has_finals}}
         away = [each for each in world.faults.active if each.is_absence and each.disk in disks]
@@ -514,7 +516,7 @@ class Laws:
         asked = heart.requests()
         self._asked = {id_: self._asked.get(id_, now) for id_, _, _ in asked}
         late = [each for each in asked if now - self._asked[each[0]] > ANSWERED_WITHIN]
-        if not late or world.users.writing:
+        if not late or world.account.being_written:
             return
         jobs = {job.id: job for job in wiring.jobs(Path(world.path("state")))}
         quiet = [self.quiet_since(inbox) for inbox in world.plan.settings.inboxes]
@@ -529,7 +531,7 @@ class Laws:
 
     def _check_settings(self, heart: wiring.Heart) -> None:
         """Check that new settings are in force, or that the status says why not (law 15)."""
-        world, written = self._world, self._world.users.settings
+        world, written = self._world, self._world.account.written
         quiet = [self.quiet_since(inbox) for inbox in world.plan.settings.inboxes]
         if None in quiet:
             return
@@ -537,8 +539,8 @@ class Laws:
         if world.times.now - since > TAKEN_WITHIN:
             if bool(heart.problem) is not written.is_wrong:
                 raise ViolationError(15, "wrong settings", heart.problem or "nothing is said")
-            of_now = heart.quiet_s, world.users.in_force
-            if of_now != (written.quiet_s, world.users.wanted) and not written.is_wrong:
+            of_now = heart.quiet_s, world.account.in_force
+            if of_now != (written.quiet_s, world.account.wanted) and not written.is_wrong:
                 raise ViolationError(15, "new settings are not in force", str(written))
 
     def _check_beside_finals(self) -> None:
@@ -593,7 +595,7 @@ class Laws:
     def _check_unwatched(self) -> None:
         """Check that jobs go on whose inbox has left the settings (law 15)."""
         world, now = self._world, self._world.times.now
-        folders = {world.path(name) for name in world.users.unwatched}
+        folders = {world.path(name) for name in world.account.unwatched}
         if not folders:
             return
         quiet = [self.quiet_since(each, with_memory=True) for each in world.plan.settings.inboxes]
@@ -608,7 +610,7 @@ class Laws:
 
     def _claim_within(self, pair: Pair) -> float:
         """Return the seconds within which a pair is claimed; one that was open is tried again."""
-        is_slow = not self._world.users.slow.isdisjoint(pair.key.tokens)
+        is_slow = not self._world.account.written_slowly.isdisjoint(pair.key.tokens)
         return BACKOFF if is_slow else CLAIM_WITHIN
 
     def quiet_since(
@@ -640,7 +642,7 @@ class Laws:
             return None
         disturbed = [at for disk, at in world.disturbances.last.items() if disk in names]
         backoff = [at + BACKOFF for at in disturbed]
-        touched = world.users.touched_at.get(inbox.name, 0.0)
+        touched = world.account.touched_at.get(inbox.name, 0.0)
         return max(touched, world.daemon.up_since, *backoff)
 
     def _check_claimed(self, late: list[tuple[Inbox, Pair]]) -> None:
@@ -652,7 +654,7 @@ class Laws:
             main, key = pair.main, pair.key
             is_known = key.pictures in contents  # under one name or another
             is_known = is_known or any(key.pictures <= tokens for tokens in unread)
-            if world.users.may_stay(inbox, pair) and is_known:
+            if world.account.may_stay(inbox, pair) and is_known:
                 continue
             since = world.times.now - CLAIM_WITHIN
             absent = [what for what, until in world.faults.absences.items() if until > since]
@@ -666,7 +668,7 @@ class Laws:
         """Describe what may keep a pair from being claimed."""
         world = self._world
         folder = main.rpartition("/")[0]
-        names = [path for path in world.users.placed if path.startswith(folder)]
+        names = [path for path in world.account.placed if path.startswith(folder)]
         if any(unicodedata.normalize("NFC", name) != name for name in names):
             return ", with a name in NFD"
         if world.daemon.blocked:
@@ -675,8 +677,8 @@ class Laws:
 
     def is_settled(self, key: Key) -> bool:
         """Return whether a pair was painted, or will not be."""
-        users = self._world.users
-        return bool(self.seen.by_key[key]) or key.content in users.given_up
+        account = self._world.account
+        return bool(self.seen.by_key[key]) or key.content in account.given_up
 
     # -- beside what stays unreadable
 
@@ -722,8 +724,8 @@ class Laws:
 
     def _is_ignored(self, pair: Pair) -> bool:
         """Return whether a file of a pair is ignored, or was so until a while ago."""
-        users, since = self._world.users, self._world.times.now - BACKOFF
-        names = {name for name, until in users.ignored.items() if until > since}
+        account, since = self._world.account, self._world.times.now - BACKOFF
+        names = {name for name, until in account.ignored_until.items() if until > since}
         return any(not names.isdisjoint(path.split("/")) for path in pair.files)
 
     def _concerns(self, job: wiring.JobSeen) -> bool:
@@ -791,22 +793,23 @@ class Laws:
             raise ViolationError(7, "a try has left its files", f"{tries}")
         self._check_notes()
         self._check_hooks()
-        for submission in self._world.users.followed:
+        for submission in self._world.account.followed:
             where = f"{submission.drop.name} in {submission.drop.inbox.name}"
             raise ViolationError(5, "a follower waits for good", where)
-        for path in self._world.users.behind:
-            if path in self._world.users.placed:
+        for path in self._world.account.left_behind:
+            if path in self._world.account.placed:
                 raise ViolationError(5, "a file of a pair is left behind", self._short(path))
 
     def check_follower(self, submission: "Submission") -> None:
         """Check that whoever follows a submission names its job, and an end that it has."""
-        world, users, said = self._world, self._world.users, submission.said
-        if users.has_restored:
+        world, account, said = self._world, self._world.account, submission.said
+        if account.has_restored:
             return  # the ledger has forgotten jobs since
         drop, name = submission.drop, submission.follower.job
         folder = f"{world.path(drop.inbox.name)}/{drop.name}/"
-        others = {each.job for each in users.submissions if each is not submission}
-        tokens = {*submission.tokens, *(each.token for each in drop.files.values()), *users.late}
+        others = {each.job for each in account.submissions if each is not submission}
+        of_drop = {each.token for each in drop.files.values()}
+        tokens = submission.tokens | of_drop | account.completed_late
         mine = {
             job.id: job
             for job in wiring.jobs(Path(world.path("state")))
@@ -821,17 +824,19 @@ class Laws:
             return
         if name and mine[name].end != said:
             raise ViolationError(5, "a follower says an end that its job does not have", what)
-        is_deleted = submission.job in users.deleted | users.outlived
+        is_deleted = submission.job in account.deleted_jobs | account.outlived_jobs
         if not (name or is_deleted) and mine:
             raise ViolationError(5, "a follower does not know its job", what)
         is_there = any(
-            users.placed.get(path) is each and path.startswith(f"{folder}content")
+            account.placed.get(path) is each and path.startswith(f"{folder}content")
             for path, each in drop.paths(world.path(drop.inbox.name)).items()
         )
         if "was removed" in said and is_there and not is_deleted:
             raise ViolationError(5, "a follower takes a pair for removed that is there", what)
-        is_ignored = any(name in users.ignored for name in (drop.name, *map(drop.at, drop.files)))
-        has_changed = drop.inbox.name in users.changed  # it may not have kept files when submitted
+        names = {drop.name, *map(drop.at, drop.files)}
+        is_ignored = not names.isdisjoint(account.ignored_until)
+        # the inbox may not have kept files when it was submitted
+        has_changed = drop.inbox.name in account.new_after
         if "is skipped" in said and not (is_ignored or has_changed):
             raise ViolationError(3, "what was submitted is not painted", what)
 
@@ -861,24 +866,24 @@ class Laws:
     def _check_notes(self) -> None:
         """Check that pairs under other names than those that were painted are named (law 3)."""
         world = self._world
-        kept = [each for each in world.plan.settings.inboxes if world.users.keeps(each)]
+        kept = [each for each in world.plan.settings.inboxes if world.account.keeps(each)]
         folders = {world.path(each.name) for each in kept}
         jobs = [job for job in wiring.jobs(Path(world.path("state"))) if job.inbox in folders]
         for inbox in kept:
-            for pair in world.users.pairs_in(inbox):
+            for pair in world.account.pairs_in(inbox):
                 mine = [job for job in jobs if world.contents_of(job) == pair.key.pictures]
                 is_own = any(pair.main in job.sources for job in mine)
-                if not mine or is_own or pair.key.content in world.users.given_up:
+                if not mine or is_own or pair.key.content in world.account.given_up:
                     continue
                 short = pair.main.removeprefix(f"{world.path(inbox.name)}/")
                 is_named = any(short in note for note in self._notes)
                 if len(self._notes) < MAX_NOTES and not is_named:
                     where = f"{self._short(pair.main)} in {inbox.name}, not in {self._notes}"
                     raise ViolationError(3, "a second copy is not named", where)
-        for pair in world.users.known:
+        for pair in world.account.surely_painted:
             name = pair.main.rpartition("/")[2]
             is_named = any(name in note for note in self._notes)
-            if pair.main in world.users.placed and len(self._notes) < MAX_NOTES and not is_named:
+            if pair.main in world.account.placed and len(self._notes) < MAX_NOTES and not is_named:
                 where = f"{self._short(pair.main)}, not in {self._notes}"
                 raise ViolationError(3, "what stays though `after` has changed is not named", where)
 
@@ -908,22 +913,22 @@ class Laws:
     def _open_pairs(
         self, excused: Callable[[Pair], bool] = lambda pair: False
     ) -> Iterator[tuple[str, str]]:
-        users = self._world.users
+        account = self._world.account
         for inbox in self._world.plan.settings.inboxes:
-            for pair in users.pairs_in(inbox):
+            for pair in account.pairs_in(inbox):
                 if not pair.is_whole or excused(pair):
                     continue
-                if not users.may_stay(inbox, pair):
+                if not account.may_stay(inbox, pair):
                     yield f"a pair is not claimed{self._why(pair.main)}", self._short(pair.main)
-                elif (missing := self._missing(pair)) and pair.main in users.placed:
+                elif (missing := self._missing(pair)) and pair.main in account.placed:
                     yield missing, f"{self._short(pair.main)}: {pair.key}"
 
     def _missing(self, pair: Pair) -> str:
         """Return what a pair that stays in its inbox lacks."""
-        users = self._world.users
-        key, presence = pair.key, users.presences.get(pair.key)
-        excused = users.late | self._world.contents.odd
-        if key.content in users.given_up or presence is None or key.tokens & excused:
+        account = self._world.account
+        key, presence = pair.key, account.presences.get(pair.key)
+        excused = account.completed_late | self._world.contents.odd
+        if key.content in account.given_up or presence is None or key.tokens & excused:
             return ""
         jobs = self.seen.by_key[key]
         if not jobs:
@@ -943,12 +948,12 @@ class Laws:
     def _kept_beside(self, pair: Pair) -> set[Token]:
         """Return the contents that stay in inboxes in other files than those of a pair."""
         world = self._world
-        users, inboxes = world.users, world.plan.settings.inboxes
-        kept = [each for each in inboxes if users.keeps(each) or each.name in users.changed]
+        account, inboxes = world.account, world.plan.settings.inboxes
+        kept = [each for each in inboxes if account.keeps(each) or each.name in account.new_after]
         folders = tuple(f"{world.path(each.name)}/" for each in kept)
-        others = {path: each for path, each in world.users.placed.items() if path not in pair.files}
+        others = {path: each for path, each in account.placed.items() if path not in pair.files}
         beside = {each.token for path, each in others.items() if path.startswith(folders)}
-        return beside | world.users.hidden_tokens
+        return beside | account.hidden_tokens
 
     def _temporary(self) -> Iterator[str]:
         world = self._world
@@ -956,9 +961,9 @@ class Laws:
             spot = Path(folder)
             if spot.is_dir():
                 yield from (str(path) for path in spot.iterdir())
-        users, unknown = world.users, self._unknown_staging()
+        account, unknown = world.account, self._unknown_staging()
         for path in world.snapshot.paths():
-            is_theirs = any(stays == path or stays.startswith(f"{path}/") for stays in users.stays)
+            is_theirs = any(f"{each}/".startswith(f"{path}/") for each in account.untouchable)
             is_excused = is_theirs or path in self._marks or path.startswith(unknown)
             if not is_excused and _is_temporary(path):
                 yield path
@@ -969,7 +974,7 @@ class Laws:
         They may be those of another stylewatch with the same outbox.
         """
         world = self._world
-        if not world.users.has_restored:
+        if not world.account.has_restored:
             return ()
         known = {job.id for job in wiring.jobs(Path(world.path("state")))}
         found = (_STAGING.match(path) for path in world.snapshot.paths())
@@ -977,32 +982,32 @@ class Laws:
 
     def _check_marks(self) -> None:
         """Check that the trash and the favorites have the jobs that users marked last."""
-        users = self._world.users
-        if users.has_restored:
+        account = self._world.account
+        if account.has_restored:
             return  # the backup has other marks
         jobs = wiring.jobs(Path(self._world.path("state")))
-        gone = users.outlived - {job.id for job in jobs}
+        gone = account.outlived_jobs - {job.id for job in jobs}
         trashed = {job.id for job in jobs if job.is_trashed}
         favorites = {job.id for job in jobs if job.is_favorite}
-        if wrong := trashed ^ (users.trashed - gone):
+        if wrong := trashed ^ (account.trashed_jobs - gone):
             raise ViolationError(5, "the trash has other jobs than users moved there", f"{wrong}")
-        if wrong := favorites ^ (users.favorites - gone):
+        if wrong := favorites ^ (account.favorite_jobs - gone):
             raise ViolationError(5, "other jobs are favorites than users marked", f"{wrong}")
 
     def _check_trash(self) -> None:
         """Check that no job has stayed in the trash for much longer than its days."""
         world = self._world
         for job in wiring.jobs(Path(world.path("state"))):
-            if job.id in world.users.outlived and job.id in world.users.trashed:
+            if job.id in world.account.outlived_jobs and job.id in world.account.trashed_jobs:
                 raise ViolationError(5, "the trash was not emptied", job.title)
 
     def _check_jobs(self) -> None:
         world = self._world
         self._check_marks()
         self._check_trash()
-        was_restored = world.users.has_restored  # an old ledger knows nothing of later receipts
+        was_restored = world.account.has_restored  # an old ledger knows nothing of later receipts
         for job in wiring.jobs(Path(world.path("state"))):
-            if job.id in world.users.deleted:
+            if job.id in world.account.deleted_jobs:
                 raise ViolationError(5, "a deleted job is back", f"{job.title}")
             if job.faults > world.crashes[job.id]:
                 raise ViolationError(5, "a fault of a disk cost an attempt", f"{job.title}")
@@ -1018,14 +1023,14 @@ class Laws:
         world = self._world
         if not world.plan.settings.has_finals:
             return
-        there = {*world.snapshot.files, *world.snapshot.spare, *world.users.finals_taken}
+        there = {*world.snapshot.files, *world.snapshot.spare, *world.account.finals_taken}
         for job in wiring.jobs(Path(world.path("state"))):
             is_painted = job.end in ("done", "stopped early")
             # a retry of what had no final finds the folder only if the settings name it at its end
-            returned = {world.path(name): at for name, at in world.users.returned_at.items()}
+            returned = {world.path(name): at for name, at in world.account.returned_at.items()}
             ended = self.seen.first_at.get(job.id, 0.0)
             is_blind = bool(job.retry_of) and ended < returned.get(job.inbox, -1.0)
-            is_excused = not is_painted or is_blind or job.id in world.users.without_final
+            is_excused = not is_painted or is_blind or job.id in world.account.without_final
             if not is_excused and there.isdisjoint(job.finals):
                 what = f"{job.title}: {', '.join(map(self._short, job.finals)) or 'none'}"
                 raise ViolationError(1, "a painted job has no final picture", what)
@@ -1041,7 +1046,7 @@ class Laws:
         }
         if not any(data in world.contents.unfinished for data in inside.values()):
             tokens = world.tokens_of(job)
-            if not tokens & (world.users.slow | world.contents.odd):
+            if not tokens & (world.account.written_slowly | world.contents.odd):
                 raise ViolationError(5, "a good job was refused", f"{job.title}: {job.reason}")
 
     def _check_left(self) -> None:
@@ -1051,9 +1056,9 @@ class Laws:
         """
         world = self._world
         debris = (".ds_store", "thumbs.db", "desktop.ini")
-        for drop in world.users.drops:
+        for drop in world.account.drops:
             folder = Path(f"{world.path(drop.inbox.name)}/{drop.name}")
-            if world.users.keeps(drop.inbox) or drop.stays or not folder.is_dir():
+            if world.account.keeps(drop.inbox) or drop.shared or not folder.is_dir():
                 continue
             names = [path.name for path in folder.iterdir()]
             was_job = any(PurePosixPath(path).parent.name == "{name}" for path in drop.files)
@@ -1061,7 +1066,7 @@ class Laws:
             if was_job and not is_named and all(folded(name) in debris for name in names):
                 if any(deed.what == "power" for deed in world.plan.deeds):
                     continue  # its removal, and that of what is in it, was not durable
-                if drop.paths(world.path(drop.inbox.name)).keys() <= world.users.taken_at:
+                if drop.paths(world.path(drop.inbox.name)).keys() <= world.account.vacated:
                     raise ViolationError(
                         10, "a folder with debris is left", f"{folder.name}: {names}"
                     )

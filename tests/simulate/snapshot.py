@@ -84,3 +84,23 @@ class Snapshot:
         data = Path(entry.path).read_bytes()
         self._cache[status.st_ino] = look, data
         return data
+
+
+def read(path: str) -> bytes | None:
+    """Return the bytes of a file; None if it cannot be read."""
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return None
+
+
+def files_in(folder: str) -> dict[str, bytes]:
+    """Return the files in a folder with their bytes, by their paths in it."""
+    found = {}
+    for above, _, names in os.walk(folder):
+        for name in names:
+            path = f"{above}/{name}"
+            data = read(path)
+            if data is not None:
+                found[path.removeprefix(f"{folder}/")] = data
+    return found

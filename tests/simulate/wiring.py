@@ -347,7 +347,7 @@ def _counting(real: Callable[..., Any], world: "World") -> Any:
     def counted(job: Job | None, event: object) -> Any:
         world.transitions["" if job is None else job.state.value, type(event).__name__] += 1
         if isinstance(event, lifecycle.Found):
-            world.users.claim_begins(event.job.id, (file.source for file in event.job.inputs))
+            world.account.claim_begins(event.job.id, (file.source for file in event.job.inputs))
         return real(job, event)
 
     return counted
@@ -630,7 +630,7 @@ class _File(SettingsFile):
         except ValueError as error:
             raise SettingsError(f"config.yaml: {first!r} is no number") from error
         after = cast("dict[str, After]", dict(line.split(": ") for line in inboxes))
-        plan, ignored = self._world.plan.settings, self._world.users.names_ignored
+        plan, ignored = self._world.plan.settings, self._world.account.names_ignored
         return settings_of(plan, ignored, quiet_s, after)
 
 
@@ -675,7 +675,7 @@ def live(world: "World", received: Handover | None = None, *, is_once: bool = Fa
             file = _File(world, received)
             with world.seam.outside():
                 inboxes = file.settings.inboxes
-                world.users.come_into_force({str(each.path): each.after for each in inboxes})
+                world.account.come_into_force({str(each.path): each.after for each in inboxes})
             if is_once:
                 summary = daemon.once(file.settings, _Reporter(world), painter.bind, wakeup)
                 return Life(says_all_is_done=summary.exit_code != Exit.LATER)

@@ -12,7 +12,9 @@ from random import Random
 from shutil import rmtree
 
 from tests.simulate import wiring
+from tests.simulate.account import Account
 from tests.simulate.contents import Contents, Token
+from tests.simulate.deeds import Script
 from tests.simulate.disks import Disk, Disks
 from tests.simulate.faults import Faults
 from tests.simulate.laws import ANSWERED_WITHIN, Laws, ViolationError, digest
@@ -21,7 +23,7 @@ from tests.simulate.seam import KilledError, Seam, Times
 from tests.simulate.snapshot import Snapshot
 from tests.simulate.tasks import Lanes, Task
 from tests.simulate.trainings import Trainings
-from tests.simulate.users import Script, Users
+from tests.simulate.users import Users
 
 from stylewatch_daemon.base.errors import DaemonError
 from stylewatch_daemon.base.wakeup import Intent, Wakeup
@@ -149,11 +151,11 @@ class World:
         """Numbers of workers that died, and of hooks that have begun; the jobs that were tried."""
         self.outputs: set[bytes] = set()
         """Files that painters have written."""
-        self.users, self.faults, self.laws = Users(self), Faults(self), Laws(self)
+        self.account = Account(self)
+        self.users, self.faults, self.laws = Users(self, self.account), Faults(self), Laws(self)
         self.daemon, self.disturbances = Daemon(), Disturbances()
-        self.history: list[str] = []
         self.transitions: Counter[tuple[str, str]] = Counter()
-        self.connections: list[sqlite3.Connection] = []
+        self.history, self.connections = list[str](), list[sqlite3.Connection]()
         self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = count()
         self._task: Task | None = None
@@ -191,13 +193,13 @@ class World:
         return Result(self.plan, violation, self.history, *counted, trace)
 
     def _begin(self) -> None:
-        self.users.start_library(Random(f"library {self.plan.settings.seed}"))
-        self.users.write_settings(self.plan.settings.quiet_s)
+        self.users.library.start(Random(f"library {self.plan.settings.seed}"))
+        self.users.settings_file.write(self.plan.settings.quiet_s)
         whats = {deed.what for deed in self.plan.deeds}
         if {"chown", "pick"} & whats:
-            self.users.leave_pictures("old", is_marked="chown" in whats)
+            self.users.old_albums.leave("old", is_marked="chown" in whats)
         if "clone" in whats:
-            self.users.leave_pictures("of {inbox}", is_marked="chown" in whats)
+            self.users.old_albums.leave("of {inbox}", is_marked="chown" in whats)
         for deed in self.plan.deeds:
             self.later(deed.at, partial(self._do, deed))
         last = max((deed.at for deed in self.plan.deeds), default=0.0)
@@ -206,7 +208,7 @@ class World:
     def _live_once(self) -> None:
         """Run the daemon until it ends, and let time pass until its next start."""
         if self._life.handover is None:
-            self.users.correct_settings()
+            self.users.settings_file.correct()
         is_once = self.daemon.is_once_next and self._life.handover is None
         self.daemon.is_once_next &= not is_once
         life = self._life = wiring.live(self, self._life.handover, is_once=is_once)
@@ -232,10 +234,11 @@ class World:
     def _check_once(self, *, says_all_is_done: bool) -> None:
         """Check that a run with `--once` has done all that there was, if nothing was in its way."""
         self.note(f"daemon: all is done: {says_all_is_done}")
-        disturbed = (*self.disturbances.last.values(), *self.users.touched_at.values())
+        disturbed = (*self.disturbances.last.values(), *self.account.touched_at.values())
         is_disturbed = max(disturbed, default=0.0) > self.daemon.up_since
-        is_excused = bool(self.users.writing or self.users.ignored) or self.laws.is_held
-        if is_disturbed or self.faults.active or is_excused:
+        if is_disturbed or self.faults.active or self.laws.is_held:
+            return
+        if self.account.being_written or self.account.ignored_until:
             return
         if left := self.laws.unfinished():
             raise ViolationError(5, "a run with --once ends before all is done", left)
@@ -314,7 +317,7 @@ class World:
     def hook_begins(self, job_id: str) -> None:
         """Note that the command of a hook begins."""
         self.hooks[job_id] += 1
-        if self.hooks[job_id] > 1 and not self.users.has_restored:
+        if self.hooks[job_id] > 1 and not self.account.has_restored:
             self._violate(ViolationError(5, "a hook ran twice", job_id))
 
     def pid(self) -> int:
@@ -337,7 +340,7 @@ class World:
     def tokens_of(self, job: wiring.JobSeen) -> set[Token]:
         """Return the tokens that the files of a job had or may have."""
         return self.contents_of(job) | {
-            token for path in job.sources for token in self.users.tokens_at.get(path, ())
+            token for path in job.sources for token in self.account.tokens_at.get(path, ())
         }
 
     # -- time
@@ -407,13 +410,13 @@ class World:
 
     def _cease(self) -> None:
         """End all faults; from now on only time passes."""
-        if self.users.writing or any(each.is_hung for each in self.trainings.running):
+        if self.account.being_written or any(each.is_hung for each in self.trainings.running):
             self.later(5.0, self._cease)
             return
         self.faults.cease()
-        self.users.cease_ignoring([*self.users.ignored])
-        self.users.correct_settings()
-        self.users.put_inboxes_back(self.random)
+        self.users.service.cease_ignoring([*self.account.ignored_until])
+        self.users.settings_file.correct()
+        self.users.settings_file.put_inboxes_back(self.random)
         self._amid.clear()
         if self.daemon.is_first_start_over:
             wiring.leave(Path(self.path("state")), "resume")
@@ -484,7 +487,7 @@ class World:
         It counts days once a day, and deletes jobs as others request it.
         """
         days = self.plan.settings.trash_days
-        return (days + 2) * DAY + ANSWERED_WITHIN if days and self.users.trashed else 0.0
+        return (days + 2) * DAY + ANSWERED_WITHIN if days and self.account.trashed_jobs else 0.0
 
     @property
     def _is_to_try(self) -> bool:
@@ -503,7 +506,7 @@ class World:
             else:
                 self.later(pause, go_on)
 
-        script = self.users.last_try()
+        script = self.users.library.try_undisturbed()
         self.note("user: tries all styles")
         go_on()
 
@@ -518,7 +521,7 @@ class World:
             return True
         if daemon.heart is not None and (daemon.heart.has_hooks or daemon.heart.has_trainings):
             return True
-        return bool(self.laws.unfinished() or self.users.followed)
+        return bool(self.laws.unfinished() or self.account.followed)
 
     # -- deeds
 
@@ -633,11 +636,10 @@ class World:
     def _at_rename(self, path: str) -> None:
         """Let a user take a result away before the daemon, which is killed, can record it."""
         is_receipt = path.endswith("/receipt.json") and "/.staging/" not in path
-        if is_receipt and self.users.grabs > 0:
-            self.users.grabs -= 1
+        if is_receipt and self.users.requests.awaited_results > 0:
             with self.seam.outside():
                 try:
-                    self.users.grab(Path(path).parent)
+                    self.users.requests.grab_result(Path(path).parent)
                 except ViolationError as error:
                     self._violate(error)
             self._kill("kill", self.random)
