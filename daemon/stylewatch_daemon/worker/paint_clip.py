@@ -66,6 +66,11 @@ _COARSE = 0.25
 """The smallest scale at which frames with many unfinished pixels are painted first."""
 
 
+_MAY_RISE = 1.02
+"""Factor by which a step may multiply the objective of a frame that starts near its painting: what
+a long step spoils, the few steps of a frame do not repair, and it flashes."""
+
+
 @dataclass(frozen=True, eq=False)
 class ClipJob:
     """A clip to paint: its order, its properties, and functions to prepare and show its frames.
@@ -435,8 +440,15 @@ def following(recipe: Recipe, *, coarse: bool) -> Recipe:
         for scale in schedule.scales
         if scale.scale >= (_COARSE if coarse else 1)
     ]
-    changes = {"start": "picture", "scales": scales, "initial_steps": None}
-    return book.change(recipe, {**changes, "steps": shared(schedule.steps)})
+    optimizer = schedule.optimizer if coarse else schedule.optimizer.undoing_rises(_MAY_RISE)
+    changes = {
+        "start": "picture",
+        "scales": scales,
+        "initial_steps": None,
+        "steps": shared(schedule.steps),
+        "optimizer": optimizer.model_dump(),
+    }
+    return book.change(recipe, changes)
 
 
 def _finished_by(task: Task, known: Known) -> float:

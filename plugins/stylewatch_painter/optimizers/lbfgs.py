@@ -156,6 +156,15 @@ class LbfgsSettings(OptimizerSettings):
             return self
         return self.model_copy(update={"history": pairs}) if pairs >= LEAST_PAIRS else _ADAM
 
+    def undoing_rises(self, limit: float) -> LbfgsSettings:
+        """Return settings that undo a step which multiplies the objective by more than `limit`.
+
+        A line search makes no such steps.
+        """
+        if self.searches_line:
+            return self
+        return self.model_copy(update={"step_back": min(limit, self.step_back or limit)})
+
     def compared_with(self, used: OptimizerSettings) -> str:
         """Describe how the settings `used`, which save memory, differ from these settings."""
         if isinstance(used, LbfgsSettings):

@@ -106,6 +106,13 @@ class OptimizerSettings(Strict, ABC):
         """Describe how the settings `used`, which `within` returned, differ from these settings."""
         return ""
 
+    def undoing_rises(self, limit: float) -> OptimizerSettings:
+        """Return settings that undo a step which multiplies the objective by more than `limit`.
+
+        The settings of an optimizer that cannot undo steps are returned unchanged.
+        """
+        return self
+
     def why_not_carried(self) -> str | None:
         """Return why no moments can be carried from one scale to the next; None if they can."""
         return (

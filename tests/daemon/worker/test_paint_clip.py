@@ -5,7 +5,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from itertools import chain, groupby, repeat, takewhile
+from itertools import chain, groupby, pairwise, repeat, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +29,19 @@ from stylewatch_daemon.worker.regions import divided
 from stylewatch_painter.images import read_clip
 from stylewatch_painter.images.clip import ClipLimits
 from stylewatch_painter.images.color import to_lab
+from stylewatch_painter.optimizers.lbfgs import LbfgsSettings
 from stylewatch_painter.paint import memory
 from stylewatch_painter.recipes import earlier
+from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.scene.task import Task
 from stylewatch_painter.stage import Bytes, Plane, Regions, Step, go_on
 from stylewatch_plugins.contract import Wish
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
-LIMITS = ClipLimits(10_000, 100)
+LIMITS = ClipLimits(20_000, 100)
 COUNT, CUT = 8, 5
 SIZE = 48, 32
+BENCH = Path(__file__).parents[3] / "bench" / "pictures"
 
 
 def view(number: int) -> Bytes:
@@ -409,6 +412,37 @@ def test_a_still_film_in_one_ink_keeps_its_colors(
         for frame in shown(given.staging / "final.mkv")
     ]
     assert chroma == pytest.approx([chroma[0]] * len(chroma), rel=0.06)
+
+
+def test_a_film_of_one_photograph_does_not_flash(tmp_path: Path, pictures: Path) -> None:
+    """Each frame has few steps, the last of which nothing checks: none of them may be too long."""
+    photograph, painting = (
+        Image.open(BENCH / name).convert("RGB") for name in ("coffee.jpg", "starry-night.jpg")
+    )
+    frame = np.asarray(photograph.resize((128, 96), Image.Resampling.LANCZOS))
+    film = lossless(tmp_path / "film.mkv", [frame] * 5)
+    painting.save(tmp_path / "painting.png")
+    given = clip_order(tmp_path / "job", pictures, film, size=128)
+    given = replace(given, styles=(tmp_path / "painting.png",), recipe=find("gram").model_dump())
+    painted(given)
+    frames = [frame.astype(np.float32) for frame in shown(given.staging / "final.mkv")]
+    assert max(np.abs(now - before).mean() for before, now in pairwise(frames)) < 3
+
+
+def test_only_frames_with_much_that_is_new_may_take_long_steps() -> None:
+    recipe = change(find("gram"), {"optimizer.step_back": 1.5})
+    searching = change(recipe, {"optimizer.line_search": "strong_wolfe"})
+    for given, coarse, limit in (
+        (recipe, False, 1.02),
+        (recipe, True, 1.5),
+        (change(recipe, {"optimizer.step_back": 1.01}), False, 1.01),
+        (change(recipe, {"optimizer.step_back": None}), False, 1.02),
+        (searching, False, 1.5),
+    ):
+        optimizer = paint_clip.following(given, coarse=coarse).schedule.optimizer
+        assert isinstance(optimizer, LbfgsSettings) and optimizer.step_back == limit
+    adam = change(recipe, {"optimizer": {"kind": "adam"}})
+    assert paint_clip.following(adam, coarse=False).schedule.optimizer == adam.schedule.optimizer
 
 
 def test_a_checkpoint_of_an_earlier_version_knows_no_changes(given: Order) -> None:
