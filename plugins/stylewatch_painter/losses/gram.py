@@ -180,7 +180,7 @@ class GramStyle(AdditiveLoss):
         self._scene = scene
         self.layers = frozenset(settings.layers)
         self.is_capturable = settings.loss != "wasserstein"  # eigenvalues need the CPU
-        self.overwrites_maps = not scene.network.rereads_maps  # part 1 of the rule of `Loss`
+        self.can_overwrite_maps = not scene.network.rereads_maps
         self._with_values = settings.gram == "moments"
         self._region_weights = scene.region_weights(task.content_mask, scene.size, settings.layers)
         # computed once, because an evaluation that reads numbers from a GPU cannot be captured

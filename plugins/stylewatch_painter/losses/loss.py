@@ -246,19 +246,18 @@ class Loss(ABC):
     rereads_maps: ClassVar[bool] = True
     """False if the backward pass of the loss reads no maps. Another loss may then overwrite
     them."""
-    overwrites_maps: bool = False
-    """True if the backward pass may overwrite maps, in place of making gradients of their size.
+    can_overwrite_maps: bool = False
+    """True if the backward pass could overwrite maps, in place of making gradients of their size,
+    which saves a copy of all maps.
 
-    The rule, which saves a copy of all maps, has four parts:
-    1. A loss asks for it if the network does not reread the maps that it returned
-       (`FeatureMaps.rereads_maps`).
-    2. The objective allows it if no other loss rereads maps of the same layers.
-    3. The objective evaluates the losses that overwrite maps last. The backward pass runs in
-       reverse order: it begins with these losses, and adds the gradients of all other losses to
-       the gradients that these have written.
-    4. A function that overwrites a tensor increments the tensor's version, so that torch raises
-       an error if another function reads the lost values (`kernels.multiply_in_place`,
-       `FusedChain.backward`)."""
+    A loss sets it if the network does not reread the maps that it returned
+    (`FeatureMaps.rereads_maps`). Whether it may do so is up to the objective."""
+    overwrites_maps: bool = False
+    """True if the backward pass overwrites maps; set by the objective alone.
+
+    A function that overwrites a tensor increments the tensor's version, so that torch raises an
+    error if another function reads the lost values (`kernels.multiply_in_place`,
+    `FusedChain.backward`)."""
 
     def __init__(self, settings: Any, scene: Scene) -> None:
         """Keep the settings and the scene; a subclass also computes its targets."""

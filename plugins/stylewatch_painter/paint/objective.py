@@ -50,9 +50,21 @@ def losses_of(scene: Scene) -> list[Loss]:
     return losses
 
 
-def _rereads(reader: Loss, loss: Loss) -> bool:
-    """Return whether `reader` is a second loss whose backward pass reads maps of `loss`."""
-    return reader is not loss and reader.rereads_maps and bool(reader.layers & loss.layers)
+def _let_overwrite(losses: Sequence[Loss]) -> None:
+    """Let each loss overwrite maps that can, unless another one rereads maps of its layers."""
+    for loss in losses:
+        readers = (each for each in losses if each is not loss and each.rereads_maps)
+        is_alone = not any(reader.layers & loss.layers for reader in readers)
+        loss.overwrites_maps = loss.can_overwrite_maps and is_alone
+
+
+def _is_last(loss: Loss) -> bool:
+    """Return whether a loss is evaluated after those that overwrite no maps.
+
+    The backward pass runs in reverse order: it begins with such losses, and adds the gradients of
+    all others to the gradients that these have written into the maps.
+    """
+    return loss.overwrites_maps
 
 
 class Objective:
@@ -69,11 +81,9 @@ class Objective:
         self.step = 0
         self.losses = losses_of(scene) if losses is None else losses
         self.weights: dict[Label, Weight] = {}
+        _let_overwrite(self.losses)
         for loss in self.losses:
             self.weights |= loss.weights
-            # part 2 of the rule of `Loss.overwrites_maps`
-            if any(_rereads(reader, loss) for reader in self.losses):
-                loss.overwrites_maps = False
         terms = Counter(label.term for loss in self.losses for label in loss.weights)
         for term, count in terms.items():
             if count > 1:
@@ -151,7 +161,7 @@ class Objective:
     def _values(self, u: Tensor) -> dict[Label, Tensor]:
         maps = self.scene.maps(u, self._layers) if self._layers else {}
         values: dict[Label, Tensor] = {}
-        for loss in sorted(self.losses, key=lambda loss: loss.overwrites_maps):
+        for loss in sorted(self.losses, key=_is_last):
             values |= loss.values(u, maps, self.step)
         return values
 
@@ -214,8 +224,7 @@ class Objective:
     ) -> dict[AdditiveLoss, _Sums]:
         """Return the sums of some losses over a tile; x includes its halo."""
         maps = self.scene.maps(x, {layer for loss in losses for layer in loss.layers}, tile)
-        in_order = sorted(losses, key=lambda loss: loss.overwrites_maps)
-        sums = {loss: list(loss.sums(maps, tile)) for loss in in_order}
+        sums = {loss: list(loss.sums(maps, tile)) for loss in sorted(losses, key=_is_last)}
         return {loss: sums[loss] for loss in losses}
 
     def _values_of(self, u: Tensor, sums: Mapping[AdditiveLoss, _Sums]) -> dict[Label, Tensor]:

@@ -256,7 +256,7 @@ class Energy(Loss):
 def test_a_loss_may_read_maps_that_another_one_could_overwrite() -> None:
     made = small.objective(small.task("gram"))
     (style,) = (loss for loss in made.losses if isinstance(loss, GramStyle))
-    style.overwrites_maps = True  # as with compiled convolutions
+    style.can_overwrite_maps = True  # as with compiled convolutions
     both = Objective(made.scene, [*made.losses, Energy(Label("style", "energy", "style-1"))])
     assert not style.overwrites_maps
     assert both(small.content(made).clone()).gradient.isfinite().all()
