@@ -16,7 +16,13 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError, validat
 from stylewatch_daemon.app.restart import Handover
 from stylewatch_daemon.app.tries import NAME as TRY_NAME
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import DaemonError, InputError, LedgerError, OutputError
+from stylewatch_daemon.base.errors import (
+    DaemonError,
+    DamagedError,
+    InputError,
+    LedgerError,
+    OutputError,
+)
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import PICTURES, End, Job, OutputFile, State, is_id, now
 from stylewatch_daemon.client.condition import DRAINING
@@ -27,7 +33,7 @@ from stylewatch_daemon.files import atomic, disks, entries
 from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.jobs import retries
 from stylewatch_daemon.jobs.endings import Release
-from stylewatch_daemon.jobs.jobs import Jobs, job_of
+from stylewatch_daemon.jobs.jobs import Also, Jobs, job_of
 from stylewatch_daemon.jobs.lifecycle import (
     Activity,
     Asked,
@@ -196,7 +202,12 @@ class Commands:
             raise InputError(f"{where}: {sentence_of(first)}") from error
 
     def _failed(self, request: Request, error: Exception) -> None:
-        """Retry a request later if it met, for example, a full disk; give up any other request."""
+        """Retry a request later if it met, for example, a full disk; give up any other request.
+
+        Raises DamagedError if it met a damaged ledger.
+        """
+        if isinstance(error, DamagedError):
+            raise error
         if isinstance(error, OSError):
             reason = shortages.in_words(error)
             has_begun = request.has_begun or self._phases.get(request.id) is _Phase.BEGUN
@@ -251,24 +262,20 @@ class Commands:
         request: Request,
         job_id: str = "",
         event: object = None,
-        write: Callable[[LedgerWriter], object] = lambda ledger: None,
+        write: Also | None = None,
     ) -> None:
         """Post that a request was carried out or given up, which removes it from the ledger.
 
         In the same transaction, `event` happens to the job `job_id`, and `write` changes the
-        ledger.
+        ledger. If these break, the job fails, and the request is removed all the same.
         """
-
-        def also(ledger: LedgerWriter) -> None:
-            write(ledger)
-            ledger.remove_request(request.id)
-
         _debug(request, "carried out")
         self._busy.add(request.id)
         self._phases.pop(request.id, None)
         self._jobs.waits.forget(_obstacle(request))
         self._waiting.pop(request.id, None)
-        self._jobs.post(job_id, event, also)
+        self._jobs.post(job_id, event, write)
+        self._jobs.post("", None, partial(LedgerWriter.remove_request, request_id=request.id))
 
     def _move(
         self,

@@ -147,7 +147,7 @@ class Learner:
         job = self._jobs.ledger.get(job_id) if self._minutes else None
         if job is None or job.cause is not Cause.LEARNING or not _learns(job):
             return False
-        return Obstacle(Kind.NEEDS, job.needs) not in self._failures.all()
+        return Obstacle(Kind.NEEDS, job.needs) not in self._failures
 
     def go_on(self) -> None:
         """Begin a training that is due; end one that is done, or for which no job waits any more.

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import DaemonError, UnavailableError
+from stylewatch_daemon.base.errors import DaemonError, ShortageError, UnavailableError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.files import atomic, disks, entries
@@ -255,11 +255,15 @@ class Tries:
             return
         self._attempts.kept = 0
         preview = copied[0]
-        preview.phase = Phase.PAINTING
-        self._copy_next(current)
         ticket = f"{VERB} {current.folder.name}#{preview.number}"
-        self._painting = Painting(current, preview, ticket)
-        self._executor.submit(ticket, self._order_of(current, preview))
+        try:
+            self._executor.submit(ticket, self._order_of(current, preview))
+        except ShortageError as error:
+            self._ended(current, preview, str(error))
+        else:
+            preview.phase = Phase.PAINTING
+            self._painting = Painting(current, preview, ticket)
+        self._copy_next(current)
 
     def follow(self, events: Iterable[AttemptEvent]) -> None:
         """Process events that belong to no job."""

@@ -25,6 +25,7 @@ Every `except` relies on this rule (law 14):
 - An error that was foreseen has a class that says whose trouble it is: the picture's, the
   settings', the disk's, the device's, the machine's, the worker's. It gets that class where it
   arises, as only the code at that place knows what the error of a library means.
+- DamagedError is the end of the daemon: no code takes it for the trouble of one job or request.
 - OSError is a disk or a share. Code that meets it knows nothing of the disk, waits and tries again;
   it costs no attempt. Errors of `files` are OSErrors, and no library's error becomes one by chance:
   "not a number" is not a disk.

@@ -213,6 +213,10 @@ class Pauses(Generic[Name]):
         """Forget `name` and its number of failures."""
         self._waits.pop(name, None)
 
+    def __contains__(self, name: object) -> bool:
+        """Return whether `name` is one of `all`."""
+        return name in self._waits
+
     def all(self) -> frozenset[Name]:
         """Return the names that wait, and those whose wait is over, but not the forgotten ones."""
         return frozenset(self._waits)

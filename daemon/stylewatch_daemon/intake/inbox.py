@@ -196,12 +196,14 @@ class Inbox:
         self.is_checking = False
         self._claim_trouble = self._reason(result) if isinstance(result, Exception) else ""
         self.report()
+        is_stale = False
         if isinstance(result, Exception):
             self.pending.clear()
-            return
-        self.incomplete += result.incomplete
-        done(result)
-        if self.wants_scan or result.is_stale:
+        else:
+            self.incomplete += result.incomplete
+            done(result)
+            is_stale = result.is_stale
+        if self.wants_scan or is_stale:
             self.scan()
 
     def not_claimed(self, name: str, main: Path, error: InputError) -> None:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import (
     DaemonError,
+    DamagedError,
     InputError,
     LedgerError,
     MemoryShortError,
@@ -191,6 +192,8 @@ class Attempts:
         self._jobs.took_turn(job)
         try:
             preparation = self._preparation(job)
+        except DamagedError:
+            raise
         except Exception as error:
             waits.release(job.id)
             self._cannot_begin(job, error)
@@ -420,8 +423,8 @@ class Attempts:
         """Do work in the outbox of a worker; then call `done`, if the attempt still goes on.
 
         An OSError of the work is an obstacle for the attempt, which ends: `done` gets None. Any
-        other error, also one in `done`, makes the job fail, except a LedgerError in `done`: then
-        the loop calls `done` again later.
+        other error, also one in `done`, makes the job fail, except one of the ledger in `done`:
+        then the loop calls `done` again later, or ends.
         """
 
         def call(result: Any) -> None:
@@ -437,8 +440,8 @@ class Attempts:
                 elif isinstance(result, Exception):
                     raise result
                 done(result)
-            except LedgerError:
-                raise  # the loop calls this again later
+            except (DamagedError, LedgerError):
+                raise  # the loop ends, or calls this again later
             except Exception as error:
                 self._jobs.broke(worker.job_id, error)
 
@@ -543,6 +546,8 @@ class Attempts:
             elif live.worker and live.worker.ticket == event.ticket:
                 try:
                     self._handle(live.worker, event.event)
+                except DamagedError:
+                    raise
                 except Exception as error:
                     self._jobs.broke(job_id, error)
         return others

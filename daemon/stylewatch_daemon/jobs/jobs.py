@@ -414,7 +414,7 @@ class Jobs:
             if doing.activity is not Activity.WAITING or doing.effect is None:
                 continue
             if doing.obstacle is not None:
-                if doing.obstacle in self.waits.held(retry):
+                if self.waits.is_held(doing.obstacle, retry):
                     continue
                 if self.waits.knows(doing.obstacle):
                     self.waits.take(job_id, doing.obstacle)

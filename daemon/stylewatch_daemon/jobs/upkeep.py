@@ -48,8 +48,8 @@ class Upkeep:
     def go(self) -> None:
         """Remove and forget what retention no longer keeps, at the first call and then once a day.
 
-        Lanes do the work. Any other call only records the sight of the clocks, if the wall clock
-        was set since the last call.
+        Each call records the sight of the clocks, if the wall clock was set since the last call,
+        and requests the deletion of further jobs whose days in the trash are over. Lanes remove.
         """
         last = self._sight
         sight = self._wall_clock.look(self._sight)

@@ -80,23 +80,25 @@ class Waits:
 
     def held(self, retry: bool = True) -> frozenset[Obstacle]:
         """Return the obstacles that nobody else may try now; without `retry`, all known ones."""
-        met = self._met.held() if retry else self._met.all()
+        obstacles = self._crashes.all() | self._met.all() | self._tried_by.keys()
+        return frozenset(obstacle for obstacle in obstacles if self.is_held(obstacle, retry))
+
+    def is_held(self, obstacle: Obstacle, retry: bool = True) -> bool:
+        """Return whether an obstacle is among those that are held."""
+        is_met = self.is_paused(obstacle) if retry else self.knows(obstacle)
         # An outbox is tried by one job at a time whether or not it was an obstacle: nothing else
         # begins while it is searched, or prepared for an attempt.
-        tried = {
-            obstacle
-            for obstacle in self._tried_by
-            if obstacle.kind is Kind.OUTBOX or self.knows(obstacle)
-        }
-        return self._crashes.held() | met | tried
+        is_exclusive = obstacle.kind is Kind.OUTBOX or self.knows(obstacle)
+        is_tried = is_exclusive and obstacle in self._tried_by
+        return is_met or is_tried or self._crashes.seconds(obstacle) > 0
 
     def is_paused(self, obstacle: Obstacle) -> bool:
         """Return whether an obstacle was met so short a while ago that nobody tries it now."""
-        return obstacle in self._met.held()
+        return self._met.seconds(obstacle) > 0
 
     def knows(self, obstacle: Obstacle | None) -> bool:
         """Return whether an obstacle was met, and nobody has got past it since."""
-        return obstacle in self._met.all()
+        return obstacle in self._met
 
     @property
     def awaits_crashed(self) -> bool:
@@ -105,7 +107,7 @@ class Waits:
 
     def has_crashed(self, job_id: str) -> bool:
         """Return whether a job has crashed, or its pictures were refused once."""
-        return Obstacle(Kind.JOB, job_id) in self._crashes.all()
+        return Obstacle(Kind.JOB, job_id) in self._crashes
 
     def seconds(self, obstacle: Obstacle | None) -> float:
         """Return the seconds until an obstacle may be tried again; 0 if nobody waits for it."""

@@ -14,11 +14,13 @@ from tests.e2e.changes import Painter
 from stylewatch_daemon.app import commands
 from stylewatch_daemon.base.errors import FullError, OutputError, ShortageError, StateError
 from stylewatch_daemon.base.lanes import Step
+from stylewatch_daemon.base.model import End, State
 from stylewatch_daemon.client import operations, status_json
 from stylewatch_daemon.files import atomic, disks, entries, identity
 from stylewatch_daemon.files.identity import Writers
-from stylewatch_daemon.jobs import retries
+from stylewatch_daemon.jobs import lifecycle, retries
 from stylewatch_daemon.jobs.jobs import Jobs
+from stylewatch_daemon.jobs.lifecycle import Asked
 from stylewatch_daemon.jobs.waits import PAUSE
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.state_dir import StateDir
@@ -451,3 +453,16 @@ def test_a_request_that_cannot_be_carried_out_is_logged_and_the_next_one_is(
         assert before == f"a request to {verb}" and reason in after and record.exc_info is None
     assert (requests.waiting(world.state.root), loop.commands.draining) == ([], True)
     assert (world.counts, world.published, world.left) == ({"done": 1}, done("a"), [])
+
+
+def test_a_request_whose_event_breaks_fails_its_job_and_is_removed(
+    world: DaemonWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = world.queued("a")
+    table = {**lifecycle.TABLE, (State.QUEUED, Asked): failing(KeyError("odd"))}
+    monkeypatch.setattr(lifecycle, "TABLE", table)
+    world.ask("cancel", "a")
+    step(loop)
+    assert world.job("a").end is End.FAILED
+    assert (loop.jobs.ledger.requests(), loop.commands.act()) == ([], False)
+    assert not loop.commands.in_work

@@ -19,9 +19,11 @@ from tests.daemon.world import (
     changed_settings,
     done,
     run_jobs,
+    scan,
     step,
 )
 
+from stylewatch_daemon.app.commands import Commands
 from stylewatch_daemon.app.loop import LEAVE_WITHIN, MIN_INTERVAL, NEWS_EVERY
 from stylewatch_daemon.app.monitoring import SystemdNotifier
 from stylewatch_daemon.app.settings_file import LOOK_EVERY
@@ -31,6 +33,7 @@ from stylewatch_daemon.base.model import Cause, End, Job
 from stylewatch_daemon.base.wakeup import Intent
 from stylewatch_daemon.intake.scanner import Scan
 from stylewatch_daemon.intake.watch import LEAST_PAUSE, SCAN_S, Watch
+from stylewatch_daemon.jobs.attempts import Attempts
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
 from stylewatch_daemon.jobs.waits import PAUSE, RETRY
 from stylewatch_daemon.ledger import schema
@@ -184,6 +187,29 @@ def test_a_ledger_that_cannot_be_read_for_a_while_only_delays_and_a_damaged_one_
     monkeypatch.setattr(schema, "commit", failing(error))
     with pytest.raises(DamagedError):
         run_jobs(loop)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (Attempts, "_preparation"),
+        (Attempts, "_handle"),
+        (Attempts, "_follow_end"),
+        (Commands, "_act"),
+        (Commands, "_deleted"),
+    ],
+)
+def test_a_damaged_ledger_is_nowhere_taken_for_the_trouble_of_one_job_or_request(
+    owner: type, name: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.drop("a")
+    world.run()
+    world.ask("delete", "a")
+    world.drop("b")
+    scan(world.loop)
+    monkeypatch.setattr(owner, name, failing(DamagedError("the ledger is damaged")))
+    with pytest.raises(DamagedError):
+        run_jobs(world.loop)
 
 
 def test_a_result_that_meets_a_locked_ledger_is_handled_later_and_a_fault_of_ours_is_logged(

@@ -23,7 +23,7 @@ from stylewatch_daemon.app.tries import (
     STALE_S,
     VERB,
 )
-from stylewatch_daemon.base.errors import FullError
+from stylewatch_daemon.base.errors import FullError, ShortageError
 from stylewatch_daemon.client import status_json
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.ledger import requests
@@ -275,3 +275,14 @@ def test_previews_wait_while_paused_and_need_an_executor_on_this_machine(world: 
     ask(world)
     run(world)
     assert "executor" in result(world)["reason"]
+
+
+def test_a_preview_says_that_no_thread_is_left_for_it_and_the_next_one_is_tried(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = failing(ShortageError("no thread is left"), 1, world.executor.submit)
+    monkeypatch.setattr(world.executor, "submit", short)
+    world.start()
+    ask(world, FIRST, "night", "wave")
+    run(world)
+    assert shown(world) == {"night": "no thread is left", "wave": True}

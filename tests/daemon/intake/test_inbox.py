@@ -11,6 +11,7 @@ from tests.daemon.world import DaemonWorld, claiming_world, run_jobs, scan
 from stylewatch_daemon.base.errors import OutputError
 from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.files.disks import MountGuard
+from stylewatch_daemon.intake.scanner import Checked
 
 
 @pytest.fixture
@@ -152,3 +153,20 @@ def test_a_job_that_says_what_it_is_for_needs_no_other_half_until_that_changes(
         assert world.work() == []
         assert "Permission denied" in world.trouble[f"{world.inbox}/a/job.yaml"]
     assert (world.work(), world.waiting_for, world.trouble) == (["a"], {}, {})
+
+
+def test_a_scan_that_is_wanted_while_pairs_are_checked_follows_also_a_check_that_fails(
+    world: DaemonWorld,
+) -> None:
+    def fails(groups: object, step: object) -> Checked:
+        inbox.scan()
+        raise OutputError("its disk is gone")
+
+    world.drop("a")
+    scan(world.start())
+    inbox = world.loop.intake.inboxes[0]
+    with replaced(inbox.scanner, check=fails):
+        inbox.check(1, lambda group: False, lambda checked: None)
+    assert inbox.wants_scan
+    world.loop.wakeup.wait(0)
+    assert inbox.is_scanning and not inbox.wants_scan

@@ -12,9 +12,10 @@ from tests.daemon.world import DaemonWorld
 
 from stylewatch_daemon.base.errors import FullError, MemoryShortError, OutputError, UnavailableError
 from stylewatch_daemon.base.model import Cause, Job, State
+from stylewatch_daemon.base.wakeup import Pauses
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.atomic import PROBE
-from stylewatch_daemon.jobs.lifecycle import MACHINE, Kind, Obstacle
+from stylewatch_daemon.jobs.lifecycle import MACHINE, Effect, Kind, Obstacle
 from stylewatch_daemon.jobs.waits import LEEWAY, PAUSE, Waits
 
 RESERVE = 256 << 20
@@ -244,3 +245,21 @@ def test_a_job_that_keeps_failing_does_not_block_the_others(world: Queue) -> Non
     assert world.begin(2) == ["3"], "it is the trouble of that job alone"
     world.wait(2 * PAUSE.first)
     assert world.begin(2) == ["1"]
+
+
+def test_no_list_of_all_obstacles_is_made_for_each_job_that_waits(
+    world: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With thousands of jobs whose inputs stay, a round would else take their number squared."""
+    lists = list[Any]()
+
+    def listed(*args: Any) -> frozenset[Any]:
+        lists.append(args)
+        return frozenset()
+
+    for owner, name in ((Pauses, "all"), (Pauses, "held"), (Waits, "held")):
+        monkeypatch.setattr(owner, name, listed)
+    for number in range(9):
+        world.queue.hold(f"{number}", "its disk is away", Effect.DISCARD)
+    world.queue.repeat()
+    assert (len(world.loop.blocked), lists) == (9, [])
