@@ -104,8 +104,6 @@ class Hindrance(Enum):
     """Jobs may not begin now."""
     NO_WORKER = auto()
     """Another job got the worker: this one has been overtaken."""
-    TAKEN = auto()
-    """Another job has got the folder; the next round begins this one elsewhere."""
 
 
 class Attempts:
@@ -244,37 +242,32 @@ class Attempts:
         ends in this function: otherwise all that wait for them would wait for ever.
         """
         job = preparation.job
-        outcome = self._outcome(preparation, result)
-        if isinstance(outcome, Chosen):
-            self._begin_in(outcome, preparation)
-            return
-        self._jobs.waits.release(job.id)
-        if isinstance(outcome, Exception):
-            self._cannot_begin(job, outcome)
-
-    def _outcome(
-        self, preparation: Preparation, result: Chosen | Exception
-    ) -> Chosen | Hindrance | Exception:
-        """Return the `result` of a preparation, or why the job cannot begin with it now."""
-        job = preparation.job
-        live = self._jobs.known(job.id)
+        jobs = self._jobs
+        live = jobs.known(job.id)
         is_preparing = live.doing.activity is Activity.PREPARING
         if is_preparing:
-            self._jobs.turn(job.id, Doing())
-        self._jobs.commit()  # a request that came meanwhile may end the job
-        if not is_preparing or self._ledger.get(job.id) != job:
+            jobs.turn(job.id, Doing())
+        jobs.commit()  # a request that came meanwhile may end the job
+        hindrance = self._hindrance(job) if is_preparing else Hindrance.CHANGED
+        if hindrance in (None, Hindrance.NO_WORKER):
+            live.is_overtaken = hindrance is not None
+        if hindrance is None and isinstance(result, Chosen):
+            jobs.waits.passed(job.id)
+            # if another job has got the folder, the next round begins this one elsewhere
+            if result.place == job.place or result.place not in jobs.reserved(job.outbox):
+                self._begin_in(result, preparation)
+                return
+        jobs.waits.release(job.id)
+        if hindrance is None and isinstance(result, Exception):
+            self._cannot_begin(job, result)
+
+    def _hindrance(self, job: Job) -> Hindrance | None:
+        """Return why no attempt at a job begins now that its outbox is prepared, if so."""
+        if self._ledger.get(job.id) != job:
             return Hindrance.CHANGED
         if not self._may_begin():
             return Hindrance.NO_TIME
-        live.is_overtaken = self.free <= 0
-        if live.is_overtaken:
-            return Hindrance.NO_WORKER
-        if isinstance(result, Exception):
-            return result
-        self._jobs.waits.passed(job.id)
-        if result.place != job.place and result.place in self._jobs.reserved(job.outbox):
-            return Hindrance.TAKEN
-        return result
+        return Hindrance.NO_WORKER if self.free <= 0 else None
 
     def _begin_in(self, chosen: Chosen, preparation: Preparation) -> None:
         """Post that an attempt begins in the `chosen` folder."""

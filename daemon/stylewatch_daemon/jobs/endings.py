@@ -31,7 +31,7 @@ from stylewatch_daemon.jobs.wall_clock import WallClock
 from stylewatch_daemon.ledger.schema import sql_value
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import ending, finals, inputs
-from stylewatch_daemon.outbox.ending import Ending, PublishedFiles
+from stylewatch_daemon.outbox.ending import Ending, Publication, PublishedFiles
 from stylewatch_daemon.outbox.finals import Linking
 from stylewatch_daemon.outbox.inputs import Account, FirstSights, Removal
 from stylewatch_daemon.outbox.publish import CANCELED, REFUSED, Outbox
@@ -208,15 +208,15 @@ class Endings:
         end = Ending(job, claim, jobs.state.files(job.id), listed)
         outbox = claim.outbox
 
-        def work(step: Step) -> bool:
+        def work(step: Step) -> Publication:
             with jobs.mount_guard.checked(outbox, inner=[job.place], disk=job.disk):
                 return ending.publish_receipt(end, step)
 
-        def done(is_published: bool) -> None:
-            if is_published:
-                self._link(job, event)
-            else:
+        def done(result: Publication) -> None:
+            if result is Publication.TAKEN:
                 jobs.post(job.id, Displaced())
+            else:
+                self._link(job, event)
 
         self._do(job, Effect.PUBLISH_END, outbox, work, done)
 

@@ -380,9 +380,9 @@ class Jobs:
     def broke(self, job_id: str, error: Exception) -> None:
         """Make a job fail because of an unforeseen error, with its trace in the log."""
         job = self.ledger.get(job_id)
-        has_ended = job is not None and job.has_ended
-        again = Effect.DISCARD if has_ended else Effect.PUBLISH_END  # in case that fails
-        self.hold(job_id, "", again)
+        # where it ends or has ended, `Broke` may change nothing, and what broke is tried again
+        effects = {State.ENDING: Effect.PUBLISH_END, State.ENDED: Effect.DISCARD}
+        self.hold(job_id, "", effects.get(job.state) if job is not None else None)
         self.post(job_id, self._broken(job_id, "", error))
 
     def _broken(self, job_id: str, where: str, error: BaseException | None) -> Broke:

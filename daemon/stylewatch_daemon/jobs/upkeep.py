@@ -4,7 +4,8 @@ Favorites are left out.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import OutputError
@@ -15,6 +16,7 @@ from stylewatch_daemon.jobs.wall_clock import DAY, NOTICEABLE, WallClock
 from stylewatch_daemon.ledger import favorites, thumbs
 from stylewatch_daemon.ledger.ledger import EXPIRE, Sight
 from stylewatch_daemon.outbox import removal
+from stylewatch_daemon.outbox.removal import Removed
 
 EXPIRED_AT_ONCE = 20
 """Maximum number of jobs of an outbox that are deleted at a time because their days in the trash
@@ -141,44 +143,30 @@ class Upkeep:
         listed = self._jobs.ledger.files(job.id)
         state = self._jobs.state.root
 
-        def work(step: Step) -> tuple[list[OutputFile], list[OutputFile]]:
-            """Remove the files; return those that retention is done with, and those that are gone.
-
-            The job may become a favorite while its disk takes long to answer.
-            """
-            tried = list[OutputFile]()
+        def work(step: Step) -> Removed:
+            """Remove the files, unless the job becomes a favorite: its disk may take long."""
             inner = [str(Path(files[0].path).parent)]
+            is_kept = partial(favorites.is_marked, state, job.id)
             with self._jobs.mount_guard.checked(outbox, state, inner=inner, disk=job.disk):
-                if favorites.is_marked(state, job.id):
-                    return [], []
-                unmarked = _until_marked(state, job.id, files, tried)
-                gone = removal.remove(outbox, unmarked, step, place=job.place, listed=listed)
-            return tried, gone
+                if is_kept():
+                    return Removed([], [])
+                return removal.remove(
+                    outbox, files, step, place=job.place, listed=listed, ends=is_kept
+                )
 
-        def done(result: tuple[list[OutputFile], list[OutputFile]] | Exception) -> None:
+        def done(result: Removed | Exception) -> None:
             self._open -= 1
             if isinstance(result, Exception):
                 self._jobs.reporter.waits("retention", str(result))
                 return
-            tried, gone = result
-            if tried:
-                paths = [file.path for file in tried]
+            gone = result.gone
+            paths = [file.path for file in (*gone, *result.left)]
+            if paths:
                 self._jobs.post("", None, lambda ledger: ledger.drop_files(job.id, paths))
                 self._jobs.reporter.pruned(len(gone), sum(file.size for file in gone))
 
         self._open += 1
         self._jobs.lanes.do(outbox, work, done, sum(file.size for file in files))
-
-
-def _until_marked(
-    state: Path, job_id: str, files: Iterable[OutputFile], tried: list[OutputFile]
-) -> Iterator[OutputFile]:
-    """Yield files of a job until it is a favorite, and add them to `tried`."""
-    for file in files:
-        if favorites.is_marked(state, job_id):
-            return
-        tried.append(file)
-        yield file
 
 
 def _has_jumped(last: Sight, sight: Sight) -> bool:

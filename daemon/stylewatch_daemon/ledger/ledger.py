@@ -81,6 +81,16 @@ class Place(NamedTuple):
     """Time of its last try, on a monotonic clock in seconds; 0 if it was not tried."""
 
 
+class _Ranked(NamedTuple):
+    """A waiting job; of two in an inbox, the lesser one begins first, as IN_INBOX_ORDER says."""
+
+    comes_last: int
+    negated_priority: int
+    place: Place
+    id: str
+    title: str = ""
+
+
 _MAX_WORDS = 8
 """Maximum number of words of a search that count; the others are ignored."""
 
@@ -450,18 +460,19 @@ class Ledger:
         inboxes = f"SELECT inbox, count(*) {source} GROUP BY inbox"
         order = f"{source} AND inbox = ? ORDER BY {schema.IN_INBOX_ORDER} LIMIT ?"
         first = f"SELECT {schema.RANK}, {_TITLE} {order}"
-        queues = defaultdict[str, list[tuple[Any, ...]]](list)
+        queues = defaultdict[str, list[_Ranked]](list)
         count = 0
         for outbox in outboxes:
             for inbox, number in self._rows(inboxes, outbox):
                 count += number
-                queues[inbox] += map(tuple, self._rows(first, outbox, inbox, limit))
+                for last, priority, id_, title in self._rows(first, outbox, inbox, limit):
+                    queues[inbox].append(_Ranked(last, priority, Place(id_), id_, title))
         rounds = sorted(
             (number, turns.get(inbox, 0), inbox, job)
             for inbox, queue in queues.items()
             for number, job in enumerate(sorted(queue))
         )
-        return {job[-2]: job[-1] for *_, job in rounds[:limit]}, count
+        return {job.id: job.title for *_, job in rounds[:limit]}, count
 
     def place(self, job_id: str) -> int | None:
         """Return the place, from 1, of a waiting job in the queue; None if inboxes take turns."""
@@ -516,21 +527,22 @@ class Ledger:
         inboxes = f"SELECT inbox {queued} AND inbox > ? ORDER BY inbox LIMIT 1"
         order = schema.IN_INBOX_ORDER
         first = f"SELECT {schema.RANK} {queued} AND inbox = ?{conditions} ORDER BY {order} LIMIT 1"
-        heads = defaultdict[str, list[tuple[Any, ...]]](list)
+        heads = defaultdict[str, list[_Ranked]](list)
         inbox = ""
         while rows := self._rows(inboxes, inbox):
             inbox = rows[0][0]
-            for *rank, job_id in self._rows(first, inbox, json.dumps([*jobs, *places]), *values):
-                heads[inbox].append((*rank, Place(job_id), job_id))
+            left_out = json.dumps([*jobs, *places])
+            for last, priority, id_ in self._rows(first, inbox, left_out, *values):
+                heads[inbox].append(_Ranked(last, priority, Place(id_), id_))
         if places:
             others = (
                 f"SELECT inbox, {schema.RANK} FROM jobs WHERE state = '{State.QUEUED}' "
                 f"AND id IN (SELECT value FROM json_each(?)){conditions}"
             )
             ids = json.dumps([*places]), json.dumps([*jobs])
-            for inbox, *rank, job_id in self._rows(others, *ids, *values):
-                heads[inbox].append((*rank, places[job_id], job_id))
-        return {inbox: min(ranks)[-1] for inbox, ranks in heads.items()}
+            for inbox, last, priority, id_ in self._rows(others, *ids, *values):
+                heads[inbox].append(_Ranked(last, priority, places[id_], id_))
+        return {inbox: min(jobs_of_inbox).id for inbox, jobs_of_inbox in heads.items()}
 
     def newest(self) -> str:
         """Return the greatest id of a job; empty if there is none."""

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
@@ -59,6 +60,14 @@ class PublishedFiles:
     news: tuple[str, ...] = ()
 
 
+class Publication(StrEnum):
+    """Result of an attempt to publish the receipt of an output."""
+
+    DONE = "the receipt is published, now or before a kill"
+    GONE = "its owner has moved the folder away, and no receipt may be without its files"
+    TAKEN = "another job has ended in the folder"
+
+
 def publish_output(ending: Ending, step: Step = lambda: None) -> PublishedFiles | None:
     """Archive the inputs, complete the receipt, and remove stages of attempts that started over.
 
@@ -85,28 +94,28 @@ def publish_output(ending: Ending, step: Step = lambda: None) -> PublishedFiles 
     return PublishedFiles(tuple(files), inputs, tuple(map(_changed_while_running, sorted(changed))))
 
 
-def publish_receipt(ending: Ending, step: Step = lambda: None) -> bool:
-    """Publish the receipt, which the ledger lists; return False if another job has ended there.
+def publish_receipt(ending: Ending, step: Step = lambda: None) -> Publication:
+    """Publish the receipt, which the ledger lists; raises as `publish_output` does.
 
-    If no receipt is staged, it was published before a kill. If the folder is missing, its owner has
-    moved it away, and no receipt may be without its files. In either case nothing is published, and
-    the result is True. Raises as `publish_output` does.
+    If none is staged, it was published before.
     """
     job = ending.job
     outbox = Outbox(ending.claim.outbox, disk=job.disk)
-    if _staged_receipt(ending) is None or not entries.is_folder(outbox.root / job.title):
-        return True
+    if _staged_receipt(ending) is None:
+        return Publication.DONE
+    if not entries.is_folder(outbox.root / job.title):
+        return Publication.GONE
     published = _receipt_in(outbox.root, job.title)
     if published is not None and not _is_own(published, ending):
-        return False
+        return Publication.TAKEN
     outbox.tidy(job.title)
     latest = staging.latest(outbox.root, job.id)
     is_first = published is None
     try:
         outbox.publish(latest, job.title, RECEIPT, step, is_first=is_first)
     except TakenError:
-        return False
-    return True
+        return Publication.TAKEN
+    return Publication.DONE
 
 
 def publish_late(

@@ -5,14 +5,25 @@ bytes with this digest; a changed file belongs to the person who changed it.
 """
 
 import errno
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from stylewatch_daemon.base.errors import InputError, OutputError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import OutputFile
 from stylewatch_daemon.files import atomic, entries, identity, safe_dirs, strangers
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
+
+
+class Removed(NamedTuple):
+    """The files that are gone, removed now or earlier, and those that no longer belong to the job.
+
+    Of the latter, somebody has changed them, or another job was painted into their folder.
+    """
+
+    gone: list[OutputFile]
+    left: list[OutputFile]
 
 
 def remove(
@@ -22,38 +33,41 @@ def remove(
     *,
     place: str | None = None,
     listed: Iterable[OutputFile] = (),
-) -> list[OutputFile]:
+    ends: Callable[[], bool] = lambda: False,
+) -> Removed:
     """Remove the unchanged `files`, durably, and the folders below `root` that become empty.
 
     Files in the folder `place` stay if it has a receipt that is not `listed`: another job was
     painted into that folder, perhaps from the same pictures with the same bytes.
 
-    `root` is the outbox or, for files with absolute paths, their folder of finals. Return the files
-    that are gone, removed now or earlier. The remaining files no longer belong to the job: somebody
-    has changed them, or another job was painted into their folder. The caller checks the disks
-    before and after (law 2). Raises OutputError, after all other files were tried, if a file could
-    not be read or removed, or if a link leads to it; also if `root` is not there. Then the job must
-    not be forgotten.
+    `root` is the outbox or, for files with absolute paths, their folder of finals. Once `ends`
+    returns True, which is asked before each file, no further file is touched. The caller checks the
+    disks before and after (law 2). Raises OutputError, after all other files were tried, if a file
+    could not be read or removed, or if a link leads to it; also if `root` is not there. Then the
+    job must not be forgotten.
     """
     if not entries.is_folder(root):
         raise OutputError(f"the folder {root} is not there")
-    gone: list[OutputFile] = []
+    removed = Removed([], [])
     errors: list[OutputError] = []
     is_displaced = place is not None and _has_another_receipt(root, place, listed, step)
     for file in files:
+        if ends():
+            break
         if is_displaced and file.path.startswith(f"{place}/"):
+            removed.left.append(file)
             continue
         try:
-            if _remove(root, file, step):
-                gone.append(file)
+            is_gone = _remove(root, file, step)
+            (removed.gone if is_gone else removed.left).append(file)
         except OSError as error:
             step()  # raises the error again if it came from `step`
             reason = f"{root / file.path} cannot be removed: {error.strerror or error}"
             errors.append(OutputError(reason))
-    _tidy(root, {PurePosixPath(file.path).parent for file in gone})
+    _tidy(root, {PurePosixPath(file.path).parent for file in removed.gone})
     if errors:
         raise errors[0]
-    return gone
+    return removed
 
 
 def _has_another_receipt(root: Path, place: str, listed: Iterable[OutputFile], step: Step) -> bool:

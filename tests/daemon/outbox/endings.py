@@ -12,7 +12,13 @@ from tests.daemon.faults import fill
 from stylewatch_daemon.base.model import End, Input, Job, OutputFile, State
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.ledger.claim import Claim, File
-from stylewatch_daemon.outbox.ending import Ending, PublishedFiles, publish_output, publish_receipt
+from stylewatch_daemon.outbox.ending import (
+    Ending,
+    Publication,
+    PublishedFiles,
+    publish_output,
+    publish_receipt,
+)
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGING
 
 PHOTO, STYLE, JOB_FILE = "photo.jpg", "style.jpg", "job.yaml"
@@ -77,7 +83,7 @@ def publish(ending: Ending) -> PublishedFiles:
     """Publish the end of a job in its own folder."""
     published = publish_output(ending)
     assert published is not None
-    assert publish_receipt(ending)
+    assert publish_receipt(ending) is Publication.DONE
     return published
 
 

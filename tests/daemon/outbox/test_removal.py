@@ -43,7 +43,7 @@ def test_what_others_changed_stays_and_is_ours_no_longer(
     final = tmp_path / "out" / PATHS[0]
     final.unlink()
     make(final)
-    assert remove(tmp_path / "out", files) == [*files[1:]]
+    assert remove(tmp_path / "out", files).gone == [*files[1:]]
     assert os.path.lexists(final)
 
 
@@ -54,11 +54,11 @@ def test_a_folder_with_the_receipt_of_another_job_stays_though_its_bytes_are_the
     path = tmp_path / "out/a/receipt.json"
     path.write_text(receipt) if receipt else path.unlink()
     before = tree(tmp_path / "out/a")
-    gone = remove(tmp_path / "out", files[:2], place="a", listed=files)
+    gone, left = remove(tmp_path / "out", files[:2], place="a", listed=files)
     if receipt == "of another daemon":
-        assert (gone, tree(tmp_path / "out/a")) == ([], before)
+        assert (gone, left, tree(tmp_path / "out/a")) == ([], [*files[:2]], before)
     else:
-        assert gone == [*files[:2]]
+        assert (gone, left) == ([*files[:2]], [])
 
 
 @pytest.mark.parametrize("is_replaced", [True, False])
@@ -76,7 +76,7 @@ def test_what_is_changed_while_it_is_read_stays_and_is_ours_until_it_is_read_aga
     with pytest.raises(OutputError, match=r"a/final\.png cannot be removed: it changed at this"):
         remove(tmp_path / "out", files[:1], touch_up)
     assert final.read_text() == "FINAL.PNG"
-    assert remove(tmp_path / "out", files[:1]) == []
+    assert remove(tmp_path / "out", files[:1]).gone == []
 
 
 @pytest.mark.parametrize(("call", "number"), [("open", errno.EIO), ("stat", errno.EACCES)])
@@ -99,7 +99,7 @@ def test_an_error_is_not_an_absence(
         with pytest.raises(OutputError, match=r"a/final\.png cannot be removed"):
             remove(tmp_path / "out", files)
     assert set(tree(tmp_path / "out")) == {"a/final.png"}, "all others were tried"
-    assert remove(tmp_path / "out", files) == [*files]
+    assert remove(tmp_path / "out", files).gone == [*files]
 
 
 def test_no_link_below_the_finals_folder_is_followed(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_no_link_below_the_finals_folder_is_followed(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere/a.png").exists()
     album.unlink()
     (tmp_path / "elsewhere").rename(album)
-    assert remove(folder, [file]) == [file]
+    assert remove(folder, [file]).gone == [file]
     assert [*folder.iterdir()] == [], "the finals folder stays, but for what is empty in it"
 
 
@@ -131,5 +131,5 @@ def test_a_folder_that_was_swapped_for_a_link_keeps_the_job_from_being_forgotten
     assert tree(tmp_path / "away") == behind and behind
     (tmp_path / "out" / swapped).unlink()
     (tmp_path / "away").rename(tmp_path / "out" / swapped)
-    assert remove(tmp_path / "out", files) == [*files]
+    assert remove(tmp_path / "out", files).gone == [*files]
     assert list((tmp_path / "out").iterdir()) == []
