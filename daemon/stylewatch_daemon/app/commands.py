@@ -202,9 +202,10 @@ class Commands:
             raise InputError(f"{where}: {sentence_of(first)}") from error
 
     def _failed(self, request: Request, error: Exception) -> None:
-        """Retry a request later if it met, for example, a full disk; give up any other request.
+        """Try a request again later if it met, for example, a full disk; give up any other request.
 
-        Raises DamagedError if it met a damaged ledger.
+        A deletion that nobody asked for is put off instead, unless it has begun. Raises
+        DamagedError if it met a damaged ledger.
         """
         if isinstance(error, DamagedError):
             raise error
@@ -596,12 +597,13 @@ class Commands:
             self._carried_out(request)
 
     def _delete(self, request: Request, job: JobId, *, begun: bool = False) -> None:
-        """Remove the files of a job that has ended, and forget it.
+        """Remove the files of a job that has ended, and forget it: in steps, one at each call.
 
-        For any other job it does nothing. Before anything is removed, all folders are looked at,
-        and then, because a disk may take long to answer, everything is asked again. Until then the
-        deletion can be given up, and one that nobody asked for is put off. `begun` is True if
-        something may have been removed.
+        It waits while the job ends, or anything else works on it. The first step looks at all its
+        folders. The next call records that the deletion begins, then removes the files and forgets
+        the job; with `begun`, that was recorded before. Until the record it can be given up, and
+        one that nobody asked for is put off. A request about a job that is missing or has not ended
+        is dropped.
         """
         phase = self._phases.pop(request.id, None)
         record = self._jobs.ledger.get(job)

@@ -205,7 +205,11 @@ def _locked(
 
 
 def _lock(state: StateDir, stack: ExitStack, inherited: int | None) -> int:
-    """Lock the state folder for as long as `stack` lasts, and make it; return the lock."""
+    """Lock the state folder for as long as `stack` lasts, and make it; return the descriptor.
+
+    Raises SettingsError if another daemon holds it, UnavailableError if a worker of a killed one
+    does.
+    """
     atomic.make_folder(state.root)
     try:
         handle = stack.enter_context(lock.held(state.lock, LOCK_WITHIN, inherited))

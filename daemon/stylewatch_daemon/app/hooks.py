@@ -117,7 +117,10 @@ class HookRunner:
         self._start(running, partial(running.run, words, self._variables(job)))
 
     def _start(self, running: "_Running", work: Callable[[float], str]) -> None:
-        """Let a thread do the `work` of a hook, within the rest of its time."""
+        """Start a thread that does the `work` of a hook, and posts what went wrong when it ends.
+
+        `work` gets the seconds that are left of the hook's time.
+        """
         self._running = running
         timeout_s = self._jobs.settings.hooks.timeout_s - (monotonic() - running.since)
 

@@ -288,7 +288,11 @@ class Learner:
         return message
 
     def _heard(self, process: Child, message: object) -> None:
-        """Act on a message of a training; it may have been ended meanwhile."""
+        """Note a report of a training, or end it with its last message, if it still goes on.
+
+        A style that was not learned is tried again later; if that is final, the jobs whose
+        photographs were used are refused.
+        """
         training = self._training
         if training is None or training.process is not process:
             return

@@ -238,7 +238,11 @@ class Tries:
         return replace(current.order, styles=(copy,), staging=staging)
 
     def go_on(self) -> None:
-        """Order the next preview if a worker is free, else ask a job for its worker."""
+        """Order the next preview if a worker is free, else ask a job for its worker.
+
+        While a copied preview waits, the next worker is kept for it. A try whose page is silent
+        ends. If the machine cannot take an order, the preview ends with the reason.
+        """
         self._end_if_silent()
         self._remove_left()
         current = self._current

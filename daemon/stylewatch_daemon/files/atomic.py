@@ -315,7 +315,7 @@ def _hidden_beside(path: Path | str, owner: str = "") -> str:
 
 
 def _tag(owner: str) -> str:
-    """Return the digits that tell the owner of a temporary file."""
+    """Return the TAG digits, from a digest of `owner`, that mark its temporary files."""
     return _digits(owner)[:TAG]
 
 

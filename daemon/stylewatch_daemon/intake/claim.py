@@ -306,10 +306,11 @@ class Claiming:
         taking.unsynced.append(self._state.jobs)
 
     def _finish(self, taking: "_Taking", step: Step) -> None:
-        """Remove remains of the claims, and held originals as far as that is possible now.
+        """Clear up after a group that is in the state folder, and note its result.
 
-        The own folder of the job is removed from the inbox, too. Files that an earlier daemon
-        copied, before it was killed, are hashed for the result.
+        Held originals and the own folder of the job leave the inbox, as far as that is possible
+        now: the end of the job tries again. Files that an earlier daemon copied, before it was
+        killed, are hashed for the result.
         """
         first = taking.group[0]
         for claim in taking.group:
@@ -345,7 +346,10 @@ class Claiming:
         return tuple((file.source, file.look) for file in unchanged)
 
     def _drop_moved(self, claim: Claim, step: Step) -> None:
-        """Remove the folder that a move across mounts has left of a complete claim."""
+        """Remove the folder that a move across mounts left.
+
+        A file there that differs from its copy, because bytes came late, is first copied again.
+        """
         folder = self._folder(claim)
         if not entries.exists(folder):
             return
@@ -660,7 +664,7 @@ def _files_below(folder: Path, inner: str = "") -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def _unchanged(inbox: Path, file: File) -> Iterator[int]:
-    """Open the folder of a file of the inbox; raises ChangedError if the file has changed.
+    """Yield the opened folder of a file of the inbox; raises ChangedError if the file has changed.
 
     The file is opened too: a rename would need no permission to read it, but the copy after that
     does. Raises OSError if it cannot be read.

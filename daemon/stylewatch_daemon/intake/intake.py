@@ -322,7 +322,11 @@ class Intake:
             inbox.scan()
 
     def _scanned(self, inbox: Inbox, scan: Scan) -> None:
-        """Drop late clips from the pairs of a scan, and record which files are gone."""
+        """Drop late clips from the pairs of a scan, and act on what else it shows.
+
+        What it says of files is recorded, jobs whose files are written again are held, and files
+        that the inbox holds for no open job are put back.
+        """
         late = self._late_clips(inbox, scan)
         inbox.incomplete = [pair for pair in inbox.incomplete if pair.main not in late]
         inbox.pending = type(inbox.pending)(
@@ -556,7 +560,7 @@ class Intake:
     # -- inspection
 
     def _inspect(self, job: Job, event: object) -> None:
-        """Have the pictures of a job inspected, unless it is canceled."""
+        """Have the pictures of a job inspected, or let it end at once if it is canceled."""
         if job.asked is End.CANCELED:  # no obstacle may delay its end
             self._jobs.post(job.id, Inspected())
             return

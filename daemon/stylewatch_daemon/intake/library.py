@@ -104,9 +104,10 @@ class Library:
     # -- in the lane
 
     def _work(self, step: Step) -> Mapping[str, Seen]:
-        """Return the default styles after copying those that have no copy and are not too large.
+        """Copy the default styles into the state folder; return all of them, by name.
 
-        Copies of other pictures are removed.
+        Those that have a copy, or are too large, are not copied. Copies of other pictures are
+        removed.
         """
         pictures = dict[str, Seen]()
         used = set[str]()

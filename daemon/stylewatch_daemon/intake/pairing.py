@@ -351,7 +351,11 @@ class _Folder:
 
 
 def _classified(path: Path, files: Iterable[Path]) -> _Folder:
-    """Classify the `files` of one folder by name; leave out texts and sidecar files."""
+    """Return the `files` of one folder by what they are: parts of jobs, pictures, masks, clips.
+
+    Texts, sidecar files and masks without a picture are skipped, with the reason; files of other
+    kinds are left out.
+    """
     folder = _Folder(path)
     for file in files:
         suffix = _suffix(file)

@@ -276,7 +276,12 @@ class Scanner:
         memory: Memory,
         claims: Sequence[Claim],
     ) -> Scan:
-        """Pair the files of a listing, except those of claims, and judge the pairs."""
+        """Pair the files of a listing, except those of claims; return what a scan says of them.
+
+        A complete pair waits if a file that cannot be read may be a part of it (law 2), or if it is
+        too large. If it was painted before it stays, and if that is unknown its files are to be
+        hashed. All others are to be claimed.
+        """
         files = listing.files
         self._sides = {
             (path, seen): side
@@ -466,11 +471,12 @@ class Scanner:
     def _came_and_went(
         self, memory: Memory, listing: InboxListing, mounts: frozenset[str]
     ) -> tuple[Mapping[Path, int], tuple[Seen, ...]]:
-        """Return the scans that lacked the files, and new records of files (law 3).
+        """Compare a listing with the last one and the records of the inbox (law 3).
 
-        The first result has, for each file, the number of the last scan that certainly lacked it.
-        If files leave the inbox, only those are followed that stay, as they were painted before or
-        left out: once one of them is gone, it is new whenever it comes.
+        Returns, for each file, the number of the last scan that certainly lacked it; and new
+        records of files that are gone, are expected again, or are on another disk than recorded. If
+        files leave the inbox, only those are compared that were painted before or left out, as
+        these stay: once one of them is gone, it is new whenever it comes.
         """
         inbox = str(self._path)
         records = [record for record in memory.seen.values() if record.inbox == inbox]
@@ -566,8 +572,10 @@ class Scanner:
     def check(self, groups: Sequence[Group], step: Step = lambda: None) -> Checked:
         """Return which groups may be claimed now: nothing was added, and all files are whole.
 
-        A file that was waited for long enough is claimed as it is. Raises OutputError if files
-        cannot be taken out of the inbox, ShortageError if the machine cannot look at them now.
+        The pairs of others say what they wait for. A group that is not as in the last scan is left
+        out, and makes the result stale. A file that was waited for long enough is claimed as it is.
+        Raises OutputError if files cannot be taken out of the inbox, ShortageError if the machine
+        cannot look at them now.
         """
         if not self._is_kept and not entries.is_writable(self._path):
             raise OutputError(

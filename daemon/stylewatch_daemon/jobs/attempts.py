@@ -182,9 +182,10 @@ class Attempts:
     # -- beginning a job
 
     def begin(self, job: Job) -> None:
-        """Choose what the next attempt at a job needs; then post that it begins or why it cannot.
+        """Have the lane prepare the outbox for an attempt at a job; or post why none can begin.
 
-        Nothing else begins in its outbox in the meantime.
+        If its priority or its needs have changed, only these are recorded: it is begun when it is
+        its turn by them. Nothing else begins in its outbox in the meantime.
         """
         waits = self._jobs.waits
         self._jobs.took_turn(job)
@@ -363,7 +364,11 @@ class Attempts:
         return name_fields(job.name, main, styles, recipe=settings.recipe, seed=settings.seed)
 
     def _order(self, job: Job, event: object) -> None:
-        """Create the folders in the outbox, then order the job from the executor."""
+        """Have the lane make or reopen the folder of an attempt; then order it from the executor.
+
+        What earlier attempts left there is taken over, and a checkpoint that may not be resumed is
+        removed. If someone else has the folder, another one is recorded first.
+        """
         worker = self._jobs.known(job.id).worker
         if worker is None:  # the attempt was given up before the ledger could be written
             return
@@ -578,7 +583,10 @@ class Attempts:
             self._in_lane(worker, lambda step: self._look(worker, event), done)
 
     def _look(self, worker: Worker, event: messages.FileStaged) -> StagedFile | None:
-        """Return an announced file; None if it is gone."""
+        """Return the size of a staged file, and whether it has the announced bytes.
+
+        Return None if it is gone.
+        """
         with self._on_disk_of(worker):
             return worker.files.look(event.path, event.sha256)
 
@@ -616,7 +624,10 @@ class Attempts:
         )
 
     def _publish(self, job: Job, event: object) -> None:
-        """Publish an announced file."""
+        """Have the lane publish an announced file, and report it, unless an obstacle was met.
+
+        The receipt of another job in the folder is one.
+        """
         worker = self._jobs.known(job.id).worker
         assert isinstance(event, lifecycle.Staged)
         if worker is None:
@@ -678,7 +689,11 @@ class Attempts:
         return end
 
     def _follow_end(self, worker: Worker, event: messages.AttemptEnd) -> None:
-        """Post the consequences of the checked end of an attempt for its job."""
+        """Post what the checked end of an attempt means for its job, if that still runs.
+
+        It is complete, refused, waits for an obstacle, has failed once more, or goes back to the
+        queue, as it also does after a failure while the daemon stops.
+        """
         job = self._ledger.get(worker.job_id)
         if job is None or job.state is not State.RUNNING:
             self._jobs.known(worker.job_id).worker = None

@@ -221,7 +221,10 @@ class Endings:
         self._do(job, Effect.PUBLISH_END, outbox, work, done)
 
     def _choose_folder(self, job: Job) -> None:
-        """Choose the folder in the outbox for the inputs of a job without an output."""
+        """Have the lane choose the folder for the inputs of a job without an output; record it.
+
+        If another disk has replaced that of the job's files, the ledger forgets them.
+        """
         jobs = self._jobs
         path = Path(job.outbox)
         reserved = jobs.reserved(job.outbox)
@@ -358,7 +361,11 @@ class Endings:
     # -- removal of the inputs
 
     def _discard(self, job: Job, event: object) -> None:
-        """Remove the inputs of a job that has ended, as far as they are accounted for (law 1)."""
+        """Remove the inputs of a job that has ended, as far as they are accounted for (law 1).
+
+        Originals that are held in the inbox go first, then the copies in the state folder. While
+        one stays, the job waits and tries again.
+        """
         jobs = self._jobs
         self._unsettled.discard(job.id)
         claim = jobs.claim_to_publish(job)
@@ -383,7 +390,7 @@ class Endings:
     def _remove(
         self, end: Ending, account: Account, step: Step
     ) -> dict[str, Removal] | PublishedFiles:
-        """Remove inputs; return why others stay, by their names.
+        """Remove a job's staging folder and its inputs; return why others stay, by their names.
 
         If inputs changed after the end, they are published, and the result is what was published.
         """

@@ -274,8 +274,9 @@ class Jobs:
     ) -> Callable[[Any], object]:
         """Return a function that calls `done` with the result of `effect` for the job.
 
-        An error in `done` affects only this job. An error of a disk comes from the folder `root`,
-        by default the outbox.
+        The job is idle from then on, and a result that is no error shows that it got past the
+        obstacles that it tried (see `Waits.passed`). An error in `done` affects only this job; one
+        of a disk comes from the folder `root`, by default the outbox.
         """
 
         def call(result: Any) -> None:
@@ -325,7 +326,10 @@ class Jobs:
         self.post(job.id, Blocked(cause, reason, has_output), also)
 
     def _search(self, job: Job, error: Exception, search: Doing, root: Path | None) -> None:
-        """Find out which disk is the obstacle; then let the job wait with all that met it."""
+        """Have the lane of `root` find out which disk caused `error`; then the job waits for it.
+
+        Until then nothing else begins in the folder, which is the outbox if `root` is None.
+        """
         folder = root or Path(job.outbox)
         kind = Kind.OUTBOX if folder == Path(job.outbox) else Kind.INBOX
 

@@ -25,8 +25,9 @@ _DROPPED = (
 def recover(jobs: Jobs) -> None:
     """Continue what a kill interrupted; call this once, right after `Intake.recover`.
 
-    Favorites that the ledger has lost, or an old copy of it does not have as they are, are entered
-    again.
+    Jobs that were in work go on. One whose files are gone fails, and one that the ledger lacks is
+    entered. So are favorites that it has lost, or does not have as they are because it is an old
+    copy.
     """
     state = jobs.state
     ledger = jobs.ledger
@@ -47,7 +48,7 @@ def recover(jobs: Jobs) -> None:
 
 
 def _regain_favorites(jobs: Jobs) -> set[str]:
-    """Let marks that are newer than the ledger count, and refresh the others.
+    """Enter favorites again whose marks are newer than the ledger; refresh all other marks.
 
     Requests that a mark outdates are dropped. Return the ids of the favorites that are entered
     again. Raises LedgerError if the ledger cannot be written: else these requests would be acted

@@ -193,10 +193,11 @@ def obstacle_behind(
     mount_guard: MountGuard,
     probe: Callable[[], object],
 ) -> Obstacle:
-    """Return the obstacle behind an `error` of `job` on a disk.
+    """Return the obstacle behind an `error` of `job` on a disk, by trying the disks.
 
-    The folder `root`, in which this looks, is the outbox or the inbox of the job. `probe` raises
-    OSError if the state folder cannot be written.
+    If `root`, the outbox or the inbox of the job, does not work, it is that folder; else the
+    machine, if `probe` raises OSError as the state folder cannot be written; else the job alone. A
+    full disk with room for smaller jobs is the trouble of the job, too.
     """
     is_outbox = root == Path(job.outbox)
     folder = Obstacle(Kind.OUTBOX if is_outbox else Kind.INBOX, str(root))

@@ -311,7 +311,7 @@ _FORGET = """
 
 @cache
 def _upsert(table: str, *columns: str) -> str:
-    """Return the SQL that inserts a row, or replaces the row with the same key."""
+    """Return the SQL that inserts a row or, if its key exists, updates these columns of it."""
     names = ", ".join(columns)
     places = ", ".join("?" * len(columns))
     updates = ", ".join(f"{column} = excluded.{column}" for column in columns)

@@ -250,10 +250,10 @@ def _is_own(content: bytes, ending: Ending) -> bool:
 def _archive(
     ending: Ending, outbox: Outbox, step: Step
 ) -> tuple[dict[str, OutputFile], dict[str, OutputFile]]:
-    """Archive the inputs, if requested; return the archived files, and those of them that changed.
+    """Archive the inputs that the claim wants archived, and in any case those that changed since.
 
-    Both are by the names of the inputs. A program may continue writing to a file after it was
-    claimed. Such a file is archived in any case.
+    A program may continue writing to a file after it was claimed. Return the archived files, and
+    those of them that changed, by the names of the inputs.
     """
     job = ending.job
     claim = ending.claim

@@ -18,9 +18,10 @@ from stylewatch_daemon.outbox.publish import free_folder, writing
 
 
 def root_of(job: Job, path: Path) -> Path:
-    """Return the finals folder for which `choose` has named the file `path` of a job.
+    """Return the finals folder of `path`, a link of a job.
 
-    The settings may name another folder by now, or none.
+    It is what lies above the parts that come from the job's title, and may differ from the folder
+    that the settings name now.
     """
     return path.parents[len(PurePosixPath(job.title).parts) - 1]
 

@@ -81,7 +81,11 @@ class Account:
         settles_in: float,
         first_sights: FirstSights | None = None,
     ) -> "Account":
-        """Return the account of a job for which the ledger lists the files `listed`."""
+        """Return the account of a job for which the ledger lists the files `listed`.
+
+        It allows the removal of inputs whose bytes were published or, with `after: delete`, of
+        those that a picture was painted from.
+        """
         parts = ("inputs", "refused")
         digests = {file.sha256: file.size for file in listed if file.part in parts}
         undigested = frozenset[str]()

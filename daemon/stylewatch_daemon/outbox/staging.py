@@ -131,9 +131,10 @@ class AttemptFiles:
             entries.unlink(RECEIPT, place)
 
     def look(self, path: str, sha256: str) -> StagedFile | None:
-        """Return the file `path`, which was announced with this SHA-256; None if it is gone.
+        """Return the size of a staged file, and whether it has the announced bytes.
 
-        Its bytes are compared only if the attempt has a folder of its own.
+        Return None if it is gone. The bytes are compared only if the attempt has a folder of its
+        own.
         """
         staged = PurePosixPath(STAGING, self.place, path)
         status = entries.status(self._outbox.root / staged)

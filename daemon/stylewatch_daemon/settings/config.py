@@ -579,7 +579,10 @@ def _put(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return dotted `overrides` in the form of config.yaml; `job.set.X.Y` is `X.Y` in `job.set`."""
+    """Return dotted `overrides` in the form of config.yaml; `job.set.X.Y` is `X.Y` in `job.set`.
+
+    Unusable values are left out.
+    """
     plain: dict[str, Any] = {}
     for key, value in overrides.items():
         if not isinstance(value, Unusable):
