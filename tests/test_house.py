@@ -169,7 +169,7 @@ IN_FILES = {
     ("files/disks.py", "_mounts_below", "os.path"),
     ("files/disks.py", "mount_root", "os.path"),
     ("files/disks.py", "lies_in", "os.path"),
-    ("files/disks.py", "mark", "os.path"),
+    ("files/entries.py", "leads_to", "os.path"),
     ("files/entries.py", "real_path", "os.path"),
 }
 """Calls in `files` beside its object `system`, which raise no error: they follow links, and compare

@@ -17,7 +17,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base import shortages, words
 from stylewatch_daemon.base.errors import DaemonError, ShortageError, UnavailableError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.executors.base import Executor
@@ -336,4 +336,4 @@ def _in_words(error: Exception) -> str:
     """Return why a style could not be copied (law 14)."""
     if isinstance(error, OSError | DaemonError):
         return shortages.in_words(error)
-    return f"a fault of stylewatch, {type(error).__name__}: {error}"
+    return words.fault(error)

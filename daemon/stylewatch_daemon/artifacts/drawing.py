@@ -11,6 +11,7 @@ from PIL import Image
 
 from stylewatch_daemon.artifacts import loss_curve
 from stylewatch_daemon.artifacts.request import ArtifactRequest, Drawn, Source
+from stylewatch_daemon.base import words
 from stylewatch_painter.errors import PainterError, PictureError
 from stylewatch_painter.images import read_clip, sheet
 from stylewatch_painter.images.clip import ClipLimits
@@ -56,7 +57,7 @@ def draw(request: ArtifactRequest) -> Iterator[Drawn]:
         except PainterError as error:
             yield Drawn(name, problem=str(error))
         except Exception as error:  # an error here must not affect the job
-            yield Drawn(name, problem=f"a fault of stylewatch, {type(error).__name__}: {error}")
+            yield Drawn(name, problem=words.fault(error))
 
 
 def _draw_file(request: ArtifactRequest, name: str) -> bytes:

@@ -17,6 +17,11 @@ def columns(rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def fault(error: BaseException) -> str:
+    """Describe an error that nobody foresaw, with its class (law 14)."""
+    return f"a fault of stylewatch, {type(error).__name__}: {error}"
+
+
 def duration(seconds: float) -> str:
     """Return seconds as text, such as `42 s`, `3 min 10 s` or `2 h 5 min`."""
     minutes, rest = divmod(max(0, round(seconds)), 60)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from multiprocessing import Pipe
 from queue import SimpleQueue
 
-from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base import shortages, words
 from stylewatch_daemon.executors.scheduler import Ask, Command, Drop, Submit
 from stylewatch_daemon.worker.messages import AttemptEnd, AttemptEvent, AttemptRequest, Order
 
@@ -112,7 +112,7 @@ class Executor(ABC):
             try:
                 self._wait()
             except Exception as error:  # whatever the error is, no caller may wait forever
-                self._fail(f"a fault of stylewatch, {type(error).__name__}: {error}")
+                self._fail(words.fault(error))
         self._leave("the daemon stopped")
 
     @abstractmethod

@@ -219,8 +219,7 @@ def mark(folder: Path, guard: "MountGuard") -> bool:
     """
     with entries.opened(folder, follow=True) as handle:
         guard.check(folder)
-        status = entries.target_status(folder)
-        if status is None or not os.path.samestat(status, system.fstat(handle)):
+        if not entries.leads_to(folder, handle):
             return False
         try:
             if _mark_in(handle) is None:

@@ -48,6 +48,12 @@ def target_status(name: Name, folder: int | None = None) -> os.stat_result | Non
     return status(name, folder, follow=True)
 
 
+def leads_to(path: Path, handle: int) -> bool:
+    """Return whether a path, through links too, leads to the opened file or folder `handle`."""
+    path_status = target_status(path)
+    return path_status is not None and os.path.samestat(path_status, system.fstat(handle))
+
+
 def status(name: Name, folder: int | None = None, *, follow: bool = False) -> os.stat_result | None:
     """Return the status of an entry, of a link itself unless `follow`; None if there is none."""
     try:

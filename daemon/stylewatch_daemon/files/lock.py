@@ -30,7 +30,7 @@ def held(path: Path, seconds: float = 0.0, inherited: int | None = None) -> Iter
     process, which held the lock, goes on holding it, and is not closed. Raises HeldError if another
     process holds it, OSError if the file cannot be opened.
     """
-    if inherited is not None and _is_open_file(path, inherited):
+    if inherited is not None and entries.leads_to(path, inherited):
         system.flock(inherited, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield inherited
         return
@@ -58,15 +58,6 @@ def is_held(path: Path) -> bool:
     """Return whether a process holds `path` exclusively; raises OSError if it cannot be opened."""
     with entries.opened(path, follow=True, flags=os.O_RDONLY | os.O_NONBLOCK) as handle:
         return not _try_lock(handle, fcntl.LOCK_SH)
-
-
-def _is_open_file(path: Path, handle: int) -> bool:
-    path_status = entries.target_status(path)
-    handle_status = system.fstat(handle)
-    return path_status is not None and (path_status.st_dev, path_status.st_ino) == (
-        handle_status.st_dev,
-        handle_status.st_ino,
-    )
 
 
 def _made(path: Path) -> AbstractContextManager[int]:

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from stylewatch_daemon.base import shortages
+from stylewatch_daemon.base import shortages, words
 from stylewatch_daemon.base.errors import InputError, SettingsError
 from stylewatch_daemon.base.lanes import LONG, Lanes
 from stylewatch_daemon.base.model import Cause, End, Job, Pair, State, are_drawn_together, new_ids
@@ -542,7 +542,7 @@ class Intake:
         Any other fault ends its job (law 14). This one leaves files in two places: if the job ended
         there, its end would miss files, and the next scan would claim the rest anew.
         """
-        reason = f"a fault of stylewatch: {type(error).__name__}: {shown(error)}"
+        reason = shown(words.fault(error))
         self._jobs.log(job.id, reason, error)
         self._jobs.hold(job.id, reason, Effect.MOVE)
         self._reporter.waits(shown(job.title), reason)

@@ -635,7 +635,7 @@ def test_a_fault_of_ours_while_files_are_moved_lets_their_job_wait_and_is_no_dis
     with replaced(atomic, move=failing(KeyError("ours"))):
         world.work()
     job = world.job("sea")
-    reason = "a fault of stylewatch: KeyError: 'ours'"
+    reason = "a fault of stylewatch, KeyError: 'ours'"
     assert (job.state, job.cause, job.reason) == ("claimed", Cause.BUG, reason)
     assert world.record.of("waits") == [("sea", reason)]
     world.wait(2 * PAUSE.most)
