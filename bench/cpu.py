@@ -105,7 +105,7 @@ def larger(megapixels: int, setting: Setting) -> Iterator[Reading]:
     """Yield the ratio of steps at a larger size; raises RuntimeError without the memory."""
     if megapixels >= 4 and available() < LARGE_PEER:
         raise RuntimeError(f"pastiche needs {LARGE_PEER / 1e9:.0f} GB of free memory")
-    sized = replace(setting, pixels=4 * megapixels * setting.pixels, steps=FEW_STEPS)
+    sized = replace(setting, pixels=megapixels * 10**6, steps=FEW_STEPS)
     yield f"step_ratio_{megapixels}mp", ours(sized)[0] / theirs(sized)[0]
 
 

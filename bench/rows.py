@@ -135,7 +135,7 @@ def measured(
             try:
                 for key, value in measure.run(setting):
                     values.setdefault(rows[key], []).append(value)
-            except RuntimeError as error:
+            except Exception as error:  # of a program, a picture or a figure: the rest goes on
                 print(f"{measure.rows[0].key}: {error}", file=sys.stderr, flush=True)
                 code = FAILED
             keep(options.results / file, values, about)

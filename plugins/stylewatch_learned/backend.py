@@ -138,7 +138,7 @@ class Learned:
 
     def problem(self) -> str | None:
         """Explain why the backend cannot run with its options; None if it can."""
-        return self._torch.problem()
+        return self._torch.device_problem()  # weights are needed to learn, not to paint
 
     def provenance(self, task: Task) -> Provenance:
         """Describe the backend and the learned styles; raises WeightsError without one."""

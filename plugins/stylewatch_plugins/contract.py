@@ -166,7 +166,8 @@ class Backend(Protocol):
         picture before the first step, for which `wish` is not called. With `task.resume` the
         painting continues from that checkpoint; on the CPU the following stages are the same as
         without the interruption, byte for byte. The last item is a Stage, unless the painting was
-        stopped. A schedule without steps yields nothing. The caller may modify what is yielded.
+        stopped. A schedule without steps yields nothing. The caller may modify the arrays that
+        are yielded, but for read-only ones in checkpoints, which may share the backend's memory.
         """
         ...
 

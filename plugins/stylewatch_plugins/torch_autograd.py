@@ -95,12 +95,16 @@ class TorchAutograd(VggBackend):
 
         It needs the device, the precision and the kernels of the options, and weights.
         """
-        problem = self._device_problem(f"torch {self.version} finds")
+        problem = self.device_problem()
         if problem:
             return problem
         if self._options.precision == "tf32" and not torch.cuda.is_available():
             return "precision tf32 is for NVIDIA GPUs, and there is none here: use auto or fp32"
         return self._kernels_problem() or weights.problem(self._options.weights)
+
+    def device_problem(self) -> str | None:
+        """Explain that the device of the options is missing; None if it is present."""
+        return self._device_problem(f"torch {self.version} finds")
 
     def _kernels_problem(self) -> str | None:
         """Explain why `convolution: compiled` is impossible here.

@@ -14,6 +14,7 @@ from stylewatch_learned.backend import Learned, _seed
 from stylewatch_learned.learned_style import LearnedStyle
 from stylewatch_learned.network import as_picture, as_tensor, noise_for, sampled
 from stylewatch_painter.errors import WeightsError
+from stylewatch_painter.network import weights
 from stylewatch_painter.scene.task import Prior
 from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Pixels, Stage
@@ -176,3 +177,9 @@ def test_a_job_keeps_the_learned_styles_that_it_began_with() -> None:
     assert Learned({}).provenance(task).weights != about.weights
     for learned in both:
         learned.path.unlink()
+
+
+def test_painting_needs_no_weights_of_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "problem", lambda _: "the weights are missing")
+    assert Learned({}).problem() is None
+    assert "no device cuda:99" in str(Learned({"device": "cuda:99"}).problem())

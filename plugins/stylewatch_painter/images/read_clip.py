@@ -114,7 +114,7 @@ def first_picture(path: Path, limits: ClipLimits, clip: Clip) -> Picture:
     Raises PictureError as `frames` does.
     """
     pixels = next(frames(path, limits)).pixels.astype(np.float32)
-    with path.open("rb") as file:
+    with open_file(path) as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     warnings = tuple(f"{path.name} {warning}" for warning in clip.warnings)
     return Picture(pixels, None, clip.converted, sha256, size_of_file=clip.size, warnings=warnings)

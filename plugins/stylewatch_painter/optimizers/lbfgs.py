@@ -127,7 +127,14 @@ class LbfgsSettings(OptimizerSettings):
     def vectors(self, steps: int) -> int:
         """Return the most float32 vectors of the picture's size in a step after `steps` others."""
         to_go_back = 0 if self.step_back is None else 3
-        return 2 * min(self.history, steps) + 6 + to_go_back
+        # on a GPU the first step of a short history allocates all pairs
+        pairs = self.history if self.may_stay_in_place else min(self.history, steps)
+        return 2 * pairs + 6 + to_go_back
+
+    @property
+    def may_stay_in_place(self) -> bool:
+        """True if every step on a GPU runs the same kernels on the same tensors."""
+        return not self.searches_line and self.history <= _SHORT
 
     def at(self, *, is_coarse: bool, is_final: bool) -> Self:
         """Return the settings for one size.
@@ -386,8 +393,7 @@ class Lbfgs(Optimizer):
 
     def stays_in_place(self, device: torch.device) -> bool:
         """Return whether every step runs the same kernels on the same tensors."""
-        s = self._settings
-        return device.type == "cuda" and s.line_search == "none" and s.history <= _SHORT
+        return device.type == "cuda" and self._settings.may_stay_in_place
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
         """Make one step, which changes x in place; return the evaluation before it.

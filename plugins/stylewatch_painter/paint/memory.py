@@ -79,18 +79,28 @@ def choose(
         if least <= free:
             return plan
     if settings.limit is not None:
-        width, height = task.final
-        undivided = (
-            f" (recipe {task.recipe.name} cannot be divided into tiles)"
-            if task.final_terms.needs_whole_picture
-            else ""
-        )
-        raise PictureError(
-            f"{width}x{height} pixels take about {(settings.limit - free + least) / 1e9:.3g} GB at "
-            f"the least, and limits.memory allows {settings.limit / 1e9:.3g} GB{undivided}: raise "
-            "it, or ask for a smaller size"
-        )
+        raise PictureError(_refusal(task, least, free, settings.limit, device))
     return plan
+
+
+def _refusal(task: Task, least: float, free: float, limit: int, device: torch.device) -> str:
+    """Return why not even `least` bytes can be allocated: for the limit, or for what is free."""
+    width, height = task.final
+    held = _held(device)
+    if free < limit - held:
+        reason = f"{(held + free) / 1e9:.3g} GB of the GPU are free for it"
+        remedy = "end other programs that use the GPU"
+    else:
+        reason, remedy = f"limits.memory allows {limit / 1e9:.3g} GB", "raise it"
+    undivided = (
+        f" (recipe {task.recipe.name} cannot be divided into tiles)"
+        if task.final_terms.needs_whole_picture
+        else ""
+    )
+    return (
+        f"{width}x{height} pixels take about {(held + least) / 1e9:.3g} GB at the least, and "
+        f"{reason}{undivided}: {remedy}, or ask for a smaller size"
+    )
 
 
 def warnings(task: Task, chosen: MemoryPlan) -> Iterator[str]:
@@ -128,13 +138,20 @@ def _free(settings: MemorySettings, device: torch.device) -> float:
     """Return the bytes that a painting may allocate in addition to what is allocated now."""
     limit = settings.limit
     if device.type == "cuda":
-        allocated = torch.cuda.memory_allocated(device)
+        held = _held(device)
         free, _ = torch.cuda.mem_get_info(device)
-        free += torch.cuda.memory_reserved(device) - allocated
-        return _SHARE * free if limit is None else min(free, limit - allocated)
+        free += torch.cuda.memory_reserved(device) - held
+        return _SHARE * free if limit is None else min(free, limit - held)
     if limit is not None:
-        return limit - resident() - _LIBRARIES
+        return limit - _held(device)
     return _SHARE * available() - _LIBRARIES
+
+
+def _held(device: torch.device) -> int:
+    """Return the bytes of a limit that are taken before the painting allocates any."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return resident() + _LIBRARIES
 
 
 class _AnyNetwork:

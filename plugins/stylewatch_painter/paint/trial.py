@@ -1,6 +1,7 @@
 """Trial: steps at small sizes, from which the seconds of larger sizes are derived."""
 
 import hashlib
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -152,13 +153,15 @@ def _key(task: Task, network: FeatureMaps, level: Level) -> str:
     sizes = task.recipe.schedule.model_dump_json(
         include={"optimizer", "style_size", "style_scale", "stroke"}
     )
+    small = _small(task, level, _SIDES[-1])
     parts = (
         {name: loss.model_dump_json() for name, loss in task.terms(level).losses.items()},
         [task.style_mix < 1, task.recipe.objective.protect_detail > 0],
         task.recipe.objective.network.model_dump_json(),
         sizes,
-        _small(task, level, _SIDES[-1]).size,
+        small.size,
         [(style.size, style.scale, style.mask is None) for style in task.at(level).styles],
+        [_magnitude(task.style_size(style, small.scale)) for style in task.at(level).styles],
         region_count(task.content_mask),
         (task.content is None, task.prior is None),
     )
@@ -166,6 +169,11 @@ def _key(task: Task, network: FeatureMaps, level: Level) -> str:
     device = f"{device_model(network.device)}, {torch.get_num_threads()} threads"
     libraries = f"torch {torch.__version__}, kernels {kernels.variant()}"
     return f"{device}, {libraries}, {name}, {digest}"
+
+
+def _magnitude(size: Size) -> int:
+    """Return an area in half octaves, so that styles of about the same size share their costs."""
+    return round(2 * math.log2(size.area))
 
 
 def _measured(task: Task, network: FeatureMaps, level: Level) -> tuple[Cost, bool]:

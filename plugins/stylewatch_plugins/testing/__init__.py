@@ -392,14 +392,21 @@ class BackendConformance(ABC):
         assert [array.tobytes() for array in arrays] == contents
 
     def test_yielded_arrays_may_be_written_to(self, backend: Backend) -> None:
-        """Modifying a stage or a checkpoint does not change the following steps."""
+        """Modifying a stage or a checkpoint does not change the following steps.
+
+        Arrays that are read-only are not modified; the following steps do not change them either.
+        """
         copies: list[Step] = []
+        kept: list[tuple[np.ndarray[Any, Any], bytes]] = []
         for step in backend.paint(sample({"save_every": 1}), lambda: Wish.CHECKPOINT):
             assert isinstance(step, Stage)
             copies.append(replace(step, picture=step.picture.copy()))
             for array in (step.picture, *(step.checkpoint or {}).values()):
                 if array.flags.writeable:
                     array.fill(0)
+                else:
+                    kept.append((array, array.tobytes()))
+        assert all(array.tobytes() == before for array, before in kept)
         assert self.same(backend, copies, painted(backend, sample({"save_every": 1})))
 
     def test_run_can_be_closed(self, backend: Backend) -> None:

@@ -1,7 +1,9 @@
 """Clips are read frame by frame, from any frame on: each once, at its time, in its colors."""
 
 import hashlib
+import os
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +16,7 @@ from tests.painter.films import RATE, SIZE, film, flat, pattern, with_hidden
 from tests.painter.light import coded_in
 
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images import read_clip
 from stylewatch_painter.images.clip import Clip, ClipLimits, Frame
 from stylewatch_painter.images.encoding import of_numbers
 from stylewatch_painter.images.read import Picture, picture_of
@@ -274,6 +277,21 @@ def chosen(path: Path, shown: list[Bytes]) -> tuple[Picture, Picture]:
     clip = inspect(path, LIMITS)
     first = first_picture(path, LIMITS, clip)
     return first, colored_like(path, LIMITS, clip, first)
+
+
+@pytest.mark.parametrize("after", [lambda _: None, os.mkfifo])
+def test_a_clip_that_is_taken_away_meanwhile_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: Callable[[Path], None]
+) -> None:
+    """A pipe in its place is not waited for (law 11)."""
+    path = animation(tmp_path / "a.gif", 3)
+    clip = inspect(path, LIMITS)
+    opening = list(frames(path, LIMITS))
+    path.unlink()
+    after(path)
+    monkeypatch.setattr(read_clip, "frames", lambda *_: iter(opening))
+    with pytest.raises(PictureError, match=r"a\.gif is (not there|a pipe)"):
+        first_picture(path, LIMITS, clip)
 
 
 def test_the_colors_of_a_clip_are_not_those_of_a_fade(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from stylewatch_classics.sgd import SgdSettings
 from stylewatch_painter import optimizers
 from stylewatch_painter.optimizers.adam import Adam, AdamSettings
 from stylewatch_painter.optimizers.fourier import FourierFilter
-from stylewatch_painter.optimizers.lbfgs import LbfgsSettings
+from stylewatch_painter.optimizers.lbfgs import Lbfgs, LbfgsSettings
 from stylewatch_painter.optimizers.optimizer import Evaluation, OptimizerSettings
 from stylewatch_painter.optimizers.pyramid import LaplacianPyramid
 from stylewatch_painter.paint.memory import FILTERED
@@ -188,6 +188,18 @@ def test_a_step_takes_the_memory_that_is_declared(name: str, is_filtered: bool) 
             optimizer.step(x, lambda u: replace(bowl(u), project=project))
     declared = settings.vectors(4) + (FILTERED if is_filtered else 0)
     assert measured.peak / x.nbytes < declared + 0.5, "and scalars, rows and columns"
+
+
+def test_a_history_that_is_allocated_in_advance_is_declared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a GPU, in the first step."""
+    settings = of_recipe({"kind": "lbfgs", "history": 6, "line_search": "none"})
+    monkeypatch.setattr(Lbfgs, "stays_in_place", lambda *_: True)
+    x = torch.linspace(0, 1, 3 * 64 * 96).view(1, 3, 64, 96).sin()
+    with peak() as measured:
+        settings.new().step(x, bowl)
+    assert 12 < measured.peak / x.nbytes < settings.vectors(1) + 0.5
 
 
 @pytest.mark.parametrize("name", plans.OPTIMIZERS)

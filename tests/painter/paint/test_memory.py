@@ -91,6 +91,28 @@ def test_departures_from_the_recipe_are_described_and_impossible_limits_refused(
         chosen(task, MemorySettings(limit=least - 1))
 
 
+@pytest.mark.parametrize(
+    "allowed, free, told",
+    [
+        (
+            10**12,
+            10**9,
+            r"and 3 GB of the GPU are free for it: end other programs that use the GPU",
+        ),
+        (10**9, 10**12, r"and limits\.memory allows 1 GB: raise it"),
+    ],
+)
+def test_a_refusal_on_a_gpu_names_what_binds(
+    monkeypatch: pytest.MonkeyPatch, allowed: int, free: int, told: str
+) -> None:
+    task = small.task("gram", {"size": "30000x20000", "fit": "stretch", "enlarge": True})
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 2 * 10**9)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 2 * 10**9)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 10**12))
+    with pytest.raises(PictureError, match=told):
+        choose(task, torch.device("cuda"), MemorySettings(limit=allowed), lambda: NETWORK)
+
+
 def test_tiles_and_history_that_are_set_are_kept_where_a_picture_can_be_divided() -> None:
     task = large()
     for wanted, plan in (

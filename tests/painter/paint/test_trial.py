@@ -58,6 +58,19 @@ def test_costs_are_kept_for_each_precision(monkeypatch: pytest.MonkeyPatch) -> N
         assert [cost.step for cost in costs(task, network).values()] == [seconds]
 
 
+def test_costs_with_a_tiny_style_are_not_those_with_a_large_one() -> None:
+    """Styles that are not enlarged: their targets take as long as they are large."""
+    sizes = {"size": "200", "enlarge": True, "style_size": "area", "enlarge_styles": False}
+    task = painting({**sizes, "scales": ()})
+    (level,) = task.levels()
+
+    def key(side: int) -> str:
+        style = Style(np.zeros((side, side, 3), np.float32), "style")
+        return trial._key(replace(task, styles=(style,)), NETWORK, level)
+
+    assert key(40) != key(640) == key(630)
+
+
 ADD = """
 import sys
 from stylewatch_painter.paint.trial import Cost, Line, _kept
