@@ -187,7 +187,10 @@ class Learned:
         return self._goal(task, size).losses(numpy_loop.start(task, size))
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
-        """Run `task`; raises WeightsError without a learned style for each of its styles."""
+        """Run `task`, of which the first step at each size reaches the goal of that size.
+
+        Raises WeightsError without a learned style for each style.
+        """
 
         def at(size: Size) -> numpy_loop.Move:
             goal = self._goal(task, size)

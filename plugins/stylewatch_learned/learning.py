@@ -139,7 +139,10 @@ class Learning:
 
     @property
     def losses(self) -> dict[str, float]:
-        """Mean losses of style and content in the best steps so far; empty before any are known."""
+        """Mean losses of style and content of the best window of up to 100 steps so far.
+
+        They are empty before the first window ends.
+        """
         return dict(self._progress.losses)
 
     def best(self) -> StyleNetwork:
@@ -177,7 +180,7 @@ class Learning:
             self._judge()
 
     def save(self, identity: str) -> bytes:
-        """Return the whole state, from which `restore` goes on with the same `identity`."""
+        """Return the whole state as torch.save writes it; `restore` refuses another `identity`."""
         file = io.BytesIO()
         torch.save(
             {

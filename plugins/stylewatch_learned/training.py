@@ -176,7 +176,10 @@ class Training:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other trainings from the folder; raises LearningError while one is there."""
+        """Keep other trainings from the folder, and remove what a kill left half-written in it.
+
+        Raises LearningError if another training is there, or if files cannot be written or removed.
+        """
         with _writing(self._folder):
             folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -232,7 +235,10 @@ class Training:
             (self._folder / STATE).unlink(missing_ok=True)
 
     def _restore(self) -> None:
-        """Go on from what an earlier command has learned from the same pictures, if anything."""
+        """Go on from the state that an earlier command saved in the folder, if there is one.
+
+        Raises LearningError if it is damaged, or of other pictures or settings.
+        """
         try:
             saved = (self._folder / STATE).read_bytes()
         except FileNotFoundError:
@@ -327,7 +333,7 @@ def _check_target(target: Path, about: About) -> None:
 
 
 def _photographs(path: Path, wanted: Wanted, report: Report) -> list[Pixels]:
-    """Read a photograph, or some frames from all over a clip, with the long side that is wanted.
+    """Read a photograph, or FROM_CLIP frames from all over a clip, with the long side `wanted`.
 
     Raises PictureError if they cannot be read or are too narrow.
     """

@@ -60,7 +60,10 @@ class NotLearnedError(WeightsError):
 
 
 class WeightsNameError(WeightsError):
-    """A name for weights is invalid, belongs to others, or names none that can be fetched."""
+    """A name for weights is invalid, is reserved in the catalogue, or names none to be fetched.
+
+    A name that other imported weights have is a plain WeightsError.
+    """
 
     exit_code = 64
 

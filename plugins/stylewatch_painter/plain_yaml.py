@@ -138,9 +138,11 @@ def _with_address(text: str, number: int) -> str:
 
 
 def _compose(text: str, file_name: str, more: int = _MOST_ADDRESSES) -> Node | None:
-    """Return the node of `text`, None for empty text; raises YamlError for a tag or beyond a limit.
+    """Return the node of `text`; None for empty text.
 
-    Up to `more` lines may end with an address without quotes, which is no YAML.
+    If a line that is no YAML ends with an IPv6 address and a port without quotes, quote these and
+    try again, up to `more` times. Raises YamlError for other text that is no YAML, for a tag, or
+    beyond a limit.
     """
     left = MOST_NODES
     depth = 0

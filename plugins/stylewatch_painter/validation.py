@@ -336,7 +336,10 @@ def _is_choice(annotation: object) -> bool:
 
 
 def _has_secrets(model: type[BaseModel]) -> bool:
-    """Return whether a field of `model` is or contains a secret."""
+    """Return whether the annotation of a field is SecretStr, or has it as a direct argument.
+
+    Types nested deeper, and the fields of models, are not searched.
+    """
     fields = [field.annotation for field in model.model_fields.values()]
     return any(SecretStr in (kind, *get_args(kind)) for kind in fields)
 

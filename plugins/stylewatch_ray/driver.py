@@ -118,7 +118,7 @@ class _Driver:
 
 
 def _discard_output() -> None:
-    """Keep Ray's output out of the daemon's log; Ray's own logs contain it."""
+    """Keep Ray's output out of the daemon's log, as it has its own, and turn off usage reports."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports to its developers
     sys.stdout.flush()
     nothing = os.open(os.devnull, os.O_WRONLY)

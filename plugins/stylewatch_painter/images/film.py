@@ -259,10 +259,11 @@ class Film:
                 yield Frame(number, self._pixels(picture), is_damaged=True)
 
     def _pictures(self) -> Iterator["_Decoded"]:
-        """Decode the film; yield its pictures, except those that FFmpeg marks as corrupt.
+        """Decode the film; yield its pictures, except corrupt ones and those without a time.
 
-        After a packet with complaints all pictures are doubtful up to the next key frame, which is
-        decoded without earlier frames.
+        FFmpeg marks pictures as corrupt. After a packet with complaints all pictures are doubtful
+        up to the next key frame, which is decoded without earlier frames. The first picture of all
+        determines how colors are shown (`_shown`).
         """
         said = list[str]()
         doubts = dict[int, bool]()

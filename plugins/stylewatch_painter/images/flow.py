@@ -200,8 +200,9 @@ def recolored(frame: Pixels, reference: Reference) -> Pixels:
 def displacement(source: Bytes, target: Bytes) -> Displacement:
     """Return the displacement of each pixel of `source` to its place in `target`.
 
-    Parts without evidence, such as an even sky, move with what is around them. The displacement is
-    0 for frames with a side of less than _LEAST_SIDE pixels.
+    Parts without evidence, such as an even sky, move with what is around them, unless the search
+    fits `target` much better there (_BETTER). The displacement is 0 for frames with a side of less
+    than _LEAST_SIDE pixels.
     """
     if min(source.shape[:2]) < _LEAST_SIDE:
         return np.zeros((*source.shape[:2], 2), np.float32)

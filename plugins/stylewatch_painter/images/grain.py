@@ -1,4 +1,4 @@
-"""Grain of color: differences in chroma between neighboring pixels.
+"""Measurement and removal of grain of color: differences in chroma between neighboring pixels.
 
 A painting has more of it than its style, in even areas and as fringes along edges. Chroma is a
 color minus its brightness Y' (ITU-R BT.709, of the coded values), so that smoothing it keeps the

@@ -116,9 +116,9 @@ def _quantiles(light: Floats, weights: Floats, shares: list[float]) -> tuple[flo
 
 
 def _means(level: Floats, chroma: Floats, weights: Floats) -> Floats:
-    """Return the mean chroma (_LEVELS, 2) around each level.
+    """Return the mean chroma (_LEVELS, 2) around each level, from pixels less than 1 from it.
 
-    Pixels count by their distance, and by their `weights`.
+    Pixels count by how near they are, and by their `weights`. Levels without any are interpolated.
     """
     below = np.floor(level).astype(int).clip(0, _LEVELS - 2)
     upper = level - below

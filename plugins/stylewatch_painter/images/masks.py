@@ -257,7 +257,10 @@ def kept_outside(painting: Pixels, photograph: Pixels, regions: Regions) -> Pixe
 
 
 def _box_down(plane: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """Return vertical means over `width` pixels; a fraction of the pixels at both ends counts."""
+    """Return the mean of each pixel's column over `width` pixels around its middle.
+
+    A fraction of the pixels at both ends counts; beyond the edges the edge pixels are repeated.
+    """
     count = plane.shape[0]
     beyond = int(np.ceil(width / 2)) + 1
     padded = np.pad(plane, [(beyond + 1, beyond), (0, 0)], "edge")

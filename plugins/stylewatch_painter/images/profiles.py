@@ -176,8 +176,9 @@ _OTHER = 12
 
 @lru_cache(maxsize=2)
 def _use_of(profile: bytes) -> _Use | None:
-    """Return how to use a profile; None if it is damaged, defines no colors, or libvips rejects it.
+    """Return how to use a profile, with the first of _INTENTS that it supports.
 
+    Return None if it is damaged, defines no colors, supports none, or if libvips rejects it.
     In place of a profile that it rejects, libvips silently uses another one. Therefore its colors
     are compared with those of LittleCMS.
     """

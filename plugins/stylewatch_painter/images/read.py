@@ -220,7 +220,10 @@ def _is_text(head: bytes) -> bool:
 
 
 def _floats(raster: Raster) -> tuple[Pixels, Plane | None]:
-    """Return the pixels of a decoded picture as floats, and its alpha; None if all is opaque."""
+    """Return the pixels of a decoded picture, 0..255 in three channels, and its alpha, 0..1.
+
+    The alpha is None if all is opaque.
+    """
     values = raster.values
     scale = np.float32(255 / raster.white)
     alpha = None

@@ -152,7 +152,10 @@ def _reduced(pixels: Pixels | Bytes) -> Pixels:
 
 
 def _kind(head: bytes) -> str:
-    """Return `_FILM`, `_ANIMATED`, or "" for any other file."""
+    """Return `_FILM`, `_ANIMATED`, or an empty text for the head of any other file.
+
+    Every GIF and PNG is `_ANIMATED`: only their further content tells how many frames they have.
+    """
     if is_film(head):
         return _FILM
     animated = (

@@ -109,7 +109,11 @@ def png_profile(data: bytes) -> tuple[str, bytes]:
 
 
 def _png_primaries(stated: memoryview) -> Chromaticities | None:
-    """Return the chromaticities of cHRM; None if no light can have them. Raises struct.error."""
+    """Return the chromaticities in a cHRM chunk.
+
+    None means that the primaries span no triangle, or that a y is almost 0. Raises struct.error for
+    a chunk of another length.
+    """
     values = [value / _UNIT for value in struct.unpack(">8I", stated)]
     white_x, white_y, red_x, red_y, green_x, green_y, blue_x, blue_y = values
     area = (green_x - red_x) * (blue_y - red_y) - (green_y - red_y) * (blue_x - red_x)

@@ -115,7 +115,8 @@ def _normalization(
 ) -> str:
     """Return the normalization of `path`: by its digest, as requested, or by its format.
 
-    Raises WeightsError if the normalization is unknown, or is not that of a file with this digest.
+    Raises WeightsError if `requested` is no normalization or not that of the file with this digest,
+    or if neither digest, request nor format tells it.
     """
     if requested is not None and requested not in NORMALIZATIONS:
         raise WeightsError(

@@ -213,7 +213,10 @@ def library() -> ctypes.CDLL | None:
 
 
 def problem() -> str | None:
-    """Explain why this CPU lacks compiled convolutions, or the fastest; None if it has these."""
+    """Explain why not the fastest convolutions that this CPU can run are loaded; None if they are.
+
+    The sentence tells whether slower ones are in use, or none.
+    """
     best = next(iter(_files().items()), None)
     if best is None:
         return "compiled convolutions are for processors with AVX2"

@@ -247,7 +247,8 @@ _READERS: dict[str, Callable[[Path], Arrays]] = {
 def _architecture(arrays: Arrays, path: Path) -> Architecture:
     """Return the network that has as many convolutions as `arrays`.
 
-    Raises WeightsError if there is none. Names and shapes are left to `checked`.
+    Raises WeightsError if there is none, or for a variant with batch normalization. Names and
+    shapes are left to `checked`.
     """
     if any(name.endswith(".running_mean") for name in arrays):
         raise WeightsError(

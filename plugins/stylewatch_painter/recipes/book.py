@@ -184,10 +184,10 @@ def unknown(name: str, known: Collection[str]) -> str:
 
 
 def _check_there(path: Path, *, is_listed: bool = False) -> None:
-    """Raise OSError if there is nothing at `path`, or RecipesAwayError if its disk may be away.
+    """Raise FileNotFoundError if there is nothing at `path`, RecipesAwayError if it may be away.
 
     If the folder lists the name (`is_listed`), or if the path is a link, its target is away, not
-    missing (law 2).
+    missing (law 2). So is a file whose folder is missing, empty or unreadable.
     """
     try:
         _answered(path.parent, path.stat)

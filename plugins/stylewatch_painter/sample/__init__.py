@@ -40,7 +40,7 @@ class ShippedStyle:
 
     @property
     def caption(self) -> str:
-        """The style in a line, for people who choose one."""
+        """`Author, year`, or `drawn by code, year`, for people; the title is not in it."""
         return f"{self.author}, {self.year}" if self.author else f"drawn by code, {self.year}"
 
 

@@ -47,7 +47,7 @@ class Scene:
 
     @property
     def size(self) -> Size:
-        """The size of the painting."""
+        """The size of the painting at this level."""
         return self.level.size
 
     @property
@@ -134,11 +134,12 @@ class Scene:
         }
 
     def region_factors(self, *, blended: bool = False) -> Tensor | None:
-        """Return the factor (S, R), float32, of S styles in each region; None without regions.
+        """Return the factor (S, R), float32, of S styles in R regions; None without regions.
 
-        The factor multiplies the weight of the style, which is the style's largest share of a
-        region. It includes the region's share of the picture, so that every pixel gets the same
-        gradient as without regions. S is 1 if the styles are `blended` into one.
+        The factor of style s in region r is (share of r in the picture) x (share of s in r) /
+        (largest share of s in any region); that largest share is the weight of the style, which the
+        factor multiplies. With r's share every pixel gets the same gradient as without regions. If
+        the styles are `blended` into one, S is 1 and the factor is r's share, or 0 without a style.
         """
         task = self.task
         if task.content_mask is None:
