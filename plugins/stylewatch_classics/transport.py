@@ -11,7 +11,7 @@ length of a hypercolumn, N the number of feature maps of a layer, M the number o
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -247,40 +247,51 @@ class Transport(Loss):
 
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
         """Return the unweighted losses (), at positions drawn for the step after `step` steps."""
-        scene = self._scene
-        settings = self._settings
-        picture = self._picture(u, {layer: maps[layer] for layer in settings.layers})
-        draw = generator(scene.task.seed, *scene.size, step, 0)
-        regions = pixels_of_regions(None, scene.size)
-        if self._region_factors is not None:  # the first is the whole picture
-            regions += self._regions
-        drawn = [positions(region, settings.samples, draw) for region in regions]
-        columns = [hypercolumns_at(picture, at, settings) for at in drawn]
+        picture = self._picture(u, {layer: maps[layer] for layer in self._settings.layers})
+        drawn = self._drawn(step)
+        columns = [hypercolumns_at(picture, at, self._settings) for at in drawn]
         values: dict[Label, Tensor] = {}
         if self._content is not None:
-            content = hypercolumns_at(self._content, drawn[0], settings)
+            content = hypercolumns_at(self._content, drawn[0], self._settings)
             values[_SELF_SIMILARITY] = self_similarity_loss(columns[0], content)
-        of_regions = slice(len(columns) - len(self._regions), None)
+        of_regions = slice(-len(self._regions), None)
         colors = picture.colors.flatten(2)[0]
-        palettes = [_at(colors, at).mT for at in drawn[of_regions]] if settings.palette else []
-        for number, (style, samples) in enumerate(
-            zip(scene.task.styles, self._samples, strict=True)
-        ):
-            used = [for_region(samples, region) for region in range(len(self._regions))]
-            pairs = list(zip(columns[of_regions], used, strict=True))
-            terms = {
-                "transport": [transport_loss(x, sample.columns) for x, sample in pairs],
-                "moments": [moment_loss(x, sample.mean, sample.covariance) for x, sample in pairs],
-            }
-            if settings.palette:
-                terms["palette"] = [
-                    palette_loss(x, sample.colors) for x, sample in zip(palettes, used, strict=True)
-                ]
+        palettes = [_at(colors, at).mT for at in drawn[of_regions]]
+        for number, style in enumerate(self._scene.task.styles):
+            terms = self._style_terms(columns[of_regions], palettes, self._samples[number])
             factors = 1 if self._region_factors is None else self._region_factors[number]
             for name, losses in terms.items():
                 label = Label("style", name, style.name)
                 values[label] = (torch.stack(losses) * factors).sum()
         return values
+
+    def _drawn(self, step: int) -> list[Positions]:
+        """Return positions in the whole picture, and then in each region if there are regions."""
+        scene = self._scene
+        draw = generator(scene.task.seed, *scene.size, step, 0)
+        regions = pixels_of_regions(None, scene.size)
+        if self._region_factors is not None:
+            regions += self._regions
+        return [positions(region, self._settings.samples, draw) for region in regions]
+
+    def _style_terms(
+        self, columns: Sequence[Tensor], palettes: Sequence[Tensor], samples: Sequence[_Sample]
+    ) -> dict[str, list[Tensor]]:
+        """Return the losses () of each term of a style, region by region.
+
+        `columns` and `palettes` are hypercolumns and colors of the painting's regions, `samples`
+        are those of the style.
+        """
+        used = [for_region(samples, region) for region in range(len(columns))]
+        pairs = list(zip(columns, used, strict=True))
+        terms = {
+            "transport": [transport_loss(x, sample.columns) for x, sample in pairs],
+            "moments": [moment_loss(x, sample.mean, sample.covariance) for x, sample in pairs],
+        }
+        if self._settings.palette:
+            of_colors = zip(palettes, used, strict=True)
+            terms["palette"] = [palette_loss(x, sample.colors) for x, sample in of_colors]
+        return terms
 
 
 def _exact(maps: dict[LayerName, Tensor]) -> dict[LayerName, Tensor]:

@@ -265,13 +265,16 @@ def merge_into(below: dict[str, Any], above: Mapping[str, Any]) -> None:
     """Merge `above` into `below` in place, as `merge` does, but without a deep copy of `below`."""
     for key, value in above.items():
         old = below.get(key)
-        both = (old, value) if isinstance(old, dict) and isinstance(value, Mapping) else ()
-        kinds = [mapping["kind"] for mapping in both if "kind" in mapping]  # of any type
-        if both and kinds[1:] in ([], kinds[:1]):
-            below[key] = dict(both[0])  # a copy: by an anchor a YAML file may hold a mapping twice
+        if isinstance(old, dict) and isinstance(value, Mapping) and not _of_other_kinds(old, value):
+            below[key] = dict(old)  # a copy: by an anchor a YAML file may hold a mapping twice
             merge_into(below[key], value)
         else:
             below[key] = deepcopy(value)
+
+
+def _of_other_kinds(below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
+    """Return whether both mappings have a `kind`, a value of any type, and these differ."""
+    return "kind" in below and "kind" in above and bool(below["kind"] != above["kind"])
 
 
 def remove(plain: dict[str, Any], paths: Iterable[Location]) -> bool:

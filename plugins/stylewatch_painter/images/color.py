@@ -217,26 +217,28 @@ def with_matched_chroma(picture: Pixels, content: Pixels, styles: Sequence[Weigh
     theirs = _Range.of([style.without_rim() for style in styles])
 
     def limited(lab: Floats) -> Floats:
-        lab[..., 0] = np.clip(lab[..., 0], theirs.low[0], theirs.high[0])
-        return lab
+        level = np.clip(lab[..., :1], theirs.low[0], theirs.high[0])
+        return np.concatenate([level, lab[..., 1:]], axis=-1)
 
     if np.abs(theirs.covariance[1:, 1:]).max() < _NO_CHROMA:
-        mine = _Range.of([Weighted(picture)], limited)
-        way = mine.way_to(theirs)
-        parts = slice(0, 3)
+        moved = _Range.of([Weighted(picture)], limited).map_to(theirs)
+
+        def matched(rows: slice) -> Floats:
+            return moved(limited(_taken_as_linear(picture[rows])))
+
     else:
-        mine = _Range.of([Weighted(content)])
-        way = mine.part(1).way_to(theirs.part(1))
-        parts = slice(1, 3)
+        moved = _Range.of([Weighted(content)]).part(1).map_to(theirs.part(1))
+
+        def matched(rows: slice) -> Floats:
+            level = limited(_taken_as_linear(picture[rows]))[..., :1]
+            chroma = moved(_taken_as_linear(content[rows])[..., 1:])
+            near = smoothed(chroma, level[..., 0], _PASSES, _STEEPNESS)
+            return np.concatenate([level, near], axis=-1)
+
     result: Pixels = np.empty(picture.shape, np.float32)
     for rows, wide, inner in with_margin(picture, _PASSES):
-        lab = limited(_taken_as_linear(picture[wide]))
-        from_where = lab if parts.start == 0 else _taken_as_linear(content[wide])
-        moved = (from_where[..., parts] - mine.mean[parts]) @ way.T + theirs.mean[parts]
-        lab[..., parts] = (
-            moved if parts.start == 0 else smoothed(moved, lab[..., 0], _PASSES, _STEEPNESS)
-        )
-        linear = (np.clip(lab[inner], theirs.low, theirs.high) @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
+        lab = np.clip(matched(wide)[inner], theirs.low, theirs.high)
+        linear = (lab @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
         result[rows] = 255 * np.clip(linear, 0, 1)
     return result
 
@@ -308,13 +310,14 @@ class _Range:
         square = self.covariance[first:, first:]
         return _Range(self.mean[first:], square, self.low[first:], self.high[first:])
 
-    def way_to(self, other: "_Range") -> Floats:
-        """Return the matrix that maps colors to the covariance of `other`, by roots of both.
+    def map_to(self, other: "_Range") -> Callable[[Floats], Floats]:
+        """Return the map of colors to the mean and the covariance of `other`, by roots of both.
 
         A small value is added to the variances, so that the inverse exists.
         """
         little = _LITTLE * np.eye(len(self.mean))
-        return _root(other.covariance + little) @ _root(self.covariance + little, inverse=True)
+        way = _root(other.covariance + little) @ _root(self.covariance + little, inverse=True)
+        return lambda colors: (colors - self.mean) @ way.T + other.mean
 
 
 def _times(rows: Floats, weights: Plane | None) -> Floats:

@@ -156,31 +156,62 @@ def known(frame: Bytes, references: Iterable[Reference], regions: Regions | None
     for reference in references:
         if 1 - shown.mean() <= _LEFT_OUT:
             break
-        forward = displacement(frame, reference.frame)
-        backward = displacement(reference.frame, frame)
-        alike = likeness(frame, reference.frame, forward)
-        latest = frame - _sampled(reference.frame, forward, is_cubic=True)
-        changed = _softened(_sampled(reference.change, forward) + latest, forward)
-        # a large change from one frame to the next is already in `alike`
-        if flicker is None:  # older frames differ by more than grain
-            flicker = _softened(latest, forward)
-        slowly = _is_another(frame, changed, flicker) & (alike > 1 / 2)
-        anew = np.minimum(3 * _opencv().blur(slowly.astype(np.float32), _NEAR), 1)
-        before = _sampled(reference.redone, forward) / 255
-        left = np.maximum(left, (anew > 0) * np.maximum(before, slowly))
-        alike *= 1 - anew
-        if regions is not None:
-            alike *= _staying(regions, forward)
-        share = alike * (1 - shown)
-        change += share[..., None] * changed
-        redone += share * before
-        picture += share[..., None] * _sampled(reference.painted, forward, is_cubic=True)
-        maturity += share * (_sampled(reference.maturity, forward) / 255)
-        trust += share * consistent(forward, backward)
+        seen = _from(reference, frame, regions, flicker)
+        flicker = seen.flicker
+        share = seen.moved.shown * (1 - shown)
+        picture += share[..., None] * seen.moved.picture
+        change += share[..., None] * seen.moved.change
+        redone += share * seen.moved.redone
+        maturity += share * seen.moved.maturity
+        trust += share * seen.moved.trust
         shown += share
+        left = np.maximum(left, seen.left)
     redone += (1 - shown) * left
     picture /= np.maximum(shown, np.float32(1e-6))[..., None]
     return Known(picture, shown, trust, maturity, change, redone)
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What a single reference shows of a frame.
+
+    `moved` holds its pixels, moved to the frame, which count as far as `moved.shown` says.
+    `left` (height, width) is the `redone` of pixels that are not shown because they have slowly
+    become another picture; it is 0 elsewhere. `flicker` is the change from the latest frame.
+    """
+
+    moved: Known
+    left: Plane
+    flicker: Pixels
+
+
+def _from(
+    reference: Reference, frame: Bytes, regions: Regions | None, flicker: Pixels | None
+) -> _Seen:
+    """Move a reference along the flow to `frame`; `flicker` is None for the latest reference."""
+    forward = displacement(frame, reference.frame)
+    backward = displacement(reference.frame, frame)
+    alike = likeness(frame, reference.frame, forward)
+    latest = frame - _sampled(reference.frame, forward, is_cubic=True)
+    changed = _softened(_sampled(reference.change, forward) + latest, forward)
+    # a large change from one frame to the next is already in `alike`
+    if flicker is None:  # older frames differ by more than grain
+        flicker = _softened(latest, forward)
+    slowly = _is_another(frame, changed, flicker) & (alike > 1 / 2)
+    anew = np.minimum(3 * _opencv().blur(slowly.astype(np.float32), _NEAR), 1)
+    before = _sampled(reference.redone, forward) / np.float32(255)
+    alike *= 1 - anew
+    if regions is not None:
+        alike *= _staying(regions, forward)
+    moved = Known(
+        picture=_sampled(reference.painted, forward, is_cubic=True),
+        shown=alike,
+        trust=consistent(forward, backward).astype(np.float32),
+        maturity=_sampled(reference.maturity, forward) / np.float32(255),
+        change=changed,
+        redone=before,
+    )
+    return _Seen(moved, (anew > 0) * np.maximum(before, slowly), flicker)
 
 
 def recolored(frame: Pixels, reference: Reference) -> Pixels:

@@ -7,6 +7,7 @@ bit is kept for each ReLU and a byte for each pooled value.
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -261,25 +262,22 @@ def _backward(
     Some of `gradients` are overwritten.
     """
     deepest = chain[-1]
-    kernels.unpool(gradients[deepest], kept.active[deepest])
+    kernels.mask(gradients[deepest], kept.active[deepest])
     arriving = Arriving(gradients[deepest])
     for layer, previous in pairwise(reversed(chain)):
-        size = kept.sizes[layer]
+        convolve_back = partial(layers.convolve_back, layer, kept.sizes[layer], arriving, pooling)
         from_losses = gradients.get(previous)
         routes = kept.routes.get(previous)
         if routes is None:
-            relu_mask = kept.active[previous]
-            arriving = Arriving(
-                layers.convolve_back(
-                    layer, size, arriving, pooling, add=from_losses, relu_mask=relu_mask
-                )
-            )
-            continue
-        # a gradient behind a pool stays there, unless another one has to be added before the pool:
-        # the next convolution reads it through the routes, which saves a map of four times the size
-        arriving = Arriving(layers.convolve_back(layer, size, arriving, pooling), routes)
-        if from_losses is not None:
-            kernels.unpool(from_losses, kept.active[previous], arriving.values, routes, pooling)
+            back = convolve_back(add=from_losses, relu_mask=kept.active[previous])
+            arriving = Arriving(back)
+        elif from_losses is None:
+            # the gradient stays behind the pool: the next convolution reads it through the routes,
+            # which saves a map of four times the size
+            arriving = Arriving(convolve_back(), routes)
+        else:
+            active = kept.active[previous]
+            kernels.add_unpooled(from_losses, active, convolve_back(), routes, pooling)
             arriving = Arriving(from_losses)
     first = chain[0]
     return layers.convolve_back(first, kept.sizes[first], arriving, pooling)

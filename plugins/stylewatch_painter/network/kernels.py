@@ -346,18 +346,31 @@ class Convolution:
         _call("stylewatch_convolve", arguments)
 
 
-def unpool(
+def mask(gradient: Tensor, active: Tensor) -> None:
+    """Set a gradient (height, width, N) to zero, in place, where its ReLU was inactive.
+
+    `active` is as a Convolution writes it.
+    """
+    _unpool(gradient, active)
+
+
+def add_unpooled(
+    gradient: Tensor, active: Tensor, pooled: Tensor, routes: Tensor, pooling: Pooling
+) -> None:
+    """Add to a gradient, in place, what passes back through the pool behind its ReLU; `mask` it.
+
+    `pooled` is the gradient after the pool, and `routes` are as a Convolution writes them.
+    """
+    _unpool(gradient, active, pooled, routes, pooling)
+
+
+def _unpool(
     gradient: Tensor,
     active: Tensor,
     pooled: Tensor | None = None,
     routes: Tensor | None = None,
     pooling: Pooling | None = None,
 ) -> None:
-    """Set a gradient (height, width, N) to zero, in place, where its ReLU was inactive.
-
-    With a pool behind the ReLU, also add the gradient that passes back through the pool: `pooled`
-    is the gradient after the pool. `active` and `routes` are as a Convolution writes them.
-    """
     height, width, channels = gradient.shape
     for tensor in (gradient, pooled, active, routes):
         assert tensor is None or (tensor.is_contiguous() and tensor.device.type == "cpu")

@@ -75,12 +75,13 @@ def choose(
     network = load()
     free = _free(settings, device)
     for plan in plans:
-        least = needed(task, network, plan)
-        if least <= free:
+        if needed(task, network, plan) <= free:
             return plan
-    if settings.limit is not None:
-        raise PictureError(_refusal(task, least, free, settings.limit, device))
-    return plan
+    smallest = plans[-1]
+    if settings.limit is None:
+        return smallest
+    least = needed(task, network, smallest)
+    raise PictureError(_refusal(task, least, free, settings.limit, device))
 
 
 def _refusal(task: Task, least: float, free: float, limit: int, device: torch.device) -> str:

@@ -93,17 +93,22 @@ def _size_like_painted(
     If the style is smaller and the schedule does not enlarge styles, a reduction applies to the
     style's own size.
     """
-    fit = _style_fit(schedule)
-
-    def like_painted(ratio: float) -> Size:
-        if schedule.style_size == "area":
-            return by_area(painted.area * ratio**2, style, fit)
-        return by_long_side(math.ceil(ratio * painted.long), style, fit)
-
     reduction = scale * min(1.0, factor)
-    if reduction < 1 and like_painted(max(1.0, factor)) == style:  # not enlarged
+    is_own_size = _like_painted(schedule, style, painted, max(1.0, factor)) == style
+    if is_own_size and reduction < 1:
         return style.times(reduction)
-    return like_painted(scale * factor)
+    return _like_painted(schedule, style, painted, scale * factor)
+
+
+def _like_painted(schedule: Schedule, style: Size, painted: Size, ratio: float) -> Size:
+    """Return the size of a style of which the sides are about `ratio` times those of `painted`.
+
+    It is the style's own size if that is smaller and the schedule does not enlarge styles.
+    """
+    fit = _style_fit(schedule)
+    if schedule.style_size == "area":
+        return by_area(painted.area * ratio**2, style, fit)
+    return by_long_side(math.ceil(ratio * painted.long), style, fit)
 
 
 def _style_fit(schedule: Schedule) -> Fit:
