@@ -54,8 +54,7 @@ def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> I
             state.seconds = time.monotonic() - began
             checkpoint = state.checkpoint(task) if wished in (Wish.CHECKPOINT, Wish.STOP) else None
             fields = (state.step, steps, level.size, losses, state.seconds)
-            due = state.step % schedule.save_every == 0 or state.step == steps
-            if due or wished is Wish.FINISH:
+            if schedule.is_stage_due(state.step, steps) or wished is Wish.FINISH:
                 picture = resize(state.picture, levels[-1].size).copy()
                 yield Stage(*fields, picture=picture, checkpoint=checkpoint)
             else:

@@ -36,9 +36,8 @@ def forecast(
         pixels = _pixels_evaluated(level, task, plan)
         evaluated = optimizer.evaluations(level.steps)
         seconds += each.targets.at(pixels) + evaluated * each.step.at(pixels)
-    is_whole = plan.tile is None or plan.tile >= levels[-1].size.long
     memory = max(resident() + needed(task, network, plan), _peak_memory())
-    return seconds, memory, None if is_whole else plan.tile
+    return seconds, memory, plan.tile_at(levels[-1].size)
 
 
 def _pixels_evaluated(level: Level, task: Task, plan: MemoryPlan) -> float:

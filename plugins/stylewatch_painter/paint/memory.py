@@ -187,9 +187,10 @@ def _peak(task: Task, network: PlannedMaps, plan: MemoryPlan, level: Level) -> f
     pixels = level.size.area
     vectors = pixels * _VECTOR * _vectors(task, plan, level)
     whole = declared(task, network, level)
-    if plan.tile is None or terms.needs_whole_picture or plan.tile >= level.size.long:
+    inner = None if terms.needs_whole_picture else plan.tile_at(level.size)
+    if inner is None:
         return max(whole.targets, whole.kept + whole.step) + vectors
-    side = plan.tile + 2 * (halo(terms.layers) + border(task.recipe.objective.network))
+    side = inner + 2 * (halo(terms.layers) + border(task.recipe.objective.network))
     tile_pixels = min(side, level.size.width) * min(side, level.size.height)
     tile = declared(task, network, level, tile_pixels)
     sums = _SUMS * terms.sums_bytes * _regions(task)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from stylewatch_painter.optimizers.optimizer import OptimizerSettings
+from stylewatch_painter.size import Size
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,10 @@ class MemoryPlan:
 
     tile: int | None = None
     history: int | None = None
+
+    def tile_at(self, size: Size) -> int | None:
+        """Return the side of the tiles of a picture; None if it is a single piece."""
+        return None if self.tile is None or self.tile >= size.long else self.tile
 
     def optimizer(self, settings: OptimizerSettings, larger: float = 1.0) -> OptimizerSettings:
         """Return the optimizer's settings that fit at a size with 1 / `larger` of the final area.

@@ -190,8 +190,7 @@ class _Reporter:
 
     @property
     def _is_stage_due(self) -> bool:
-        step = self._state.step
-        return step % self._schedule.save_every == 0 or step == self._state.planned
+        return self._schedule.is_stage_due(self._state.step, self._state.planned)
 
     def _last(self, step: Step, asked: Wish) -> Step:
         """Return the last unreported step, with a checkpoint if requested, and a picture if due."""

@@ -313,6 +313,10 @@ class Schedule(Strict):
     save_start: bool = False
     """True if the initial picture is shown, too, as the stage of step 0."""
 
+    def is_stage_due(self, step: int, steps: int) -> bool:
+        """Return whether a stage is due after `step`, of all `steps` of a painting."""
+        return step % self.save_every == 0 or step == steps
+
     @property
     def most_steps(self) -> int:
         """Upper bound of the steps over all scales, without the sizes above the preview."""
