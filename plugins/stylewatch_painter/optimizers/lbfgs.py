@@ -281,9 +281,9 @@ class _Preconditioner:
 class _History:
     """The pairs of the last steps, and the direction that follows from them.
 
-    A step is complete when the next step evaluates the gradient after it. With `in_place` the
-    tensors of the first step are overwritten, because a CUDA graph replays kernels on the same
-    tensors. Otherwise pairs are appended.
+    A step is complete when the next step evaluates the gradient after it. Pairs are appended,
+    unless the history stays in place: a CUDA graph replays kernels on the same tensors, so that
+    those of the first step are overwritten.
     """
 
     def __init__(self, settings: LbfgsSettings) -> None:
@@ -292,9 +292,11 @@ class _History:
         self._pairs: list[_Pair] = []
         self.scale: Tensor | None = None  # gamma, equation 7.20; 0: no valid pair yet
         self._last: tuple[Tensor, Tensor] | None = None  # the move made, the gradient before it
+        self._stays_in_place = False
 
-    def allocate(self, x: Tensor) -> None:
-        """Allocate all pairs in advance, filled with zeros, so that shapes never change."""
+    def stay_in_place(self, x: Tensor) -> None:
+        """Keep the same tensors from now on; allocate those that are missing, filled with zeros."""
+        self._stays_in_place = True
         while len(self._pairs) < self._most:
             pair = _Pair(torch.zeros_like(x), torch.zeros_like(x), x.new_zeros(()))
             self._pairs.insert(0, pair)
@@ -303,15 +305,15 @@ class _History:
         if self._last is None:
             self._last = torch.zeros_like(x), torch.zeros_like(x)
 
-    def begin_step(self, move: Tensor, g: Tensor, *, in_place: bool) -> None:
+    def begin_step(self, move: Tensor, g: Tensor) -> None:
         """Note the move of a step, and the gradient g before it."""
-        if in_place and self._last is not None:
+        if self._stays_in_place and self._last is not None:
             self._last[0].copy_(move)
             self._last[1].copy_(g)
         else:
             self._last = (move, g)
 
-    def complete_step(self, g: Tensor, *, in_place: bool) -> None:
+    def complete_step(self, g: Tensor) -> None:
         """Add the last move to the pairs, now that the gradient g after it is known."""
         if self._last is None:
             return
@@ -322,7 +324,7 @@ class _History:
         newest = _Pair(s, y, torch.where(counts, 1 / curvature, 0.0))
         scale = torch.zeros_like(curvature) if self.scale is None else self.scale
         newer = torch.where(counts, curvature / _dot(y, self._precondition(y)), scale)
-        if in_place:
+        if self._stays_in_place:
             for pair, newer_pair in pairwise([*self._pairs, newest]):
                 pair.s.copy_(newer_pair.s)
                 pair.y.copy_(newer_pair.y)
@@ -425,10 +427,9 @@ class Lbfgs(Optimizer):
 
     def _direction(self, x: Tensor, g: Tensor) -> Tensor:
         """Complete the last step, which led to x with the gradient g; return the next direction."""
-        in_place = self.stays_in_place(x.device)
-        if in_place:
-            self._history.allocate(x)
-        self._history.complete_step(g, in_place=in_place)
+        if self.stays_in_place(x.device):
+            self._history.stay_in_place(x)
+        self._history.complete_step(g)
         return self._history.direction(g)
 
     def _length_along(
@@ -450,7 +451,7 @@ class Lbfgs(Optimizer):
     def _apply(self, x: Tensor, move: Tensor, g: Tensor) -> None:
         """Add the move to x within the bounds, and note it with the gradient g before it."""
         actual = self._moved(x, move)
-        self._history.begin_step(actual, g, in_place=self.stays_in_place(x.device))
+        self._history.begin_step(actual, g)
         self._begun = True
 
     def _moved(self, x: Tensor, move: Tensor) -> Tensor:
