@@ -273,7 +273,7 @@ class Place:
         half = Pair("half", Path("in/half.jpg"), waits_for="a style picture")
         inbox: Any = SimpleNamespace(
             path=self.root / "in", outbox=self.out, incomplete=[half], trouble={},
-            notes=["tmp is skipped"], ignored={Path("in/tmp"): "a link"},
+            notes=["tmp is skipped"], ignored={Path("in/tmp"): "a link"}, unread=set(),
         )  # fmt: skip
         known = {key: values[key] for key in values if key in Snapshot.__dataclass_fields__}
         workers = {job.id: self.worker(job) for job in running}
