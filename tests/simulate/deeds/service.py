@@ -91,6 +91,8 @@ class Service:
             return  # the backup expects a result that a user has taken since
         if world.daemon.wakeup is None or world.seam.is_dead:  # killed, and about to start
             return
+        if not all(path.endswith(".mp4") for path in account.left_out):
+            return  # the backup may lack the claim beside which a picture lies, and why it stays
         world.note(f"user: restores the state folder, while {len(held)} files are held")
         world.cut(restart_in=30.0)
         yield 1.0
