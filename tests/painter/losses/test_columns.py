@@ -140,6 +140,25 @@ def test_plain_areas_count_less_by_length() -> None:
     torch.testing.assert_close(left.weights + right.weights, whole.weights)
 
 
+BY_BRIGHTNESS: Mapping[str, Any] = {
+    "strength": 1,
+    "objective.coarse.neighbors.brightness": 1e7,
+    "objective.coarse.neighbors.rotations": False,
+    "objective.coarse.neighbors.hub_penalty": 0,
+}
+
+
+def test_light_places_follow_light_ones() -> None:
+    """In a duller mirror image of the content each position finds the mirrored one."""
+    made = task(BY_BRIGHTNESS)
+    assert made.content is not None
+    dull = np.ascontiguousarray(made.content[:, ::-1]) / np.float32(2) + np.float32(64)
+    ((own,),) = targets(task({"strength": 0}, content=dull))
+    mirrored = own.columns.view(3, 4, -1).flip(1).flatten(0, 1)
+    ((matched,),) = targets(replace(made, styles=(replace(made.styles[0], picture=dull),)))
+    torch.testing.assert_close(matched.columns, mirrored)
+
+
 def test_outside_of_the_regions_the_target_is_the_content() -> None:
     ((own,),) = targets(task({"strength": 0}))  # its targets are the content's own columns
     for region, outside in targets(task({"strength": 1}, 2, content_mask=split(16)[..., :1])):
