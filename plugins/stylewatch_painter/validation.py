@@ -193,17 +193,14 @@ def mistakes(
     """
     groups = groupby(_errors(error), lambda error_: _walk(model, error_["loc"])[0])
     for path, (details, *others) in islice(groups, MOST):  # the others: members of a union
-        is_secret = not {*path[:1]}.isdisjoint(secret)
-        if is_secret or any(map(_has_secrets, _walk(model, details["loc"])[1])):
+        is_secret = bool(path) and path[0] in secret
+        _, models = _walk(model, details["loc"])
+        if is_secret or any(map(_has_secrets, models)):
             details["input"] = _Hidden()
         hidden = _COMMAND if is_secret else _URL
         shown = tuple("..." if hidden.search(str(part)) else part for part in path)
-        text = " or ".join(
-            [
-                sentence_of(details),
-                *(sentence_of(other).removeprefix("should be ") for other in others),
-            ]
-        )
+        alternatives = (sentence_of(each).removeprefix("should be ") for each in others)
+        text = " or ".join([sentence_of(details), *alternatives])
         misfit = _misfit(details)
         other = () if misfit is None else (*path[:-1], misfit.other)
         yield replace(_mistake(details, text, shown, model), loc=path, other=other)

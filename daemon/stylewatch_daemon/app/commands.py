@@ -485,11 +485,14 @@ class Commands:
         watched = self._jobs.settings.inbox(Path(old.inbox))
         inbox = watched or InboxSettings(path=Path(old.inbox), outbox=Path(old.outbox))
         own_finals = _finals_of(old, watched, listed)
+        outbox = Path(old.outbox)
 
         def make(step: Step) -> Claim:
-            folders = Path(old.outbox), self._state.root
             guard = self._jobs.mount_guard
-            with guard.checked(*folders, inner=[old.place], disk=old.disk):
+            with (
+                guard.checked(self._state.root),
+                guard.checked_inside(outbox, old.place, disk=old.disk),
+            ):
                 try:
                     files = needed(old, from_stage, without or (), listed)
                     uploads = retries.uploaded(self._state, new, added or ())
@@ -507,13 +510,12 @@ class Commands:
                         step,
                     )
                 except InputError as error:
-                    if not entries.is_folder(Path(old.outbox)):  # its disk may be mounted later
+                    if not entries.is_folder(outbox):  # its disk may be mounted later
                         raise OutputError(f"the outbox {old.outbox} is not there") from error
                     retries.abandon(self._state, new)
                     raise
 
-        root = Path(old.outbox)
-        self._move(request, root, make, partial(self._retried, request, new), old.bytes)
+        self._move(request, outbox, make, partial(self._retried, request, new), old.bytes)
 
     def _retried(self, request: Request, new: str, claim: Claim | None) -> None:
         """Post the job that a retry has created; `claim` is None if it was posted before."""
@@ -609,24 +611,15 @@ class Commands:
         record = self._jobs.ledger.get(job)
         if record is None or not (record.has_ended or record.state is State.ENDING):
             self._carried_out(request)
-            return
-        if self._must_wait(request, record) or (not begun and self._is_revoked(request, job)):
-            return
-        files = self._jobs.ledger.files(job)
-        removals = self._removals(record, files)
-
-        def remove(result: None) -> None:
-            if removals:
-                self._move(request, *removals.pop(0), remove, record.bytes, job)
-            else:
-                self._deleted(request, record, files)
-
-        if not (begun or phase is _Phase.LOOKED):
-            self._look_at(request, record, [folder for folder, _ in removals])
-            return
-        if not begun:
+        elif self._must_wait(request, record) or (not begun and self._is_revoked(request, job)):
+            pass  # a later call tries again
+        elif begun:
+            self._remove_files(request, record)
+        elif phase is _Phase.LOOKED:
             self._begin(request)
-        remove(None)
+            self._remove_files(request, record)
+        else:
+            self._look_at(request, record)
 
     def _must_wait(self, deletion: Request, job: Job) -> bool:
         """Return whether something else works on a job: one thing at a time does."""
@@ -642,8 +635,10 @@ class Commands:
             for each in self._requests
         )
 
-    def _look_at(self, deletion: Request, job: Job, folders: list[Path]) -> None:
+    def _look_at(self, deletion: Request, job: Job) -> None:
         """Look at the folders of a job in their lanes; the deletion can be given up meanwhile."""
+        removals = self._removals(job, self._jobs.ledger.files(job.id))
+        folders = [folder for folder, _ in removals]
 
         def look(result: None) -> None:
             if not folders:
@@ -670,13 +665,27 @@ class Commands:
         """Raise OSError if files of a job cannot be removed from a folder now."""
         outbox = Path(job.outbox)
         is_outbox = folder == outbox
-        inner = (job.place, job.refused_as) if is_outbox else ("",)
+        inner = (job.place, job.refused_as) if is_outbox else ()
         disk = job.disk if is_outbox else ""
-        with self._jobs.mount_guard.checked(folder, self._state.root, inner=inner, disk=disk):
+        guard = self._jobs.mount_guard
+        with guard.checked(self._state.root), guard.checked_inside(folder, *inner, disk=disk):
             if entries.is_folder(folder):
                 disks.check_access(folder)
             elif is_outbox:
                 raise OutputError(f"the folder {outbox} is not there")
+
+    def _remove_files(self, deletion: Request, job: Job) -> None:
+        """Remove the files of a job in the lanes of their folders, and forget it at last."""
+        files = self._jobs.ledger.files(job.id)
+        removals = self._removals(job, files)
+
+        def remove(result: None) -> None:
+            if removals:
+                self._move(deletion, *removals.pop(0), remove, job.bytes, job.id)
+            else:
+                self._deleted(deletion, job, files)
+
+        remove(None)
 
     def _removals(
         self, job: Job, files: Iterable[OutputFile]
@@ -708,7 +717,7 @@ class Commands:
 
         def remove(step: Step) -> None:
             inner = job.place, job.refused_as
-            with guard.checked(outbox, state.root, inner=inner, disk=job.disk):
+            with guard.checked(state.root), guard.checked_inside(outbox, *inner, disk=job.disk):
                 removal.remove(outbox, published, step, place=job.place, listed=published)
                 # its inputs may have waited to be removed; a power cut must not bring a job back
                 # that the ledger has forgotten

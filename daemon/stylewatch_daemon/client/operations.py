@@ -225,7 +225,7 @@ def pictures_of(
     """
     guard = disks_of(state)
     missing = list[str]()
-    with guard.checked(Path(job.outbox), inner=[job.place], disk=job.disk):
+    with guard.checked_inside(Path(job.outbox), job.place, disk=job.disk):
         files = retries.needed(job, from_stage, without)
     for file in files:
         try:

@@ -10,7 +10,7 @@ import secrets
 import stat
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -372,24 +372,30 @@ class MountGuard:
             )
 
     @contextmanager
-    def checked(
-        self, *folders: Path, inner: Collection[str | None] = ("",), disk: str = ""
-    ) -> Iterator[None]:
+    def checked(self, *folders: Path) -> Iterator[None]:
         """Check the mounts of `folders` before and after the block.
 
-        Only if both checks succeed does a file that is missing there count as absent (law 2). In
-        the first folder the mounts of the folders `inner` are checked instead of its own; None
-        stands for its own. Unless `disk` is empty, the first folder must be on the disk with this
-        mark: another disk may have taken its place. Raises OutputError if a check fails.
+        Only if both checks succeed does a file that is missing there count as absent (law 2).
+        Raises OutputError if a check fails.
         """
-        places = [(folder, name or "") for folder in folders[:1] for name in inner]
-        places += [(folder, "") for folder in folders[1:]]
+        with ExitStack() as stack:
+            for folder in folders:
+                stack.enter_context(self.checked_inside(folder))
+            yield
+
+    @contextmanager
+    def checked_inside(self, root: Path, *inner: str | None, disk: str = "") -> Iterator[None]:
+        """Check the mounts of the folders `inner` of a folder `root`, as `checked` does.
+
+        None, as no `inner` at all, stands for `root` itself. Unless `disk` is empty, `root` must be
+        on the disk with this mark: another disk may have taken its place.
+        """
 
         def check() -> None:
-            for folder, name in places:
-                self.check(folder, name)
+            for name in inner or ("",):
+                self.check(root, name or "")
             if disk:
-                _check_mark(folders[0], disk)
+                _check_mark(root, disk)
 
         check()
         try:

@@ -205,45 +205,51 @@ class Absences:
         that are expected again.
         """
         known = self._known
-        on_own_disk = (each for each in records if own_disk and each.disk == own_disk)
-        left_out = {each for each in on_own_disk if each.left_out}
         now = _Observation(self.number, self._clock(), listing, disk_of, mounts)
-        expected_again = list[Seen]()
+        left_out = _left_out(records, own_disk)
+        expected_again: list[Seen] = []
         if known.last is None or known.last.mounts != mounts:
             known = known.interrupted()
             self._vanished = [(size, now.at) for size, _ in self._vanished]
-            expected_again += (
-                each._replace(gone=None)
-                for each in records
-                if each.gone is not None and each not in left_out
-            )
-        self._settle_vanished(now)
-        for size, number in _vanished(known, now, records):
-            self._numbers.note_vanished(size, number)
-            self._vanished.append((size, now.at))
-        lacking = {
-            path: self._numbers.last_without(look.size, _last_lacking(path, known, now))
-            for path, look in now.files.items()
-        }
+            expected_again = _expected_again(records, left_out)
+        self._update_vanished(known, now, records)
         unknown = _unknown(now, records)
-        self._numbers.note_unknown(self, ((size, lacking[path]) for path, size in unknown.items()))
-        absent = {
-            path: self._numbers.content_lacking(now.files[path].size, number)
-            for path, number in lacking.items()
-        }
-        expected = [
-            _FileOnDisk(each.disk, Path(each.path)) for each in left_out if each.gone is None
-        ]
-        self._known = _Known(now, absent, unknown, _missed(known, now, expected))
+        absent = self._absent(known, now, unknown)
+        self._known = _Known(now, absent, unknown, _missed(known, now, left_out))
         return absent, (*expected_again, *_gone(known, now, records, self._rescan_s))
 
-    def _settle_vanished(self, now: _Observation) -> None:
-        """Note which files of unknown content are gone: a second scan missed them (law 3)."""
+    def _absent(
+        self, known: _Known, now: _Observation, unknown: Mapping[Path, int]
+    ) -> Mapping[Path, int]:
+        """Return for each file the number of the last scan that certainly lacked its content.
+
+        Another file of its size may have that content: one that vanished before its content was
+        known, or one of the `unknown` contents, which are given by their sizes.
+        """
+        numbers = self._numbers
+        lacking = {
+            path: numbers.last_without(look.size, _last_lacking(path, known, now))
+            for path, look in now.files.items()
+        }
+        numbers.note_unknown(self, ((size, lacking[path]) for path, size in unknown.items()))
+        return {
+            path: numbers.content_lacking(now.files[path].size, number)
+            for path, number in lacking.items()
+        }
+
+    def _update_vanished(self, known: _Known, now: _Observation, records: Collection[Seen]) -> None:
+        """Note which files of unknown content are gone, and which vanished just now.
+
+        The former were missed by a second scan (law 3).
+        """
         for each in [*self._vanished]:
             size, since = each
             if now.at - since >= self._rescan_s:
                 self._vanished.remove(each)
                 self._numbers.note_gone(size, now.number)
+        for size, number in _vanished(known, now, records):
+            self._numbers.note_vanished(size, number)
+            self._vanished.append((size, now.at))
 
     @property
     def any_doubt(self) -> bool:
@@ -251,6 +257,24 @@ class Absences:
         now = self._clock()
         since = (start for start in self._known.missed.values() if start is not None)
         return any(now - start <= self._rescan_s for start in since)
+
+
+def _left_out(records: Collection[Seen], own_disk: str) -> frozenset[Seen]:
+    """Return the records of what was left out on the disk of the ledger.
+
+    There are none if its identity, `own_disk`, is empty.
+    """
+    on_own_disk = (each for each in records if own_disk and each.disk == own_disk)
+    return frozenset(each for each in on_own_disk if each.left_out)
+
+
+def _expected_again(records: Collection[Seen], left_out: frozenset[Seen]) -> list[Seen]:
+    """Return new records of the files that were gone, except what was `left_out`."""
+    return [
+        each._replace(gone=None)
+        for each in records
+        if each.gone is not None and each not in left_out
+    ]
 
 
 # Each of these functions compares a scan `now` with what was `known` before it.
@@ -268,12 +292,13 @@ def _last_lacking(path: Path, known: _Known, now: _Observation) -> int:
 
 
 def _missed(
-    known: _Known, now: _Observation, expected: Iterable[_FileOnDisk]
+    known: _Known, now: _Observation, left_out: Iterable[Seen]
 ) -> Mapping[_FileOnDisk, float | None]:
     """Return the files that are missing, as `_Known.missed` holds them.
 
-    Those that are `expected` need not have been there since the start.
+    Those that were `left_out`, and are not gone, need not have been there since the start.
     """
+    expected = [_FileOnDisk(each.disk, Path(each.path)) for each in left_out if each.gone is None]
     missed = dict[_FileOnDisk, float | None]()
     for file in dict.fromkeys((*known.missed, *_newly_missed(known, now), *expected)):
         since = known.missed.get(file)

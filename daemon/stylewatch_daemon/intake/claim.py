@@ -188,10 +188,11 @@ class Claiming:
         claimed. Raises OutputError if the disk of the inbox or of the state folder is missing.
         """
         batch = [_Taking(group) for group in groups]
-        around = Surroundings(batch[0].group[0].inbox, self._ignored)
-        with self._guard.checked(batch[0].group[0].inbox, self._state.root):
+        inbox = batch[0].group[0].inbox
+        check = partial(self._check, Surroundings(inbox, self._ignored))
+        with self._guard.checked(inbox, self._state.root):
             for make in (
-                partial(self._check, around), self._begin, self._begin_first, self._hold,
+                check, self._begin, self._begin_first, self._hold,
                 self._gather, self._commit, self._finish,
             ):  # fmt: skip
                 for taking in batch:
@@ -199,7 +200,8 @@ class Claiming:
                     taking.attempt(partial(make, taking, step))
                 _sync(batch)
             for taking in batch:
-                if isinstance(changed := taking.error, ChangedError):
+                changed = taking.error
+                if isinstance(changed, ChangedError):
                     taking.error = None
                     taking.attempt(partial(self._give_back, taking.group))
                     taking.error = taking.error or changed
@@ -218,7 +220,7 @@ class Claiming:
                 for path, mark in held_on(folder).items():
                     if is_deleted and disks.has_another_mark(path, mark):
                         continue
-                    stack.enter_context(self._guard.checked(path, disk=mark))
+                    stack.enter_context(self._guard.checked_inside(path, disk=mark))
             yield
 
     def _check(self, around: Surroundings, taking: "_Taking", step: Step) -> None:

@@ -475,24 +475,34 @@ class Scanner:
 
         Returns, for each file, the number of the last scan that certainly lacked it; and new
         records of files that are gone, are expected again, or are on another disk than recorded. If
-        files leave the inbox, only those are compared that were painted before or left out, as
-        these stay: once one of them is gone, it is new whenever it comes.
+        files leave the inbox, only those are compared that stay, and none is expected again: once
+        one of them is gone, it is new whenever it comes.
         """
         inbox = str(self._path)
         records = [record for record in memory.seen.values() if record.inbox == inbox]
         self._folders.update(listing, self._absences.number, records)
         if not self._is_kept:
-            staying = {Path(record.path) for record in records if record.left_out} | self._staying
-            records = [record for record in records if Path(record.path) in staying]
-            files = {path: listing.files[path] for path in staying & listing.files.keys()}
-            known = {path: file for path, file in files.items() if self._record(memory, path, file)}
-            listing = replace(listing, files=known)
+            records, listing = self._only_staying(memory, records, listing)
         own_disk = self._disks.root if self._is_beside_the_ledger() else ""
         certain_disks = self._certain_disks(own_disk)
         absent, new = self._absences.update(listing, certain_disks.of, mounts, records, own_disk)
         if not self._is_kept:
             new = tuple(record for record in new if record.gone is not None)
         return absent, (*new, *self._recognized(memory, records))
+
+    def _only_staying(
+        self, memory: Memory, records: Sequence[Seen], listing: InboxListing
+    ) -> tuple[list[Seen], InboxListing]:
+        """Return the records, and the listed files, of what was painted before or left out.
+
+        These files stay in an inbox that others leave.
+        """
+        left_out = {Path(record.path) for record in records if record.left_out}
+        staying = left_out | self._staying
+        files = {path: listing.files[path] for path in staying & listing.files.keys()}
+        known = {path: file for path, file in files.items() if self._record(memory, path, file)}
+        own_records = [record for record in records if Path(record.path) in staying]
+        return own_records, replace(listing, files=known)
 
     def _is_beside_the_ledger(self) -> bool:
         """Return whether the inbox is on the mount of the ledger: no other disk takes its place."""

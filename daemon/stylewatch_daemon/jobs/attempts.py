@@ -225,7 +225,7 @@ class Attempts:
         job = preparation.job
         place = preparation.place
         guard = self._jobs.mount_guard
-        with guard.checked(outbox.root, inner=[job.place or place], disk=job.disk):
+        with guard.checked_inside(outbox.root, job.place or place, disk=job.disk):
             outbox.probe()
             needed = [(outbox.root, preparation.claim.archived), (self._state.root, 0)]
             disks.check(needed, self._jobs.settings.limits.free_bytes)
@@ -413,7 +413,7 @@ class Attempts:
         """Check around a block that the outbox is on the disk with the files of a worker."""
         guard = self._jobs.mount_guard
         root = worker.outbox.root
-        return guard.checked(root, inner=[worker.title], disk=worker.disk)
+        return guard.checked_inside(root, worker.title, disk=worker.disk)
 
     def _in_lane(
         self, worker: Worker, work: Callable[[Step], Any], done: Callable[[Any], object]

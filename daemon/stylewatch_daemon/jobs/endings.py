@@ -195,8 +195,11 @@ class Endings:
         outbox = claim.outbox
 
         def work(step: Step) -> PublishedFiles | None:
-            folders = outbox, jobs.state.root
-            with jobs.mount_guard.checked(*folders, inner=[job.folder], disk=job.disk):
+            guard = jobs.mount_guard
+            with (
+                guard.checked(jobs.state.root),
+                guard.checked_inside(outbox, job.folder, disk=job.disk),
+            ):
                 return publish(end, step)
 
         self._do(job, Effect.PUBLISH_END, outbox, work, partial(self._published, job))
@@ -209,7 +212,7 @@ class Endings:
         outbox = claim.outbox
 
         def work(step: Step) -> Publication:
-            with jobs.mount_guard.checked(outbox, inner=[job.place], disk=job.disk):
+            with jobs.mount_guard.checked_inside(outbox, job.place, disk=job.disk):
                 return ending.publish_receipt(end, step)
 
         def done(result: Publication) -> None:
@@ -299,8 +302,9 @@ class Endings:
         reserved = jobs.ledger.links_of_others(job.id)
 
         def work(step: Step) -> OutputFile | Linking:
-            folders = Path(job.outbox), folder
-            with jobs.mount_guard.checked(*folders, inner=[job.place], disk=job.disk):
+            guard = jobs.mount_guard
+            outbox = Path(job.outbox)
+            with guard.checked(folder), guard.checked_inside(outbox, job.place, disk=job.disk):
                 if chosen is None:
                     return finals.choose(
                         folder, job, picture, lambda path: sql_value(path) in reserved
@@ -397,7 +401,8 @@ class Endings:
         jobs = self._jobs
         job = end.job
         outbox = Path(job.outbox)
-        with jobs.mount_guard.checked(outbox, jobs.state.root, disk=job.disk):
+        guard, state = jobs.mount_guard, jobs.state.root
+        with guard.checked(state), guard.checked_inside(outbox, disk=job.disk):
             Outbox(outbox).clear(job.id)
             remains = inputs.remove_all(jobs.state, account, step)
             if not remains:
@@ -405,7 +410,7 @@ class Endings:
         late = [name for name, why in remains.items() if why is Removal.CHANGED]
         if not late:
             return remains
-        with jobs.mount_guard.checked(outbox, jobs.state.root, inner=[job.folder], disk=job.disk):
+        with guard.checked(state), guard.checked_inside(outbox, job.folder, disk=job.disk):
             return ending.publish_late(end, late, step)
 
     def _removed(self, job: Job, result: dict[str, Removal] | PublishedFiles) -> None:

@@ -145,9 +145,10 @@ class Upkeep:
 
         def work(step: Step) -> Removed:
             """Remove the files, unless the job becomes a favorite: its disk may take long."""
-            inner = [str(Path(files[0].path).parent)]
+            folder = str(Path(files[0].path).parent)
             is_kept = partial(favorites.is_marked, state, job.id)
-            with self._jobs.mount_guard.checked(outbox, state, inner=inner, disk=job.disk):
+            guard = self._jobs.mount_guard
+            with guard.checked(state), guard.checked_inside(outbox, folder, disk=job.disk):
                 if is_kept():
                     return Removed([], [])
                 return removal.remove(

@@ -83,7 +83,7 @@ class SourceFile:
         problems = []
         for spot in self.spots:
             try:
-                with guard.checked(spot.root, inner=[spot.folder], disk=spot.disk):
+                with guard.checked_inside(spot.root, spot.folder, disk=spot.disk):
                     if self._is_at(spot, step, reads=reads):
                         return spot
             except OSError as error:

@@ -183,7 +183,7 @@ class JobFiles:
                 return result
             with ExitStack() as disks:
                 for spot in spots:
-                    checked = self._guard.checked(spot.root, inner=[spot.folder], disk=spot.disk)
+                    checked = self._guard.checked_inside(spot.root, spot.folder, disk=spot.disk)
                     disks.enter_context(checked)
                 return _first_of(spots, use)
 

@@ -217,14 +217,14 @@ def test_a_disk_has_its_own_mark_and_those_that_people_add(tmp_path: Path) -> No
     disks.mark(tmp_path, guard)
     own = disks.mark_of(tmp_path)
     words = f"add the line {lost} to .*disk"
-    with pytest.raises(OutputError, match=words), guard.checked(tmp_path, disk=lost):
+    with pytest.raises(OutputError, match=words), guard.checked_inside(tmp_path, disk=lost):
         pass
     with tmp_path.joinpath(*disks.MARK).open("a") as file:
         file.write(f"{lost}\n")
     disks.mark(tmp_path, guard)
     assert disks.mark_of(tmp_path) == own
     for each in (own, lost):
-        with guard.checked(tmp_path, disk=each), entries.opened(tmp_path) as handle:
+        with guard.checked_inside(tmp_path, disk=each), entries.opened(tmp_path) as handle:
             disks.check_mark(handle, each)
         assert not disks.has_another_mark(tmp_path, each)
     assert disks.has_another_mark(tmp_path, "f" * 16)
