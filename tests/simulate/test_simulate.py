@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.simulate.__main__ import run
+from tests.simulate.plan import draw
+from tests.simulate.world import World
 
 REPOSITORY = Path(__file__).parents[2]
 ONLY = {"once": "once", "writers": "once", "beside": "nested", "picked": "pick", "cloned": "clone"}
@@ -79,3 +82,14 @@ def test_the_same_number_is_the_same_world() -> None:
     first, second = simulate("--world", "3"), simulate("--world", "3")
     assert "world: the ledger was " in first.stdout
     assert first.stdout == second.stdout
+
+
+def test_a_fault_of_the_simulator_is_a_violation_of_its_world(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lacking: dict[str, str] = {}
+    monkeypatch.setattr(World, "_begin", lambda self: lacking["deed"])
+    violation = run(draw(3)).violation
+    assert violation is not None
+    assert violation.signature == "law 0: the simulator failed with KeyError"
+    assert "deed" in violation.details

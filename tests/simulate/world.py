@@ -1,6 +1,7 @@
 """A simulated world: it does what its plan says, runs the daemon meanwhile, and checks the laws."""
 
 import sqlite3
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -184,6 +185,10 @@ class World:
                 except ViolationError as error:
                     violation = error
                     self.note(f"violation: {error}")
+                except Exception as error:  # a fault of the simulator ends no long run
+                    kind = f"the simulator failed with {type(error).__name__}"
+                    violation = ViolationError(0, kind, traceback.format_exc())
+                    self.note(f"violation: {violation}")
                 self._bury()
         finally:
             self.faults.close()
