@@ -10,7 +10,7 @@ from stylewatch_daemon.base.model import End, State, new_id
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.build_order import job_part, overrides_of
 from stylewatch_daemon.cli.exit_codes import echo, note
-from stylewatch_daemon.cli.lookup import find, is_listed, is_open, job_of, state_folder
+from stylewatch_daemon.cli.lookup import find, job_of, state_folder
 from stylewatch_daemon.client import operations, status_json, status_text
 from stylewatch_daemon.client.condition import condition
 from stylewatch_daemon.files.names import shown
@@ -74,7 +74,7 @@ def cancel(
         job_id = job
         request = requests.leave(folder, "cancel", job=job)
     else:
-        known = job_of(folder, job, is_open)
+        known = job_of(folder, job, "cancel")
         job_id = known.id
         request = operations.ask("cancel", folder, known)
         if known.has_ended:
@@ -102,7 +102,7 @@ def finish(
 ) -> None:
     """Stop a job; its current picture becomes the final one."""
     folder = state_folder(config_file, state)
-    known = job_of(folder, job, is_open)
+    known = job_of(folder, job, "finish")
     if _has_acted(folder, operations.ask("finish", folder, known)):
         reason = status_text.why_waits(known, status_json.current(folder))
         when = f", once it goes on. {reason}" if reason else ""
@@ -124,7 +124,7 @@ def dismiss(
     if bool(jobs) == every:
         raise UsageError("name the jobs to dismiss, or pass --all for every refused or failed one")
     folder = state_folder(config_file, state)
-    known = [job_of(folder, job, is_listed) for job in jobs or ()]
+    known = [job_of(folder, job, "dismiss") for job in jobs or ()]
     request = operations.dismiss_all(folder) if every else operations.dismiss(folder, *known)
     if _has_acted(folder, request):
         names = ", ".join(map(shown, jobs or ())) or "every refused or failed job"
@@ -149,7 +149,7 @@ def retry(
     """
     settings = config.load(config_file)
     folder = state_folder(config_file, state)
-    known = job_of(folder, name, is_listed)
+    known = job_of(folder, name, "retry")
     new = new_id()
     if job.get("init", "content") not in STARTS:
         raise UsageError(

@@ -1,12 +1,11 @@
 """Lookup of jobs and incomplete pairs by name, for the commands."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from stylewatch_daemon.base.errors import InputError, UsageError
 from stylewatch_daemon.base.model import End, Job
 from stylewatch_daemon.client import operations, status_json
-from stylewatch_daemon.client.operations import open_ledger
+from stylewatch_daemon.client.operations import Verb, open_ledger
 from stylewatch_daemon.files.names import meant, safe_path, shown
 from stylewatch_daemon.settings import config
 from stylewatch_painter.validation import nearest
@@ -33,29 +32,19 @@ def find(state: Path, name: str) -> Job | None:
         return ledger.find(name) if ledger else None
 
 
-def is_open(job: Job) -> bool:
-    """Return whether a job has not ended; the commands `cancel` and `finish` prefer such jobs."""
-    return not job.has_ended
-
-
-def is_listed(job: Job) -> bool:
-    """Return whether the status lists a job as refused or failed.
-
-    The commands `retry` and `dismiss` prefer such jobs.
-    """
-    return "dismiss" in operations.offered(job)
-
-
-def job_of(state: Path, name: str, *preferred: Callable[[Job], bool]) -> Job:
+def job_of(state: Path, name: str, verb: Verb | None = None) -> Job:
     """Return the job that a person means by a name or id, as `Ledger.the_one` does.
 
-    Raises UsageError if there is no such job, with similar names, or if several jobs fit. Raises
-    InputError if an incomplete pair has this name and no job has it; if `is_open` is preferred, a
-    job that has ended does not count for this.
+    With a `verb`, it is the job that `operations.meant` returns. Raises UsageError if there is no
+    such job, with similar names, or if several jobs fit. Raises InputError if an incomplete pair
+    has this name and no job has it; for `cancel` and `finish`, a job that has ended does not count
+    for this.
     """
     with open_ledger(state) as ledger:
-        job = ledger.the_one(name, *preferred) if ledger else None
-    if job is None or (is_open in preferred and job.has_ended):
+        job = None
+        if ledger is not None:
+            job = ledger.the_one(name) if verb is None else operations.meant(ledger, verb, name)
+    if job is None or (verb in ("cancel", "finish") and job.has_ended):
         incomplete = status_json.read(state)["incomplete"]
         pair_names = [pair["name"] for pair in incomplete]
         waiting = meant(safe_path(name), pair_names, "incomplete pairs")

@@ -27,6 +27,9 @@ Verb = Literal[
     "cancel", "finish", "retry", "dismiss", "favorite", "unfavorite", "trash", "restore", "delete"
 ]
 
+Asked = Literal["cancel", "finish", "favorite", "unfavorite", "trash", "restore", "delete"]
+"""Operations whose requests have no arguments but the job."""
+
 VERBS: tuple[Verb, ...] = get_args(Verb)
 
 TOGGLES = ("favorite", "unfavorite")
@@ -47,8 +50,33 @@ _ENDS_FOR: Mapping[Verb, tuple[Collection[End], str]] = {
 }
 """For some operations, the ends of the jobs that allow them, and these jobs in words."""
 
+_BY_TITLE_ALONE = ("trash", "restore", "delete")
+"""Operations for which a name must be the title of one job alone."""
+
 _REFUSED_IN_TRASH = ("retry", "dismiss", "favorite", "trash")
 """Operations that a job in the trash does not allow until it is restored."""
+
+
+def meant(ledger: Ledger, verb: Verb, name: str) -> Job | None:
+    """Return the job that a name or an id means in a request for `verb`; None if there is none.
+
+    `cancel` and `finish` prefer jobs that have not ended, `retry` and `dismiss` those that the
+    status lists as refused or failed. Raises UsageError as `Ledger.the_one` does.
+    """
+    match verb:
+        case "cancel" | "finish":
+            return ledger.the_one(name, _is_open)
+        case "retry" | "dismiss":
+            return ledger.the_one(name, _is_listed)
+    return ledger.the_one(name, exactly=verb in _BY_TITLE_ALONE)
+
+
+def _is_open(job: Job) -> bool:
+    return not job.has_ended
+
+
+def _is_listed(job: Job) -> bool:
+    return "dismiss" in offered(job)
 
 
 def check(verb: Verb, job: Job) -> None:
@@ -120,7 +148,7 @@ def _without_picture(job: Job) -> str:
 
 
 def ask(
-    verb: Literal["cancel", "finish", "favorite", "unfavorite", "trash", "restore", "delete"],
+    verb: Asked,
     state: Path,
     job: Job,
 ) -> int:

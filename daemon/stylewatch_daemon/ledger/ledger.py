@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
@@ -271,14 +272,19 @@ class Ledger:
         rows = self._rows(query, len(stem), stem)
         return frozenset(name for row in rows for name in row if name and name.startswith(stem))
 
-    def the_one(self, name: str, *preferred: Callable[[Job], bool]) -> Job | None:
+    def the_one(
+        self, name: str, *preferred: Callable[[Job], bool], exactly: bool = False
+    ) -> Job | None:
         """Return the job that a person means by a name or an id (law 8); None if there is none.
 
-        Jobs in the trash count only if there are no others. Several jobs of that name are narrowed
-        down: first to those for which a condition holds, the first of `preferred` that holds for
-        any of them, or else that the job has a folder of that name in an outbox; then to those
-        whose title is that name, if any. A folder counts as that of the latest job that had it.
-        Raises UsageError with the ids if several jobs are left.
+        Jobs whose title is that name go before jobs that had it in the inbox alone. Several are
+        narrowed down to those outside the trash, if any; then to those for which a condition holds:
+        the first of `preferred` that holds for any of them, or else that the job has a folder of
+        that name in an outbox. A folder counts as that of the latest job that had it.
+
+        With `exactly`, only titles count, and nothing is narrowed down, so that a request that is
+        sent twice never acts on a second job. Raises UsageError with the ids if several jobs are
+        left, or if only names in the inbox fit.
         """
         job = self.get(name)
         if job is not None:
@@ -286,19 +292,26 @@ class Ledger:
         name = self.meant(name)
         names = {name, safe_path(name)}
         query = "SELECT * FROM jobs WHERE place IN (?1, ?2) OR name IN (?1, ?2) ORDER BY id DESC"
-        jobs = self._jobs(query, name, safe_path(name))
-        jobs = [job for job in jobs if not job.trashed] or jobs
-        for fits in (*preferred, lambda job: job.place in names):
-            if any(map(fits, jobs)):
-                jobs = [*filter(fits, jobs)]
-                break
-        jobs = [job for job in jobs if job.title in names] or jobs
+        fitting = self._jobs(query, name, safe_path(name))
+        titled = [job for job in fitting if job.title in names]
+        if exactly:
+            if fitting and not titled:
+                raise UsageError(
+                    f"no job is called {shown(name)} now; in the inbox, that was the name of "
+                    f"{_listed(fitting)}: use an id"
+                )
+            jobs = titled
+        else:
+            jobs = titled or fitting
+            jobs = [job for job in jobs if not job.trashed] or jobs
+            for fits in (*preferred, lambda job: job.place in names):
+                if any(map(fits, jobs)):
+                    jobs = [*filter(fits, jobs)]
+                    break
         folders = {(job.outbox, job.place or job.id): job for job in reversed(jobs)}
         if len(folders) > 1:
-            listed = [f"{job.id} ({job.seen}, {job.outbox})" for job in folders.values()]
-            more = ["others"] if len(listed) > MAX_SHOWN else []
-            several = " and ".join([*listed[:MAX_SHOWN], *more])
-            raise UsageError(f"{shown(name)} fits several jobs: {shown(several)}; use an id")
+            several = _listed(folders.values())
+            raise UsageError(f"{shown(name)} fits several jobs: {several}; use an id")
         return jobs[0] if jobs else None
 
     def attempts(self, job_id: str) -> tuple[Attempt, ...]:
@@ -757,6 +770,13 @@ class MemoryReader:
             if self._ledger is not None:
                 self._ledger.close()
             self._lock.release()
+
+
+def _listed(jobs: Collection[Job]) -> str:
+    """Return the ids of jobs for a message, with their states and outboxes; MAX_SHOWN at most."""
+    listed = [f"{job.id} ({job.seen}, {job.outbox})" for job in islice(jobs, MAX_SHOWN)]
+    more = ["others"] if len(jobs) > MAX_SHOWN else []
+    return shown(" and ".join([*listed, *more]))
 
 
 def _plain(text: str) -> str:

@@ -128,14 +128,15 @@ async def with_all(request: Request, leave: Callable[[Path], int]) -> Response:
 
 
 async def with_job(
-    request: Request, leave: Callable[[Path, Job], int], to: str = "/jobs/{}"
+    request: Request, verb: operations.Asked | Literal["dismiss"], to: str = "/jobs/{}"
 ) -> Response:
-    """Call `leave`, for a request about the job in the path, and answer with the page `to`.
+    """Leave a request `verb` about the job in the path, and answer with the page `to`.
 
     In `to` braces stand for the id of the job.
     """
     site = context(request)
-    job = await run_in_threadpool(job_of, request)
+    job = await run_in_threadpool(job_of, request, verb)
+    leave = operations.dismiss if verb == "dismiss" else partial(operations.ask, verb)
     acted = await ask(site, partial(leave, site.state, job))
     return done(request, to.format(job.id), acted=acted)
 
@@ -144,14 +145,14 @@ pause = partial(with_all, leave=partial(requests.leave, verb="pause"))
 resume = partial(with_all, leave=partial(requests.leave, verb="resume"))
 dismiss_all = partial(with_all, leave=operations.dismiss_all)
 
-cancel = partial(with_job, leave=partial(operations.ask, "cancel"))
-finish = partial(with_job, leave=partial(operations.ask, "finish"))
-dismiss = partial(with_job, leave=operations.dismiss, to="/")
-favorite = partial(with_job, leave=partial(operations.ask, "favorite"))
-unfavorite = partial(with_job, leave=partial(operations.ask, "unfavorite"))
-trash_one = partial(with_job, leave=partial(operations.ask, "trash"), to="/gallery")
-restore_one = partial(with_job, leave=partial(operations.ask, "restore"))
-delete_one = partial(with_job, leave=partial(operations.ask, "delete"), to="/gallery")
+cancel = partial(with_job, verb="cancel")
+finish = partial(with_job, verb="finish")
+dismiss = partial(with_job, verb="dismiss", to="/")
+favorite = partial(with_job, verb="favorite")
+unfavorite = partial(with_job, verb="unfavorite")
+trash_one = partial(with_job, verb="trash", to="/gallery")
+restore_one = partial(with_job, verb="restore")
+delete_one = partial(with_job, verb="delete", to="/gallery")
 
 
 async def with_selected(request: Request, verb: Literal["trash", "restore", "delete"]) -> Response:
@@ -163,7 +164,7 @@ async def with_selected(request: Request, verb: Literal["trash", "restore", "del
     """
     site = context(request)
     fields = await form(request)
-    jobs, are_several = await run_in_threadpool(jobs_of, site, fields.getlist("job"))
+    jobs, are_several = await run_in_threadpool(jobs_of, site, fields.getlist("job"), verb)
     if verb != "delete":  # another tab may have moved some there, or restored some
         jobs = [job for job in jobs if bool(job.trashed) is (verb == "restore")] or jobs
     if fields.get("trashed"):
@@ -194,7 +195,7 @@ async def retry(request: Request) -> Response:
 async def _retry(request: Request, stage: int | None) -> Response:
     site = context(request)
     new = new_id()
-    job = await run_in_threadpool(job_of, request)
+    job = await run_in_threadpool(job_of, request, "retry")
     work = partial(operations.settings_of_retry, site.state, job, site.settings, {}, stage)
     wanted = await run_in_threadpool(readers.read, job.id, job.outbox, work)
     leave = partial(operations.retry, site.state, job, new, wanted, from_stage=stage)
@@ -527,7 +528,7 @@ def ask_again(
     in the query, the form suggests settings for a larger print.
     """
     site = context(request)
-    job = job_of(request)
+    job = job_of(request, "retry")
     problem = ""
     operations.check("retry", job)
     values = job_page.view(site, job)
@@ -554,7 +555,7 @@ def ask_again(
 
 async def paint_again(request: Request) -> Response:
     """Run a job again with other settings or styles, as a new job."""
-    job = await run_in_threadpool(job_of, request)
+    job = await run_in_threadpool(job_of, request, "retry")
     async with forms.received(request) as form:
         act = partial(_paint_again, request, job, form)
         return await _answered_once(request, form, act)

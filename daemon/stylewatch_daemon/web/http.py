@@ -16,6 +16,7 @@ from starlette.templating import Jinja2Templates
 
 from stylewatch_daemon.base.model import Job
 from stylewatch_daemon.client import operations, status_json
+from stylewatch_daemon.client.operations import Verb
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ledger.ledger import FILE_NAME, Ledger, reading
 from stylewatch_daemon.settings.config import Config
@@ -83,13 +84,14 @@ class Context:
         with operations.disks_of(self.state, folder).checked(folder):
             return every_style(folder)
 
-    def job(self, name: str) -> Job | None:
+    def job(self, name: str, verb: Verb | None = None) -> Job | None:
         """Return the job that an id or a name means; None if there is none.
 
-        Raises as `ledger` and `Ledger.the_one` do.
+        With a `verb`, it is the job about which that is requested. Raises as `ledger` and
+        `Ledger.the_one` do.
         """
         with self.ledger() as ledger:
-            return ledger.the_one(name)
+            return ledger.the_one(name) if verb is None else operations.meant(ledger, verb, name)
 
 
 def context(request: Request) -> Context:
@@ -138,21 +140,26 @@ def failed(request: Request, status: int, reason: str, **more: Any) -> Response:
     return templates.TemplateResponse(request, "error.html", {"reason": text}, status)
 
 
-def job_of(request: Request) -> Job:
-    """Return the job with the id or name in the path; raises HTTPException if there is none."""
-    job = context(request).job(request.path_params["job"])
+def job_of(request: Request, verb: Verb | None = None) -> Job:
+    """Return the job with the id or name in the path, as `Context.job` does.
+
+    Raises HTTPException if there is none.
+    """
+    job = context(request).job(request.path_params["job"], verb)
     if job is None:
         raise HTTPException(404, NO_JOB)
     return job
 
 
-def jobs_of(site: Context, names: Sequence[str]) -> tuple[list[Job], bool]:
+def jobs_of(
+    site: Context, names: Sequence[str], verb: Verb | None = None
+) -> tuple[list[Job], bool]:
     """Return the existing jobs with these ids or names, and whether several jobs are named.
 
     A job that is named twice counts once, and one that is gone counts, too. Raises HTTPException if
     none of the jobs exists, or if more than MAX_SELECTED are named.
     """
-    named = {name: site.job(name) for name in names[:MAX_SELECTED]}
+    named = {name: site.job(name, verb) for name in names[:MAX_SELECTED]}
     jobs = {job.id if job else name: job for name, job in named.items()}
     existing = [job for job in jobs.values() if job is not None]
     if not existing or len(names) > MAX_SELECTED:
