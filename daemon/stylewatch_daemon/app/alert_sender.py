@@ -74,7 +74,10 @@ def send(urls: Sequence[SecretStr], message: Message | None, seconds: float) -> 
 
 
 def unusable(urls: Sequence[SecretStr]) -> list[str]:
-    """Return a sentence for each of the `urls` that apprise does not know within CHECK_TIMEOUT."""
+    """Return a sentence for each of the `urls` that apprise rejects, or does not check in time.
+
+    The time is CHECK_TIMEOUT.
+    """
     outcomes = send(urls, None, CHECK_TIMEOUT) if urls else []
     return [
         f"{url_number(number, len(urls))}: {IN_WORDS[outcome]}"

@@ -123,9 +123,10 @@ def parse(table: str) -> list[Point]:
 
 
 def curve(points: Sequence[Point], steps: int = 0, unit: str = "step") -> Curve | None:
-    """Return the curve of a job from its first point to step `steps`, or to a later last point.
+    """Return the curve of a job, from its first to its last point; None without points.
 
-    Returns None without points. `unit` is "step", or "frame" for a clip.
+    The steps reach to `steps`, if that is later than the last point. `unit` is "step", or "frame"
+    for a clip.
     """
     if not points:
         return None

@@ -105,10 +105,7 @@ class HangTimeout:
             self._phase = Phase.SAVING
 
     def _time(self, progress: Progress) -> None:
-        """Record how long the step that `progress` reports took, if the last one had its size.
-
-        At another size the recorded times are dropped.
-        """
+        """Record the duration of the step `progress`; at a new size, drop the recorded ones."""
         if self._last is None or progress.size != self._last.size:
             self._step_seconds.clear()
         else:

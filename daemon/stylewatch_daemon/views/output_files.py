@@ -140,7 +140,10 @@ class JobFiles:
         return self._listed(job_files.frames)
 
     def find(self, what: str) -> PictureFile | None:
-        """Open the picture `what`, and return it, or None if it is absent; the caller closes it."""
+        """Open the picture `what`, and return it; None if it is absent.
+
+        The caller closes its `file`.
+        """
         return readers.read(self.job.id, self.job.outbox, partial(self._find, what), _close)
 
     def look(self, what: str) -> PictureFile | None:
@@ -150,10 +153,10 @@ class JobFiles:
         return picture
 
     def all(self) -> Iterator[tuple[str, BufferedReader]]:
-        """Open the files one by one, each with its path in a download; the caller closes them.
+        """Open the files one by one; yield the path of each in a download, and the opened file.
 
-        Inputs have their original names; if several files have the same name, all but the first are
-        renamed.
+        The caller closes them. Inputs have their original names; if several files have the same
+        name, all but the first are renamed.
         """
         taken = set[str]()
         inputs = {f"input-{number}": file for number, file in enumerate(self.job.inputs)}
