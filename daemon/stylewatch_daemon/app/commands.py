@@ -163,7 +163,8 @@ class Commands:
 
         After ROUND_S the remaining requests wait for the next round, which begins with them. Of the
         requests to pause and to resume, only the last one has an effect. If `drains` is False,
-        requests to drain are left for the next daemon. Raises DamagedError.
+        requests to drain are left for the next daemon. Raises OutputError if the ledger cannot be
+        used.
         """
         until = time.monotonic() + ROUND_S
         requests = self._jobs.ledger.requests()
@@ -380,10 +381,10 @@ class Commands:
     def _cancel(self, request: Request, job: JobId) -> None:
         """Cancel the job with this id: a job that waits or runs, or the new job of a retry.
 
-        If the job is in the trash or waits to be deleted, the deletion is given up, because its
-        disk may be gone for good. The request waits while files of the job are removed or, for a
-        retry, copied. Raises InputError if there is no such job, or if its deletion has begun and
-        waits for a disk.
+        If the job is in the trash or waits to be deleted, it is restored, and its deletion is given
+        up, because its disk may be gone for good. The request waits while files of the job are
+        removed or, for a retry, copied. Raises InputError if there is no such job, or if its
+        deletion has begun and waits for a disk.
         """
         if not self._give_up_deletions(request, job):
             return
@@ -648,7 +649,7 @@ class Commands:
             self._look_at(request, record)
 
     def _must_wait(self, deletion: Request, job: Job) -> bool:
-        """Return whether something else works on a job: one thing at a time does."""
+        """Return whether a deletion must wait: the job is ending, in work, or being retried."""
         is_ending = job.state is State.ENDING or self._jobs.works_on(job.id)
         return is_ending or bool(self._waiting_before(deletion, "retry", job=job.id))
 

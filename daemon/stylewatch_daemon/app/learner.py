@@ -30,7 +30,7 @@ from stylewatch_plugins.learning import LearnRequest
 LEARN = "stylewatch_daemon.app.learning_main:learn"
 
 MOST_PHOTOGRAPHS = 15
-"""Maximum number of photographs to learn from; of more, a training would see none often enough."""
+"""Maximum number of photographs to learn from: with more, a training would see each too rarely."""
 
 STEADY_S = 20.0
 """Seconds without a new photograph after which a training may begin with fewer photographs than
@@ -138,10 +138,7 @@ class Learner:
 
     @property
     def told(self) -> list[str]:
-        """Sentence for the status about the style that is learned now or next.
-
-        The list is empty if there is none.
-        """
+        """Sentences for the status: one about the style that is learned now or next, if any."""
         group = self._group
         if group is None:
             return []

@@ -519,7 +519,7 @@ class Loop:
 
     @property
     def _scanned_at(self) -> float:
-        """Earliest of the last scans of the inboxes that answer, a time; now if none answers."""
+        """Time since which each inbox that answers has been scanned; now if none answers."""
         silent = self._lanes.silent()
         answering = (inbox for inbox in self.intake.inboxes if inbox.path not in silent)
         return min((inbox.scanned_at for inbox in answering), default=self._clock())
