@@ -123,7 +123,7 @@ class Notifier(Reporter):
             self._thread.join(2 * WITHIN)
 
     def ended(self, job: Job, folder: Path, final: Path | None = None) -> None:
-        """Report a job that is done, was refused or failed for good, if the settings want that."""
+        """Queue an alert that a job is done, was refused or failed, if the settings want that."""
         kind, reason = ("done", "") if job.end in PICTURES else (str(job.end), job.reason)
         if kind in self._kinds:
             self._events.put(lambda digest: digest.add(kind, shown(job.title), reason))

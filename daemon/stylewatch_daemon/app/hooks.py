@@ -27,7 +27,7 @@ from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.settings.config import VARIABLE, key_of_variable
 
 OUTPUT_CHARACTERS = 300
-"""Maximum number of characters from the end of a failed command's output that the log gets."""
+"""Maximum number of characters that the log gets from the end of a failed command's output."""
 
 TAIL = 4096
 """Maximum number of bytes that are read from the end of a command's output, because the whole

@@ -68,7 +68,7 @@ class Loaded:
     alerts: AlertSettings
 
     def means(self, other: "Loaded") -> bool:
-        """Return whether the settings and the secrets are the same, whatever the comments."""
+        """Return whether the settings and the secrets are the same, even if the files differ."""
         mine = self.settings
         theirs = other.settings
         return (mine, self.page, self.alerts) == (theirs, other.page, other.alerts)
@@ -270,7 +270,7 @@ class SettingsFile:
         self._reading: Reading | None = None
         """Result of the latest read in the lane; None before the first one."""
         self._is_asked = False
-        """True if a signal asked for a restart, which is not forgotten in any phase."""
+        """True from a request for a restart until `accept` acts on it, in every phase."""
         self.accepted: ServiceSettings | None = None
         """The settings with which the daemon should start anew; None until `accept` took some."""
 

@@ -353,7 +353,8 @@ SEGMENT = 48
 the segment is encoded."""
 
 REFERENCES = 3
-"""Number of frames of a clip in a checkpoint besides the latest one, each original and painted."""
+"""Maximum number of earlier frames in the checkpoint of a clip, besides the latest frame; each is
+stored as it was and as it was painted."""
 
 
 def progress_unit(frames: int) -> str:

@@ -223,7 +223,7 @@ class WorkerProcess:
                 self._lose(AttemptLost(f"the worker process sent {error}"))
 
     def add_silence(self, seconds: float) -> None:
-        """Count more silence of the worker; end its attempt if it is too much."""
+        """Count more silence of the worker; if it exceeds the limit, end the attempt as hung."""
         if self.ticket and self._timeout.add_silence(seconds):
             silent = self._timeout.silent
             why = f"the worker hung: there was no sign of life for {silent:.0f} s"
