@@ -87,7 +87,7 @@ def unusable(urls: Sequence[SecretStr]) -> list[str]:
 
 
 def url_number(number: int, count: int) -> str:
-    """Describe a URL by its number, which counts from 0, because the URL itself is a secret."""
+    """Return a text that names a URL, which is a secret, by its `number`, counted from 0."""
     return f"URL {number + 1} of {count}"
 
 

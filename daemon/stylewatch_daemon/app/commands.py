@@ -159,9 +159,9 @@ class Commands:
         return bool(self._busy) or any(phase is not _Phase.BEGUN for phase in phases)
 
     def act(self, *, drains: bool = True) -> bool:
-        """Act on the requests, in the order of their arrival; return whether the time was over.
+        """Act on the requests, in the order of their arrival; return whether ROUND_S was over.
 
-        After ROUND_S the remaining requests wait for the next round, which begins with them. Of the
+        In that case the remaining requests wait for the next round, which begins with them. Of the
         requests to pause and to resume, only the last one has an effect. If `drains` is False,
         requests to drain are left for the next daemon. Raises OutputError if the ledger cannot be
         used.
@@ -234,7 +234,7 @@ class Commands:
         self._carried_out(request)
 
     def _wait(self, request: Request, reason: str) -> None:
-        """Report that a request waits for the `reason`, and try it again later.
+        """Report that a request waits, with the `reason`, and try it again later.
 
         Only the first wait of a request is reported.
         """
@@ -654,7 +654,7 @@ class Commands:
         return is_ending or bool(self._waiting_before(deletion, "retry", job=job.id))
 
     def _is_revoked(self, deletion: Request, job: str) -> bool:
-        """Return whether a request to restore or cancel a job waits that gives up its deletion."""
+        """Return whether a waiting request to restore or cancel a job gives up its deletion."""
         return any(
             each.verb in _REVOKING
             and each.arguments.get("job") == job
@@ -722,8 +722,8 @@ class Commands:
     ) -> list[tuple[Path, Callable[[Step], None]]]:
         """Return functions that remove the files of a job, each with the folder whose lane runs it.
 
-        A folder that is away holds up this deletion alone, even a finals folder that the settings
-        no longer name (laws 2 and 9).
+        If a folder is away, this deletion alone waits for it, even for a finals folder that the
+        settings no longer name (laws 2 and 9).
         """
         state = self._state
         guard = self._jobs.mount_guard
@@ -813,5 +813,5 @@ def _is_revocable(deletion: Request, wish: Request) -> bool:
 
 
 def _key(request: Request) -> str:
-    """Return a key for a request that does not contain the name of its job."""
+    """Return a text that identifies a request by its id and verb, without the name of its job."""
     return f"request {request.id} to {shortened(request.verb)}"

@@ -40,7 +40,8 @@ ExecutorFactory = Callable[..., Executor]
 new events."""
 
 LOCK_WITHIN = 0.5
-"""Timeout in seconds for the lock; commands hold it briefly to find out whether the daemon does."""
+"""Timeout in seconds for the lock; commands hold it briefly to find out whether a daemon holds it.
+"""
 
 ORPHAN_WITHIN = 30.0
 """Timeout in seconds for the worker of a killed daemon to end, which usually takes a moment."""
@@ -63,7 +64,7 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """Exit code of sysexits.h; unfinished work counts more than final failures."""
+        """Exit code of sysexits.h; unfinished work takes precedence over final failures."""
         if self.waiting or self.blocked or any(pair.changing for pair in self.incomplete):
             return Exit.LATER
         if self.ended.get(End.FAILED):

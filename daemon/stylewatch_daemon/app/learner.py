@@ -78,7 +78,7 @@ class Group:
 
 @dataclass(eq=False)
 class Training:
-    """The training that runs for a `group`, which is as it was when the training began."""
+    """The training that runs, with its `group` as it was when the training began."""
 
     group: Group
     process: Child
@@ -326,7 +326,7 @@ class Learner:
         # else the files of its lead may be gone, which is nobody's fault
 
     def _waits(self, job_id: str, group: Group) -> bool:
-        """Return whether a job still waits with a group."""
+        """Return whether a job is still queued with the needs of a group."""
         job = self._jobs.ledger.get(job_id)
         return job is not None and job.state is State.QUEUED and job.needs == group.lead.needs
 

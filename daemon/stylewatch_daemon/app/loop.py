@@ -234,7 +234,7 @@ class Loop:
 
     @property
     def _is_drained(self) -> bool:
-        """True if the daemon should stop after the work that has begun, and this work is done."""
+        """True if the daemon was asked to drain, and all work that has begun is done."""
         if not self.commands.draining or self.attempts.running or self.endings.in_work:
             return False
         return bool(self.jobs.trouble) or not self.hooks.in_work

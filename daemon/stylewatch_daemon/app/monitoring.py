@@ -79,7 +79,7 @@ def logging_as(settings: LogSettings, *, quiet: bool) -> Iterator[logging.Logger
 
 
 def log_old_settings(reason: str) -> None:
-    """Log why reloaded settings are not taken, and that the earlier ones still apply."""
+    """Log why reloaded settings are refused, and that the earlier ones still apply."""
     log = logging.getLogger(LOGGER)
     for line in reason.splitlines():
         log.error("%s", line)

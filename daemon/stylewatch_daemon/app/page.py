@@ -36,7 +36,7 @@ STABLE_S = 60.0
 """Minimum runtime in seconds of a process whose failure counts as the first one again."""
 
 GRACE_S = 6.0
-"""Time in seconds that running requests, such as uploads, have to end when the process stops."""
+"""Timeout in seconds for running requests, such as uploads, to end when the process stops."""
 
 QUEUE = 128
 """Maximum number of connections that wait to be accepted."""

@@ -32,10 +32,10 @@ COPY, EARLIER = "settings.yaml", "settings.earlier.yaml"
 worked before."""
 
 ANSWER_WITHIN = 5.0
-"""Time in seconds that disks have to answer when the settings are checked."""
+"""Timeout in seconds for disks to answer when the settings are checked."""
 
 REHEARSAL_S = 60.0
-"""Time in seconds that a new process has to say whether it could begin with new settings."""
+"""Timeout in seconds for a new process to say whether it could begin with new settings."""
 
 LOOK_EVERY = 7.0
 """Interval in seconds between two looks at the files of the settings."""
@@ -272,7 +272,8 @@ class SettingsFile:
         self._is_asked = False
         """True from a request for a restart until `accept` acts on it, in every phase."""
         self.accepted: ServiceSettings | None = None
-        """The settings with which the daemon should start anew; None until `accept` took some."""
+        """The settings with which the daemon should start anew; None until `accept` returns True.
+        """
 
     # -- in the main loop
 
@@ -390,7 +391,7 @@ class SettingsFile:
             entries.attempt_mode(state / name, 0o600)  # the settings may contain secrets
 
     def _refuse(self, error: DaemonError | OSError) -> None:
-        """Keep the settings in force, and say why.
+        """Keep the settings in force, log the `error` if it is new, and keep it in `trouble`.
 
         After an error of a disk the file is read again at the next look.
         """

@@ -71,7 +71,10 @@ class Phase(Enum):
 
 @dataclass(eq=False)
 class Preview:
-    """The photograph in the style called `name`; `reason` says why it cannot be painted."""
+    """The photograph in the style called `name`.
+
+    `reason` says why it cannot be painted; it is empty if there is no reason.
+    """
 
     number: int
     name: str

@@ -76,7 +76,8 @@ LACKS: Mapping[str, str] = {
     "limits.out_of_memory=smaller finds one",
     "device": "the device is lost ({}): `stylewatch doctor` checks whether it works",
 }
-"""Sentences on a shortage that a library reports, by its kind; `{}` is the library's message."""
+"""Sentences on errors of libraries, by their kind: too little memory, or a lost device; `{}` is the
+library's message."""
 
 
 class DaemonError(Exception):

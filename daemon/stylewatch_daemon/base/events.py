@@ -38,7 +38,10 @@ class Reporter:
         """Report a completed step or, in a clip, that the next frame is still being painted."""
 
     def staged(self, job: str, path: Path) -> None:
-        """Report that a file of the job was published, in the outbox or a finals folder: `path`."""
+        """Report that a file of the job was published.
+
+        `path` is its path, in the outbox or in a finals folder.
+        """
 
     def ended(self, job: Job, folder: Path, final: Path | None = None) -> None:
         """Report that the job has ended; its output, or else its inputs, are in `folder`.

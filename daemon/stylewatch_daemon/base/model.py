@@ -77,7 +77,7 @@ class State(StrEnum):
     CLAIMED = "claimed"
     """The files are being moved or copied out of the inbox, or inspected."""
     QUEUED = "queued"
-    """It waits for its turn, or until an obstacle is gone."""
+    """The job waits for its turn, or until an obstacle is gone."""
     RUNNING = "running"
     """An attempt has begun."""
     ENDING = "ending"
@@ -149,8 +149,8 @@ class Pair:
     folder: Path | None = None
     """The job's own folder in the inbox, which is removed once it is empty."""
     left_out: tuple[Path, ...] = ()
-    """Files outside the pair that must not be painted later, either: clips of the live photo that
-    is its main file, and, inside an album, other pictures in the job's own folder."""
+    """Files outside the pair that must not be painted later: clips of the live photo that is its
+    main file, and, inside an album, other pictures in the job's own folder."""
     others: tuple[Path, ...] = ()
     """All files of a pair in which a part is missing or ambiguous."""
     waits_for: str = ""
@@ -213,9 +213,9 @@ class Input:
 class Job:
     """A job, which is one row of the ledger. Times are UTC, ISO 8601.
 
-    `place` is the folder in the `outbox` for its output, `refused_as` that for its inputs if it
-    ends without an output; either is None until it is chosen. Only `jobs.lifecycle.advance` changes
-    the state.
+    `place` is the folder in the `outbox` for its output. `refused_as` is the folder there for its
+    inputs if it ends without an output. Each is None until it is chosen. Only
+    `jobs.lifecycle.advance` changes the state.
     """
 
     id: str
@@ -233,7 +233,7 @@ class Job:
     """End that its owner requested: `End.CANCELED` or `End.STOPPED_EARLY`."""
     inputs: tuple[Input, ...] = ()
     bytes: int = 0
-    """Sum of the sizes of its inputs in bytes, as they were claimed."""
+    """Sum of the sizes in bytes of its inputs when they were claimed."""
     priority: int = 0
     needs: str = ""
     """Backend, device and recipe: jobs with the same needs are blocked together."""

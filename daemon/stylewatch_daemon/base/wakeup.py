@@ -16,7 +16,7 @@ class Intent(Enum):
 
     RUN = "run"
     STOP = "stop"
-    """Stop for good. Nothing takes this back."""
+    """Stop for good. This cannot be taken back."""
     RESTART = "restart"
     """Stop, and start anew with the current settings (law 15)."""
 
@@ -46,7 +46,7 @@ class Wakeup:
     def request_scan(self) -> None:
         """Wake the loop, because a folder may have new files.
 
-        Further events before its next scan do not wake the loop again: a claim causes several.
+        Until its next scan, further events do not wake it again: a claim alone causes several.
         """
         if not self.scan_requested:
             self.scan_requested = True

@@ -18,7 +18,7 @@ def columns(rows: Iterable[Sequence[str]]) -> str:
 
 
 def fault(error: BaseException) -> str:
-    """Describe an error that nobody foresaw, with its class (law 14)."""
+    """Return an unforeseen error as text, with its class (law 14)."""
     return f"a fault of stylewatch, {type(error).__name__}: {error}"
 
 

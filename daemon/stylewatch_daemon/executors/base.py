@@ -129,4 +129,4 @@ class Executor(ABC):
 
     @abstractmethod
     def _leave(self, why: str) -> None:
-        """End all attempts as lost, with the reason `why`, and all processes."""
+        """End all processes, and all attempts as lost with the reason `why`."""

@@ -16,8 +16,8 @@ from stylewatch_daemon.worker.messages import AttemptEvent
 WORK = "stylewatch_daemon.worker.run_job:work"
 
 MAX_IDLE_MEMORY = max(2 << 30, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
-"""Maximum bytes that an idle worker may hold: a quarter of the machine's memory, but at least
-2 GiB, half of which torch needs."""
+"""Maximum bytes that an idle worker may hold: a quarter of the machine's memory, but at least 2
+GiB, because torch alone needs half of that."""
 
 POLL_EVERY = 0.2
 """Maximum wait for a busy worker, in seconds. Time is counted in pieces of at most this length, so

@@ -1,7 +1,8 @@
 """A worker process of one device: started when needed, watched, replaced when it dies or hangs.
 
-When a worker dies, `WorkerProcess.receive` first emits what it sent before, and then ends its
-attempt: as AttemptLost if it had taken the order, or else as Failed with the cause MACHINE.
+When a worker dies, `WorkerProcess.receive` first emits the events that the worker sent before, and
+then ends its attempt: as AttemptLost if the worker had taken the order, or else as Failed with the
+cause MACHINE.
 """
 
 import time
@@ -55,7 +56,8 @@ class Phase(Enum):
     """Work that an attempt may be doing until its next event, by which its timeout is chosen."""
 
     LOADING = auto()
-    """Loading, or the first step at a size, before which memory is chosen."""
+    """Loading, or the first step at a size, before which the backend decides how to use the memory.
+    """
     UNTIMED = auto()
     """A step at a size at which no step has been timed."""
     STEP = auto()

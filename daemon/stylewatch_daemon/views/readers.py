@@ -18,7 +18,7 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import OutputError
 
 WAIT_S = 3.0
-"""How long the page waits for a free thread, and then for its result, in seconds."""
+"""Maximum time in seconds that the page waits for a free thread, and again for its result."""
 
 OF_JOB, OF_OUTBOX = 2, 12
 """Maximum number of threads that read files of one job, and of threads for one outbox."""
