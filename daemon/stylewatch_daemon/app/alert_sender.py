@@ -74,7 +74,10 @@ def send(urls: Sequence[SecretStr], message: Message | None, seconds: float) -> 
 
 
 def unusable(urls: Sequence[SecretStr]) -> list[str]:
-    """Return a sentence for each of the `urls` that apprise does not know within CHECK_TIMEOUT."""
+    """Return a sentence for each of the `urls` that apprise rejects, or does not check in time.
+
+    The time is CHECK_TIMEOUT.
+    """
     outcomes = send(urls, None, CHECK_TIMEOUT) if urls else []
     return [
         f"{url_number(number, len(urls))}: {IN_WORDS[outcome]}"
@@ -84,7 +87,7 @@ def unusable(urls: Sequence[SecretStr]) -> list[str]:
 
 
 def url_number(number: int, count: int) -> str:
-    """Describe a URL by its number, which counts from 0, because the URL itself is a secret."""
+    """Return a text that names a URL, which is a secret, by its `number`, counted from 0."""
     return f"URL {number + 1} of {count}"
 
 

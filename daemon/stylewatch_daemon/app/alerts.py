@@ -48,7 +48,8 @@ class Digest:
 
     def __init__(self) -> None:
         self._blocked: Mapping[str, str] = {}
-        """The reasons of the waits that last now, by what waits."""
+        """Reasons of the waits that last now, by the name of the job, folder or request that waits.
+        """
         self._reported: set[str] = set()
         self._counts: Counter[str] = Counter()
         self._lines: defaultdict[str, list[str]] = defaultdict(list)
@@ -65,7 +66,7 @@ class Digest:
             self._lines[kind].append(_line(kind, what, reason))
 
     def block(self, blocked: Mapping[str, str]) -> None:
-        """Record the reasons of all waits that last now, by what waits."""
+        """Record the reasons of all waits that last now, by the name of what waits."""
         self._blocked = blocked
 
     def message(self) -> Message | None:
@@ -100,7 +101,8 @@ class Notifier(Reporter):
     """Sender of events to `targets` with `send`, in a thread.
 
     A message that no URL accepted is sent again later, together with newer events. Leaving the
-    context sends the rest, once, and waits for that, unless a second signal interrupted the daemon.
+    context sends the remaining events once, and waits at most 2 * WITHIN seconds for that. After a
+    KeyboardInterrupt, the second signal to stop, it does not wait.
     """
 
     def __init__(self, targets: AlertSettings, send: Send = alert_sender.send) -> None:
@@ -121,13 +123,13 @@ class Notifier(Reporter):
             self._thread.join(2 * WITHIN)
 
     def ended(self, job: Job, folder: Path, final: Path | None = None) -> None:
-        """Report a job that is done, was refused or failed for good, if the settings want that."""
+        """Queue an alert that a job is done, was refused or failed, if the settings want that."""
         kind, reason = ("done", "") if job.end in PICTURES else (str(job.end), job.reason)
         if kind in self._kinds:
             self._events.put(lambda digest: digest.add(kind, shown(job.title), reason))
 
     def blocked(self, trouble: Mapping[str, str]) -> None:
-        """Report new waits, and waits that are over, if the settings want that."""
+        """Queue an alert about new waits and waits that are over, if the settings want that."""
         if "blocked" in self._kinds:
             self._events.put(lambda digest: digest.block(trouble))
 

@@ -1,4 +1,4 @@
-"""Requests of people, from commands and the page: the daemon acts on each of them once."""
+"""Handling of requests, which commands, the page and the daemon itself put into the ledger."""
 
 import logging
 import time
@@ -62,8 +62,8 @@ ROUND_S = 1.0
 meanwhile."""
 
 COMMIT_EVERY = 200
-"""Maximum number of requests that one transaction records, so that a daemon that is killed among
-thousands of requests has carried out a part of them."""
+"""Maximum number of requests that one transaction records, so that a daemon that is killed during
+thousands of requests has carried out some of them."""
 
 
 def _checked_id(text: str) -> str:
@@ -77,7 +77,7 @@ JobId = Annotated[str, AfterValidator(_checked_id)]
 
 
 class _Phase(Enum):
-    """How far a deletion is that this daemon has acted on."""
+    """Progress of a deletion on which this daemon has acted."""
 
     LOOKING = "lanes look at its folders: it can be given up"
     LOOKED = "all folders have answered"
@@ -85,14 +85,16 @@ class _Phase(Enum):
 
 
 _REVOKING = ("restore", "cancel")
-"""Verbs of requests that give up the deletion of a job."""
+"""Verbs of the requests that make the daemon give up the deletion of a job."""
 
 
 class Commands:
     """Handler of the requests in the ledger of `jobs`.
 
-    A request is removed in the same transaction that makes its changes, so that a daemon that is
-    killed before acts on it again.
+    A request is removed in the same transaction that makes its changes: if the daemon is killed
+    before, the next daemon acts on the request again. A daemon that a person has started first
+    drops requests to drain, which were meant for an earlier daemon. `received` is the handover of
+    the previous daemon.
     """
 
     def __init__(
@@ -110,9 +112,10 @@ class Commands:
         self._waiting: dict[int, tuple[Request, str]] = {}
         """Requests that wait for something outside the daemon, each with the reason, by id."""
         self._phases: dict[int, _Phase] = {}
-        """How far this daemon is with deletions, by the ids of the requests."""
+        """Progress of the deletions on which this daemon has acted, by the ids of the requests."""
         self._put_off_for = ""
-        """Why a deletion that nobody asked for was last put off."""
+        """Last reported reason for putting off the deletion of a job whose days in the trash are
+        over."""
         self._requests: Sequence[Request] = ()
         """The requests in the ledger when it was last read."""
         self._latest = 0
@@ -148,16 +151,20 @@ class Commands:
 
     @property
     def in_work(self) -> bool:
-        """True while lanes work on a request, or one that was carried out is not removed yet."""
+        """True while a request is carried out, or was carried out and is still in the ledger.
+
+        A deletion that has begun, and waits for a disk, does not count.
+        """
         phases = self._phases.values()
         return bool(self._busy) or any(phase is not _Phase.BEGUN for phase in phases)
 
     def act(self, *, drains: bool = True) -> bool:
-        """Act on the requests, in the order of their arrival; return whether the time was over.
+        """Act on the requests, in the order of their arrival; return whether ROUND_S was over.
 
-        After ROUND_S the remaining requests wait for the next round, which begins with them. Of the
-        requests to pause and to resume, only the last one has an effect. Unless the daemon `drains`
-        on request now, a request to drain waits for the next daemon.
+        In that case the remaining requests wait for the next round, which begins with them. Of the
+        requests to pause and to resume, only the last one has an effect. If `drains` is False,
+        requests to drain are left for the next daemon. Raises OutputError if the ledger cannot be
+        used.
         """
         until = time.monotonic() + ROUND_S
         requests = self._jobs.ledger.requests()
@@ -202,10 +209,10 @@ class Commands:
             raise InputError(f"{where}: {sentence_of(first)}") from error
 
     def _failed(self, request: Request, error: Exception) -> None:
-        """Try a request again later if it met, for example, a full disk; give up any other request.
+        """Handle the `error` of a request: after an OSError try again later, else log and drop it.
 
-        A deletion that nobody asked for is put off instead, unless it has begun. Raises
-        DamagedError if it met a damaged ledger.
+        If the request is to delete a job whose days in the trash are over, an OSError puts that off
+        instead, unless the deletion has begun. Raises `error` if it is a DamagedError.
         """
         if isinstance(error, DamagedError):
             raise error
@@ -227,7 +234,10 @@ class Commands:
         self._carried_out(request)
 
     def _wait(self, request: Request, reason: str) -> None:
-        """Try a request again later."""
+        """Report that a request waits, with the `reason`, and try it again later.
+
+        Only the first wait of a request is reported.
+        """
         _debug(request, f"waits: {reason}")
         if request.id not in self._waiting:  # else it was reported at an earlier try
             self._reporter.waits(self._name(request), reason)
@@ -238,9 +248,10 @@ class Commands:
         self._busy.discard(request.id)
 
     def _put_off(self, request: Request, reason: str) -> None:
-        """Leave a job in the trash that nobody asked to delete: `Upkeep` asks again tomorrow.
+        """Report the `reason`, and drop a request to delete a job whose days in the trash are over.
 
-        Each reason is reported once.
+        `Upkeep` requests the deletion again a day later. The same reason is not reported twice in a
+        row.
         """
         if reason != self._put_off_for:
             self._put_off_for = reason
@@ -268,7 +279,8 @@ class Commands:
         """Post that a request was carried out or given up, which removes it from the ledger.
 
         In the same transaction, `event` happens to the job `job_id`, and `write` changes the
-        ledger. If these break, the job fails, and the request is removed all the same.
+        ledger. If one of them raises an error, the job fails, and the request is removed all the
+        same.
         """
         _debug(request, "carried out")
         self._busy.add(request.id)
@@ -289,12 +301,12 @@ class Commands:
         *,
         looks: bool = False,
     ) -> None:
-        """Do the work of a request on `size` bytes in the lane of `root`; act on the result.
+        """Queue the `work` of a request on `size` bytes in the lane of `root`; act on the result.
 
-        `succeed` is called with the result; after an error, also one of `succeed`, the request is
-        tried again later or given up. `removed` is the id of the job whose files are removed, if
-        any: nothing else works on that job meanwhile. While the work only `looks`, the request can
-        be given up.
+        `succeed` is called with the result. After an error of `work` or of `succeed`, the request
+        is tried again later or dropped. `removed` is the id of the job whose files the work
+        removes, empty if none: nothing else works on that job meanwhile. While the work only
+        `looks`, the request can be given up.
         """
         doing = self._jobs.known(removed).doing if removed else Doing()
 
@@ -359,7 +371,7 @@ class Commands:
     ) -> None:
         """Begin the try `name` of the page with the photograph `content`, or add `styles` to it.
 
-        Without `content`, styles are added. `styles` are paths by name.
+        Styles are added if `content` is empty. `styles` are paths by name.
         """
         self._try_styles(name, styles, content, settings or {})
         self._carried_out(request)
@@ -367,11 +379,12 @@ class Commands:
     # -- jobs
 
     def _cancel(self, request: Request, job: JobId) -> None:
-        """Cancel the job with this id: it may wait, run, or be the new job of a retry.
+        """Cancel the job with this id: a job that waits or runs, or the new job of a retry.
 
-        A retry whose files are being copied is canceled afterwards. A deletion of the job that
-        waits is given up, because its disk may be gone for good. While files are being removed,
-        this request waits, as `_restore` does.
+        If the job is in the trash or waits to be deleted, it is restored, and its deletion is given
+        up, because its disk may be gone for good. The request waits while files of the job are
+        removed or, for a retry, copied. Raises InputError if there is no such job, or if its
+        deletion has begun and waits for a disk.
         """
         if not self._give_up_deletions(request, job):
             return
@@ -394,10 +407,11 @@ class Commands:
             self._carried_out(request)
 
     def _give_up_deletions(self, request: Request, job: str) -> bool:
-        """Give up the deletions of a job that have not begun.
+        """Give up the deletions of a job that have not begun, if `request` may revoke them.
 
-        Return False if lanes are at work for others, so that `request` must wait. Raises InputError
-        if one has begun and waits for a disk: it is too late.
+        Returns False if lanes are at work for other deletions of the job, so that `request` must
+        wait. Raises InputError if a deletion has begun and waits for a disk: it is too late to
+        revoke it.
         """
         deletions = [
             each for each in self._requests if each.deletes(job) and _is_revocable(each, request)
@@ -414,7 +428,7 @@ class Commands:
     def _waiting_before(self, request: Request, verb: str, **arguments: str) -> list[Request]:
         """Return the requests before `request` with this `verb` and at least these `arguments`.
 
-        They wait, are in work, or are part of the next commit.
+        They wait, are in work, or are removed by the next commit.
         """
         earlier = (
             former for former in self._requests if former.verb == verb and former.id < request.id
@@ -422,14 +436,14 @@ class Commands:
         return [former for former in earlier if former.asks(verb, **arguments)]
 
     def _is_retried(self, job: Job) -> bool:
-        """Return whether a retry is in work whose name has the stem of that of a retry of `job`."""
+        """Return whether a retry is in work whose job may get the same name as a retry of `job`."""
         self._retried_stems = {
             id_: stem for id_, stem in self._retried_stems.items() if id_ in self._busy
         }
         return retries.stem_of(job) in self._retried_stems.values()
 
     def _finish(self, request: Request, job: JobId) -> None:
-        """Make the current picture of the job with this id final, if it runs or has a stage."""
+        """End the job with this id early, with its current picture, if it runs or has a stage."""
         record = self._jobs.ledger.get(job)
         has_picture = record is not None and (record.step > 0 or record.state is State.RUNNING)
         self._ask(request, record if has_picture else None, End.STOPPED_EARLY)
@@ -461,12 +475,13 @@ class Commands:
         without: list[int] | None = None,
         added: list[str] | None = None,
     ) -> None:
-        """Run the job with the id `job` again, as the job `new`, with `settings` alone.
+        """Run the job with the id `job` again, as the job `new`, with exactly these `settings`.
 
         The painting starts from the stage after the step `from_stage`, if given. The styles with
         the numbers `without`, from 1, are left out. The files `added` are additional styles in the
-        folder `new` of the uploads, which is removed afterwards. While another retry of a job of
-        that name is in work, this request waits.
+        folder `new` of the uploads, which is removed afterwards. While a retry of a job with the
+        same name is in work, this request waits. Raises InputError if there is no such job that has
+        ended.
         """
         ledger = self._jobs.ledger
         old = ledger.get(job)
@@ -518,7 +533,10 @@ class Commands:
         self._move(request, outbox, make, partial(self._retried, request, new), old.bytes)
 
     def _retried(self, request: Request, new: str, claim: Claim | None) -> None:
-        """Post the job that a retry has created; `claim` is None if it was posted before."""
+        """Post the job that a retry has created, and remove its uploads.
+
+        `claim` is None if the job was posted before.
+        """
         if claim is None:
             self._carried_out(request)
         else:
@@ -529,7 +547,9 @@ class Commands:
     def _favorite(self, request: Request, job: JobId) -> None:
         """Make a job that has ended with a picture a favorite.
 
-        Its mark says whether it is in the trash, so requests about that come first.
+        The mark of a favorite says whether the job is in the trash. Therefore this request waits
+        for earlier requests to move the job into the trash or out of it. Raises InputError if there
+        is no such job.
         """
         if any(self._waiting_before(request, verb, job=job) for verb in ("trash", "restore")):
             return
@@ -540,19 +560,23 @@ class Commands:
         self._toggled(request, job)
 
     def _unfavorite(self, request: Request, job: JobId) -> None:
-        """Make a job no favorite any more."""
+        """Remove the mark of a favorite from a job."""
         favorites.unmark(self._state.root, job)
         self._toggled(request, job)
 
     def _toggled(self, request: Request, job: str) -> None:
-        """Post that a mark was set or taken away, which an earlier request must not undo."""
+        """Post that a mark was set or removed, and drop earlier requests, which would undo that."""
         for verb in TOGGLES:
             for earlier in self._waiting_before(request, verb, job=job):
                 self._carried_out(earlier)
         self._carried_out(request)
 
     def _trash(self, request: Request, job: JobId) -> None:
-        """Move a job that has ended into the trash; its files stay as `retention.trash` says."""
+        """Move a job that has ended into the trash.
+
+        Its files stay as long as `retention.trash` says. Raises OSError if the mark of a favorite
+        cannot be written.
+        """
         self._reporter.requested(f"moved {shown(self._jobs.title(job))} into the trash")
         trashed = now()
         self._follow(request, job, trashed)
@@ -561,7 +585,8 @@ class Commands:
     def _restore(self, request: Request, job: JobId) -> None:
         """Take a job out of the trash, and give up its deletion.
 
-        If files are being removed just now, this request waits.
+        While files of the job are removed, this request waits. Raises InputError if the job was
+        deleted, or if its deletion has begun and waits for a disk.
         """
         if self._jobs.ledger.get(job) is None:
             raise InputError(f"there is no job {shown(job)}: it was deleted for good")
@@ -575,9 +600,10 @@ class Commands:
         self._carried_out(request, job, Restored(), forget)
 
     def _follow(self, request: Request, job: str, trashed: str | None) -> None:
-        """Write the mark of a favorite as the ledger will have it; raises OSError.
+        """Write the mark of a favorite as of the time `trashed`; raises OSError.
 
-        If the daemon is killed in between, the request still waits, and is carried out again.
+        `trashed` is None if the job is not in the trash. The ledger follows later: if the daemon is
+        killed in between, the request is still there, and is carried out again.
         """
         record = self._jobs.ledger.get(job)
         if record is not None and record.has_ended and favorites.is_marked(self._state.root, job):
@@ -585,10 +611,10 @@ class Commands:
             favorites.mark(self._state.root, self._jobs.ledger, moved, request)
 
     def _expire(self, request: Request, job: JobId, at: float, *, begun: bool = False) -> None:
-        """Delete a job whose days in the trash are over, as the daemon itself requested.
+        """Delete a job whose days in the trash are over; the daemon itself requests this.
 
-        `at` is the time of that, of `Sight.counted_s`. If by now the settings keep the job, or it
-        was restored, nothing happens.
+        `at` is the value of `Sight.counted_s` at the request. If the settings now keep the job, or
+        if it was restored, the request is dropped, unless the deletion has `begun`.
         """
         days = self._jobs.settings.retention.trash
         since = self._jobs.ledger.trashed_since(job)
@@ -599,13 +625,14 @@ class Commands:
             self._carried_out(request)
 
     def _delete(self, request: Request, job: JobId, *, begun: bool = False) -> None:
-        """Remove the files of a job that has ended, and forget it: in steps, one at each call.
+        """Remove the files of a job that has ended, and forget the job; each call takes one step.
 
-        It waits while the job ends, or anything else works on it. The first step looks at all its
-        folders. The next call records that the deletion begins, then removes the files and forgets
-        the job; with `begun`, that was recorded before. Until the record it can be given up, and
-        one that nobody asked for is put off. A request about a job that is missing or has not ended
-        is dropped.
+        The first step looks at all folders of the job. The second one records that the deletion
+        begins, removes the files, and forgets the job. `begun` says that an earlier daemon or call
+        has recorded it already. Before the record, the deletion can be given up or put off.
+
+        While the job is ending, or anything else works on it, a call does nothing. A request about
+        a job that is missing or has not ended is dropped.
         """
         phase = self._phases.pop(request.id, None)
         record = self._jobs.ledger.get(job)
@@ -622,12 +649,12 @@ class Commands:
             self._look_at(request, record)
 
     def _must_wait(self, deletion: Request, job: Job) -> bool:
-        """Return whether something else works on a job: one thing at a time does."""
+        """Return whether a deletion must wait: the job is ending, in work, or being retried."""
         is_ending = job.state is State.ENDING or self._jobs.works_on(job.id)
         return is_ending or bool(self._waiting_before(deletion, "retry", job=job.id))
 
     def _is_revoked(self, deletion: Request, job: str) -> bool:
-        """Return whether a request waits that gives up a deletion."""
+        """Return whether a waiting request to restore or cancel a job gives up its deletion."""
         return any(
             each.verb in _REVOKING
             and each.arguments.get("job") == job
@@ -636,7 +663,10 @@ class Commands:
         )
 
     def _look_at(self, deletion: Request, job: Job) -> None:
-        """Look at the folders of a job in their lanes; the deletion can be given up meanwhile."""
+        """Look at the folders of a job, one after the other, in their lanes.
+
+        The deletion can be given up meanwhile.
+        """
         removals = self._removals(job, self._jobs.ledger.files(job.id))
         folders = [folder for folder, _ in removals]
 
@@ -675,7 +705,7 @@ class Commands:
                 raise OutputError(f"the folder {outbox} is not there")
 
     def _remove_files(self, deletion: Request, job: Job) -> None:
-        """Remove the files of a job in the lanes of their folders, and forget it at last."""
+        """Remove the files of a job in the lanes of their folders, then forget the job."""
         files = self._jobs.ledger.files(job.id)
         removals = self._removals(job, files)
 
@@ -692,8 +722,8 @@ class Commands:
     ) -> list[tuple[Path, Callable[[Step], None]]]:
         """Return functions that remove the files of a job, each with the folder whose lane runs it.
 
-        A folder that is away holds up this deletion alone, even a finals folder that the settings
-        no longer name (laws 2 and 9).
+        If a folder is away, this deletion alone waits for it, even for a finals folder that the
+        settings no longer name (laws 2 and 9).
         """
         state = self._state
         guard = self._jobs.mount_guard
@@ -749,10 +779,11 @@ class Commands:
 def _finals_of(
     job: Job, inbox: InboxSettings | None, listed: Iterable[OutputFile]
 ) -> tuple[Path, ...] | None:
-    """Return the finals folder for a retry of a job, as `Claim.finals` has it.
+    """Return the finals folder for a retry of a job, in the form of `Claim.finals`.
 
-    Without the `inbox`, which the settings lack now, a link among the files that the ledger lists
-    tells it. If there is none, it is unknown until the retry ends.
+    `inbox` is None if the settings have none for the job now. Then the folder is taken from a link
+    in the finals folder among the `listed` files; without such a link the result is None, for
+    unknown.
     """
     if inbox is not None:
         return () if inbox.finals is None else (inbox.finals,)
@@ -761,7 +792,7 @@ def _finals_of(
 
 
 def _debug(request: Request, text: str) -> None:
-    """Log `text`, what happens with a request, at the level debug."""
+    """Log at the level debug what happens with a request, described by `text`."""
     log = logging.getLogger(__name__)
     if log.isEnabledFor(logging.DEBUG):
         asked = {name: value for name, value in request.arguments.items() if name != "settings"}
@@ -769,15 +800,18 @@ def _debug(request: Request, text: str) -> None:
 
 
 def _obstacle(request: Request) -> Obstacle:
-    """Return the obstacle for which a request alone waits after an error of a disk."""
+    """Return the obstacle that makes this request alone wait after an error of a disk."""
     return Obstacle(Kind.REQUEST, str(request.id))
 
 
 def _is_revocable(deletion: Request, wish: Request) -> bool:
-    """Return whether `wish` may give up a deletion: an earlier one, or one by the daemon itself."""
+    """Return whether `wish` may give up a deletion.
+
+    It may if the deletion was requested earlier, or by the daemon itself.
+    """
     return deletion.verb == EXPIRE or deletion.id < wish.id
 
 
 def _key(request: Request) -> str:
-    """Return a key for a request that does not contain the name of its job."""
+    """Return a text that identifies a request by its id and verb, without the name of its job."""
     return f"request {request.id} to {shortened(request.verb)}"

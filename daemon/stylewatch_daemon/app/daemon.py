@@ -40,7 +40,8 @@ ExecutorFactory = Callable[..., Executor]
 new events."""
 
 LOCK_WITHIN = 0.5
-"""Timeout in seconds for the lock; commands hold it briefly to find out whether the daemon does."""
+"""Timeout in seconds for the lock; commands hold it briefly to find out whether a daemon holds it.
+"""
 
 ORPHAN_WITHIN = 30.0
 """Timeout in seconds for the worker of a killed daemon to end, which usually takes a moment."""
@@ -59,11 +60,11 @@ class Summary:
     daemon, by name."""
     incomplete: tuple[Pair, ...] = ()
     held: str = ""
-    """Why a request or the hour lets no job start now; empty if both let jobs start."""
+    """Why no job may start now: a request, or `executor.hours`; empty if jobs may start."""
 
     @property
     def exit_code(self) -> int:
-        """Exit code of sysexits.h; unfinished work counts more than final failures."""
+        """Exit code of sysexits.h; unfinished work takes precedence over final failures."""
         if self.waiting or self.blocked or any(pair.changing for pair in self.incomplete):
             return Exit.LATER
         if self.ended.get(End.FAILED):
@@ -77,13 +78,13 @@ def once(
     executor: ExecutorFactory | None = None,
     wakeup: Wakeup | None = None,
 ) -> Summary:
-    """Process the files in the inboxes, and stop.
+    """Process the files in the inboxes until nothing remains to be done, and stop.
 
-    The run ends when a new scan shows nothing that can be claimed and nothing to wait for. It waits
-    for files that are still changing, and for folders that do not answer, at most PATIENCE times
-    `quiet_s` since the last change of a job; the time that scans take does not count. It waits for
-    the rest of a file that lacks its end at most half as long, then the file is refused; and as
-    long for programs that may still write to a file that was taken, then the file is removed.
+    The run ends when a new scan finds nothing to claim and nothing to wait for. It waits for
+    changing files and for folders that do not answer at most PATIENCE times `quiet_s` since the
+    last change of a job; the time that scans take does not count. It waits at most half as long for
+    the rest of an incomplete file, which is then refused, and for programs that may still write to
+    a claimed file, which is then removed.
 
     Raises SettingsError (for example, if another daemon uses the state folder), UnavailableError
     (if a worker of a killed daemon uses it), OutputError (if the state folder cannot be written),
@@ -120,13 +121,15 @@ def watch(
     received: Handover | None = None,
     mount_guard: MountGuard | None = None,
 ) -> Handover | None:
-    """Process files that arrive in the inboxes until told to stop; raises as `once` does.
+    """Process files that arrive in the inboxes until told to stop; return the handover, if any.
 
     The daemon calls `at_work` once the inboxes are watched, and `at_end` as `Loop.watch` says.
-    `systemd` gets the daemon's status. On SIGHUP, or if the `file` of the settings has other
-    settings, everything stops, and the handover for the next daemon is returned: the state folder
-    stays locked, and signals are held (law 15). If the daemon is told to stop for good, None is
-    returned. `received` is the handover of the previous daemon.
+    `systemd` gets the daemon's status. `received` is the handover of the previous daemon.
+
+    On SIGHUP, or if the `file` of the settings has other settings, everything stops, and the
+    handover for the next daemon is returned: the state folder stays locked, and signals stay
+    blocked (law 15). If the daemon is told to stop for good, None is returned. Raises as `once`
+    does.
     """
     wakeup = wakeup or Wakeup()
     reporter = reporter or Reporter()
@@ -192,9 +195,10 @@ def _running(
 def _locked(
     state: StateDir, settings: ServiceSettings, inherited: int | None = None
 ) -> Iterator[int]:
-    """Lock the state folder, once no worker of a killed daemon writes there; yield the lock.
+    """Lock the state folder, once no worker of a killed daemon writes there; yield its descriptor.
 
-    An `inherited` lock is held already.
+    If `inherited` is given, it is the descriptor of the lock, which is held already. The settings
+    are checked before. Raises as `check` and `_lock` do.
     """
     shortages.raise_limit()
     check(settings)
@@ -205,10 +209,10 @@ def _locked(
 
 
 def _lock(state: StateDir, stack: ExitStack, inherited: int | None) -> int:
-    """Lock the state folder for as long as `stack` lasts, and make it; return the descriptor.
+    """Lock the state folder for as long as `stack` lasts, and create it; return the descriptor.
 
-    Raises SettingsError if another daemon holds it, UnavailableError if a worker of a killed one
-    does.
+    Raises SettingsError if another daemon holds the lock, UnavailableError if a worker of a killed
+    daemon does.
     """
     atomic.make_folder(state.root)
     try:
@@ -234,8 +238,8 @@ def _prepare(
 ) -> None:
     """Create missing inboxes, and outboxes if `makes_outboxes`, without waiting for a disk.
 
-    None is created below a missing mount. A folder that cannot be used now is reported by whoever
-    uses it next (law 16).
+    None is created below a missing mount. Errors are dropped: the next use of a folder reports
+    whether it can be used (law 16).
     """
 
     def work(folder: Path, step: Step) -> None:

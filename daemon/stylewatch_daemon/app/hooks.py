@@ -27,7 +27,7 @@ from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.settings.config import VARIABLE, key_of_variable
 
 OUTPUT_CHARACTERS = 300
-"""Maximum number of characters from the end of a failed command's output that the log gets."""
+"""Maximum number of characters that the log gets from the end of a failed command's output."""
 
 TAIL = 4096
 """Maximum number of bytes that are read from the end of a command's output, because the whole
@@ -40,8 +40,8 @@ STARTED_S = 10.0
 """Timeout in seconds for the start of a command, which a disk that hangs may prevent."""
 
 POLL_S = 0.1
-"""Interval in seconds between two looks at a command that an earlier image of this process began.
-"""
+"""Interval in seconds between two checks whether an inherited command has ended: one that an
+earlier image of this process began."""
 
 
 class LeftHook(NamedTuple):
@@ -62,10 +62,10 @@ class LeftHook(NamedTuple):
 class HookRunner:
     """Runner of the hooks in the ledger of `jobs`; `post` makes the main loop call a function.
 
-    Only the main loop calls its methods; a thread waits for the command. A hook that fails is only
-    logged, because the job has ended by then; one that exceeds `hooks.timeout_s` is killed and
-    logged. A hook that was running when the daemon ended is not repeated. The hook in `left` goes
-    on after a restart.
+    Only the main loop calls the methods; a thread waits for the command. A hook that fails is only
+    logged, because the job has ended by then; a hook that takes longer than `hooks.timeout_s` is
+    killed and logged. A hook that was running when the daemon ended is not repeated, except `left`:
+    it goes on after a restart.
     """
 
     def __init__(self, jobs: Jobs, post: Post, left: LeftHook | None = None) -> None:
@@ -90,7 +90,7 @@ class HookRunner:
         """Begin the next hook, unless one runs; raises OutputError if the ledger cannot be used.
 
         A hook that an earlier image of this process began goes on first. A hook is dropped if its
-        job or its command is gone, or if the end of a daemon interrupted it.
+        job or its command is gone, or if it was running when a daemon ended.
         """
         if self._running is not None:
             return
@@ -142,7 +142,7 @@ class HookRunner:
             self._ended(running, f"could not run: {shortages.no_process(error)}")
 
     def _variables(self, job: Job) -> Mapping[str, str]:
-        """Return the variables that describe a job; paths of missing files are empty."""
+        """Return environment variables that describe a job; paths of missing files are empty."""
         outbox = Path(job.outbox)
         files = self._jobs.ledger.files(job.id)
         folder = outbox / job.folder
@@ -160,7 +160,10 @@ class HookRunner:
         return {f"{VARIABLE}{name}": str(value) for name, value in values.items()}
 
     def _ended(self, running: "_Running", problem: str) -> None:
-        """Forget a hook, and log the `problem` with it, if any; raises OutputError."""
+        """Forget a hook, and log the `problem` with it, if any.
+
+        Raises OutputError if the ledger cannot be used.
+        """
         self._jobs.ledger.remove_hook(running.id)
         self._running = None
         running.files.close()
@@ -215,7 +218,7 @@ class _Command(Protocol):
         """Id of the process and of its group."""
 
     def wait(self, timeout: float) -> int:
-        """Return the exit code of the process, negative after a signal.
+        """Wait for the process; return its exit code, negative after a signal.
 
         Raises subprocess.TimeoutExpired after `timeout` seconds.
         """
@@ -228,9 +231,10 @@ class _Adopted:
         self.pid = pid
 
     def wait(self, timeout: float) -> int:
-        """Return the exit code; raises subprocess.TimeoutExpired after `timeout` seconds.
+        """Wait for the process; return its exit code, negative after a signal.
 
-        Raises ChildProcessError if the process is gone, with its exit code.
+        Raises subprocess.TimeoutExpired after `timeout` seconds, ChildProcessError if the exit code
+        is lost because the process ended during the restart.
         """
         until = monotonic() + timeout
         while True:
@@ -243,9 +247,10 @@ class _Adopted:
 
 
 class _Running:
-    """A hook that is running: its id, its key and the title of its job.
+    """A hook that is running; `name` is its key in the settings, `job` the title of the job.
 
-    It began at the time `since` of the monotonic clock. It has a `command` once the process exists.
+    It began at the time `since` of the monotonic clock, in seconds. It has a `command` once the
+    process exists.
     """
 
     def __init__(self, hook_id: int, name: str, job: str, since: float) -> None:
@@ -261,7 +266,10 @@ class _Running:
         """Files that are open until the main loop forgets the hook."""
 
     def run(self, words: Sequence[str], variables: Mapping[str, str], timeout_s: float) -> str:
-        """Run a command; return what went wrong, or an empty string."""
+        """Run a command; return what went wrong, or an empty string.
+
+        Raises OSError if no temporary file can be created.
+        """
         with ExitStack() as opened:
             output = opened.enter_context(tempfile.TemporaryFile(dir=shortages.temporary_folder()))
             self.files = opened.pop_all()

@@ -1,8 +1,8 @@
 """Learning of styles: a child process trains a backend for styles for which jobs wait.
 
-A training is no job: it has no row in the ledger and nothing in an outbox. Which one is due follows
-from the jobs that wait, so nothing needs to survive a kill but what was learned so far; the package
-of the backend keeps that, and goes on from there if the photographs are the same.
+A training is no job: it has no row in the ledger and nothing in an outbox. The waiting jobs
+determine which training is due, so the daemon stores nothing about it. The package of the backend
+saves what was learned so far, and continues from there if the photographs are the same.
 """
 
 import logging
@@ -30,33 +30,35 @@ from stylewatch_plugins.learning import LearnRequest
 LEARN = "stylewatch_daemon.app.learning_main:learn"
 
 MOST_PHOTOGRAPHS = 15
-"""Number of photographs to learn from; of more, none would be seen often enough."""
+"""Maximum number of photographs to learn from: with more, a training would see each too rarely."""
 
 STEADY_S = 20.0
-"""Seconds without another photograph after which fewer are enough: an album may still be copied."""
+"""Seconds without a new photograph after which a training may begin with fewer photographs than
+MOST_PHOTOGRAPHS: before that, somebody may still be copying an album."""
 
 LOOK_S = 2.0
-"""Seconds between two looks at the jobs that wait for a style that is, or will be, learned."""
+"""Minimum interval in seconds between two looks at the jobs that wait for a style."""
 
 SILENT_S = 1800.0
 """Seconds without a report after which a training counts as hung: it may read many clips first."""
 
 LONGEST_ROUND_S = 10.0
-"""Seconds of silence that count at most from one round to the next: no training looks hung after
-the machine was asleep."""
+"""Maximum seconds of silence that count from one round of the main loop to the next, so that no
+training looks hung after the machine was asleep."""
 
 RETRY = Backoff(first=60.0, most=3600.0)
 """Delays after a training that failed."""
 
 _TRIER = "learning"
-"""Name by which obstacles are tried here, in place of the id of a job."""
+"""Name in place of the id of a job under which the Learner takes obstacles (`Waits.take`)."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Queued jobs with the same needs as the `lead`, one that has met unlearned styles.
+    """Queued jobs with the same needs as `lead`, a job that waits for styles to be learned.
 
-    `waiting` is their number, `photographs` are those of the first ones, by the ids of these jobs.
+    `waiting` is the number of jobs. `photographs` are the contents of the first MOST_PHOTOGRAPHS of
+    them, by the ids of the jobs.
     """
 
     lead: Job
@@ -76,7 +78,7 @@ class Group:
 
 @dataclass(eq=False)
 class Training:
-    """The training that runs for a `group`, which is as it was when the training began."""
+    """The training that runs, with its `group` as it was when the training began."""
 
     group: Group
     process: Child
@@ -87,11 +89,12 @@ class Training:
 
 
 class Learner:
-    """Runner of one training at a time, in the place of a worker.
+    """Runner of at most one training at a time, which takes the place of a worker.
 
-    It acts if the owner has set `limits.learn_minutes`. A training begins while jobs may begin, and
-    is ended if they `must_end`. A thread listens to the process, and `post` makes the main loop
-    call a function. `clock` is monotonic, in seconds.
+    It does nothing if `limits.learn_minutes` is 0 or the executor is remote. A training begins only
+    while `may_begin` returns True, and is ended once `must_end` does. A thread listens to the
+    training process, and uses `post` to call functions in the main loop. `clock` is monotonic, in
+    seconds.
     """
 
     def __init__(
@@ -114,7 +117,8 @@ class Learner:
         """Minutes of a training; 0 if none may run."""
         self._training: Training | None = None
         self._group: Group | None = None
-        """The group that is next or, while a training runs, its group as it is now."""
+        """The group that is trained next or, during a training, its group as it is now; None if no
+        group waits."""
         self._reason = ""
         """Why the latest training failed; empty once another one began."""
         self._seen_changes = -1
@@ -134,7 +138,7 @@ class Learner:
 
     @property
     def told(self) -> list[str]:
-        """Sentences about the styles that are learned, for the status."""
+        """Sentences for the status: one about the style that is learned now or next, if any."""
         group = self._group
         if group is None:
             return []
@@ -143,16 +147,20 @@ class Learner:
         return [f"{group.title}, for which {of}: {report or 'it begins soon'}"]
 
     def is_awaited(self, job_id: str) -> bool:
-        """Return whether a job waits for a style that will be learned, which is no trouble."""
+        """Return whether a job waits for a style that will be learned.
+
+        This is no trouble, unless a training for it has failed: then the result is False.
+        """
         job = self._jobs.ledger.get(job_id) if self._minutes else None
         if job is None or job.cause is not Cause.LEARNING or not _learns(job):
             return False
         return Obstacle(Kind.NEEDS, job.needs) not in self._failures
 
     def go_on(self) -> None:
-        """Begin a training that is due; end one that is done, or for which no job waits any more.
+        """Begin the training that is due, or end the running one if it must not go on.
 
-        Raises OutputError if the ledger cannot be read.
+        A training is ended if no job waits for it any more, if a preview needs its place, if
+        `must_end` returns True, or if it hangs. Raises OutputError if the ledger cannot be read.
         """
         if not self._minutes:
             return
@@ -177,9 +185,9 @@ class Learner:
             self._begin(self._group)
 
     def end(self, why: str = "the daemon stops") -> None:
-        """End the training that runs, if any; a later one goes on from what it saved last.
+        """Kill the training that runs, if any; a later one goes on from what it saved last.
 
-        Its group may have changed meanwhile, and another one may be next.
+        The next round looks again at the jobs that wait, because another group may be next.
         """
         if self._training is not None:
             _debug(f"training -> ended: {why}")
@@ -189,7 +197,11 @@ class Learner:
             self._must_look = True
 
     def _look_if_due(self) -> None:
-        """Look at the jobs that wait if any waits for what it needs, and anything has changed."""
+        """Look for a group, if jobs wait for their needs and have changed since the last look.
+
+        While there is a group, looks are at least LOOK_S apart, unless a training has just ended.
+        If no job waits for its needs, there is no group.
+        """
         changes = self._jobs.changes
         is_due = self._group is None or self._clock() - self._looked >= LOOK_S
         if not any(each.kind is Kind.NEEDS for each in self._jobs.waits.held(retry=False)):
@@ -201,9 +213,10 @@ class Learner:
         self._must_look = False
 
     def _look(self) -> None:
-        """Find the group whose turn it is; while one is trained, look whether it still waits.
+        """Set the group that is trained next; during a training, update its group, or drop it.
 
-        None of its jobs tries whether the style is learned, unless that has failed.
+        The obstacle of the group is taken, so that no job tries whether the style is learned; after
+        a failed training, jobs may try.
         """
         waits = self._jobs.waits
         former = self._group
@@ -274,7 +287,7 @@ class Learner:
         self._jobs.reporter.requested(f"Learning the style of {group.title}.")
 
     def _listen(self, process: Child) -> None:
-        """Post each message of a training, and its end; this runs in a thread."""
+        """Post each message of a training, and its end, to the main loop; this runs in a thread."""
         while isinstance(self._pass_on(process), Report):
             pass
 
@@ -288,10 +301,11 @@ class Learner:
         return message
 
     def _heard(self, process: Child, message: object) -> None:
-        """Note a report of a training, or end it with its last message, if it still goes on.
+        """Note a report of the running training, or end it after its last message.
 
-        A style that was not learned is tried again later; if that is final, the jobs whose
-        photographs were used are refused.
+        Messages of a training that was ended before are ignored. A style that was not learned is
+        tried again later; if `NotLearned.is_final`, the jobs whose photographs were used are
+        refused.
         """
         training = self._training
         if training is None or training.process is not process:
@@ -312,14 +326,14 @@ class Learner:
         # else the files of its lead may be gone, which is nobody's fault
 
     def _waits(self, job_id: str, group: Group) -> bool:
-        """Return whether a job still waits with a group."""
+        """Return whether a job is still queued with the needs of a group."""
         job = self._jobs.ledger.get(job_id)
         return job is not None and job.state is State.QUEUED and job.needs == group.lead.needs
 
     def _learned(self, group: Group) -> None:
-        """Let the jobs of a group begin.
+        """Report that the styles of a group were learned, and end the wait of its jobs.
 
-        If they still find that nothing was learned, that is as after a failure.
+        If these jobs still find a style unlearned, the next training waits as after a failure.
         """
         self._jobs.reporter.requested(f"Learned the style of {group.title}.")
         self._failures.begin(group.obstacle)
@@ -332,7 +346,7 @@ class Learner:
         self._group = None
 
     def _refuse(self, group: Group, reason: str) -> None:
-        """Refuse the jobs of a group whose pictures were tried, and cannot be learned from."""
+        """Refuse those jobs whose photographs a training has used, and which still wait."""
         for job_id in group.photographs:
             if self._waits(job_id, group):
                 self._jobs.post(job_id, lifecycle.Unusable(Cause.PICTURE, reason))

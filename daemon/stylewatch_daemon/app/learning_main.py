@@ -1,4 +1,7 @@
-"""The child process in which a backend learns styles; its package is found by its entry point."""
+"""The child process in which a backend learns styles.
+
+The backend's package provides the learning function by an entry point.
+"""
 
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -33,7 +36,10 @@ class NotLearned:
 
 
 def learn(pipe: Connection, backend: str, wanted: LearnRequest) -> None:
-    """Let a backend learn styles; send Reports, and Learned or NotLearned as the last message."""
+    """Make a backend learn styles; send Reports, and Learned or NotLearned at the end.
+
+    This runs in the child, which sends its messages through `pipe`.
+    """
 
     def report(text: str) -> None:
         child.send(pipe, Report(text))

@@ -1,4 +1,4 @@
-"""The main loop, which makes the steps of all jobs in turn; no step takes long."""
+"""The main loop, which carries out the steps of all jobs in turn; no step takes long."""
 
 import logging
 import time
@@ -59,7 +59,7 @@ class AtEnd(Protocol):
     """Function that the main loop calls once, at its end."""
 
     def __call__(self, *, keeps: bool) -> object:
-        """Begin to stop; with `keeps`, keep for the next daemon of this process what it can use."""
+        """Begin to stop; with `keeps`, keep what the next daemon of this process can use."""
 
 
 def do_nothing_at_end(*, keeps: bool) -> None:
@@ -69,8 +69,9 @@ def do_nothing_at_end(*, keeps: bool) -> None:
 class _Farewell:
     """Announcement, to systemd and by `at_end`, that the daemon stops or starts anew.
 
-    It is made repeatedly while everything stops, because a signal to stop for good may come until
-    the process is replaced. Then `at_end` is called at once: the page must stop as soon as it can.
+    Call it repeatedly while everything stops, because a signal to stop for good may come until the
+    process is replaced. As soon as the daemon stops for good, `at_end` is called, so that the page
+    stops early.
     """
 
     def __init__(self, wakeup: Wakeup, systemd: SystemdNotifier, at_end: AtEnd) -> None:
@@ -80,7 +81,7 @@ class _Farewell:
         self._is_said = False
 
     def __call__(self) -> None:
-        """Announce a stop for good; while the daemon is to start anew, only give a sign of life."""
+        """Announce a stop for good; if the daemon is to start anew, only ping systemd."""
         if self._wakeup.intent is Intent.RESTART:
             self._systemd.ping()
         else:
@@ -88,7 +89,7 @@ class _Farewell:
             self._say(keeps=False)
 
     def say_last(self) -> None:
-        """Announce the end of the main loop, once nothing delays a stop or a new start any more."""
+        """Call `at_end`, unless it was called; nothing delays the stop or the restart any more."""
         self._say(keeps=self._wakeup.intent is Intent.RESTART)
 
     def _say(self, *, keeps: bool) -> None:
@@ -141,13 +142,13 @@ class Loop:
         self._events_work = True
         self._seen_changes = -1
         self._deferred: list[Callable[[], object]] = []
-        """Calls that the ledger could not serve, to be made again."""
+        """Posted calls that met an error of the ledger, to be made again."""
         self._file: SettingsFile | None = None
         wakeup.guard = self._guarded
 
     @contextmanager
     def _ledger_may_fail(self) -> Iterator[None]:
-        """Record it if the ledger cannot be used now; raise DamagedError, which ends the daemon."""
+        """Record an OutputError of the block as trouble with the ledger; pass a DamagedError on."""
         try:
             yield
         except DamagedError:
@@ -158,7 +159,8 @@ class Loop:
     def _guarded(self, call: Callable[[], object]) -> None:
         """Make a posted call; its errors do not end the daemon, except that of a damaged ledger.
 
-        A call that the ledger cannot serve now is made again later; any other error is logged.
+        After any other error of the ledger, the call is made again later; all other errors are
+        logged.
         """
         try:
             call()
@@ -182,8 +184,8 @@ class Loop:
         """Run jobs until told to stop, or to start anew with the settings in `file`.
 
         `watch` has the file events, `systemd` gets the status. `at_end` is called once: as soon as
-        the daemon is told to stop for good, or with `keeps` once nothing prevents a new start. If a
-        folder does not answer by then, the daemon stays, and jobs go on with the earlier settings.
+        the daemon is told to stop for good, or with `keeps` once nothing prevents a restart. If a
+        folder does not answer, the daemon does not restart: jobs go on with the earlier settings.
         """
         wakeup = self.wakeup
         self._file = file
@@ -232,7 +234,7 @@ class Loop:
 
     @property
     def _is_drained(self) -> bool:
-        """True if the daemon should stop after the work that has begun, and this work is done."""
+        """True if the daemon was asked to drain, and all work that has begun is done."""
         if not self.commands.draining or self.attempts.running or self.endings.in_work:
             return False
         return bool(self.jobs.trouble) or not self.hooks.in_work
@@ -240,8 +242,8 @@ class Loop:
     def _look_at_settings(self, systemd: SystemdNotifier) -> None:
         """Begin a restart if there are new settings, or if a signal has asked for a restart.
 
-        The restart waits until all folders answer. Otherwise they would hold up the new process:
-        the kernel waits for the threads that work there. A daemon that drains does not restart.
+        The restart waits until all folders answer: the kernel replaces the process only when the
+        threads that work in a folder have ended. A daemon that drains does not restart.
         """
         file = self._file
         wakeup = self.wakeup
@@ -285,7 +287,7 @@ class Loop:
                 self.hooks.go_on()
 
     def _follow(self) -> None:
-        """Make the calls that the ledger could not serve, and act on the reports of workers."""
+        """Make the deferred calls, unless the ledger has trouble; act on reports of workers."""
         if not self.jobs.trouble:
             deferred = self._deferred
             self._deferred = []
@@ -295,16 +297,16 @@ class Loop:
         self.jobs.commit()
 
     def _may_begin(self) -> bool:
-        """Return whether jobs may begin now; asked again once the outbox of a job is prepared."""
+        """Return whether jobs may begin now."""
         return not (self.wakeup.stopping or self.held or self.jobs.trouble)
 
     def _must_end(self) -> bool:
-        """Return whether what can go on later must end now."""
+        """Return whether a training must end: the daemon stops, or `held` lets no job start."""
         return self.wakeup.stopping or bool(self.held)
 
     @property
     def held(self) -> str:
-        """Why a request or the hour lets no job start now; empty if both let jobs start."""
+        """Why no job may start now: a request, or `executor.hours`; empty if jobs may start."""
         if self.commands.draining:
             return DRAINING.sentence
         if self.commands.paused:
@@ -312,9 +314,10 @@ class Loop:
         return "" if self._opens is None else outside_hours(self._opens)
 
     def _keep_hours(self) -> None:
-        """Let running jobs write a checkpoint and wait, outside of `executor.hours`.
+        """Make running jobs write a checkpoint and wait outside of `executor.hours`.
 
-        Jobs that are being canceled or finished go on.
+        The begin and the end of the hours are reported. Jobs that are being canceled or finished go
+        on.
         """
         opens = self.jobs.settings.executor.opens(self._wall_clock.local())
         if opens != self._opens:
@@ -327,7 +330,10 @@ class Loop:
             self.attempts.stop_workers("the hours in executor.hours ended", but=spared)
 
     def _start_jobs(self, retry: bool) -> None:
-        """Begin a job for each free worker; the next round continues, as some may fail to start."""
+        """Begin a job for each free worker, while jobs may begin.
+
+        If a job fails to start, the next round tries another one.
+        """
         for _ in range(self.attempts.free):
             if not self._may_begin():
                 return
@@ -345,7 +351,7 @@ class Loop:
             self._upkeep.go()
 
     def _scan_due(self, watch: Watch) -> None:
-        """Do what `scan` does for the inboxes whose time has come, if there are any."""
+        """Do the same as `scan`, but only for the inboxes that are due, if there are any."""
         due = [inbox for inbox in self.intake.inboxes if self._scan_in(inbox, watch) <= 0]
         if due:
             self.wakeup.scan_requested = False
@@ -359,8 +365,9 @@ class Loop:
     def _scan_in(self, inbox: Inbox, watch: Watch) -> float:
         """Return the seconds until the next scan of `inbox`, 0 or less if it is due.
 
-        Scans must leave most time for other work. While the inbox is being scanned, the result is
-        NEWS_EVERY.
+        The result is NEWS_EVERY while the lane scans the inbox or checks its pairs. The interval is
+        at least a multiple of the duration of the last scan, so that most time is left for other
+        work.
         """
         if inbox.is_busy:
             return NEWS_EVERY
@@ -405,7 +412,8 @@ class Loop:
 
         Then run the hooks that wait, unless the daemon starts anew. `meanwhile` is called
         repeatedly, because a checkpoint may take some time. A worker whose outbox does not answer
-        is left, and so is an end that cannot be recorded.
+        is abandoned after LEAVE_WITHIN seconds, and so is an end that cannot be published or
+        recorded.
         """
         since = self._clock()
         with self._ledger_may_fail():
@@ -484,10 +492,10 @@ class Loop:
 
     @property
     def _is_idle(self) -> bool:
-        """True if no work is under way, and no job can begin by itself: all that wait are blocked.
+        """True if no work is under way, and no job can begin, because all that wait are blocked.
 
-        A job that waits after a crash can. No job can while the ledger cannot be used, or while
-        `held` says why.
+        A job that waits after a crash will begin by itself, so it counts as work. While the ledger
+        cannot be used, or `held` has a reason, no job can begin.
         """
         if self.attempts.are_at_work() or self.endings.in_work or self._upkeep.in_work:
             return False
@@ -511,7 +519,7 @@ class Loop:
 
     @property
     def _scanned_at(self) -> float:
-        """Time of the oldest last scan of the inboxes that answer; the time now if none answers."""
+        """Time since which each inbox that answers has been scanned; now if none answers."""
         silent = self._lanes.silent()
         answering = (inbox for inbox in self.intake.inboxes if inbox.path not in silent)
         return min((inbox.scanned_at for inbox in answering), default=self._clock())

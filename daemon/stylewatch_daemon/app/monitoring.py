@@ -17,7 +17,8 @@ LOGGER = "stylewatch_daemon"
 """Name of the parent of all loggers of the daemon."""
 
 EXTEND_S = 30.0
-"""Time in seconds that a stopping daemon requests each time; a checkpoint may need it."""
+"""Time in seconds that a stopping daemon requests from systemd each time; a checkpoint may need it.
+"""
 
 SEND_WITHIN = 5.0
 """Timeout in seconds for sending a message, after which it is dropped."""
@@ -78,7 +79,7 @@ def logging_as(settings: LogSettings, *, quiet: bool) -> Iterator[logging.Logger
 
 
 def log_old_settings(reason: str) -> None:
-    """Log why reloaded settings are not taken, and that the earlier ones still apply."""
+    """Log why reloaded settings are refused, and that the earlier ones still apply."""
     log = logging.getLogger(LOGGER)
     for line in reason.splitlines():
         log.error("%s", line)
@@ -88,8 +89,8 @@ def log_old_settings(reason: str) -> None:
 class SystemdNotifier:
     """Reporter of the daemon's state to systemd; without systemd, messages are dropped.
 
-    `ping_every` is half of the watchdog's interval in seconds, or None if it wants no ping. The
-    variables of systemd are removed from `environment`, because children must not notify it.
+    `ping_every` is half of the watchdog's interval in seconds, or None if no pings are expected.
+    The variables of systemd are removed from `environment`, because children must not notify it.
     """
 
     def __init__(self, environment: MutableMapping[str, str]) -> None:
@@ -110,7 +111,7 @@ class SystemdNotifier:
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """Report that the daemon is stopping, and request EXTEND_S from now on."""
+        """Report that the daemon is stopping, and request EXTEND_S seconds from now on."""
         self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={EXTEND_S * 1e6:.0f}")
 
     def status(self, text: str) -> None:
@@ -125,7 +126,7 @@ class SystemdNotifier:
         return self.ping_every is not None and time.monotonic() - self._pinged >= self.ping_every
 
     def ping(self) -> None:
-        """Report to the watchdog that the daemon works; call this only after a check of that."""
+        """Report to the watchdog that the daemon works; call this only after checking that."""
         self._pinged = time.monotonic()
         self._send("WATCHDOG=1")
 

@@ -33,10 +33,10 @@ SILENT_S = 30.0
 """Time in seconds without a sign of life after which the process is replaced."""
 
 STABLE_S = 60.0
-"""Time in seconds after which a process that fails counts as the first failure again."""
+"""Minimum runtime in seconds of a process whose failure counts as the first one again."""
 
 GRACE_S = 6.0
-"""Time in seconds that requests have to end, such as uploads, when the page's process stops."""
+"""Timeout in seconds for running requests, such as uploads, to end when the process stops."""
 
 QUEUE = 128
 """Maximum number of connections that wait to be accepted."""
@@ -60,7 +60,8 @@ class Listening(NamedTuple):
 def listening_socket(address: Address, inherited: int | None = None) -> Iterator[socket.socket]:
     """Open a socket that listens at `address`, or use the descriptor `inherited`; raises OSError.
 
-    At the end it is closed, and the name of a UNIX socket removed, unless it was detached.
+    At the end of the block the socket is closed, and the file of a UNIX socket removed, unless the
+    socket was detached.
     """
     listening = _opened(address) if inherited is None else socket.socket(fileno=inherited)
     try:
@@ -92,7 +93,7 @@ def _opened(address: Address) -> socket.socket:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove the name of a UNIX socket at which nobody listens."""
+    """Remove the file of a UNIX socket at which no process listens."""
     if path.is_socket() and _is_abandoned(path):
         path.unlink(missing_ok=True)
 
@@ -124,8 +125,8 @@ class Supervisor:
     """Supervisor of the process that serves `page` (None: no page), from `start` until `close`.
 
     The daemon calls `start` once the inboxes are watched. The process calls `serve`
-    (`module:function`). A socket that was `inherited` from an earlier image of this process is
-    used if it listens at the right address, so that no visitor is turned away meanwhile.
+    (`module:function`). If an earlier image of this process left an `inherited` socket that listens
+    at the right address, it is used, so that no visitor is turned away during a restart.
     """
 
     def __init__(
@@ -242,7 +243,7 @@ class Supervisor:
         return ""
 
     def _is_leaving(self, others: Sequence[Connection], seconds: float | None) -> bool:
-        """Wait for `leave`, `close` or `others`; return whether one of the two was called.
+        """Wait for `leave`, `close` or `others`; return whether `leave` or `close` was called.
 
         Wait at most `seconds` (None: without limit).
         """
@@ -256,7 +257,7 @@ class Supervisor:
         self._log.info("the page is at %s, for %s%s", where, who, token)
 
     def _warn(self, text: str) -> None:
-        """Log a warning, unless it is the same as the last one; an empty `text` forgets that."""
+        """Log a warning, unless it repeats the last one; an empty `text` forgets the last one."""
         if text and text != self._warned:
             self._log.warning("%s", text)
         self._warned = text

@@ -1,7 +1,7 @@
 """A restart of the daemon within its process, with the same steps as after a reboot (law 15).
 
-The process becomes a new one with the same id, arguments and environment. Besides, the new process
-gets a `Handover`, in a variable of its environment.
+`execve` replaces the program of the process, which keeps its id, arguments and environment. A
+variable of the environment passes a `Handover` to the new daemon.
 """
 
 import json
@@ -23,12 +23,15 @@ VARIABLE = "STYLEWATCH_RESTART"
 
 Version = tuple[int, ...] | None
 """Mode, inode, size, mtime and ctime of a file, both times in nanoseconds. A change of its owner
-changes the ctime. None if the file does not exist, or cannot be looked at."""
+changes the ctime. None if the file does not exist, or if its status cannot be read."""
 
 
 @dataclass(frozen=True)
 class Handover:
-    """Data that a daemon hands to the next one in its process; a start by a person has none."""
+    """Data that a daemon hands to the next one in its process.
+
+    All fields have their defaults if the daemon was not started by `begin_anew`.
+    """
 
     pid: int = 0
     """Id of the process. A process with another id ignores the handover: it was left by mistake."""
@@ -42,7 +45,7 @@ class Handover:
     """Mounts on which folders were used: only a start by a person forgets them (law 2)."""
     hook: LeftHook | None = None
     file: Path | None = None
-    """File of the settings, which is not searched for again."""
+    """File of the settings, so that the next daemon does not search for it again."""
     settings: Path | None = None
     """Copy of the settings to start with."""
     earlier: Path | None = None
@@ -59,7 +62,7 @@ class Handover:
 
 
 def received(environment: MutableMapping[str, str]) -> Handover:
-    """Return what an earlier image of this process has left in `environment`, and remove it.
+    """Remove the handover of an earlier image of this process from `environment`, and return it.
 
     Returns an empty Handover if there is none, or if it is invalid or that of another process.
     """
@@ -84,8 +87,8 @@ def _descriptors(handover: Handover) -> list[int]:
 def begin_anew(handover: Handover, environment: Mapping[str, str]) -> None:
     """Replace this process by a new one with the same arguments and this `environment`.
 
-    The new process gets the `handover`. Signals that are held stay so. If the replacement is
-    impossible, release them and raise UnavailableError.
+    The new process gets the `handover`. Blocked signals stay blocked. If the replacement is
+    impossible, unblock them and raise UnavailableError.
     """
     for descriptor in _descriptors(handover):
         os.set_inheritable(descriptor, True)

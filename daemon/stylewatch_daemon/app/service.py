@@ -37,7 +37,11 @@ class Reporting(Protocol):
 
 
 class Service:
-    """The daemon of a command line; `reporting` opens its log, only for errors if `quiet`."""
+    """The daemon of a command line; `reporting` opens its log, only for errors if `quiet`.
+
+    The constructor takes over a handover, and reads and checks the settings; it raises
+    SettingsError if they are wrong.
+    """
 
     def __init__(self, start: Start, reporting: Reporting, *, quiet: bool) -> None:
         self._start = start

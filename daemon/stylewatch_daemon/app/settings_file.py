@@ -32,10 +32,10 @@ COPY, EARLIER = "settings.yaml", "settings.earlier.yaml"
 worked before."""
 
 ANSWER_WITHIN = 5.0
-"""Time in seconds that disks have to answer when the settings are checked."""
+"""Timeout in seconds for disks to answer when the settings are checked."""
 
 REHEARSAL_S = 60.0
-"""Time in seconds that a new process has to say whether it could begin with new settings."""
+"""Timeout in seconds for a new process to say whether it could begin with new settings."""
 
 LOOK_EVERY = 7.0
 """Interval in seconds between two looks at the files of the settings."""
@@ -49,7 +49,8 @@ Rehearse = Callable[[bytes], str]
 empty if it could."""
 
 Load = Callable[[bytes], ServiceSettings]
-"""Function that returns the settings in the content of the file, with the command line on top."""
+"""Function that returns the settings in the content of the file, with the options of the command
+line applied."""
 
 _Result = TypeVar("_Result")
 
@@ -67,14 +68,14 @@ class Loaded:
     alerts: AlertSettings
 
     def means(self, other: "Loaded") -> bool:
-        """Return whether the settings and the secrets are the same, whatever the comments."""
+        """Return whether the settings and the secrets are the same, even if the files differ."""
         mine = self.settings
         theirs = other.settings
         return (mine, self.page, self.alerts) == (theirs, other.page, other.alerts)
 
 
 def loaded(content: bytes, settings: ServiceSettings) -> Loaded:
-    """Return `settings` with the secrets that they name; raises as `check` does if that fails."""
+    """Read the secrets that `settings` name, and return them together; raises as `check` does."""
     check(settings, SECRETS)
     return Loaded(content, settings, config.web_page(settings), settings.alerts.targets())
 
@@ -172,10 +173,9 @@ ALL = (*PLACES, *SECRETS)
 def mistakes(settings: ServiceSettings, looks: Iterable[Look]) -> list[str]:
     """Return a sentence, with its place, for each mistake in `settings` and each that `looks` find.
 
-    A folder whose disk does not answer is no mistake, and neither is one whose disk is away, except
-    to the look `default_style` without `may_be_away`: whoever uses the folder reports it later (law
-    16). Raises UnavailableError if a package that a look asks cannot be used, and there are no
-    mistakes.
+    A folder whose disk does not answer or is away is no mistake: the next use of the folder reports
+    it (law 16). Only `default_style` without `may_be_away` reports a disk that is away. Raises
+    UnavailableError if a package that a look asks cannot be used, and there are no mistakes.
     """
     reports: list[object] = []
     unavailable: list[UnavailableError] = []
@@ -198,7 +198,7 @@ def mistakes(settings: ServiceSettings, looks: Iterable[Look]) -> list[str]:
 def check(settings: ServiceSettings, looks: Sequence[Look] = PLACES) -> None:
     """Raise SettingsError if the `looks` find that the daemon cannot run with `settings`.
 
-    Then the error has all mistakes, also the findings of all other looks. Raises UnavailableError
+    The error lists all mistakes, also those that only the other looks find. Raises UnavailableError
     as `mistakes` does.
     """
     if not mistakes(settings, looks):
@@ -214,7 +214,7 @@ def check(settings: ServiceSettings, looks: Sequence[Look] = PLACES) -> None:
 
 @dataclass(frozen=True)
 class Reading:
-    """The settings that were read, or the error; `versions` of the files are from just before."""
+    """The settings that were read, or the error; `versions` were taken just before the reading."""
 
     versions: tuple[Version, ...]
     result: Loaded | DaemonError | OSError
@@ -238,9 +238,9 @@ class Phase(Enum):
 class SettingsFile:
     """The file `path` of the settings `now` in force; `clock` is monotonic, in seconds.
 
-    Its disk may not answer, so a lane looks at the file and reads it (law 9). `versions` are the
-    versions of the files when `now` was read. `trouble` says why the daemon keeps other settings
-    than the file has.
+    A lane looks at the file and reads it, because its disk may not answer (law 9). `versions` are
+    the versions of the files when `now` was read. `trouble` says why the settings in the file are
+    not in force; it is empty if they are.
     """
 
     def __init__(
@@ -270,18 +270,22 @@ class SettingsFile:
         self._reading: Reading | None = None
         """Result of the latest read in the lane; None before the first one."""
         self._is_asked = False
-        """True if a signal asked for a restart, which is not forgotten in any phase."""
+        """True from a request for a restart until `accept` acts on it, in every phase."""
         self.accepted: ServiceSettings | None = None
-        """The settings with which the daemon should start anew; None until `accept` took some."""
+        """The settings with which the daemon should start anew; None until `accept` returns True.
+        """
 
     # -- in the main loop
 
     def ask(self) -> None:
-        """Have the file read for a restart, even if it has not changed."""
+        """Request that the file is read for a restart, even if it has not changed."""
         self._is_asked = True
 
     def follow(self, lanes: Lanes) -> None:
-        """Have the files looked at from time to time, and read once they have changed."""
+        """Begin to read the file if a restart was requested, else look for changes if that is due.
+
+        Looks are LOOK_EVERY seconds apart; a file that has changed is read. A lane does both.
+        """
         now = self._clock()
         if self._phase is Phase.WAITING and now >= self._waits_until:
             self._phase = Phase.RESTING
@@ -306,9 +310,9 @@ class SettingsFile:
     def accept(self) -> bool:
         """Judge the settings that were read; return whether the daemon should start anew with them.
 
-        It should not if they are wrong, or if they are in force already and no signal asked for a
-        restart. Otherwise they are copied into the state folder; if that fails, they are refused,
-        too. Only call this if `is_read`.
+        The result is False if they are wrong, or if they are in force already and no signal asked
+        for a restart. Otherwise they are copied into the state folder; if that fails, the result is
+        False, too. Only call this if `is_read`.
         """
         assert self._reading is not None
         self._phase = Phase.RESTING
@@ -350,7 +354,10 @@ class SettingsFile:
         work: Callable[[], _Result],
         done: Callable[[_Result], object],
     ) -> None:
-        """Do the `work` of a `phase` in the lane of the file; after an OSError, rest as before."""
+        """Enter a `phase` and queue its `work` in the lane of the file; then rest and call `done`.
+
+        After an OSError `done` is not called; other errors of `work` are raised in the main loop.
+        """
 
         def finish(result: _Result | Exception) -> None:
             self._phase = Phase.RESTING
@@ -363,7 +370,7 @@ class SettingsFile:
         lanes.do(self.path.parent, lambda step: work(), finish)
 
     def _noticed(self, lanes: Lanes, versions: tuple[Version, ...]) -> None:
-        """Have the file read if it has changed, but not within the last `watch.quiet_s` seconds."""
+        """Begin to read the file if it has changed, but not in the last `watch.quiet_s` seconds."""
         now = self._clock()
         if versions != self._seen:
             self._seen = versions
@@ -384,7 +391,7 @@ class SettingsFile:
             entries.attempt_mode(state / name, 0o600)  # the settings may contain secrets
 
     def _refuse(self, error: DaemonError | OSError) -> None:
-        """Keep the settings in force, and say why.
+        """Keep the settings in force, log the `error` if it is new, and keep it in `trouble`.
 
         After an error of a disk the file is read again at the next look.
         """
@@ -454,9 +461,9 @@ def secret_versions(settings: ServiceSettings) -> tuple[Version, Version]:
 
 
 def version_of(path: Path | None) -> Version:
-    """Return the version of a file; None if it does not exist, or cannot be looked at.
+    """Return the version of a file; None if it does not exist, or if its status cannot be read.
 
-    Without a `path` there is no file.
+    Without a `path` the result is None.
     """
     status = None if path is None else entries.attempt_status(path)
     if status is None:

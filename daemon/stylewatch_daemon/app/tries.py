@@ -1,10 +1,11 @@
 """Tries: a photograph that is painted small in several styles, for a visitor of the page.
 
 A try is no job: it has no row in the ledger and nothing in an outbox, and is lost when the daemon
-stops. The page leaves it in the state folder, with a request, and looks there for what is done:
+stops. The page puts the photograph into the state folder, makes a request, and finds the results
+there:
 
   state/tries/ID/CONTENT         the photograph
-  state/tries/ID/alive           has the time of the page's last sign of life; without it, all ends
+  state/tries/ID/alive           its mtime is the page's last sign of life; without it the try ends
   state/tries/ID/previews.json   the previews, in the order of their numbers
   state/tries/ID/N/final.jpg     the preview with the number N, and other files of its painting
 """
@@ -42,11 +43,11 @@ SILENT_S = 15.0
 """Seconds without a sign of life of its page after which a try ends."""
 
 STALE_S = 60.0
-"""Seconds without a change after which a folder of the tries belongs to none: the page could not
+"""Seconds without a change after which the folder of a try counts as abandoned: the page could not
 remove it, because its disk had errors."""
 
 PAUSED_FOR = "paused for previews"
-"""Why an attempt ends whose worker is needed."""
+"""Reason for the end of an attempt whose worker a preview needs."""
 
 AHEAD = 2
 """Maximum number of styles that are copied and wait for a worker."""
@@ -55,10 +56,11 @@ BUSY = "another photograph is being painted in every style: wait until its previ
 
 
 class Phase(Enum):
-    """How far a preview is."""
+    """Progress of a preview."""
 
     COPYING = auto()
-    """Its style is copied, or waits for it: a library that hangs must hold no worker (law 9)."""
+    """Its style is being copied, or waits to be copied. It has no worker yet, because a library may
+    hang (law 9)."""
     COPIED = auto()
     """It waits for a worker."""
     PAINTING = auto()
@@ -69,7 +71,10 @@ class Phase(Enum):
 
 @dataclass(eq=False)
 class Preview:
-    """The photograph in the style called `name`; `reason` says why it cannot be painted."""
+    """The photograph in the style called `name`.
+
+    `reason` says why it cannot be painted; it is empty if there is no reason.
+    """
 
     number: int
     name: str
@@ -85,14 +90,18 @@ class Preview:
 
 @dataclass(eq=False)
 class Try:
-    """A try in `folder`; `order` is that of each preview, but for its style and its files."""
+    """A try, whose files are in `folder`.
+
+    `order` is the template for the orders of the previews, each of which gets its own style and
+    staging folder.
+    """
 
     folder: Path
     order: Order
     heard: float
-    """Time of the page's last sign of life, by the clock of the daemon."""
+    """Time of the page's last sign of life, in seconds of the daemon's clock."""
     sign: int = 0
-    """Time of the file of that sign, in nanoseconds."""
+    """Modification time of the file ALIVE at that sign of life, in nanoseconds."""
     previews: list[Preview] = field(default_factory=list)
     is_copying: bool = False
     """True while a lane copies a style into the folder."""
@@ -113,8 +122,9 @@ class Painting(NamedTuple):
 class Tries:
     """Painter of the previews of one try at a time, with workers of `attempts`.
 
-    While a preview waits for a worker, one is kept for it; if all are busy, one job writes a
-    checkpoint and waits, which counts as no fault. `clock` is monotonic, in seconds.
+    While a preview waits for a worker, one is kept for it. If all are busy, one job writes a
+    checkpoint and waits; this does not count as a fault of the job. `clock` is monotonic, in
+    seconds.
     """
 
     def __init__(
@@ -149,10 +159,11 @@ class Tries:
     def ask(
         self, name: str, styles: Mapping[str, str], content: str, settings: Mapping[str, Any]
     ) -> None:
-        """Begin the try with this name, or add styles, which are paths by name, to it.
+        """Begin the try `name`, or add `styles`, paths by name, to it if it is open.
 
-        A try begins with a `content`, and with all settings of a job. If that is not possible, the
-        page finds the reason instead of previews.
+        `content` and `settings`, all settings of a job, are only needed to begin a try. If it
+        cannot begin, the reason is written to RESULT, for the page. Nothing happens if the try has
+        ended or the page has given it up.
         """
         folder = self._jobs.state.tries / name
         self._end_if_silent()
@@ -193,7 +204,7 @@ class Tries:
         return replace(order, max_frames=1)  # a clip is refused
 
     def _write(self, current: Try) -> None:
-        """Let the page know the previews."""
+        """Write the list of previews to RESULT, for the page."""
         previews = [
             {"name": each.name, "done": each.is_done, "reason": each.reason}
             for each in current.previews
@@ -202,7 +213,10 @@ class Tries:
         atomic.attempt_write(current.folder / RESULT, content)
 
     def _copy_next(self, current: Try) -> None:
-        """Copy the styles of a try one after the other, in the lane of their library."""
+        """Begin to copy the next style, in the lane of its library, unless AHEAD copied ones wait.
+
+        Nothing happens while another style is copied. Discard the try if it has ended.
+        """
         if current.is_copying:
             return
         left = current.those(Phase.COPYING)
@@ -240,8 +254,8 @@ class Tries:
     def go_on(self) -> None:
         """Order the next preview if a worker is free, else ask a job for its worker.
 
-        While a copied preview waits, the next worker is kept for it. A try whose page is silent
-        ends. If the machine cannot take an order, the preview ends with the reason.
+        While a copied preview waits, the next free worker is kept for it. A try whose page is
+        silent ends. If the machine cannot take an order, the preview ends with the reason.
         """
         self._end_if_silent()
         self._remove_left()
@@ -270,7 +284,7 @@ class Tries:
         self._copy_next(current)
 
     def follow(self, events: Iterable[AttemptEvent]) -> None:
-        """Process events that belong to no job."""
+        """Process the events of the preview that is painted; ignore all others."""
         for each in events:
             painting = self._painting
             if painting is None or each.ticket != painting.ticket:
@@ -283,7 +297,10 @@ class Tries:
                 self._discard(painting.of)
 
     def _ended(self, of: Try, preview: Preview, reason: str) -> None:
-        """Let the page know that a preview is done, or is not for a `reason`."""
+        """Record for the page that a preview has ended, and remove its copied style.
+
+        `reason` says why it is not painted; it is empty if it is painted.
+        """
         preview.phase = Phase.ENDED
         preview.reason = reason
         entries.attempt_removal(self._order_of(of, preview).styles[0])
@@ -291,7 +308,7 @@ class Tries:
             self._write(of)
 
     def _discard(self, ended: Try) -> None:
-        """Remove the folder of a try that has ended, once nothing writes there."""
+        """Remove the folder of a try that has ended, unless a worker or a lane writes there."""
         is_painted = self._painting is not None and self._painting.of is ended
         if ended is not self._current and not (is_painted or ended.is_copying):
             self._left.append(ended.folder)
@@ -302,15 +319,15 @@ class Tries:
         self._left = [folder for folder in self._left if not entries.attempt_removal(folder)]
 
     def _remove_stale(self, since: float) -> None:
-        """Remove folders that the page has left, and that have not changed `since` a time.
+        """Remove folders of tries that have not changed since the time `since`, in seconds.
 
-        It is one of the clock of their disk. A folder to which a worker may write stays.
+        `since` is a time of the clock of their disk. A folder to which a worker may write stays.
         """
         painting = None if self._painting is None else self._painting.of.folder
         entries.attempt_removal_of_old(self._jobs.state.tries, since, painting)
 
     def _end_if_silent(self) -> None:
-        """End the try if its page has gone."""
+        """End the try if its page was silent for SILENT_S, or has removed ALIVE."""
         current = self._current
         if current is None:
             return
@@ -322,7 +339,10 @@ class Tries:
             self.end()
 
     def end(self) -> None:
-        """End the try."""
+        """End the try, if there is one.
+
+        Its painting is canceled. Its folder is removed once nothing writes there.
+        """
         ended = self._current
         self._current = None
         if ended is None:

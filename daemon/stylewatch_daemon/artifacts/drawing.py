@@ -33,8 +33,8 @@ FIRST_MS, LAST_MS = 1000, 2500
 """Durations in milliseconds of the content and of the final picture."""
 
 STAGES_MS, SLOWEST_MS, FASTEST_MS = 6000, 400, 80
-"""Durations in milliseconds: the longest and the shortest of one stage, and, as far as these allow,
-that of all stages together (STAGES_MS)."""
+"""Durations in milliseconds: of all stages together, and the longest and the shortest of one stage,
+which take precedence."""
 
 QUALITY = 84
 COLORS = 256
@@ -153,9 +153,9 @@ def thumbnail(source: Source, side: int, max_pixels: int) -> Pixels | None:
 
 
 def _frames(request: ArtifactRequest, side: int, count: int) -> tuple[list[Image.Image], bool]:
-    """Return at most `count` frames in the size of the final picture, or else of the first frame.
+    """Return at most `count` frames, and whether the first one is the content image.
 
-    Also return whether the first one is the content image.
+    All frames have the size of the final picture or, if that is missing, of the first frame.
     """
     final = thumbnail(request.final, side, request.max_pixels)
     chosen = [request.stages[number] for number in evenly(len(request.stages), count - 2)]

@@ -21,7 +21,8 @@ MIN_DECADES = 0.1
 """Minimum range of the scale in decades, so that a constant loss is drawn in the middle."""
 
 MAX_POINTS = 160
-"""Number of points to which curves are thinned out; a path has less than about twice as many."""
+"""Minimum number of points of a curve that was thinned out; any path has fewer than twice as many.
+"""
 
 MAX_STEP = 2**53
 """Largest step that is shown; larger numbers cannot be represented exactly as floats."""
@@ -104,8 +105,8 @@ class Curve:
 def parse(table: str) -> list[Point]:
     """Return the points in `table`, the text of a losses.csv; an empty list if it is damaged.
 
-    Points are left out if no job can have their step, or if a logarithmic scale cannot show their
-    loss.
+    Points are left out if their step is less than 0 or more than MAX_STEP, or if a logarithmic
+    scale cannot show their loss.
     """
     try:
         points = [
@@ -122,9 +123,10 @@ def parse(table: str) -> list[Point]:
 
 
 def curve(points: Sequence[Point], steps: int = 0, unit: str = "step") -> Curve | None:
-    """Return the curve of a job from its first point to step `steps`, or to a later last point.
+    """Return the curve of a job, from its first to its last point; None without points.
 
-    Returns None without points. `unit` is "step", or "frame" for a clip.
+    The steps reach to `steps`, if that is later than the last point. `unit` is "step", or "frame"
+    for a clip.
     """
     if not points:
         return None
@@ -160,8 +162,9 @@ _HEAD = 4
 
 _HUES = {"content": 210, "tv": 120}
 _STYLE_HUES = (25, 280, 335, 45, 180)
-"""Hues in degrees: of the content's terms and of smoothness, and, in turn, of every other side,
-such as each style. All layers of a side have the same hue; its first layer is the lightest."""
+"""Hues in degrees. A side is what a term's name has before the dot: the content, the smoothness,
+or, for example, a style; all sides but the first two get _STYLE_HUES in turn. All layers of a side
+have the same hue; the first layer is the lightest."""
 
 _LIGHTEST, _DARKEST = 72, 28
 """Lightness in percent: an upper limit for the first layer of a side, and that of its last one."""
@@ -244,7 +247,7 @@ def _label(side: str, names: Sequence[str]) -> str:
 
 
 def _runs(losses: LossTable, name: str) -> list[Run]:
-    """Return the runs of a column: its points, divided where a logarithmic scale shows none."""
+    """Return the points of a column, divided into runs where a logarithmic scale shows no value."""
     column = _HEAD + losses.columns.index(name)
     points = [(row[0] or 0, row[column] or 0) for row in losses.rows]
     runs = groupby(points, key=lambda point: point[1] > 0 and math.isfinite(point[1]))
@@ -296,7 +299,7 @@ def _round_steps(first: float, last: float) -> range:
 
 
 def _sizes(scales: Scales, losses: LossTable) -> Iterator[str]:
-    """Yield a line at each change of the picture's size, and above the box each size with room."""
+    """Yield a line at each change of the picture's size, and a label above each size with room."""
     steps_of = groupby(losses.rows, key=lambda row: row[1:3])
     starts = [(next(rows)[0] or 0, size) for size, rows in steps_of]
     for (start, size), (end, _) in pairwise([*starts, (scales.last, ())]):

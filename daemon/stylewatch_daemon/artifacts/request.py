@@ -8,7 +8,10 @@ from stylewatch_daemon.files.names import candidates, first_free
 
 
 def file_name(artifact: str, final: str) -> str:
-    """Return the file name of `artifact`: its own, or one with a number if `final` is called so."""
+    """Return the file name of `artifact`, with a number if the final picture is called `artifact`.
+
+    `final` is the file name of the final picture.
+    """
     path = PurePosixPath(artifact)
     return first_free(candidates(path.stem, path.suffix), lambda name: name == final)
 

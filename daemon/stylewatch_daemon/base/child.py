@@ -35,7 +35,8 @@ STOP_TIMEOUT = 2.0
 """Default time in seconds to wait until a process has exited; `Child.stop` then kills it."""
 
 HALF_MESSAGE_S = 60
-"""Maximum time in seconds between two parts of a message, which otherwise counts as incomplete."""
+"""Maximum pause in seconds within a message; after a longer one the message counts as incomplete.
+"""
 
 MAX_MESSAGE = 64 << 20
 """Maximum size of a message from a child in bytes, enough for a receipt of thousands of stages."""
@@ -52,10 +53,10 @@ Message = TypeVar("Message", bound="DataclassInstance")
 class Child:
     """A child process and the connection to it.
 
-    The process calls `entry` (`module:function`) with its end of the connection and with `args`. It
-    ignores SIGINT, SIGTERM and SIGHUP, and exits at once when this process ends. It inherits the
-    descriptors `pass_fds` and, unless it is isolated, standard output and standard error. Lists of
-    processes show its `name`.
+    The process calls `entry` (`module:function`) with its own end of the connection and with
+    `args`, which must be picklable. It ignores SIGINT, SIGTERM and SIGHUP, and exits at once when
+    this process ends. It inherits the descriptors `pass_fds` and, unless it is isolated, standard
+    output and standard error. Lists of processes show its `name`.
 
     An `isolated` child gets its own session, so that `kill` also kills the processes that it has
     started; its output goes to the file `output`, or nowhere. Raises ShortageError if no process
@@ -105,7 +106,7 @@ class Child:
         return self._process.poll() is None
 
     def send(self, message: object) -> None:
-        """Send `message`, which can be pickled; raises OSError if the process has exited."""
+        """Send `message`, which must be picklable; raises OSError if the process has exited."""
         self.line.send(message)
 
     def receive(self, *kinds: type[Message], timeout: float | None = None) -> Message:
@@ -131,7 +132,10 @@ class Child:
             raise ValueError(f"half a message, then nothing for {HALF_MESSAGE_S} s") from error
 
     def exit_reason(self, within: float = STOP_TIMEOUT) -> str:
-        """Describe how the process ended; return "" if it still runs after `within` seconds."""
+        """Wait for the end of the process, and describe it.
+
+        Returns "" if the process still runs after `within` seconds.
+        """
         try:
             code = self._process.wait(within)
         except subprocess.TimeoutExpired:
@@ -143,9 +147,9 @@ class Child:
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
     def stop(self, within: float = STOP_TIMEOUT) -> None:
-        """Close the connection, at which an idle child exits; kill it after `within` seconds.
+        """Close the connection, so that an idle child exits; kill the child after `within` seconds.
 
-        The processes that an isolated child has left are killed in any case.
+        Processes that an isolated child has left are killed in any case.
         """
         self.line.close()
         self.exit_reason(within)
@@ -170,7 +174,10 @@ def limit_silence(line: Connection) -> None:
 
 
 def received(pipe: Connection) -> Any:
-    """Return the next object from the parent, in a child; None if the parent has closed `pipe`."""
+    """Wait for the next object from the parent, in a child, and return it.
+
+    Returns None if the parent has closed `pipe`.
+    """
     try:
         return pipe.recv()
     except (EOFError, ConnectionError):
@@ -178,9 +185,9 @@ def received(pipe: Connection) -> Any:
 
 
 def send(pipe: Connection, message: "DataclassInstance", head: bytes = b"") -> None:
-    """Send `head` and a record of plain values, in a child, as one message.
+    """Send `head` and a record, encoded by `encode`, in a child, as one message.
 
-    Raises SystemExit if the parent has ended, TypeError or ValueError if a value is not plain.
+    Raises SystemExit if the parent has ended, TypeError or ValueError as `encode` does.
     """
     try:
         pipe.send_bytes(head + encode(message))
@@ -189,16 +196,19 @@ def send(pipe: Connection, message: "DataclassInstance", head: bytes = b"") -> N
 
 
 def encode(message: "DataclassInstance") -> bytes:
-    """Return a record of plain values as JSON in ASCII: its class name and its fields.
+    """Return a record as JSON in ASCII: a list of its class name and its fields.
 
-    Raises TypeError or ValueError if a value is not plain; NumPy's numbers are converted to
-    Python's.
+    NumPy's numbers are converted to Python's. Raises TypeError or ValueError if JSON cannot
+    represent a value.
     """
     return json.dumps([type(message).__name__, asdict(message)], default=_plain).encode("ascii")
 
 
 def decode(raw: bytes, *kinds: type[Message]) -> Message:
-    """Return the record in `raw`, one of `kinds`; raises ValueError if there is none."""
+    """Return the record that `encode` wrote to `raw`, an instance of one of `kinds`.
+
+    Raises ValueError if `raw` is anything else.
+    """
     try:  # not validate_json, which rejects file names that are not UTF-8
         name, fields = json.loads(raw)
         kind = {kind.__name__: kind for kind in kinds}[name]
@@ -218,7 +228,10 @@ def _plain(value: Any) -> Any:
 
 
 def main() -> None:
-    """Run a child process, whose arguments are its name and the descriptors of its connections."""
+    """Run a child process, whose arguments are its name and the descriptors of its connections.
+
+    Raises SystemExit if the code to run cannot be imported.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     name, *fds = sys.argv[1:]

@@ -6,6 +6,7 @@
   ├── InputError         the input cannot be processed: refuse it (exit 65)
   │   └── StateError     the state of a job does not allow an operation (exit 65)
   ├── UnavailableError   a backend, a device, the weights or a library are missing (exit 69)
+  │   ├── UnlearnedError    a backend must learn a style first (exit 69)
   │   └── MemoryShortError  a device or the machine has too little memory (exit 69)
   ├── OutputError        a file or a folder cannot be written, or read, now (exit 73)
   │   ├── TakenError     somebody else has files in the folder of a job (exit 73)
@@ -18,27 +19,27 @@
   └── WorkerError        a worker failed by a fault of stylewatch (exit 70)
 
 Each message is one sentence that says what happened and what helps; a SettingsError may have one
-for each mistake, in lines.
+line for each mistake.
 
-Every `except` relies on this rule (law 14):
+Every `except` relies on these rules (law 14):
 
-- An error that was foreseen has a class that says whose trouble it is: the picture's, the
-  settings', the disk's, the device's, the machine's, the worker's. It gets that class where it
-  arises, as only the code at that place knows what the error of a library means.
-- DamagedError is the end of the daemon: no code takes it for the trouble of one job or request.
-- OSError is a disk or a share. Code that meets it knows nothing of the disk, waits and tries again;
-  it costs no attempt. Errors of `files` are OSErrors, and no library's error becomes one by chance:
-  "not a number" is not a disk.
-- Everything else is a fault of stylewatch, wherever it appears, also in an effect, a request or a
-  thread: it is logged with its trace, ends at most the one job or request that met it, and is never
-  taken for one of the above. `except Exception` stands only where such work begins
-  (tests/test_house.py lists the places). Only a fault during the move of a job's files out of an
-  inbox does not end the job: its files are in two places then, so the job waits (Cause.BUG), and
-  the move is tried again.
-- A worker's error comes as a `Cause`; one that its backend raised is the backend's, which the
-  reason names with its package (`worker/failures.py`).
-- An error of an executor's package becomes an UnavailableError that names kind and package, in the
-  one place where its code is asked (`settings/executors.py:asking`).
+- The class of a foreseen error says what is at fault: the picture, the settings, the disk, the
+  device, the machine or the worker. The code that first meets an error of a library chooses the
+  class, because only that code knows what the error means.
+- DamagedError ends the daemon. No code treats it as the problem of one job or request.
+- OSError means that a disk or a share failed. The code that catches it assumes nothing about the
+  files there, and tries again later; this does not count as an attempt. Errors of `files` are
+  OSErrors. An error of a library must not become an OSError by chance.
+- Any other exception is a fault of stylewatch, wherever it appears, also in an effect, a request or
+  a thread. It is logged with its traceback, ends at most the one job or request during which it
+  appeared, and is never treated as one of the above. `except Exception` stands only where such work
+  begins (tests/test_house.py lists the places). A fault while a job's files are moved out of an
+  inbox does not even end the job, because its files are in two places then: the job waits
+  (Cause.BUG), and the move is tried again.
+- A worker reports an error as a `Cause`. If the backend raised the error, the reason names the
+  backend and its package (`worker/failures.py`).
+- An error of an executor's package becomes an UnavailableError that names the kind of executor and
+  the package. Only `settings/executors.py:asking` converts it.
 """
 
 from collections.abc import Mapping
@@ -75,11 +76,12 @@ LACKS: Mapping[str, str] = {
     "limits.out_of_memory=smaller finds one",
     "device": "the device is lost ({}): `stylewatch doctor` checks whether it works",
 }
-"""Sentences on what a library reports as lacking, by the kind of its error; `{}` is its message."""
+"""Sentences on errors of libraries, by their kind: too little memory, or a lost device; `{}` is the
+library's message."""
 
 
 class DaemonError(Exception):
-    """Base class, with an exit code of sysexits.h, and the cause for which a blocked job waits."""
+    """Base class: has an exit code of sysexits.h, and the cause for which a blocked job waits."""
 
     exit_code: int = Exit.FAULT
     cause = Cause.BUG
@@ -153,7 +155,7 @@ class FullError(OutputError):
 
 
 class LedgerError(OutputError):
-    """The ledger cannot be read or written now; whatever needs it is done later."""
+    """The ledger cannot be read or written now; work that needs it is done later."""
 
 
 class LockedError(LedgerError):

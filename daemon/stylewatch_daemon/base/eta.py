@@ -8,28 +8,29 @@ from math import inf
 from stylewatch_daemon.base.model import Progress, Started
 
 RECENT = 200
-"""Maximum number of remembered steps of a size. Only their later half counts: the first steps are
-slow, because a line search has no initial length yet, and the load of the machine may have changed.
-"""
+"""Maximum number of the latest steps at the current size that are remembered. Only their later half
+counts: the first steps are slow, because a line search has no initial length yet, and the load of
+the machine may have changed."""
 
 SETTLED_STEPS, SETTLED_S = 8, 5.0
 """Number of steps, and time in seconds, after the first step at a size: as soon as one of them is
 reached, the speed at that size counts as known."""
 
 ASSUMED_FRAMES, ASSUMED_SHARE = 2, 0.45
-"""Number of frames of a clip that count as painted after the first one, and their time relative to
-the first: a frame takes a fifth of that time, or nearly as long if it shows much that is new."""
+"""Number of imaginary frames that are counted after the first frame of a new clip, and the time of
+each as a share of the first frame's. A real frame takes a fifth of that time, or nearly as long as
+the first if it shows much that is new."""
 
 OVERHEAD_PIXELS = 8_000
-"""Pixels that take as long as the part of a step that does not depend on the size."""
+"""Number of pixels that take as long as the part of a step that does not depend on the size."""
 
 
 class EtaEstimator:
     """Estimator of the time left, based on the steps at the current size, or on a clip's frames.
 
-    At further sizes a step takes time in proportion to the pixels, plus OVERHEAD_PIXELS. The first
+    At later sizes a step takes time in proportion to the pixels, plus OVERHEAD_PIXELS. The first
     step at a size takes additional time, in which the targets are computed. This time is assumed to
-    be the same at further sizes as at the current size. At the size at which a job continues it is
+    be the same at later sizes as at the current size. At the size at which a job continues it is
     unknown, and counts as zero.
     """
 
@@ -42,7 +43,7 @@ class EtaEstimator:
         """The first step at the current size."""
         self._before = inf if started.step else 0.0
         """Time in seconds of the last step before the current size, 0 if there is none; infinite if
-        an earlier attempt made that step, whose time is unknown."""
+        an earlier attempt made that step, so that its time is unknown."""
         self._first_frame_s = 0.0
         """Time in seconds of the first frame of a clip."""
         self._left: tuple[float, float] | None = None
@@ -50,9 +51,10 @@ class EtaEstimator:
         was made."""
 
     def left(self, event: Progress) -> float | None:
-        """Return the seconds left after the step `event`; None if unknown, or after the last step.
+        """Record the step `event`; return the seconds left after it.
 
-        A frame of a clip that is reported repeatedly is counted once.
+        Returns None if they are unknown, and after the last step. A frame of a clip that is
+        reported repeatedly is counted once.
         """
         if not self._here or event.step > self._here[-1].step:
             self._add(event)
@@ -79,7 +81,7 @@ class EtaEstimator:
         return bisect_left(self._ends, event.step)
 
     def _left_of_clip(self) -> float | None:
-        """Return the seconds that further frames take; None before the first one is painted."""
+        """Return the seconds that further frames take; None if too few are painted to tell."""
         painted = [frame for frame in self._here if frame.step > 0]
         if not painted:
             return None
@@ -91,7 +93,7 @@ class EtaEstimator:
         return (self._ends[-1] - last.step) * seconds / frames if frames else None
 
     def _left_of_sizes(self) -> float | None:
-        """Return the seconds that steps at the current size and further ones take, if known."""
+        """Return the seconds left at the current and later sizes; None if unknown yet."""
         first, last = self._here[(len(self._here) - 1) // 2], self._here[-1]
         begun = self._begun
         if begun is None or last.step == begun.step:

@@ -1,4 +1,4 @@
-"""Hooks for events in the daemon, for components that show or count them."""
+"""Hooks for events in the daemon, for components that show, count or send them."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from stylewatch_daemon.base.model import Job, Pair, Progress, Started
 
 
 class Reporter:
-    """Hooks that do nothing by default.
+    """Receiver of events; every method does nothing here, and subclasses override some.
 
     `job` is the name of a job in the outbox, or in the inbox until the job has one in the outbox.
     """
@@ -20,9 +20,9 @@ class Reporter:
         """Report that the inboxes are watched from now on."""
 
     def requested(self, what: str) -> None:
-        """Report what the daemon does by a request of a person, or because of `executor.hours`.
+        """Report an action that a person requested, or that `executor.hours` caused.
 
-        `what` describes it.
+        `what` describes the action.
         """
 
     def claimed(self, job: str) -> None:
@@ -32,13 +32,16 @@ class Reporter:
         """Report that an input changed after it was claimed; `what` says which, and where it is."""
 
     def job_started(self, job: str, started: Started) -> None:
-        """Report that the first step of an attempt begins, which a later attempt reports again."""
+        """Report that the first step of an attempt begins; each attempt of a job is reported."""
 
     def progress(self, job: str, progress: Progress) -> None:
         """Report a completed step or, in a clip, that the next frame is still being painted."""
 
     def staged(self, job: str, path: Path) -> None:
-        """Report that a file of the job was published, in the outbox or a finals folder: `path`."""
+        """Report that a file of the job was published.
+
+        `path` is its path, in the outbox or in a finals folder.
+        """
 
     def ended(self, job: Job, folder: Path, final: Path | None = None) -> None:
         """Report that the job has ended; its output, or else its inputs, are in `folder`.
@@ -56,13 +59,13 @@ class Reporter:
     def waits(self, what: str, reason: str) -> None:
         """Report that `what` begins to wait for something outside the daemon.
 
-        It is the name of a job, a folder, a request, or another part of the daemon's work.
+        `what` is the name of a job, a folder, a request, or another part of the daemon's work.
         """
 
     def blocked(self, trouble: Mapping[str, str]) -> None:
         """Report everything that waits for something outside the daemon, after a change.
 
-        `trouble` has the reasons, by what waits.
+        `trouble` has the reason of each wait, by the name of the job, folder or request that waits.
         """
 
     def stopped(self, job: str, step: int, unit: str) -> None:

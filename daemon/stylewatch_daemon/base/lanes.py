@@ -1,8 +1,8 @@
 """Lanes: threads that work on disks, so that the main loop waits for none.
 
-Each folder has a lane, and a second one for large files. A folder whose disk does not answer holds
-up its own lanes alone (law 9). Its work stays open: nothing else begins in that lane, and a late
-result is accepted like any other.
+Each folder has a lane, and a second one for large files. A folder whose disk does not answer delays
+only the work in its own lanes (law 9): the lane begins nothing else, and accepts a late result like
+any other.
 """
 
 import time
@@ -41,9 +41,9 @@ _Result = TypeVar("_Result")
 class Effort:
     """Measure of the time that work in a lane takes, `seconds`, on which later pauses depend.
 
-    Call it for each piece instead of `step`. A piece that takes SILENT_S or longer does not count,
-    because the disk was silent: otherwise a disk that is back after an hour would be left alone for
-    hours. `clock` counts seconds.
+    Pass it to the work in place of `step`, to be called for each piece. A piece that takes SILENT_S
+    or longer does not count, because the disk was silent: otherwise a disk that is back after an
+    hour would be left alone for hours. `clock` counts seconds.
     """
 
     def __init__(self, step: Step, clock: Callable[[], float]) -> None:
@@ -79,10 +79,11 @@ class Lanes:
         done: Callable[[_Result | Exception], object],
         size: int = 0,
     ) -> None:
-        """Run `work`, which handles `size` bytes, in a lane of the folder `root`; then call `done`.
+        """Queue `work`, which handles `size` bytes, for a lane of the folder `root`.
 
-        The main loop calls `done` with the result, or with the exception that `work` raised, or
-        with a ShortageError if no thread can be started. After `close` it is not called any more.
+        When the work has ended, the main loop calls `done` with the result, or with the exception
+        that `work` raised. If no thread can be started, it calls `done` with a ShortageError. After
+        `close`, `done` is not called any more.
         """
         key = root, size > LONG
         try:
@@ -121,7 +122,7 @@ class Lanes:
                 self._post(partial(done, result))
 
     def silent(self, least_s: float | None = None) -> dict[Path, float]:
-        """Return, by folder, for how many seconds it has not answered, if for at least `least_s`.
+        """Return the folders that have not answered for `least_s` or longer, each with the seconds.
 
         `least_s` is SILENT_S by default.
         """
@@ -134,12 +135,11 @@ class Lanes:
         return iter([*self._lanes.values()])
 
     def rest(self, is_wanted: Callable[[], bool] = lambda: True, within: float = SILENT_S) -> bool:
-        """End all work at its next step, and wait until it has ended, at most `within` seconds.
+        """End all work at its next step, and wait at most `within` seconds until it has ended.
 
-        Returns False if some has not ended by then, or as soon as `is_wanted` returns False: that
-        work, and further work, goes on. After True, all further work ends at its first step. The
-        time is that of a folder that answers, however slowly: work that ends early begins again,
-        and would meet the same slow disk at the next try.
+        Returns False if some work has not ended by then, or as soon as `is_wanted` returns False;
+        that work goes on, and further work is done as usual. After True, all further work ends at
+        its first step. The default of `within` suffices for a folder that answers, however slowly.
         """
         self._resting.set()
         until = time.monotonic() + within
@@ -153,7 +153,7 @@ class Lanes:
     def close(self, within: float = 2.0) -> bool:
         """End running work at its next step, and start no further work.
 
-        Returns False if a thread has not ended `within` seconds; it is abandoned.
+        Returns False if a thread has not ended after `within` seconds; it is abandoned.
         """
         self._leaving.set()
         until = time.monotonic() + within
@@ -171,7 +171,7 @@ class _Lane:
 
     root: Path
     heard: float | None = None
-    """Monotonic time of the last sign of life of its work, in seconds; None without work."""
+    """Monotonic time in seconds of the last sign of life of the running work; None without work."""
     thread: Thread | None = None
     given: int = 0
     """Number of pieces of work that the lane was given; only the main loop counts them."""

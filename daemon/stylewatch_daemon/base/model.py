@@ -1,4 +1,4 @@
-"""Frozen records and states of a pair of pictures, from the inbox to the receipt."""
+"""Frozen records and states of pairs, jobs and attempts, from the inbox to the receipt."""
 
 import re
 import secrets
@@ -40,7 +40,7 @@ def new_id() -> str:
 
 
 def new_ids(count: int) -> list[str]:
-    """Return `count` new ids for the jobs of one group: they begin with the same moment."""
+    """Return `count` new ids for the jobs of one group, sorted; all begin with the same time."""
     moment = f"{datetime.now(UTC):{_TIME_OF_ID}}"
     suffixes: set[str] = set()
     while len(suffixes) < count:
@@ -54,10 +54,10 @@ def is_id(text: str) -> bool:
 
 
 def are_drawn_together(one: str, other: str) -> bool:
-    """Return whether two ids may belong to jobs of one group: they were drawn within a second.
+    """Return whether two ids may belong to jobs of one group: their times differ by at most 1 s.
 
-    The ids of a group begin with one moment, but earlier versions drew them one after another. An
-    id of another form may belong to any group.
+    New ids of a group begin with the same time, but earlier versions drew them one after another.
+    An id without a time may belong to any group.
     """
     try:
         times = [datetime.strptime(id_.partition("-")[0], _TIME_OF_ID) for id_ in (one, other)]
@@ -77,7 +77,7 @@ class State(StrEnum):
     CLAIMED = "claimed"
     """The files are being moved or copied out of the inbox, or inspected."""
     QUEUED = "queued"
-    """It waits for its turn, or until an obstacle is gone."""
+    """The job waits for its turn, or until an obstacle is gone."""
     RUNNING = "running"
     """An attempt has begun."""
     ENDING = "ending"
@@ -132,9 +132,10 @@ REFUSALS = (End.REFUSED, End.FAILED)
 class Pair:
     """Files in an inbox that belong together.
 
-    `name` is their name in the outbox, with `/` for subfolders of the inbox. Files in `shared` (an
-    album's style, a picture of the style library) stay, because other pictures are painted with
-    them, too. Pairs of one picture with different styles have the same `main` file (law 5).
+    `name` is the pair's name in the outbox, with `/` for subfolders of the inbox. Files in `shared`
+    (an album's style, a picture of the style library) stay where they are, because other pictures
+    are painted with them, too. Pairs of one picture with different styles have the same `main` file
+    (law 5).
     """
 
     name: str
@@ -148,20 +149,20 @@ class Pair:
     folder: Path | None = None
     """The job's own folder in the inbox, which is removed once it is empty."""
     left_out: tuple[Path, ...] = ()
-    """Files that must not be painted later because of this pair: clips of the live photo that is
-    its main file, and, inside an album, other pictures in the job's own folder."""
+    """Files outside the pair that must not be painted later: clips of the live photo that is its
+    main file, and, inside an album, other pictures in the job's own folder."""
     others: tuple[Path, ...] = ()
     """All files of a pair in which a part is missing or ambiguous."""
     waits_for: str = ""
     """Reason why the pair is incomplete; empty if it is complete."""
     may_be_style: tuple[Path, ...] = ()
-    """The files of an incomplete pair of which one is probably meant as the style."""
+    """Files of an incomplete pair, one of which is probably meant as the style."""
     changing: bool = False
     """True if the pair is incomplete only because a file is still being written."""
 
     @property
     def roles(self) -> tuple[tuple[str, Path], ...]:
-        """All parts of the pair with their roles, the `main` one first."""
+        """(role, path) of each part of the pair, that of `main` first; without `others`."""
         masks = ((role, self.masks[role]) for role in self.masks)
         styles = (("style", style) for style in self.styles)
         parts = ("content", self.content), *styles, ("init", self.init), *masks
@@ -174,7 +175,7 @@ class Pair:
 
     @property
     def main(self) -> Path:
-        """The content, or the first style of a pair without content; else the first of `others`."""
+        """First of `files`: the content, or the first style if there is no content, and so on."""
         return self.files[0]
 
 
@@ -204,17 +205,17 @@ class Input:
     pixels: tuple[int, int] | None = None
     frames: int = 1
     published: str = ""
-    """Path in the outbox at which it was published last, empty if it was not; then `size`, and
-    `sha256` if it is known, are those of the published file."""
+    """Path in the outbox at which the file was published last, empty if it was not. Of a published
+    file, `size` and `sha256` (if known) are those of the file in the outbox."""
 
 
 @dataclass(frozen=True)
 class Job:
     """A job, which is one row of the ledger. Times are UTC, ISO 8601.
 
-    `place` is the folder in the `outbox` for its output, `refused_as` that for its inputs if it
-    ends without an output; either is None until it is chosen. Only `jobs.lifecycle.advance` changes
-    the state.
+    `place` is the folder in the `outbox` for its output. `refused_as` is the folder there for its
+    inputs if it ends without an output. Each is None until it is chosen. Only
+    `jobs.lifecycle.advance` changes the state.
     """
 
     id: str
@@ -232,15 +233,15 @@ class Job:
     """End that its owner requested: `End.CANCELED` or `End.STOPPED_EARLY`."""
     inputs: tuple[Input, ...] = ()
     bytes: int = 0
-    """Sum of the sizes of its inputs in bytes, as they were claimed."""
+    """Sum of the sizes in bytes of its inputs when they were claimed."""
     priority: int = 0
     needs: str = ""
     """Backend, device and recipe: jobs with the same needs are blocked together."""
     place: str | None = None
     refused_as: str | None = None
     disk: str = ""
-    """Mark of the disk with its files in the outbox; empty if the disk has no mark, or the job no
-    folder there yet."""
+    """Mark of the disk that has the job's files in the outbox; empty if that disk has no mark, or
+    if the job has no folder there yet."""
     faults: int = 0
     """Number of attempts that failed by a fault since the latest new stage."""
     interruptions: int = 0
@@ -306,9 +307,10 @@ SEEN: tuple[str, ...] = ("waiting", "running", *map(str, End))
 class Attempt:
     """An attempt at a job, recorded before it begins; times are UTC, ISO 8601.
 
-    `ended` is None while it runs, and if the daemon was killed meanwhile. It began after `step`,
-    the step of the checkpoint. `pid` is the daemon's. `how` is an `End`, or the `Cause` for which
-    it ended without one.
+    `step` is the step of the checkpoint from which the attempt began, 0 if there was none. `pid` is
+    the process id of the daemon. `ended` is None while the attempt runs, and if the daemon was
+    killed during it. `how` is the `End` of the job or, if the attempt ended without one, the
+    `Cause`.
     """
 
     started: str
@@ -347,10 +349,12 @@ def final_of(files: Iterable[OutputFile]) -> OutputFile | None:
 
 
 SEGMENT = 48
-"""Number of frames in a segment of a clip; its painted frames are files until it is encoded."""
+"""Number of frames in a segment of a clip; the painted frames of a segment are separate files until
+the segment is encoded."""
 
 REFERENCES = 3
-"""Number of frames of a clip in a checkpoint besides the latest one, each original and painted."""
+"""Maximum number of earlier frames in the checkpoint of a clip, besides the latest frame; each is
+stored as it was and as it was painted."""
 
 
 def progress_unit(frames: int) -> str:

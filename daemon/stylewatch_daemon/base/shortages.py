@@ -20,7 +20,7 @@ WANTED = 65_536
 them."""
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""Errors of a full disk."""
+"""Error numbers of a full disk."""
 
 DISK = FULL | frozenset(
     getattr(errno, name)
@@ -32,7 +32,7 @@ DISK = FULL | frozenset(
     )
     if hasattr(errno, name)
 )  # fmt: skip
-"""Errors of a disk or a share, for a path that was valid before."""
+"""Error numbers of a disk or a share that fails, for a path that was valid before."""
 
 _DESCRIPTORS, _PROCESSES = "too many open files", "can't start new thread"
 """Ends of the messages of libraries about shortages, in lowercase."""
@@ -63,14 +63,14 @@ def descriptors() -> int:
 def highest() -> int:
     """Return the number of file descriptors to request: WANTED, or as many as are allowed.
 
-    If this process may already have more, that number is returned.
+    If this process may already have more, return that number.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(descriptors(), WANTED if hard == resource.RLIM_INFINITY else min(hard, WANTED))
 
 
 def shortage(error: BaseException | None) -> ShortageError | None:
-    """Return the shortage that `error` is, or that caused it; None if there is no shortage."""
+    """Return a ShortageError if `error`, or an error that caused it, is a shortage; else None."""
     for link in _chain(error):
         if isinstance(link, ShortageError):
             return link
@@ -91,7 +91,7 @@ def shortage(error: BaseException | None) -> ShortageError | None:
 
 
 def no_process(error: Exception) -> ShortageError:
-    """Return the shortage behind `error`, which prevented the start of a process or a thread."""
+    """Return `error`, which prevented the start of a process or a thread, as a ShortageError."""
     shortage_error = shortage(error)
     if shortage_error is not None:
         return shortage_error
@@ -121,7 +121,7 @@ def translated(what: str) -> Iterator[None]:
 
 
 def in_words(error: OSError | DaemonError) -> str:
-    """Describe the error in words, as a shortage if it is one."""
+    """Return `error` as text: a shortage, the message of a DaemonError, or a path and a reason."""
     shortage_error = shortage(error)
     if shortage_error is not None:
         return str(shortage_error)

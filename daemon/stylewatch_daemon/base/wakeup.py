@@ -16,7 +16,7 @@ class Intent(Enum):
 
     RUN = "run"
     STOP = "stop"
-    """Stop for good. Nothing takes this back."""
+    """Stop for good. This cannot be taken back."""
     RESTART = "restart"
     """Stop, and start anew with the current settings (law 15)."""
 
@@ -46,7 +46,7 @@ class Wakeup:
     def request_scan(self) -> None:
         """Wake the loop, because a folder may have new files.
 
-        Further events before its next scan do not wake the loop again: a claim causes several.
+        Until its next scan, further events do not wake it again: a claim alone causes several.
         """
         if not self.scan_requested:
             self.scan_requested = True
@@ -58,7 +58,7 @@ class Wakeup:
 
     @property
     def intent(self) -> Intent:
-        """What the daemon should do next; a request to stop counts more than one to start anew."""
+        """What the daemon should do next; a request to stop overrides one to start anew."""
         if self._is_told_to_stop:
             return Intent.STOP
         return Intent.RESTART if self._starts_anew else Intent.RUN
@@ -102,7 +102,7 @@ class Wakeup:
 
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""Signals that the daemon handles, and that wait while it starts anew."""
+"""Signals that the daemon handles, and that are blocked while it starts anew."""
 
 
 def open_terminals() -> tuple[int, ...]:
@@ -112,12 +112,13 @@ def open_terminals() -> tuple[int, ...]:
 
 @contextmanager
 def woken_by_signals(wakeup: Wakeup, terminals: Collection[int] | None = None) -> Iterator[None]:
-    """Make SIGTERM and SIGINT stop the daemon; a second one raises KeyboardInterrupt.
+    """Make SIGTERM and SIGINT stop the daemon in the block; a second one raises KeyboardInterrupt.
 
-    SIGHUP reloads the settings, or stops the daemon if one of the `terminals` was closed. These are
-    descriptors, by default those of `open_terminals` now. If SIGHUP is ignored, as under nohup, it
-    stays ignored. At the end of the block the former handlers are restored; if the daemon starts
-    anew then, signals wait until the next image of this process handles them in the same way.
+    SIGHUP reloads the settings, or stops the daemon if one of the `terminals` was closed; these are
+    descriptors, by default those that `open_terminals` returns now. If SIGHUP is ignored, as under
+    nohup, it stays ignored. At the end of the block the former handlers are restored. If the daemon
+    starts anew then, signals stay blocked instead, until the next image of this process handles
+    them in the same way.
     """
     watched = open_terminals() if terminals is None else terminals
 
@@ -153,9 +154,9 @@ def woken_by_signals(wakeup: Wakeup, terminals: Collection[int] | None = None) -
 def _hold(numbers: Collection[int]) -> None:
     """Set the handlers of signals that wait, blocked, for the next image of this process.
 
-    They wait only if every thread blocks them: the kernel gives a signal to any thread that does
-    not, such as one that was abandoned. Then SIGTERM and SIGINT end the process, in which
-    everything has stopped by now, and SIGHUP has no effect.
+    A signal waits only if every thread blocks it. A thread that does not, such as an abandoned one,
+    still receives it: SIGTERM and SIGINT then end the process, whose work has stopped by now, and
+    SIGHUP has no effect.
     """
     for number in numbers:
         signal.signal(number, _do_nothing if number == signal.SIGHUP else signal.SIG_DFL)
@@ -218,7 +219,7 @@ class Pauses(Generic[Name]):
         return name in self._waits
 
     def all(self) -> frozenset[Name]:
-        """Return the names that wait, and those whose wait is over, but not the forgotten ones."""
+        """Return all names that failed and are not forgotten, even those whose wait is over."""
         return frozenset(self._waits)
 
     def held(self) -> frozenset[Name]:

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from stylewatch_daemon.base.model import Progress
 
 WITH_DIGIT = 10
-"""Time in seconds below which its short form has one decimal digit."""
+"""Number of seconds below which `short_duration` shows one decimal digit."""
 
 
 def columns(rows: Iterable[Sequence[str]]) -> str:
-    """Align `rows` as lines of text, with two spaces between columns."""
+    """Return `rows` as aligned lines of text, with two spaces between columns."""
     table = [tuple(row) for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -18,12 +18,12 @@ def columns(rows: Iterable[Sequence[str]]) -> str:
 
 
 def fault(error: BaseException) -> str:
-    """Describe an error that nobody foresaw, with its class (law 14)."""
+    """Return an unforeseen error as text, with its class (law 14)."""
     return f"a fault of stylewatch, {type(error).__name__}: {error}"
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as text, such as `42 s`, `3 min 10 s` or `2 h 5 min`."""
+    """Return seconds as text, such as `42 s`, `3 min 10 s` or `2 h 5 min`; at least `0 s`."""
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

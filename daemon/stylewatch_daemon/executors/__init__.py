@@ -1,5 +1,6 @@
 """The contract of executors, which run attempts at jobs, and the executor `local`.
 
-It may import `worker` and what is below it; packages with executors of their own import it, and are
-loaded by `settings.executors`. Begin with `base`, the contract, then `local`.
+The package may import `worker` and the packages below it. Other executors are packages of their
+own, which import it; `settings.executors` loads them. Begin with `base`, the contract, then
+`local`.
 """

@@ -16,12 +16,12 @@ class Executor(ABC):
 
     Each submitted attempt gets exactly one AttemptEnd, as its last event, even if processes die. An
     executor never retries: the caller decides. The events of one attempt arrive in order, those of
-    several attempts interleaved. All methods are called by one thread; only `close` blocks.
+    several attempts interleaved. One thread calls all public methods; only `close` blocks.
 
     An executor has its own thread, which is started for the first order. Only that thread uses
     child processes; calls from other threads reach it as commands. Therefore nothing needs a lock,
-    and a slow disk elsewhere in the daemon neither delays a worker nor hides one that hangs. The
-    thread runs the underscore methods of subclasses.
+    and a slow disk elsewhere in the daemon neither delays a worker nor hides a hung one. The thread
+    runs the underscore methods of subclasses.
     """
 
     def __init__(self, name: str, wake: Callable[[], object]) -> None:
@@ -38,7 +38,7 @@ class Executor(ABC):
         self._started = self._leaving = False
 
     def submit(self, ticket: str, order: Order) -> None:
-        """Run an attempt as soon as a worker for it is free.
+        """Queue an attempt, which begins as soon as a worker for it is free.
 
         Raises ShortageError if no thread can be started.
         """
@@ -64,7 +64,7 @@ class Executor(ABC):
         self._do(Drop(ticket))
 
     def events(self) -> Iterable[AttemptEvent]:
-        """Return the events since the last call."""
+        """Return the events since the last call; those of one attempt are in order."""
         events: list[AttemptEvent] = []
         while not self._events.empty():  # there is no other consumer
             events.append(self._events.get())
@@ -73,7 +73,7 @@ class Executor(ABC):
         return events
 
     def free(self) -> int:
-        """Return how many further attempts can begin at once; more if `capacity` grows."""
+        """Return how many further attempts could begin at once."""
         return max(0, self.capacity - len(self._submitted))
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ class Executor(ABC):
             self._waker.send_bytes(b"!")
 
     def _obey_next(self) -> None:
-        """Carry out the next command; None makes the thread leave."""
+        """Wait for the next command, and carry it out; None makes the thread leave."""
         self._wakeup.recv_bytes()
         command = self._commands.get()
         if command is None:
@@ -129,4 +129,4 @@ class Executor(ABC):
 
     @abstractmethod
     def _leave(self, why: str) -> None:
-        """End all attempts as lost, with the reason `why`, and all processes."""
+        """End all processes, and all attempts as lost with the reason `why`."""

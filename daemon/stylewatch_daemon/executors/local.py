@@ -16,8 +16,8 @@ from stylewatch_daemon.worker.messages import AttemptEvent
 WORK = "stylewatch_daemon.worker.run_job:work"
 
 MAX_IDLE_MEMORY = max(2 << 30, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
-"""Maximum bytes that an idle worker may hold: a quarter of the machine's memory, but at least
-2 GiB, half of which torch needs."""
+"""Maximum bytes that an idle worker may hold: a quarter of the machine's memory, but at least 2
+GiB, because torch alone needs half of that."""
 
 POLL_EVERY = 0.2
 """Maximum wait for a busy worker, in seconds. Time is counted in pieces of at most this length, so
@@ -29,10 +29,12 @@ class Local(Executor):
 
     The device None is the one that the backend prefers. By default it is the only device; once a
     job has started on an accelerator, each accelerator is a device. `work` names, as
-    `module:function`, the code that workers run; `lock` is a file that each worker holds while it
-    lives. Workers are started when they are first needed. A worker that crashed, or that holds more
-    than MAX_IDLE_MEMORY bytes while idle, is replaced for the next order. One that hangs is killed;
-    one that is idle for `idle_s` seconds is ended.
+    `module:function`, the code that workers run; `lock` is a file that all workers lock, shared,
+    while they live.
+
+    A worker is started when it is first needed. If it crashed, or holds more than MAX_IDLE_MEMORY
+    bytes while idle, it is replaced for the next order. A worker that hangs is killed; after
+    `idle_s` seconds without work it is ended.
     """
 
     def __init__(

@@ -64,7 +64,7 @@ class Slot(Protocol):
         ...
 
     def begin(self, ticket: str, order: Order) -> None:
-        """Begin the attempt with this `ticket` at `order`."""
+        """Begin the attempt `ticket`, as `order` describes it."""
         ...
 
     def ask(self, wanted: AttemptRequest) -> None:
@@ -87,7 +87,7 @@ class Scheduler:
         self._slots = list(slots)
         self._waiting: dict[str, Order] = {}
         self._wanted: dict[str, AttemptRequest] = {}
-        """Requests to attempts that wait."""
+        """Latest requests to attempts that wait for a slot, by ticket."""
 
     @property
     def waiting(self) -> int:
@@ -105,7 +105,10 @@ class Scheduler:
             self._slots.remove(slot)
 
     def obey(self, command: Command) -> None:
-        """Carry out a command; a command for an attempt that has ended does nothing."""
+        """Carry out a command; a command for an attempt that has ended does nothing.
+
+        A request to stop or to cancel ends an attempt that waits for a slot.
+        """
         ticket = command.ticket
         if isinstance(command, Submit):
             self._waiting[ticket] = command.order

@@ -1,8 +1,8 @@
 """Copies of the inputs of an order where other machines see them.
 
 The daemon's copies of a job's inputs are in the state folder, which other machines need not have.
-The outbox is mounted on all of them, so the pictures and masks are copied into the staging folder
-of their attempt, which is removed with it.
+The outbox is mounted on all of them. Therefore the pictures and masks are copied into the staging
+folder of the attempt, and removed together with it.
 
   outbox/.staging/JOB/ATTEMPT/.inputs/0/content.jpg
 """
@@ -50,7 +50,7 @@ def shared(order: Order) -> Order:
 
 
 def missing(order: Order) -> Path | None:
-    """Return the first shared input that this machine cannot see; None if it sees all."""
+    """Return the first shared input that does not exist on this machine; None if all exist."""
     paths = (path for path in _paths(order) if path.is_relative_to(order.staging / INPUTS))
     return next((path for path in paths if not entries.exists(path)), None)
 

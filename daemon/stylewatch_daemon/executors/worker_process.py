@@ -1,7 +1,8 @@
 """A worker process of one device: started when needed, watched, replaced when it dies or hangs.
 
-When a worker dies, `WorkerProcess.receive` first emits what it sent before, and then ends its
-attempt: as AttemptLost if it had taken the order, or else as Failed with the cause MACHINE.
+When a worker dies, `WorkerProcess.receive` first emits the events that the worker sent before, and
+then ends its attempt: as AttemptLost if the worker had taken the order, or else as Failed with the
+cause MACHINE.
 """
 
 import time
@@ -43,20 +44,22 @@ MIN_STEP = 60.0
 """Minimum timeout of a step in seconds, if `limits.step_timeout_s` is not set."""
 
 FACTOR = 10
-"""Timeout of a step as a multiple of the median. Loading, the first step at a size, and writing a
-checkpoint or the final files have the same multiple of a step's timeout."""
+"""Timeout of a step as a multiple of the median step. Loading, the first step at a size, and
+writing a checkpoint or the final files may take this multiple of `limits.step_timeout_s` or, if
+that is not set, of MIN_STEP."""
 
 MEDIAN_OF = 25
 """Number of steps from which the median is computed."""
 
 
 class Phase(Enum):
-    """Phase of an attempt, which lasts until its next sign of life."""
+    """Work that an attempt may be doing until its next event, by which its timeout is chosen."""
 
     LOADING = auto()
-    """Loading, or the first step at a size, before which memory is chosen."""
+    """Loading, or the first step at a size, before which the backend decides how to use the memory.
+    """
     UNTIMED = auto()
-    """A step at a size of which no step has been timed."""
+    """A step at a size at which no step has been timed."""
     STEP = auto()
     SAVING = auto()
     """Writing of a checkpoint, or of the final files."""
@@ -104,10 +107,7 @@ class HangTimeout:
             self._phase = Phase.SAVING
 
     def _time(self, progress: Progress) -> None:
-        """Record how long the step that `progress` reports took, if the last one had its size.
-
-        At another size the recorded times are dropped.
-        """
+        """Record the duration of the step `progress`; at a new size, drop the recorded ones."""
         if self._last is None or progress.size != self._last.size:
             self._step_seconds.clear()
         else:
@@ -150,8 +150,9 @@ class HangTimeout:
 class WorkerProcess:
     """A Slot on `device` (None: the backend's preferred device), served by a worker process.
 
-    `work` names, as `module:function`, the code that it runs; `lock` is a file that each worker
-    holds while it lives. An idle worker that holds more than `most_memory` bytes is replaced.
+    `work` names, as `module:function`, the code that the process runs; `lock` is a file that all
+    workers lock, shared, while they live. An idle worker that holds more than `most_memory` bytes
+    is replaced. `emit` gets the events of the attempts.
     """
 
     def __init__(
@@ -198,7 +199,7 @@ class WorkerProcess:
             self._lose(Failed(reason, Cause.MACHINE))
 
     def ask(self, wanted: AttemptRequest) -> None:
-        """Pass a request on to the attempt, unless it is the last one that was passed on."""
+        """Pass a request on to the attempt, unless it repeats the last one."""
         if self._child is not None and self.ticket and wanted != self._timeout.asked:
             self._timeout.asked = wanted
             with suppress(OSError):  # its death will be received as an event
@@ -224,7 +225,7 @@ class WorkerProcess:
                 self._lose(AttemptLost(f"the worker process sent {error}"))
 
     def add_silence(self, seconds: float) -> None:
-        """Count more silence of the worker; end its attempt if it is too much."""
+        """Count more silence of the worker; if it exceeds the limit, end the attempt as hung."""
         if self.ticket and self._timeout.add_silence(seconds):
             silent = self._timeout.silent
             why = f"the worker hung: there was no sign of life for {silent:.0f} s"
@@ -250,7 +251,7 @@ class WorkerProcess:
             self._emit(AttemptEvent(ticket, end))
 
     def _lose(self, end: AttemptLost | Failed) -> None:
-        """Kill the process; if it makes an attempt, `end` is the end of that attempt."""
+        """Kill the process, and end its attempt, if there is one, with `end`."""
         self._kill()
         self._finish(end)
 
@@ -267,10 +268,11 @@ class WorkerProcess:
         self._child = None
 
     def _ready(self, backend: str) -> Child:
-        """Return a process that never ran any backend but `backend`; raises ShortageError.
+        """Return a running process that has run no backend but `backend`; start one if necessary.
 
-        Whatever a backend does to its process, jobs of other backends are not affected, and need
-        not wait for memory that it keeps, including that of the GPU.
+        A process that has run another backend, or that holds too much memory, is stopped first:
+        nothing that a backend does to its process, or keeps in memory, may affect jobs of other
+        backends. Raises ShortageError.
         """
         if self._child is not None and (
             backend != self._backend or resident(self._child.pid) > self._most_memory
@@ -305,7 +307,10 @@ class WorkerProcess:
 
 
 def _describe_death(child: Child, served: bool) -> str:
-    """Return a sentence on how a worker ended, before or after it `served`, and what may help."""
+    """Return a sentence on how a worker ended, and what may help.
+
+    `served` says whether it had begun to take orders.
+    """
     when = "while it painted" if served else "before it could begin"
     why = child.exit_reason()
     if not why:

@@ -1,7 +1,7 @@
 """Estimate of the time of a job, which forms show beside their button, and `submit` prints.
 
-Neither loads torch, so they cannot forecast. They look at earlier jobs with the same settings
-instead, and compare the sizes and steps of the paintings.
+The page and the command do not load torch, which a forecast needs. Instead, the estimate comes from
+earlier jobs with the same settings, in proportion to the sizes and steps of the paintings.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,22 +24,24 @@ from stylewatch_painter.scene.scales import painted_levels
 from stylewatch_painter.size import Size
 
 LOOKED_AT, COUNTED = 50, 5
-"""How many of the latest jobs with the recipe are looked at, and how many similar ones count."""
+"""Maximum numbers of the latest jobs with the recipe that are examined, and of similar jobs that
+count."""
 
 NEAR = 2.0
-"""Largest ratio of the work of two paintings of which one tells the time of the other reliably;
-jobs that differ more count only if there are no others."""
+"""Largest ratio of the work of two paintings at which the time of one tells that of the other
+reliably; jobs that differ more count only if there are no others."""
 
 WARM_S = 2.0
-"""Maximum number of seconds beside its painting that count of an earlier job. The first job takes
-more, because its worker starts; that is left out, as for the next job it has usually started."""
+"""Maximum time in seconds that counts of an earlier job besides its painting. A job for which a
+worker had to start took longer; this is left out, because a worker usually runs when the next job
+begins."""
 
 ALIKE, EXACT_S = 1.5, 90
 """Largest ratio of two times that are shown as one time, and the time in seconds from which times
 are rounded to minutes."""
 
 _MEASURED = ("size", "enlarge", "steps", "preview")
-"""Settings on which time depends only by the sizes and steps of a painting."""
+"""Settings that affect the time only through the sizes and steps of a painting."""
 
 _COMPARED = set(JobSettings.model_fields) - fields_with("is_timeless") - {*_MEASURED}
 _DEFAULTS = JobSettings().model_dump(mode="json")
@@ -68,11 +70,11 @@ def in_words(
 ) -> str:
     """Return a phrase on the time that a still with the settings `wanted` takes.
 
-    `recipes` are the folders of recipes, and `content` is the size of the photograph, or None if it
-    is unknown; with `is_each` it is one of several photographs. The time is derived from the latest
+    `recipes` are the folders of recipes. `content` is the size of the photograph, None if it is
+    unknown; `is_each` says that there are several photographs. The time is derived from the latest
     jobs in the ledger of the folder `state` that had the same settings, apart from those on which
-    time hardly depends, on the same device, and succeeded at the first attempt. The phrase is empty
-    if there are none, or if the ledger cannot be read.
+    time hardly depends, ran on the same device, and succeeded at the first attempt. The phrase is
+    empty if there are none, or if the ledger cannot be read.
     """
     past = list[_Past]()
     with suppress(DaemonError), open_ledger(state) as ledger:
@@ -106,7 +108,7 @@ def _photograph(job: Job) -> Size | None:
 
 
 def _past(ledger: Ledger, wanted: JobSettings) -> Iterator[_Past]:
-    """Yield the similar jobs, the latest first."""
+    """Yield the earlier jobs that `in_words` compares, the latest first."""
     compared = wanted.model_dump(mode="json", include=_COMPARED)
     device = None
     for job in ledger.ended([End.DONE], LOOKED_AT, Search(recipe=wanted.recipe)):
@@ -130,9 +132,10 @@ def _seen(job: Job, attempt: Attempt, measured: tuple[Any, ...]) -> _Past:
 
 
 def _ratio(work: _Work, now: tuple[Any, ...], content: Size | None, past: _Past) -> float:
-    """Return how much longer a painting takes than an earlier one; 0 if that cannot be said.
+    """Return the time of a painting divided by that of an earlier one; 0 if this is unknown.
 
-    Of two sizes of photographs one may be unknown, and then counts as equal.
+    If the size of only one photograph is known, the other counts as equal. If neither is known, the
+    ratio is 1 for equal values of _MEASURED.
     """
     wanted, had = content or past.photograph, past.photograph or content
     if wanted is None or had is None:

@@ -29,8 +29,9 @@ def losses(plain: Mapping[str, Any]) -> str:
 def terms(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
     """Yield the name (`style conv1_1`), value, weight and their product for each term of a loss.
 
-    `plain` is the loss in its JSON form, and `prefix` is the beginning of all names. A term that
-    acts on the gradient alone has its weight there, and words in place of the product.
+    `plain` is the loss in its JSON form, and `prefix` is the beginning of all names. For a term
+    that acts on the gradient alone, the weight is that of the gradient, and words take the place of
+    the product.
     """
     for key, inner in plain.items():
         if isinstance(inner, Mapping):

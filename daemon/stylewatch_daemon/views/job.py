@@ -97,7 +97,7 @@ def job_view(
     attempts: Sequence[Attempt] = (),
     status: Mapping[str, Any] | None = None,
 ) -> JobView:
-    """Return the view of a job of the daemon with the folder `state`.
+    """Return the view of a job of the daemon with the state folder `state`.
 
     `attempts` are those of the job, and `status` is the status of the daemon, by default an empty
     one.
@@ -160,10 +160,10 @@ def name_of(job: Job) -> str:
 
 
 def heading(job: Job) -> str:
-    """Return what people read above a job: what it is made from, or else its name.
+    """Return the heading of a job: `sea in the style of wave (2)`, or the name of the job.
 
-    A name says more than the names of the pictures unless it is made of them, such as `sea-wave`,
-    and perhaps of a number that tells it from others: `sea in the style of wave (2)`.
+    The heading is the name unless the name only joins those of the pictures, and perhaps a number
+    that distinguishes it from other jobs, such as `sea-wave-2`.
     """
     name = name_of(job)
     content, style = (_first(job, role) for role in ("content", "style"))
@@ -177,7 +177,7 @@ def heading(job: Job) -> str:
 def made_from(job: Job) -> str:
     """Return the names of a job's content and styles, such as `sea in the style of wave`.
 
-    A file that is named for its role alone, such as style.jpg, says nothing.
+    Files named after their role alone, such as style.jpg, are left out; the text may be empty.
     """
     content, style = (" and ".join(_said(job, role)) for role in ("content", "style"))
     return f"{content} in the style of {style}".strip() if style else content
@@ -188,7 +188,10 @@ def _first(job: Job, role: str) -> str:
 
 
 def _said(job: Job, role: str) -> list[str]:
-    """Return the names of the inputs with a role, without the role, which `sea.content.jpg` has."""
+    """Return the stems of the inputs with a role, without the role: `sea` for `sea.content.jpg`.
+
+    Inputs named after the role alone are left out.
+    """
     stems = (
         PurePosixPath(original_name(job, file)).stem for file in job.inputs if file.role == role
     )
@@ -210,7 +213,7 @@ def _changes(job: Job) -> dict[str, Any]:
 def differences(settings: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
     """Return the `settings` of a job that differ from the defaults `below`, named as for `--set`.
 
-    A setting that only `below` has is None.
+    Settings that only `below` has are None, except those in `set`, which are left out.
     """
     before, now = (
         {key: value for key, value in book.dotted(plain) if value not in (None, {}, "", [], ())}

@@ -78,7 +78,7 @@ class PictureFile:
 def digest(file: BufferedReader) -> str:
     """Return the SHA-256 of an opened file, whose position stays at the start.
 
-    Raises TimeoutError if reading takes too long.
+    Raises TimeoutError if reading takes too long, OSError if it fails.
     """
     status = system.fstat(file.fileno())
     key = identity(status), version(file)
@@ -126,7 +126,7 @@ class JobFiles:
         return self._content(RECEIPT, job_files.MAX_BYTES, job_files.parse_receipt) or {}
 
     def losses(self) -> str:
-        """Return the published text of losses.csv; empty if it has more than MAX_LOSSES bytes."""
+        """Return the text of losses.csv; empty if it is absent, or larger than MAX_LOSSES."""
         content = self._content(LOSSES, MAX_LOSSES, BufferedReader.read) or b""
         return content.decode("ascii", errors="replace")
 
@@ -140,20 +140,23 @@ class JobFiles:
         return self._listed(job_files.frames)
 
     def find(self, what: str) -> PictureFile | None:
-        """Return the opened picture `what`; the caller closes its file."""
+        """Open the picture `what`, and return it; None if it is absent.
+
+        The caller closes its `file`.
+        """
         return readers.read(self.job.id, self.job.outbox, partial(self._find, what), _close)
 
     def look(self, what: str) -> PictureFile | None:
-        """Return the record of the picture `what`, whose file is closed already."""
+        """Return the record of the picture `what`, with its file closed; None if it is absent."""
         picture = self.find(what)
         _close(picture)
         return picture
 
     def all(self) -> Iterator[tuple[str, BufferedReader]]:
-        """Open the files one by one, each with its path in a download; the caller closes them.
+        """Open the files one by one; yield the path of each in a download, and the opened file.
 
-        Inputs have their original names; if several files have the same name, all but the first are
-        renamed.
+        The caller closes them. Inputs have their original names; if several files have the same
+        name, all but the first are renamed.
         """
         taken = set[str]()
         inputs = {f"input-{number}": file for number, file in enumerate(self.job.inputs)}
@@ -171,10 +174,10 @@ class JobFiles:
     def _first(
         self, spots: Sequence[Spot], use: Callable[[Spot], _Result | None]
     ) -> _Result | None:
-        """Return the first result of `use` for a spot that is not empty; None if there is none.
+        """Return the first result of `use` for one of `spots` that is not empty, or None.
 
-        If no spot has a result, all are tried again while their disks are known to be there: only
-        then their files are certainly absent (law 2).
+        If all results are empty, `use` is called again for all spots while their disks are known to
+        be there: only then are their files certainly absent (law 2).
         """
 
         def sure() -> _Result | None:
@@ -194,7 +197,7 @@ class JobFiles:
         return operations.disks_of(self._state, Path(self.job.outbox))
 
     def _placed(self, name: str) -> list[Spot]:
-        """Return the spot of a file in the output folder; an empty list if there is no folder."""
+        """Return a list of the spot of a file in the output folder; empty if there is no folder."""
         root = Path(self.job.outbox)
         place = self.job.place
         return [] if place is None else [Spot(root, place, name, self.job.disk)]
@@ -211,7 +214,7 @@ class JobFiles:
     def _content(
         self, name: str, most: int, parse: Callable[[BufferedReader], _Result]
     ) -> _Result | None:
-        """Return what `parse` makes of a file in the output folder.
+        """Return the result of `parse` for a file in the output folder.
 
         Returns None if the file is absent, or has more than `most` bytes.
         """
@@ -229,7 +232,10 @@ class JobFiles:
         return self._first([*self._spots(what)], partial(self._picture, what))
 
     def _picture(self, what: str, spot: Spot) -> PictureFile | None:
-        """Open the file at a spot; return None if it is not the picture `what`. Raises OSError."""
+        """Open the file at a spot; return None if it is too large, or not the picture `what`.
+
+        Raises OSError if it cannot be read.
+        """
         record = _input(self.job, what)
         file = _open(spot)
         if file is None:
@@ -279,7 +285,7 @@ class JobFiles:
 
 
 def _first_of(spots: Iterable[Spot], use: Callable[[Spot], _Result | None]) -> _Result | None:
-    """Return the first result of `use` for a spot that is not empty; None if there is none.
+    """Return the first result of `use` for one of `spots` that is not empty, or None.
 
     Raises OutputError if there is no result, but a spot could not be read.
     """
@@ -319,7 +325,7 @@ def input_digest(job: Job, what: str) -> str:
 
 
 def original_name(job: Job, file: Input) -> str:
-    """Return the name under which an input of a job was dropped or uploaded."""
+    """Return the name under which an input of a job was dropped or uploaded, safe to print."""
     names = (job.settings or {}).get("file_names")
     name = names.get(file.name) if isinstance(names, Mapping) else None
     return shown(PurePosixPath(str(name or file.source or file.name)).name)

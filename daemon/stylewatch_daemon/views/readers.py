@@ -18,7 +18,7 @@ from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import OutputError
 
 WAIT_S = 3.0
-"""How long the page waits for a free thread, and then for its result, in seconds."""
+"""Maximum time in seconds that the page waits for a free thread, and again for its result."""
 
 OF_JOB, OF_OUTBOX = 2, 12
 """Maximum number of threads that read files of one job, and of threads for one outbox."""
@@ -95,10 +95,10 @@ def _full(places: Mapping[str, int]) -> list[str]:
 
 
 def _patience(places: Mapping[str, int]) -> float:
-    """Return how long to wait for a free thread, in seconds.
+    """Return the maximum time to wait for a free thread, in seconds.
 
-    This is until, at one of the `places` that are full, even the latest thread has been reading for
-    WAIT_S; 0 if it has been reading that long already.
+    The wait ends once the newest thread at one of the full `places` has been reading for WAIT_S; it
+    is 0 if one has been reading that long already.
     """
     latest = [max(_reading[place]) for place in _full(places)]
     return max(0.0, min(latest, default=0.0) + WAIT_S - time.monotonic())
