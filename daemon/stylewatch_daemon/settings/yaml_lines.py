@@ -22,7 +22,7 @@ LONGEST = 1_000_000
 
 
 def content_of(path: Path) -> bytes:
-    """Return the bytes of the file `path`, one more than LONGEST at most; raises SettingsError."""
+    """Return the first LONGEST + 1 bytes of the file `path`; raises SettingsError."""
     try:
         with path.open("rb") as file:
             return file.read(LONGEST + 1)
@@ -33,7 +33,7 @@ def content_of(path: Path) -> bytes:
 def parse_bytes(content: bytes, file_name: str, longest: int) -> Document:
     """Parse the bytes of the file `file_name`.
 
-    Raises SettingsError if they are more than `longest` or no UTF-8, and as `parse` does.
+    Raises SettingsError if they are more than `longest` or not UTF-8, and as `parse` does.
     """
     if len(content) > longest:
         raise SettingsError(f"{file_name} is longer than {longest} bytes, the limit of settings")
