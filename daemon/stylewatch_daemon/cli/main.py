@@ -167,7 +167,7 @@ def main() -> None:
 
 
 def _handle_signals() -> None:
-    """Let SIGTERM, SIGHUP and SIGINT end the command by an exception.
+    """Make SIGTERM, SIGHUP and SIGINT end the command with an exception.
 
     A signal that is ignored, as under nohup, stays ignored. A KeyboardInterrupt that Python only
     reports is raised again.
