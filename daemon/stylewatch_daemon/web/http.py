@@ -77,7 +77,8 @@ class Context:
     def styles(self) -> dict[str, Path]:
         """Return the styles to choose from by name, as `every_style` does.
 
-        Raises OutputError if its disk is missing (law 2), and OSError if it cannot be read.
+        Raises OutputError if the disk of the style library is missing (law 2), and OSError if the
+        library cannot be read.
         """
         folder = self.settings.pairing.styles
         with operations.disks_of(self.state, folder).checked(folder):
@@ -86,7 +87,7 @@ class Context:
     def job(self, name: str) -> Job | None:
         """Return the job that an id or a name means; None if there is none.
 
-        Raises as `ledger` and `Ledger.the_one` do.
+        Raises as `Context.ledger` and `Ledger.the_one` do.
         """
         with self.ledger() as ledger:
             return ledger.the_one(name)

@@ -134,7 +134,7 @@ def newest(files: JobFiles) -> tuple[str, int] | None:
 
 
 def inputs(job: Job, role: str, side: int = thumbs.SIDE) -> Iterator[Image]:
-    """Yield previews of all inputs with this `role` whose digest is known."""
+    """Yield previews of all inputs with this `role` whose digest is known, in the job's order."""
     for number, file in enumerate(job.inputs):
         if file.role == role and file.sha256:
             name = original_name(job, file)

@@ -181,7 +181,7 @@ class _Part(Route):
 
 
 def _is_whole(site: Context, name: str, before: str) -> bool:
-    """Return whether the name of a job is `name`, the whole path below /jobs (law 8).
+    """Return whether a job is called `name`, which is the whole path below /jobs (law 8).
 
     A similar name counts only if no job is called `before`, which is `name` without its last part.
     """

@@ -52,10 +52,10 @@ class Phone(NamedTuple):
 class Sessions:
     """Sessions of browsers whose users know `token`; without a token nobody needs a session.
 
-    A session is a random number in a cookie. The file `path` has the signature of each session,
-    made with the token, the time of its end, the name of a phone, and a signature by which the
-    token is recognized. So a session survives a restart of the page and ends for good at logout; if
-    the token is changed, all sessions end for good. `clock` returns Unix time in seconds.
+    A session is a random number in a cookie. The file `path` has a signature of the token and, for
+    each session, a signature made with the token, the time of its end, and for a phone the name. So
+    a session survives a restart of the page and ends for good at logout; if the token is changed,
+    all sessions end for good. `clock` returns Unix time in seconds.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class Sessions:
         return hmac.new(key, cookie.encode(errors="replace"), hashlib.sha256).hexdigest()
 
     def _read(self) -> None:
-        """Read the sessions from the file; empty a file of an earlier token, or that is damaged."""
+        """Read the sessions from the file; empty the file if it is damaged or of another token."""
         try:
             content = self._path.read_bytes()
         except OSError:
