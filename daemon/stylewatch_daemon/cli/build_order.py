@@ -224,7 +224,8 @@ def _output(
 def overrides_of(job: options.JobOptions) -> dict[str, Any]:
     """Return the settings that the options change, by dotted keys.
 
-    Raises UsageError if a value cannot be read, or if an option and `--set` name the same field.
+    Raises UsageError if the value of an option cannot be read, or if an option and `--set` name the
+    same field. Other mistakes in `--set` become Unusable values; see `options.parse_sets`.
     """
     given = {
         name: options.value_of(name, job[name])
@@ -437,7 +438,10 @@ class Replay:
         return {name: file for name, file in named.items() if file} | {"style_mask": masks}
 
     def path(self, record: InputRecord) -> Path:
-        """Return the file of an input, found by its digest or its name; raises InputError."""
+        """Return the file of an input beside the receipt, found by its digest, else its name.
+
+        Raises InputError if there is none, or if the folder of inputs cannot be read.
+        """
         folder = self.folder / INPUTS
         by_name = folder / Path(record.name).name
         try:
@@ -598,7 +602,7 @@ def _check(model: type[_Model], plain: Any, problem: str) -> _Model:
 
 
 def _is_vgg(name: str) -> bool:
-    """Return whether weights with this name are those of a network that compares pictures."""
+    """Return whether `name`, other than AUTO, names installed weights of VGG16 or VGG19."""
     try:
         weights.locate(name)
     except WeightsError:

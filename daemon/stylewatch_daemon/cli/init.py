@@ -100,9 +100,10 @@ def init(
 
 
 def _write(path: Path, settings: config.Config, *, with_service: bool) -> None:
-    """Make the folders and the service, and write the settings last.
+    """Make the folders and, with `with_service`, the files of the service; write config.yaml last.
 
-    A failed `init` can then be repeated.
+    So a failed `init` can be repeated. Raises UsageError for a folder that config.yaml cannot name,
+    and OutputError if something cannot be written.
     """
     (inbox,) = settings.inboxes
     folders = (inbox.path, inbox.outbox, settings.pairing.styles, settings.state.path)

@@ -103,7 +103,10 @@ def _write_groups(
 
 
 def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
-    """Make the application, with the command that is named in `arguments`, or else with all."""
+    """Return the application with the command that `arguments` name, or with all if they name none.
+
+    A package's command that cannot be imported is left out, unless it is the named one.
+    """
     app = typer.Typer(
         name="stylewatch",
         context_settings={"help_option_names": ["--help", "-h"]},

@@ -128,7 +128,11 @@ def _announce(plan: Plan, *, dry_run: bool = False) -> None:
 
 @_blaming_command_line()
 def _paint(plan: Plan, *, force: bool, quiet: bool) -> tuple[Mapping[str, Any], Path]:
-    """Run a job and publish its files; return the receipt, and the path of the output."""
+    """Run a job and publish its files; return the receipt, and the path of the output.
+
+    Raises WorkerError if the job ends without a result, and as `output_target.opened` and `work`
+    do.
+    """
     from stylewatch_daemon.worker.run_job import work
     from stylewatch_painter.stage import go_on
 
@@ -261,7 +265,8 @@ def _cell(plan: Plan) -> "Cell":
 
 
 def _first_frame(path: Path | None, max_pixels: int, max_frames: int) -> Any:
-    """Return the pixels of the first frame of a clip; None if `path` is not a clip."""
+    """Return the first frame of a clip, float32 (height, width, 3); None if `path` is not a
+    clip."""
     from stylewatch_painter.images import read_clip
     from stylewatch_painter.images.clip import ClipLimits
 

@@ -228,7 +228,7 @@ class _Submitted:
         self.gone = ""
         """Why no job will come of the pair, such as that it was removed; empty otherwise."""
         self._state = state
-        self._guard = disks_of(state, inbox)  # it remembers the disk of the inbox
+        self._guard = disks_of(state, inbox)  # remembers the disk of the inbox
         self._main: frozenset[str] = frozenset()
         """Names of the pair's main pictures when they were first seen."""
 

@@ -64,10 +64,10 @@ _WEB_PACKAGES = ("starlette", "uvicorn", "jinja2", "prometheus_client", "python_
 MUST_NOT_HOLD: Mapping[str, Collection[str]] = {
     # they would be taken for input
     "inbox": ("inbox", "outbox", "finals folder", "state folder", "style library"),
-    # a link to a final picture could take the place of a job's folder, a job that of the ledger
+    # a link to a final picture could replace a job's folder, and a job's folder the ledger
     "outbox": ("finals folder", "state folder"),
     "state folder": ("outbox", "finals folder", "style library"),
-    # a link to the final picture of an album of that name would lie in it, as input or as a style
+    # links to the final pictures of an album of that name would be taken for input or styles
     "finals folder": ("inbox", "style library"),
     "style library": (),
 }
@@ -278,11 +278,11 @@ def user_file() -> Path:
 
 
 def find() -> Path:
-    """Find the default config.yaml: the current folder's, the user's, the machine's, the shipped.
+    """Return the path of the default config.yaml, the first that exists of four.
 
-    The shipped file comes last even if it is in the current folder, as in a clone. Raises
-    SettingsError if the file in the current folder belongs to a user who is neither this one nor
-    root.
+    These are the file in the current folder, the user's, the machine's, and the shipped one. The
+    shipped file comes last even if it is in the current folder, as in a clone. Raises SettingsError
+    if the file in the current folder belongs to another user, except root.
     """
     last = shipped("config.yaml")
     local = Path("config.yaml")
@@ -308,7 +308,7 @@ def find() -> Path:
 def load(
     path: Path | None = None, overrides: Mapping[str, Any] | None = None, **more: Any
 ) -> ServiceSettings:
-    """Load the settings as `read` does.
+    """Return the settings as `read` does, but raise an error if they have mistakes.
 
     Raises SettingsError for mistakes in the file and the environment, and UsageError if all
     mistakes are in `overrides`. The error has a line for each mistake.
@@ -495,7 +495,7 @@ class _Layers:
             ]
             own = document.plain.get("job")
             if isinstance(own, dict) and own.get("learn") is True:
-                # another backend beside it is for the jobs that take `learn` back
+                # a `backend` beside it is for the jobs that set `learn: false`
                 why = _learner_mistake(LEARNED, own.get("only"))
                 sentences += [f"{document.place(('job',))}: job: {why}"] if why else []
             why = _recipe_mistake(config, Origin(wrong=wrong))
@@ -512,8 +512,8 @@ class _Layers:
     ) -> tuple[Config, list[Mistake], frozenset[Location]]:
         """Return the settings with the valid part of `document`, its mistakes, and the wrong paths.
 
-        Wrong values are left out and the rest is checked again, until nothing is wrong. If a layer
-        below is wrong, the whole of `document` is left out.
+        Wrong values are left out and the rest is checked again, until nothing is wrong. If the
+        mistakes are in a layer below, the whole of `document` is left out.
         """
         # the defaults contain relative paths, too
         below = self.config.model_dump(include=set(Config.model_fields))
@@ -746,7 +746,11 @@ def only_side(
 
 
 def _read(job_file: Path, folder: int | None = None) -> Document:
-    """Read a job.yaml, in `folder` if a handle is given; follow no links, open no pipes."""
+    """Return the document in a job.yaml; raises SettingsError if it is not valid.
+
+    The file is opened in `folder` if this handle is given. Links are not followed, and pipes are
+    not opened. Raises OSError if the file cannot be read.
+    """
     try:
         with atomic.open_regular(job_file if folder is None else job_file.name, folder) as file:
             content = file.read(sections.LARGEST_JOB_FILE + 1)
@@ -780,8 +784,8 @@ class Start:
 class WebPage:
     """A page to serve at `address`, for a daemon with `settings` (without alerts and hooks).
 
-    With a `token`, only visitors who know it, and phones with a code, have access. `start` has the
-    options of the daemon's command line, for checks in another process.
+    With a `token`, only visitors who know it, and phones paired by a code, have access. `start` has
+    the options of the daemon's command line, for checks in another process.
     """
 
     address: sections.Address

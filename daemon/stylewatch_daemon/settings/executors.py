@@ -86,7 +86,7 @@ class ExecutorSettings(Section, ABC):
         return ()
 
     def probe(self) -> str:
-        """Describe the place where jobs run, for the doctor; an empty text is not reported.
+        """Return a description of the place where jobs run, for the doctor; empty: none.
 
         Raises UnavailableError if no job could run there now. This may take minutes.
         """
@@ -150,7 +150,7 @@ def kinds() -> dict[str, type[ExecutorSettings]]:
 
 
 def _misfit(settings: Any) -> str | None:
-    """Return why the class `settings` cannot be used as a kind of executor; None if it can."""
+    """Return why the class `settings` cannot be used as a kind of executor; None if it can be."""
     if not (isinstance(settings, type) and issubclass(settings, ExecutorSettings)):
         return "it is no subclass of ExecutorSettings"
     if isabstract(settings):
@@ -225,7 +225,10 @@ class ChosenExecutor:
             return sentences
 
     def probe(self) -> str:
-        """Describe the place where jobs run; raises UnavailableError if no job could run there."""
+        """Return a description of the place where jobs run; empty: none.
+
+        Raises UnavailableError if no job could run there, or if the package of the kind fails.
+        """
         with asking(self.kind):
             return str(self.settings.probe() or "")
 

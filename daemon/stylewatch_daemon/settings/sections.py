@@ -383,10 +383,10 @@ class HookSettings(Section):
 
 @contextmanager
 def secret_file(key: str, path: Path) -> Iterator[TextIO]:
-    """Open the text file `path` that the setting `key` names; it is closed with the context.
+    """Yield the opened text file `path` that the setting `key` names, and close it at the end.
 
     Links are followed, because secrets of containers are symbolic links. Raises SettingsError,
-    which never quotes the content, if this is no regular file, cannot be read, or is not UTF-8.
+    which never quotes the content, if this is not a regular file, cannot be read, or is not UTF-8.
     """
     try:
         with (

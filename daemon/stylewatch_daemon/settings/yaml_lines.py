@@ -68,9 +68,9 @@ def _as_settings() -> Iterator[None]:
 def check(
     model: type[Model], document: Document, context: Mapping[str, object] | None = None
 ) -> Model:
-    """Check `document` against `model`, whose validators get `context`.
+    """Return `document` as a `model`, whose validators get `context`.
 
-    Returns the model. Raises SettingsError with every mistake at once, one line each.
+    Raises SettingsError with every mistake at once, one line each.
     """
     with refusing(SettingsError, document.file_name):
         try:
@@ -84,7 +84,7 @@ def check(
 
 
 def in_order(error: ValidationError, model: type[BaseModel], document: Document) -> list[Mistake]:
-    """Return the mistakes in `document`, sorted by their lines."""
+    """Return the mistakes of `error` in `document`, sorted by their lines."""
     return sorted(mistakes(error, model, SECRET), key=lambda each: document.line(each.loc) or 0)
 
 

@@ -50,8 +50,8 @@ PUBLIC = ("/login", "/pair", HEALTH, "/readyz", "/favicon.ico")
 """Addresses that need no token; addresses below /static/ need none either."""
 
 SHARE = "/share"
-"""Address to which a phone shares pictures. These requests may come from the browser itself
-(`Sec-Fetch-Site: none`), which no other site can imitate, as well as from a page of ours."""
+"""Address to which a phone shares pictures. The requests may come from a page of ours, or from the
+browser itself (`Sec-Fetch-Site: none`), which no other site can imitate."""
 
 LOGIN_WITHIN_S = 3.0
 """Timeout in seconds for receiving a form with a token or a code."""
@@ -87,8 +87,8 @@ async def log_in(request: Request) -> Response:
     """Begin a session for a visitor who knows the token, and end the browser's earlier session.
 
     The answer redirects to the path in the field `next`, and never to another host: leading slashes
-    are removed, and Starlette quotes backslashes. Raises HTTPException if too many visitors log in
-    at the same time.
+    are removed, and Starlette quotes backslashes. A visitor with a wrong token gets the form again.
+    Raises HTTPException if too many visitors log in at the same time.
     """
     sessions = context(request).sessions
     if not sessions.are_needed:
@@ -326,10 +326,11 @@ def _is_from_here(headers: Headers, has_token: bool, *, may_share: bool = False)
 
 
 def _addresses(headers: Headers) -> set[str]:
-    """Return the hosts, with their ports, by which a browser may know the page (law 11).
+    """Return the hosts, with their ports, as which a browser may know the page (law 11).
 
-    The scheme is left out, because a proxy may use another scheme than this server. No page of
-    another site can make a browser send the headers of proxies, unless this page allows it first.
+    The scheme is left out, because a proxy may use another scheme than this server. A page of
+    another site cannot make a browser send the headers of proxies, unless this page allows it
+    first.
     """
     hosts = {first_value(headers, "host"), first_value(headers, "x-forwarded-host")} - {""}
     port = first_value(headers, "x-forwarded-port")

@@ -122,7 +122,10 @@ async def check_health(request: Request) -> Response:
 
 
 async def with_all(request: Request, leave: Callable[[Path], int]) -> Response:
-    """Call `leave`, for a request that concerns no single job; answer with the first page."""
+    """Leave a request by `leave`, about no single job, and answer with the first page.
+
+    `leave` gets the state folder.
+    """
     site = context(request)
     return done(request, "/", acted=await ask(site, partial(leave, site.state)))
 
@@ -130,9 +133,9 @@ async def with_all(request: Request, leave: Callable[[Path], int]) -> Response:
 async def with_job(
     request: Request, leave: Callable[[Path, Job], int], to: str = "/jobs/{}"
 ) -> Response:
-    """Call `leave`, for a request about the job in the path, and answer with the page `to`.
+    """Leave a request by `leave` about the job in the path, and answer with the page `to`.
 
-    In `to` braces stand for the id of the job.
+    `leave` gets the state folder and the job. In `to`, braces stand for the id of the job.
     """
     site = context(request)
     job = await run_in_threadpool(job_of, request)
@@ -219,7 +222,10 @@ def _number(fields: Fields, name: str) -> int | None:
 
 
 async def keep_style(request: Request) -> Response:
-    """Copy a style image of a job into the style library, with its `name` and `source`."""
+    """Copy a style image of a job into the style library, with its `name` and `source`.
+
+    Answer a program with the name in the library, and a browser with the page of the job.
+    """
     site = context(request)
     fields = await form(request)
     _check_names(fields, "input", "name", "source")
@@ -316,9 +322,9 @@ def _style_in(folder: int) -> str:
 def estimate_time(request: Request) -> Response:
     """Answer with a sentence on the time that a job with the settings in the query takes.
 
-    The field `job` names the job that is painted again, `clip` says that the photograph is a film,
+    The field `job` names the job that is painted again, `clip` says that the photograph is a clip,
     `pixels` has the size of the photograph, such as `640x480`, if the browser knows it, and
-    `several` says that it is the first of several. For a film, or if a setting is wrong, the
+    `several` says that it is the first of several. For a clip, or if a setting is wrong, the
     sentence is empty.
     """
     site = context(request)
@@ -447,7 +453,10 @@ def _submit(site: Context, form: Form) -> list[str]:
 
 
 def _planned(site: Context, form: Form, contents: Sequence[File]) -> list[NewJob]:
-    """Return the jobs that a form asks for; raises FormError, InputError and FullError."""
+    """Return the jobs that a form asks for, one for each photograph and each default style, if any.
+
+    Raises FormError, InputError and FullError.
+    """
     styles = [*form.files.get("style", ()), *_of_library(site, form)]
     unknown = form.files.keys() - {"content", "style"}
     if unknown:

@@ -71,7 +71,10 @@ class Context:
         return status_json.current(self.state)
 
     def ledger(self) -> AbstractContextManager[Ledger]:
-        """Open the ledger; raises OutputError if it cannot be read."""
+        """Return a context manager that opens the ledger.
+
+        It raises OutputError if the ledger cannot be read.
+        """
         return reading(self.state / FILE_NAME)
 
     def styles(self) -> dict[str, Path]:

@@ -176,7 +176,7 @@ def _mtime(path: Path) -> int:
 
 
 def parts(site: Context, page: str) -> Parts:
-    """Render the parts of a page; return no parts if the job of the page does not exist."""
+    """Return the HTML of the parts of a page by name; none if the page's job does not exist."""
     if page in PAGES:
         names, view = PAGES[page]
         values = view(site)

@@ -1,7 +1,7 @@
 """Forms that are sent again, because their answer was lost or a button was pressed twice.
 
-Each form that starts something has a field `once`, a text that nobody else would choose: the same
-form with the same text is acted on once, and gets the answer to the first again.
+Each form that starts something has a field `once`, a text that nobody else would choose. The same
+form with the same text is acted on once; if it is sent again, it gets the earlier answer.
 """
 
 import asyncio

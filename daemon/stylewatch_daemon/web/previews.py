@@ -40,7 +40,7 @@ SWEEP_EVERY = 64
 class Previews:
     """Store of previews in the folder `state`, which makes those that are missing.
 
-    Pictures and clips beyond `limits` get none.
+    Pictures and clips that exceed `limits` get no previews.
     """
 
     def __init__(self, state: Path, limits: LimitSettings) -> None:
@@ -55,7 +55,7 @@ class Previews:
         self._made = 0
 
     def known(self, sha256: str, side: int) -> Path | None:
-        """Return the path of the preview of a picture with this digest; None if there is none.
+        """Return the path of the stored preview of a picture with this digest; None without one.
 
         `side` is the maximum length of its sides in pixels.
         """

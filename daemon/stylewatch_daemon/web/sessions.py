@@ -32,7 +32,7 @@ LOGINS_AT_ONCE = 8
 them."""
 
 KEY_LENGTH = 16
-"""Number of digits of a session's signature by which the page names a phone."""
+"""Number of digits of a session's signature by which the page identifies a phone."""
 
 MAX_SESSIONS = 1_000
 """Maximum number of sessions; one more ends the oldest session."""
@@ -99,7 +99,10 @@ class Sessions:
             self._logged_at = self._clock()
 
     def begin(self, phone: str = "") -> str:
-        """Begin a session, of a browser or of the `phone` of this name; return its cookie."""
+        """Begin a session of a browser or, with `phone`, of the phone of this name.
+
+        Return the value of its cookie.
+        """
         cookie = secrets.token_urlsafe(32)
         signature = self._signature(cookie)
         end = self._clock() + (PHONE_LASTS_S if phone else LASTS_S)
@@ -118,7 +121,7 @@ class Sessions:
         return phones[::-1]
 
     def is_phone(self, cookie: str) -> bool:
-        """Return whether `cookie` belongs to the session of a phone."""
+        """Return whether `cookie` belongs to the session of a phone, which may have expired."""
         return self._signature(cookie) in self._names
 
     def end_phone(self, key: str) -> None:

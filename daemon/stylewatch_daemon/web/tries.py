@@ -51,7 +51,11 @@ ENDED = (
 
 
 async def begin(request: Request) -> Response:
-    """Begin a try with the first photograph of the form; answer with its address."""
+    """Begin a try with the first photograph of the form; answer with the address of the try.
+
+    Raises UnavailableError if the daemon does not answer, StateError if it refuses the try, and as
+    `forms.received` and `_begun` do; then the files of the try are removed.
+    """
     site = context(request)
     name = secrets.token_hex(16)
     folder = site.state / TRIES / name
@@ -169,7 +173,7 @@ def end(request: Request) -> Response:
 
 
 def send(request: Request) -> Response:
-    """Answer with a preview."""
+    """Answer with a preview; raises HTTPException if it is not painted, or the try has ended."""
     _, _, folder = _try_of(request)
     number = request.path_params["number"]
     path = folder / number / PICTURE

@@ -59,7 +59,8 @@ class Order:
     checkpoint: Path | None = None
     backend_options: Mapping[str, Any] = field(default_factory=dict)
     device: str | None = None
-    """Device to use if the settings name none and the backend has it."""
+    """Device to use if the settings name none, the backend has it, and `backend_options` allow its
+    kind."""
     max_pixels: int = 1_000_000_000
     max_frames: int = 20_000
     step_timeout_s: float | None = None
@@ -134,9 +135,10 @@ class Saving:
 class FileStaged:
     """Announcement of a complete, synced file at `staging / path`, to be published.
 
-    It replaces an earlier announcement of `path`. It holds only while the file's bytes have this
-    SHA-256. `step` is the last step that the file shows, or 0 if it shows none. An attempt that
-    continues announces the earlier stages again, because they may never have been published.
+    The file replaces an older one of the same path, and may be replaced itself: only bytes with
+    this SHA-256 are the announced file. `step` is the last step that the file shows, or 0 if it
+    shows none. An attempt that continues announces the earlier stages again, because they may never
+    have been published.
     """
 
     path: str

@@ -45,7 +45,7 @@ class OutputImage:
         )
 
     def shown(self, picture: Pixels) -> Pixels:
-        """Return a picture (height, width, 3) with the colors and parts kept from the content."""
+        """Return `picture`, (height, width, 3), with the colors and parts kept from the content."""
         size = Size.of(picture)
         if self.content is None:
             return picture

@@ -164,7 +164,7 @@ class ClipState:
         return range(SEGMENT * len(self.segments), self.done)
 
     def save(self) -> Checkpoint:
-        """Return the state as plain arrays for `load`."""
+        """Return the state as arrays by name, from which `load` restores it."""
         plain = {**vars(self), "scenes": [*map(asdict, self.scenes)]}
         plain["references"] = [number for number, _ in self.references]
         planes = {
@@ -205,8 +205,8 @@ class ClipState:
 class ClipPainter:
     """Painter of the frames of a clip with a backend, from a checkpoint or from the start.
 
-    Raises CheckpointError if the checkpoint belongs to another clip or is damaged, or if frames are
-    missing.
+    Raises CheckpointError if the checkpoint belongs to another clip or is damaged, or if files of
+    painted frames are missing.
     """
 
     def __init__(self, job: ClipJob, backend: Backend, saved: Checkpoint | None) -> None:
@@ -240,7 +240,7 @@ class ClipPainter:
             if painted is None:  # stopped
                 return
             picture = self._keep(frame, content, painted, task, known)
-            del task  # it has the frame in full size, which the next one must not be added to
+            del task  # it has the frame in full size: free that memory before the next frame
             wanted = wish()
             yield from self._step_of(frame.number, picture, wanted)
             if wanted in (Wish.FINISH, Wish.STOP):

@@ -188,7 +188,10 @@ def _style_records(
 
 
 def _left_out(task: Task, files: Mapping[str, Path]) -> Iterator[str]:
-    """Yield a sentence for each style that is left out at some sizes, and for sizes left out."""
+    """Yield a sentence for each style that is left out at some sizes, and about left out sizes.
+
+    `files` are the files of the styles, by their names in the task.
+    """
     for name, levels in task.left_out().items():
         sizes = ", ".join(str(level.size) for level in levels)
         yield f"{files[name].name} is too small for the sizes {sizes}, and is left out there"
@@ -301,7 +304,10 @@ def _without_pixels(pixels: Pixels | None) -> Pixels | None:
 
 
 def _clip_identity(task: Task, settings: str, digests: Sequence[str]) -> str:
-    """Return the SHA-256 of everything that determines the frames of a clip."""
+    """Return the SHA-256 of everything that determines the frames of a clip.
+
+    `settings` are the job's settings as JSON, `digests` those of the pictures.
+    """
     text = "\n".join([earlier.identity(task.recipe), settings, *digests])
     return hashlib.sha256(text.encode()).hexdigest()
 

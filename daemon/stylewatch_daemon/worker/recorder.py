@@ -74,10 +74,10 @@ class Recorder:
         remembered: Mapping[str, Any],
         fallback: OomFallback = AS_ASKED,
     ) -> "Recorder":
-        """Return a new record, or the one that an earlier attempt stored.
+        """Return a record that continues `remembered`, the values that an earlier attempt stored.
 
-        Raises CheckpointError if that attempt ran with another trained network, or with other
-        versions of packages.
+        If `remembered` is empty, the record is new. Raises CheckpointError if that attempt ran with
+        another trained network, or with other versions of packages.
         """
         provenance = prepared.backend.provenance(prepared.task)
         weights = dict(provenance.weights)
@@ -94,7 +94,7 @@ class Recorder:
         return recorder
 
     def remember(self) -> dict[str, Any]:
-        """Return plain JSON values that the next attempt needs."""
+        """Return plain JSON values from which `begin` continues the record in the next attempt."""
         names = ("started", "weights", "rows", "stages", "columns", "step", "taken_back", "decided",
                 "packages", "restarts")  # fmt: skip
         record = {name: getattr(self, name) for name in names}

@@ -33,13 +33,13 @@ CHECKPOINT_COST = 20.0
 
 
 def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
-    """Run `order`: yield events as they occur, Done or AttemptStopped last.
+    """Run `order` and yield the events as they occur; the last is Done or AttemptStopped.
 
-    Complete files are left under `order.staging`, each announced by a FileStaged, the receipt
-    last. A snapshot at `order.checkpoint` is continued. If memory is not enough, the job starts
-    again, with a Started, according to `order.out_of_memory`. Raises as `prepare` and the backend
-    do, OSError if a file cannot be written, and UnavailableError if the installation lacks what an
-    earlier attempt had.
+    Each complete file under `order.staging` is announced by a FileStaged, the receipt last. A
+    snapshot at `order.checkpoint` is continued. If memory is not enough, the job starts again, with
+    a Started, according to `order.out_of_memory`. Raises as `prepare` and the backend do, OSError
+    if a file cannot be written, and UnavailableError if the installation lacks a part that an
+    earlier attempt used.
     """
     snapshot = load_snapshot(order)
     try:
@@ -234,7 +234,7 @@ class JobRun:
         yield AttemptStopped(self.recorder.step)
 
     def started(self) -> Started:
-        """Return the event before the first step."""
+        """Return the event that announces the start of the job, before its first step."""
         recorder = self.recorder
         backend = recorder.prepared.backend
         steps_at = recorder.prepared.steps_at

@@ -29,10 +29,11 @@ returns the current request."""
 
 
 def serve(pipe: Connection, work: str, lock: Path) -> None:
-    """Paint with `work` (`module:function`) the orders from `pipe` until the pipe closes.
+    """Paint the orders from `pipe` with the function `work` (`module:function`).
 
-    Meanwhile the worker shares `lock` with the others: after a crash of the daemon, the next daemon
-    knows by the lock whether all workers have ended.
+    End when `pipe` closes. Meanwhile the worker holds the file `lock` together with the other
+    workers. After a crash of the daemon, the next daemon knows by the lock whether all workers have
+    ended.
     """
     with shared(lock):
         with suppress(ConnectionError):  # if the parent has ended, `received` detects it
