@@ -265,8 +265,10 @@ def _cell(plan: Plan) -> "Cell":
 
 
 def _first_frame(path: Path | None, max_pixels: int, max_frames: int) -> Any:
-    """Return the first frame of a clip, float32 (height, width, 3); None if `path` is not a
-    clip."""
+    """Return the first frame of a clip, as float32 (height, width, 3), 0..255.
+
+    Return None if `path` is None or not a clip.
+    """
     from stylewatch_painter.images import read_clip
     from stylewatch_painter.images.clip import ClipLimits
 
