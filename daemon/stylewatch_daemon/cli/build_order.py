@@ -524,10 +524,10 @@ class Replay:
     ) -> JobSettings:
         """Return the settings of `job`, changed if necessary to give the recipe of the receipt.
 
-        If the settings, with or without `init: picture`, give that recipe here, they name it as
-        before. Otherwise the recipe is written into the folder `scratch`, and the settings name its
-        file. The recipe before the job's changes is not known then, so overrides that compute with
-        it raise UsageError. Raises UnavailableError if a package of the recipe is not installed.
+        If the settings give that recipe here, they are returned, with `init: picture` if necessary.
+        Otherwise the recipe is written into the folder `scratch`, and the settings name its file.
+        The recipe before the job's changes is not known then, so overrides that compute with it
+        raise UsageError. Raises UnavailableError if a package of the recipe is not installed.
         """
         lacking = installed.lacking(self.receipt.packages)
         if lacking:

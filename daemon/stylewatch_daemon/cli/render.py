@@ -467,9 +467,9 @@ def _changes(plan: Plan, receipt: Mapping[str, Any] | None, base: config.Config)
 def _enlarged(plan: Plan, receipt: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return settings for a large picture with the composition of the small one of `plan`.
 
-    Its long side has LARGE_SIZE pixels, or the photograph's long side if that is shorter,
-    photographs are not enlarged, and the size is not a box. A box keeps the ratio of the sides of
-    the small picture. If the picture would not become larger, its size stays as it is.
+    The long side has LARGE_SIZE pixels. It is at most that of the photograph, unless photographs
+    are enlarged or the size is a box. A box keeps the ratio of the small picture's sides. If the
+    picture would not become larger, its size stays as it is.
     """
     schedule = plan.recipe.schedule
     small = receipt["size"]

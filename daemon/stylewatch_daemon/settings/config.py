@@ -80,7 +80,7 @@ the same folder. Only pictures directly in a style library are styles."""
 
 
 def _holds(outer: tuple[str, Path], inner: tuple[str, Path]) -> bool:
-    """Return whether `inner` lies in `outer`, or is the same folder, and must not.
+    """Return whether the place of `inner` in `outer` breaks MUST_NOT_HOLD or MUST_DIFFER.
 
     Both are pairs of a folder's kind and its path.
     """
@@ -278,7 +278,7 @@ def user_file() -> Path:
 
 
 def find() -> Path:
-    """Return the path of the default config.yaml, the first that exists of four.
+    """Return the path of the default config.yaml: the first of four files that exists.
 
     These are the file in the current folder, the user's, the machine's, and the shipped one. The
     shipped file comes last even if it is in the current folder, as in a clone. Raises SettingsError
@@ -537,7 +537,8 @@ class _Layers:
                 )  # a lower layer was wrong already, as with settings of an earlier version
 
     def _places_with(self, document: Document) -> Mapping[Location, str]:
-        """Return the place of each setting, with those of the settings in `document`."""
+        """Return the place of each setting; for the settings in `document`, it is the place
+        there."""
         below = {
             path: place
             for path, place in self.places.items()

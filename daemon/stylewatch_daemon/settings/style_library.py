@@ -30,7 +30,7 @@ MAX_NAMED = 12
 
 
 def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
-    """Return a picture in `folder` called `wanted`, as its path by its name; empty if none is.
+    """Return the picture in `folder` called `wanted`, as {name: path}; empty if there is none.
 
     For `all`, all pictures are returned. Hidden and empty files and masks are left out, and links
     are resolved. Names have no suffixes, unless pictures differ only in their suffixes, in case, or

@@ -453,9 +453,10 @@ def _submit(site: Context, form: Form) -> list[str]:
 
 
 def _planned(site: Context, form: Form, contents: Sequence[File]) -> list[NewJob]:
-    """Return the jobs that a form asks for, one for each photograph and each default style, if any.
+    """Return the jobs that a form asks for; raises FormError, InputError and FullError.
 
-    Raises FormError, InputError and FullError.
+    There is one for each photograph or, if the default styles are used, one for each photograph and
+    each default style.
     """
     styles = [*form.files.get("style", ()), *_of_library(site, form)]
     unknown = form.files.keys() - {"content", "style"}
@@ -493,7 +494,7 @@ def _put(site: Context, new: Sequence[NewJob], jobs: list[str]) -> None:
 
 
 def _default_styles(site: Context) -> list[list[File]]:
-    """Return a list for each default style that contains this style alone; none if none is set.
+    """Return one-element lists, one for each default style; empty if no default style is set.
 
     Raises FormError if `pairing.default_style` or the style library cannot be used.
     """

@@ -63,7 +63,7 @@ class Codes:
         return f"{code[:4]}-{code[4:]}"
 
     def take(self, text: str) -> None:
-        """End the code if it is `text`.
+        """End the code if `text` is the code.
 
         Raises InputError if it is not, or if no code is valid, OSError if the file of the code
         cannot be written, and OutputError if another process uses the file.

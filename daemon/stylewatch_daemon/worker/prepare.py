@@ -151,8 +151,8 @@ def prepare(
 def _colored_like(order: Order, source: Clip | None, content: Picture | None) -> Picture | None:
     """Return the picture whose colors the styles get: the content, or for a clip a typical frame.
 
-    The first frame of a clip may be black, and so would be all painted frames. It is returned if
-    the setting `color` does not recolor the styles.
+    The first frame of a clip may be black, and would make all painted frames black. If the setting
+    `color` does not recolor the styles, return `content` for a clip, too.
     """
     if source is None or content is None or order.settings.color not in _RECOLORS_STYLES:
         return content
