@@ -537,8 +537,7 @@ class _Layers:
                 )  # a lower layer was wrong already, as with settings of an earlier version
 
     def _places_with(self, document: Document) -> Mapping[Location, str]:
-        """Return the place of each setting; for the settings in `document`, it is the place
-        there."""
+        """Return the place of each setting; those in `document` have their places there."""
         below = {
             path: place
             for path, place in self.places.items()
