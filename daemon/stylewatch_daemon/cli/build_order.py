@@ -74,9 +74,9 @@ class RenderRequest:
 class Plan:
     """A planned job: the worker's order, the recipe, and the `place` of the output.
 
-    `member` says which job of a series it is. `remarks` are the differences of a repeated job from
+    `member` is the job's part in its series. `remarks` are the differences of a repeated job from
     its receipt. `weights` is the digest of the receipt's weights if only the backend can look them
-    up, and empty otherwise. With `debug`, an error is shown with its traceback.
+    up, else empty. With `debug`, an error is shown with its traceback.
     """
 
     order: Order
@@ -158,9 +158,9 @@ def plan_series(request: RenderRequest, members: Sequence[Member], scratch: Path
 
 
 def _override(base: config.Config, request: RenderRequest, place: Place | None) -> config.Config:
-    """Apply the options of `request` to `base`; raises UsageError or BackendError.
+    """Return `base` with the options of `request`; raises UsageError or BackendError.
 
-    The suffix of an output file sets the format. Artifacts are drawn only into a folder.
+    The suffix of an output file sets the format. Artifacts are kept only if the output is a folder.
     """
     overrides = overrides_of(request.job)
     if place is not None and place.format is not None:
@@ -192,7 +192,12 @@ def _override(base: config.Config, request: RenderRequest, place: Place | None) 
 def _output(
     place: Place | None, content: Path | None, styles: Sequence[Path], settings: JobSettings
 ) -> tuple[Place, str]:
-    """Return the place of the output, and the name under which the final picture is staged."""
+    """Return the place of the output, and the name, without suffix, of the staged final picture.
+
+    If `place` is None, the output is an unused file in the current folder. Only in a folder does
+    the setting `final` name the picture. Raises UsageError if the suffix of `place` is for a clip
+    and the content is not a clip, or the reverse; raises OutputError as `unnamed` does.
+    """
     from stylewatch_painter.images.read_clip import is_clip
 
     paints_clip = content is not None and is_clip(content)
@@ -219,7 +224,8 @@ def _output(
 def overrides_of(job: options.JobOptions) -> dict[str, Any]:
     """Return the settings that the options change, by dotted keys.
 
-    Raises UsageError if a value cannot be read, or if an option and `--set` name the same field.
+    Raises UsageError if the value of an option cannot be read, or if an option and `--set` name the
+    same field. Other mistakes in `--set` become Unusable values; see `options.parse_sets`.
     """
     given = {
         name: options.value_of(name, job[name])
@@ -265,9 +271,9 @@ def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
 def with_named_styles(
     pictures: Sequence[Path], job: options.JobOptions, settings: config.Config
 ) -> tuple[Path, ...]:
-    """Return the pictures of a command line, and the styles that the option names.
+    """Return `pictures`, followed by the styles that the option `--style` names.
 
-    Raises UsageError, also if there is no photograph that they could be the styles of, and
+    Raises UsageError if a style is not found, or if styles are named without a photograph, and
     OutputError if the disk of the style library is missing.
     """
     names = job.get("style", ())
@@ -281,10 +287,9 @@ def with_named_styles(
 
 @contextmanager
 def style_library(settings: config.Config) -> Iterator[Path]:
-    """Yield the style library.
+    """Yield the path of the style library; check its disk before and after the block (law 2).
 
-    Raises OutputError if its disk is missing, before or after (law 2), and UsageError if it cannot
-    be read.
+    Raises OutputError if the disk is missing, and UsageError if the block raises an OSError.
     """
     library = settings.pairing.styles
     with disks_of(settings.state.path, library).checked(library):
@@ -300,7 +305,8 @@ def sides(
 ) -> tuple[Path | None, tuple[Path, ...]]:
     """Divide the pictures of a command line into the content and the styles.
 
-    Raises UsageError for a wrong number of pictures, and InputError if one is not a regular file.
+    The content is None if `only` is `style`. `command` is for messages. Raises UsageError for a
+    wrong number of pictures, and InputError if one is not a regular file.
     """
     if only == "content" and len(pictures) != 1:
         raise UsageError(f"{command} with --only content takes one picture, got {len(pictures)}")
@@ -331,9 +337,9 @@ def check_file(path: Path) -> None:
 
 
 def photograph_size(content: Path | None, most: int) -> Size | None:
-    """Return the size of a photograph with at most `most` pixels; None if it cannot be read.
+    """Return the size of the photograph `content`; None if it cannot be read.
 
-    The result is None, too, for a clip and without a photograph.
+    The result is also None if `content` is None or a clip, or has more than `most` pixels.
     """
     from stylewatch_painter.images.read import picture_size
     from stylewatch_painter.images.read_clip import is_clip
@@ -378,8 +384,8 @@ def init_picture(job: options.JobOptions) -> Path | None:
 def masks_by_role(job: options.JobOptions, styles: int) -> dict[str, Path]:
     """Return the masks of a job by role, such as `content-mask`; `styles` is the number of styles.
 
-    Raises UsageError if there are more style masks than styles, and InputError if a file is
-    missing.
+    Raises UsageError if there are more style masks than styles, and InputError if a mask is not a
+    regular file.
     """
     style_masks = job.get("style_mask", ())
     if len(style_masks) > styles:
@@ -407,10 +413,10 @@ class Replay:
     folder: Path
 
     def pictures(self, only: Side | None) -> Sequence[InputRecord]:
-        """Return the records of the content and the styles, or of the one side that `only` names.
+        """Return the records of the content and the styles, or only of the side that `only` names.
 
-        If both sides are wanted and the receipt has no content, there are none: no style may take
-        the place of the content.
+        If both sides are wanted and the receipt has no content, the result is empty, because no
+        style may take the place of the content.
         """
         inputs = [
             record for record in self.receipt.inputs if not record.role.endswith(("init", MASK))
@@ -432,7 +438,10 @@ class Replay:
         return {name: file for name, file in named.items() if file} | {"style_mask": masks}
 
     def path(self, record: InputRecord) -> Path:
-        """Return the file of an input, found by its digest or its name; raises InputError."""
+        """Return the file of an input beside the receipt, found by its digest, else its name.
+
+        Raises InputError if there is none, or if the folder of inputs cannot be read.
+        """
         folder = self.folder / INPUTS
         by_name = folder / Path(record.name).name
         try:
@@ -453,7 +462,8 @@ class Replay:
     ) -> Iterator[str]:
         """Yield a sentence for each difference of pictures, weights and packages from the receipt.
 
-        `pictures` are compared with `records`, those of the receipt, in the same order.
+        `records`, those of the receipt, are compared with `pictures` in the same order. Raises
+        InputError if a picture cannot be read.
         """
         if len(pictures) != len(records):
             yield f"the receipt has {len(records)} pictures for this, here are {len(pictures)}"
@@ -475,7 +485,7 @@ class Replay:
 
     @property
     def late_weights(self) -> str:
-        """Digest of weights that only the backend knows; empty without any."""
+        """Digest of the receipt's weights if only the backend can look them up, else empty."""
         record = self.receipt.weights
         if record is None or _is_vgg(record.name):
             return ""
@@ -514,11 +524,10 @@ class Replay:
     ) -> JobSettings:
         """Return the settings of `job`, changed if necessary to give the recipe of the receipt.
 
-        The settings stay as they are if they give this recipe here, and start from a picture if
-        they give it with such a start. Otherwise the recipe is written into the folder `scratch`,
-        and the settings name its file. The recipe before its changes is not known then, so
-        overrides that compute with it raise UsageError. Raises UnavailableError if a package of the
-        recipe is not installed.
+        If the settings give that recipe here, they are returned, with `init: picture` if necessary.
+        Otherwise the recipe is written into the folder `scratch`, and the settings name its file.
+        The recipe before the job's changes is not known then, so overrides that compute with it
+        raise UsageError. Raises UnavailableError if a package of the recipe is not installed.
         """
         lacking = installed.lacking(self.receipt.packages)
         if lacking:
@@ -557,12 +566,12 @@ def _resolved(job: JobSettings, folders: Sequence[Path]) -> Recipe | None:
 
 
 def _is_relative(key: str, value: object) -> bool:
-    """Return whether an override computes with the recipe as it is before all changes of a job."""
+    """Return whether an override computes with the recipe as it is before a job changes it."""
     return key in _RELATIVE or (key == "job.style_size" and "%" in str(value))
 
 
 def read_receipt(path: Path) -> Replay:
-    """Read the receipt in the file or folder `path`; raises InputError if that is impossible."""
+    """Read the receipt in the file or folder `path`; raises InputError if there is no valid one."""
     file = path
     try:
         file = path / RECEIPT if entries.is_folder(path) else path
@@ -582,7 +591,10 @@ def _digest(path: Path) -> str:
 
 
 def _check(model: type[_Model], plain: Any, problem: str) -> _Model:
-    """Return a part of a receipt as a `model`; InputError with `problem` and all its mistakes."""
+    """Return a part of a receipt as a `model`.
+
+    Raises InputError, with `problem` and all mistakes, if it is not valid.
+    """
     try:
         return yaml_lines.check(model, Document(problem, plain))
     except SettingsError as error:
@@ -590,7 +602,7 @@ def _check(model: type[_Model], plain: Any, problem: str) -> _Model:
 
 
 def _is_vgg(name: str) -> bool:
-    """Return whether weights with this name are those of a network that compares pictures."""
+    """Return whether `name`, other than AUTO, names installed weights of VGG16 or VGG19."""
     try:
         weights.locate(name)
     except WeightsError:

@@ -23,7 +23,10 @@ ANSWER_WITHIN_S = 5.0
 
 
 def _has_acted(state: Path, request: int) -> bool:
-    """Wait until the daemon has acted on a request; if it does not, print why and return False."""
+    """Wait until the daemon has acted on a request, and return True.
+
+    If it is not at work, or does not act within ANSWER_WITHIN_S, print this and return False.
+    """
     if not status_json.is_at_work(state):
         sentence = status_json.current(state)["health"]["sentence"]
         echo(f"recorded for the next start: {sentence} Its state folder is {state}")
@@ -142,10 +145,10 @@ def retry(
     config_file: options.Config = None,
     state: options.State = None,
 ) -> None:
-    """Run a job again, with the same settings or others.
+    """Run an ended job again as a new job, with the same settings or changed ones.
 
-    Its pictures and masks are those of the job. A job.yaml for which it was refused may be
-    corrected before.
+    The new job has the pictures and masks of the old one. If the old job was refused because of its
+    job.yaml, you can correct that file first.
     """
     settings = config.load(config_file)
     folder = state_folder(config_file, state)

@@ -100,9 +100,10 @@ def init(
 
 
 def _write(path: Path, settings: config.Config, *, with_service: bool) -> None:
-    """Make the folders and the service, and write the settings last.
+    """Make the folders and, with `with_service`, the files of the service; write config.yaml last.
 
-    A failed `init` can then be repeated.
+    So a failed `init` can be repeated. Raises UsageError for a folder that config.yaml cannot name,
+    and OutputError if something cannot be written.
     """
     (inbox,) = settings.inboxes
     folders = (inbox.path, inbox.outbox, settings.pairing.styles, settings.state.path)
@@ -133,8 +134,8 @@ def _write(path: Path, settings: config.Config, *, with_service: bool) -> None:
 def _for_phones(address: str, token: Path) -> WebSettings:
     """Return the settings of a page for phones at a private address, by default the only one.
 
-    `token` is the path of the file for the token. If a firewall is installed, a remark has the
-    command that opens it. Raises UsageError as `_checked` does.
+    `token` is the path of the file for the token. If a firewall is installed, print the command
+    that opens it. Raises UsageError as `_checked` does.
     """
     chosen = Address(_checked(address), parse_address(service.PAGE).port)
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # not in every account's PATH
@@ -146,7 +147,7 @@ def _for_phones(address: str, token: Path) -> WebSettings:
 
 
 def _checked(address: str) -> str:
-    """Return `address`, which must be a private one of this machine; if empty, the only such one.
+    """Return `address` if it is a private address of this machine; if empty, the only one.
 
     Raises UsageError for any other address, and for an empty one unless there is exactly one.
     """
@@ -195,7 +196,7 @@ def _ask(*, can_serve: bool) -> tuple[Path, bool, bool]:
 def _ask_for_phones() -> str | None:
     """Ask whether phones may reach the page, and at which address.
 
-    Returns the address, or None if they may not.
+    Return the address, or None if they may not.
     """
     question = f"{addresses.IN_THE_CLEAR}\nMay phones in the local network reach the page?"
     if not typer.confirm(question, err=True):

@@ -103,7 +103,10 @@ def _write_groups(
 
 
 def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
-    """Make the application, with the command that is named in `arguments`, or else with all."""
+    """Return the application with the command that `arguments` name, or with all if they name none.
+
+    A package's command that cannot be imported is left out, unless it is the named one.
+    """
     app = typer.Typer(
         name="stylewatch",
         context_settings={"help_option_names": ["--help", "-h"]},
@@ -167,7 +170,7 @@ def main() -> None:
 
 
 def _handle_signals() -> None:
-    """Let SIGTERM, SIGHUP and SIGINT end the command by an exception.
+    """Make SIGTERM, SIGHUP and SIGINT end the command with an exception.
 
     A signal that is ignored, as under nohup, stays ignored. A KeyboardInterrupt that Python only
     reports is raised again.

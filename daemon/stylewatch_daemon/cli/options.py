@@ -182,8 +182,8 @@ def parse_sets(sets: Sequence[str] | None) -> dict[str, Any]:
     """Return the settings of `--set KEY=VALUE ...`, by the dotted keys of config.yaml.
 
     For a text without `=`, with an unknown key, with the secrets of alerts, or with a value that is
-    not YAML, the key is `--set` and a number, and the value is Unusable. It carries the reason, so
-    that all mistakes are reported at once (law 25).
+    not YAML, the key is `--set` and a number, and the value is an Unusable with the reason. So all
+    mistakes are reported at once (law 25).
     """
     found: dict[str, Any] = {}
     for number, text in enumerate(sets or ()):
@@ -255,7 +255,8 @@ Sweep = Mapping[str, Sequence[Any]]
 class Member:
     """One job of a series: its `name`, safe for a folder, and its own `values`.
 
-    `label` lists the values, one per line. `styles` are its own, after those of the series.
+    `label` lists the values, one per line. `styles` follow the styles that all jobs of the series
+    have.
     """
 
     name: str

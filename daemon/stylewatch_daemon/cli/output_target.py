@@ -19,10 +19,10 @@ from stylewatch_painter.errors import PainterError
 
 @dataclass(frozen=True)
 class Place:
-    """Where the output goes: the picture or clip `path`, or the folder `path` without a `format`.
+    """The place of an output: the picture or clip `path`, or the folder `path` without a `format`.
 
-    In a folder, `final` is the file name of the final picture. A picture whose path the owner did
-    not choose has a `default_name`, to which a number is added while the path is taken.
+    In a folder, `final` is the file name of the final picture. `default_name` is set for a picture
+    whose path the owner did not choose: a number is added to it while the path is taken.
     """
 
     path: Path
@@ -40,7 +40,7 @@ class Place:
 def named(out: str) -> Place:
     """Return the place that `-o OUT` names: a folder, or a picture or clip by its suffix.
 
-    Raises UsageError for another suffix, and OutputError if the path cannot be looked at.
+    Raises UsageError for another suffix, and OutputError if the status of the path cannot be read.
     """
     path = Path(out)
     suffix = path.suffix.lower()
@@ -89,10 +89,11 @@ def reporting_write_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def opened(place: Place, inputs: Sequence[Path], *, force: bool) -> Iterator["Target"]:
-    """Open a Target with a staging folder; raises OutputError if `place` cannot be used.
+    """Yield a Target with a new staging folder; raises OutputError if `place` cannot be used.
 
-    An output folder gets copies of `inputs` in its subfolder `inputs`; some may be in this
-    subfolder already.
+    An output folder is created if missing, and gets copies of `inputs` in its subfolder `inputs`;
+    some may be in this subfolder already. At the end, the staging folder is removed, and so is a
+    created output folder that is empty.
     """
     is_folder = place.format is None
     place.check_free(force=force)
@@ -134,7 +135,7 @@ class Target:
     def publish(self, staged: str) -> None:
         """Move the file `staging / staged` to its place atomically; raises OutputError.
 
-        If the place is no folder, all files except the final picture are deleted.
+        If the place is not a folder, delete the file unless it is the final picture.
         """
         with reporting_write_errors(self.path):
             if self._place.format is None:
@@ -158,7 +159,10 @@ class Target:
             atomic.move(self.staging / name, self.path / name)
 
     def _copy_inputs(self) -> list[str]:
-        """Copy the inputs as they are now: their owner may change them later."""
+        """Copy the inputs into the staging folder, as they are now; return the names of the copies.
+
+        Their owner may change them later.
+        """
         copies = list[str]()
         atomic.make_folder(self.staging / INPUTS)
         for path in self._inputs:

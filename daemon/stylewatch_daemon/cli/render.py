@@ -128,7 +128,11 @@ def _announce(plan: Plan, *, dry_run: bool = False) -> None:
 
 @_blaming_command_line()
 def _paint(plan: Plan, *, force: bool, quiet: bool) -> tuple[Mapping[str, Any], Path]:
-    """Run a job and publish its files; return the receipt, and the path of the output."""
+    """Run a job and publish its files; return the receipt, and the path of the output.
+
+    Raises WorkerError if the job ends without a result, and as `output_target.opened` and `work`
+    do.
+    """
     from stylewatch_daemon.worker.run_job import work
     from stylewatch_painter.stage import go_on
 
@@ -261,7 +265,10 @@ def _cell(plan: Plan) -> "Cell":
 
 
 def _first_frame(path: Path | None, max_pixels: int, max_frames: int) -> Any:
-    """Return the pixels of the first frame of a clip; None if `path` is not a clip."""
+    """Return the first frame of a clip, as float32 (height, width, 3), 0..255.
+
+    Return None if `path` is None or not a clip.
+    """
     from stylewatch_painter.images import read_clip
     from stylewatch_painter.images.clip import ClipLimits
 
@@ -331,9 +338,9 @@ def try_(
 
 
 def _with_good_styles(plans: Sequence[Plan]) -> Sequence[Plan]:
-    """Return the plans whose style can be used, and say why the others are left out.
+    """Return the plans whose style can be used; print why the others are left out.
 
-    If all have a mistake, as that of their photograph, all are returned: painting says it.
+    If none can be used, perhaps because of the photograph, return all: painting reports the error.
     """
     from stylewatch_daemon.worker.prepare import prepare
     from stylewatch_painter.errors import PictureError
@@ -360,11 +367,11 @@ def _every_style(settings: config.Config) -> Mapping[str, Path]:
 
 @dataclass(frozen=True)
 class _Large:
-    """Printer of the commands that paint the variants of `content` large.
+    """Printer of the commands that paint the variants of `content` in a large size.
 
     A command has the settings that differ from `base`, the settings of config.yaml. `overrides` are
-    those of the command line. If there are `styles`, by name, each variant has one of them, in
-    their order.
+    the settings of the command line. `styles` are empty, or have the style of each variant by its
+    name, in the order of the variants.
     """
 
     content: Path | None
@@ -375,9 +382,9 @@ class _Large:
     is_clip: bool
 
     def say(self, plan: Plan, receipt: Mapping[str, Any]) -> None:
-        """Print the label of a variant, and the command that paints it large.
+        """Print the label of a variant, and the command that paints it in a large size.
 
-        `receipt` is that of the small picture.
+        `receipt` is the receipt of the small picture.
         """
         own = {key: value for key, value in self.overrides.items() if not key.startswith("job.")}
         changed = _changes(plan, None if self.is_clip else receipt, self.base) | own
@@ -392,7 +399,10 @@ class _Large:
 def _chosen_styles(
     every: Mapping[str, Path], job: options.JobOptions, *, all_styles: bool
 ) -> Mapping[str, Path]:
-    """Return the styles of `every` to try; UsageError if `--sweep` or `--all` does not fit."""
+    """Return the styles of `every` to try: with `all_styles` all, else the first FIRST_STYLES.
+
+    Raises UsageError if `--sweep` or `--all` does not fit.
+    """
     if every and "sweep" in job:
         raise UsageError("--sweep takes a style, too: CONTENT STYLE..., or --style NAME")
     if all_styles and not every:
@@ -405,7 +415,7 @@ def _more_styles(count: int) -> str:
 
 
 def _sheet_of_try(output: str | None, name: str) -> Path:
-    """Return the path of the sheet; raises UsageError if it is not that of a picture."""
+    """Return the path of the sheet; raises UsageError if `output` does not name a picture."""
     if output is None:
         return output_target.unnamed(f"{name}-try", "png").path
     sheet = output_target.named(output)
@@ -417,9 +427,9 @@ def _sheet_of_try(output: str | None, name: str) -> Path:
 def _variants(
     job: options.JobOptions, content: Path | None, styles: Mapping[str, Path]
 ) -> Iterator[Member]:
-    """Yield the variants for `stylewatch try`, numbered: one for each of `styles` if there are any.
+    """Yield the numbered variants for `stylewatch try`: one for each of `styles`, if any.
 
-    Otherwise they are those of `--sweep`, or the usual ones.
+    Without `styles`, they are the combinations of `--sweep`, or else VARIANTS.
     """
     for number, (style, path) in enumerate(styles.items(), start=1):
         yield Member(str(number), {}, f"{number}: {shown(style)}", (path,))
@@ -457,9 +467,9 @@ def _changes(plan: Plan, receipt: Mapping[str, Any] | None, base: config.Config)
 def _enlarged(plan: Plan, receipt: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return settings for a large picture with the composition of the small one of `plan`.
 
-    Its long side has LARGE_SIZE pixels. Unless photographs are enlarged or the size is a box, it is
-    not longer than that of the photograph. A box keeps the ratio of the sides of the small picture.
-    If the picture would not become larger, its size stays as it is.
+    The long side has LARGE_SIZE pixels. It is at most that of the photograph, unless photographs
+    are enlarged or the size is a box. A box keeps the ratio of the small picture's sides. If the
+    picture would not become larger, its size stays as it is.
     """
     schedule = plan.recipe.schedule
     small = receipt["size"]

@@ -50,8 +50,8 @@ def run(
 def _overrides(sets: list[str] | None, folders: Mapping[str, Path | None]) -> dict[str, Any]:
     """Return the settings of `--set` and `--state`, by the dotted keys of config.yaml.
 
-    `folders` are the values of options, by the section that each sets. Raises UsageError if an
-    option and `--set` set the same section.
+    `folders` are the values of the options for folders, by the section that each option sets.
+    Raises UsageError if an option and `--set` set the same section.
     """
     overrides = options.parse_sets(sets)
     for section, folder in folders.items():
@@ -73,7 +73,7 @@ _OF_ENDS = {
 
 @contextmanager
 def reporting(settings: LogSettings, *, quiet: bool) -> Iterator[Reporter]:
-    """Open a reporter; `quiet` logs only errors."""
+    """Yield a reporter that writes to the log; with `quiet`, only errors."""
     with monitoring.logging_as(settings, quiet=quiet) as log:
         yield _LogReporter(log)
 

@@ -43,7 +43,7 @@ FREE_PORTS = 1024
 """The first port that every account may listen at."""
 
 _MOST_LINKS = 40
-"""Maximum number of links on the way to a file, which is Linux's."""
+"""Maximum number of links on the way to a file, as in Linux."""
 
 _PRIVATE = tuple(map(Path, ("/tmp", "/var/tmp", "/dev/shm")))
 
@@ -87,7 +87,7 @@ def install(
 
 
 def write_files(files: Mapping[Path, str], *, force: bool = False) -> None:
-    """Write the files of the service, and report our drop-ins that are no longer needed.
+    """Write the files of the service, and report shipped drop-ins that are no longer needed.
 
     With `force`, files that differ are replaced, and such drop-ins are removed. Without `force`,
     files that differ stay unchanged, and OutputError names them.
@@ -120,9 +120,9 @@ def write_files(files: Mapping[Path, str], *, force: bool = False) -> None:
 def files_of(config_file: Path | None = None, *, user: bool) -> dict[Path, str]:
     """Return the texts of all files of the service by path, in the order in which to write them.
 
-    With `user`, it is the service of this account, else that of the machine. A config.yaml is among
-    them if `config_file` is None and the service has no config.yaml yet. Raises SettingsError for
-    settings with which no service can run, and UnavailableError if the command is missing.
+    With `user`, it is the service of this account, else that of the machine. If `config_file` is
+    None and the service has no config.yaml yet, one is included. Raises SettingsError for settings
+    with which no service can run, and UnavailableError if the command is missing.
     """
     root = user_config_path() if user else ETC
     path = without_dots((config_file or root / "stylewatch" / "config.yaml").absolute())
@@ -178,8 +178,8 @@ def _program() -> tuple[Path, ...]:
 def _near(config_file: Path) -> Iterator[Path]:
     """Yield the paths that a service must see to read a config.yaml.
 
-    A path is the folder of the file, because editors replace files; in a home folder it is the file
-    alone.
+    Each is the folder of the file or of a link to it, because editors replace files; in a home
+    folder, only the file is yielded.
     """
     for path in _followed([config_file]):
         yield path if _is_home(path.parent) else path.parent
@@ -196,10 +196,11 @@ def _nvidia(settings: config.Config) -> bool:
 def for_system(
     settings: config.Config, start: str, program: Iterable[Path] = (), *, nvidia: bool = False
 ) -> dict[str, str]:
-    """Return the files for /etc, by name; SettingsError if a path cannot be written in a unit.
+    """Return the texts of the files for /etc, by name relative to it.
 
     `start` is the command line of the service, which may read the folders of the `program`.
-    `nvidia` is set if jobs run on an NVIDIA GPU.
+    `nvidia` is set if jobs run on an NVIDIA GPU. Raises SettingsError if a path cannot be written
+    in a unit, or if the service cannot use a folder or socket.
     """
     writable = _writable(settings)
     library = [] if settings.web.listen is None else [*_followed([settings.pairing.styles])]
@@ -245,7 +246,7 @@ def for_system(
 
 
 def _is_missing(path: Path) -> bool:
-    """Return whether it is certain that nothing is at a path; False if an error hides that."""
+    """Return whether `path` certainly does not exist; False if an error hides that."""
     try:
         return not entries.exists(path)
     except OSError:
@@ -253,7 +254,7 @@ def _is_missing(path: Path) -> bool:
 
 
 def for_user(start: str) -> dict[str, str]:
-    """Return the files for the user's folder of settings, by name."""
+    """Return the texts of the files for the user's folder of settings, by name relative to it."""
     return {f"systemd/user/{UNIT}": _shipped(f"user/{UNIT}", {"ExecStart": start})}
 
 
@@ -275,7 +276,10 @@ def user_settings(
 def settings_below(
     pictures: Path, state: Path, web: sections.WebSettings | None = None
 ) -> config.Config:
-    """Return initial settings with inbox, outbox and styles in the folder `pictures`."""
+    """Return initial settings with inbox, outbox and styles in the folder `pictures`.
+
+    `state` is the state folder. `web` has the settings of the page; None: no page.
+    """
     inbox = sections.InboxSettings(path=pictures / "inbox", outbox=pictures / "outbox")
     pairing = sections.PairingSettings(styles=pictures / "styles")
     state_settings = sections.StateSettings(path=state)
@@ -310,7 +314,7 @@ def _shipped(name: str, values: Mapping[str, str] | None = None) -> str:
 
 
 def start_line(command: Path, config_file: Path) -> str:
-    """Return the command line of the service; SettingsError if a path cannot be written there."""
+    """Return the command line of the service; SettingsError if a unit cannot contain a path."""
     words = (command, "run", "--config", config_file)
     return " ".join(_quoted(word).replace("$", "$$") for word in words)
 
@@ -322,10 +326,11 @@ def _written(settings: config.Config) -> list[Path]:
 
 
 def _writable(settings: config.Config) -> list[Path]:
-    """Return the folders that the service may write to: their common parent, if not too general.
+    """Return the folders that the service may write to, without those inside others.
 
-    The folders to which links lead are included. Raises SettingsError for a folder in /tmp or
-    another place of which each service has its own private version.
+    These are the folders of the daemon, the folders to which links lead, and the common parent of
+    all, unless it is too general, such as a home folder or /srv. Raises SettingsError for a folder
+    in /tmp or another place of which each service has its own private version.
     """
     paths = _written(settings)
     for path in _followed(paths):
@@ -371,8 +376,8 @@ def _paths_of(settings: config.Config) -> Iterator[Path]:
 def _words_of(settings: config.Config) -> Iterator[Path]:
     """Yield the existing paths that hooks and options of backends seem to name.
 
-    A word that looks like a path may mean something else. So folders with several homes are left
-    out, and so are paths that a unit cannot contain, instead of raising an error.
+    A word that looks like a path may mean something else. So folders such as /home (see `_hiding`)
+    are left out, and so are paths that a unit cannot contain, instead of raising an error.
     """
     for word in _leaves((settings.hooks.done, settings.hooks.failed, settings.backends)):
         if not (isinstance(word, str) and word.startswith("/") and _can_hold(word)):
@@ -424,7 +429,7 @@ def _hiding() -> set[Path]:
 
 
 def _is_home(folder: Path) -> bool:
-    """Return whether a folder is a home folder, or contains the files of many people."""
+    """Return whether a folder is a home folder, or one of `_hiding`, such as /home or /tmp."""
     return folder in _hiding() or folder.parent in _followed(_OF_HOMES)
 
 
@@ -438,7 +443,7 @@ def _below_hidden(paths: Iterable[Path]) -> list[Path]:
 
 
 def _outermost(paths: Iterable[Path]) -> list[Path]:
-    """Return those of the paths that lie in no other of them."""
+    """Return the paths, sorted and without duplicates, that are not inside another one."""
     outermost: list[Path] = []
     for path in sorted(set(paths)):
         if not _lies_in(path, outermost):
@@ -447,7 +452,7 @@ def _outermost(paths: Iterable[Path]) -> list[Path]:
 
 
 def _paths(needed: Iterable[Path], optional: Iterable[Path] = ()) -> str:
-    """Join paths for a unit; the service starts only if all `needed` paths exist.
+    """Return the paths as text for a unit; the service starts only if all `needed` paths exist.
 
     Some of the `optional` paths may be missing.
     """
@@ -455,7 +460,7 @@ def _paths(needed: Iterable[Path], optional: Iterable[Path] = ()) -> str:
 
 
 def _quoted(word: object) -> str:
-    """Quote a word for units and tmpfiles.d; raises SettingsError if that is impossible."""
+    """Return `word` quoted for units and tmpfiles.d; raises SettingsError if that is impossible."""
     text = str(word).replace("%", "%%")
     if not _can_hold(text):
         raise SettingsError(f"{text!r}: systemd can't have a path with such a character; rename it")

@@ -98,7 +98,7 @@ def _current(settings: config.Config, state: Path) -> Status:
 
 
 def _final(job: Job, files: Iterable[OutputFile]) -> Mapping[str, Any]:
-    """Return a finished job with the path of its final picture, or of its output folder."""
+    """Return the entry of a finished job, with the path of its final picture, or of its folder."""
     picture = final_of(files)
     place = (job.place or "") if picture is None else picture.path
     path = str(Path(job.outbox, place))
@@ -106,7 +106,7 @@ def _final(job: Job, files: Iterable[OutputFile]) -> Mapping[str, Any]:
 
 
 def inboxes_of(settings: config.Config) -> list[dict[str, Any]]:
-    """Return the inboxes in the form of `status.json`, each with the number of its files.
+    """Return the inboxes in the form of `status.json`, with the number of files in each.
 
     Raises ShortageError if an inbox cannot be read now.
     """
@@ -226,7 +226,8 @@ def _summary(view: JobView) -> Mapping[str, str]:
 def _result(view: JobView) -> str:
     """Return the path of the output, or of its folder if there is no receipt.
 
-    The text says if the output is gone, or why this is unknown.
+    The text says if the output is gone, or why this is unknown. It is empty if the job has no
+    output.
     """
     job = view.job
     receipt = view.receipt

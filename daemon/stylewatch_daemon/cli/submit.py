@@ -33,8 +33,8 @@ AWAY_S = 10.0
 """Seconds that a daemon may take to start again with new settings."""
 
 STANDS_S = 3.0
-"""Seconds for which the status must say that a pair is not painted: at first it may be about other
-files, which were removed from a folder of the same name."""
+"""Seconds for which the status must report that a pair is not painted, before `follow` gives up. At
+first, the report may be about earlier files in a folder of the same name."""
 
 
 @options.with_job_options()
@@ -138,7 +138,10 @@ def _new_jobs(
 def _report(
     jobs: Sequence[str], state: Path, inbox: Path, *, wait: bool, quiet: bool, json: bool
 ) -> int:
-    """Print where the jobs wait or, with `wait`, how they ended; return the exit code."""
+    """Print where the jobs wait or, with `wait`, how they ended; return the exit code.
+
+    With `wait`, wait for the ends, unless the running daemon does not watch the inbox.
+    """
     submitted = {name: {"name": name, "inbox": str(inbox)} for name in jobs}
     watched = _watched(state)
     others = [] if any(_is_same(inbox, each) for each in watched) else watched
@@ -180,10 +183,10 @@ def _follow_all(
 
 
 def follow(state: Path, job: str, inbox: Path, *, quiet: bool) -> Job | None:
-    """Wait until the job that was submitted to this inbox, as `job`, has ended, and return it.
+    """Wait until the job that was submitted to `inbox` as `job` has ended, and return it.
 
     Return None, and print why, if no daemon has been running for AWAY_S seconds (at first: if none
-    is running), or if nothing will come of the pair unless a person does something.
+    is running), or if the pair cannot become a job without help.
     """
     pair = _Submitted(state, inbox, job)
     with in_place(sys.stderr, wanted=not quiet) as on_terminal:
@@ -214,7 +217,7 @@ def follow(state: Path, job: str, inbox: Path, *, quiet: bool) -> Job | None:
 class _Submitted:
     """A pair that was put into the folder `name` of `inbox`, and the job that it becomes.
 
-    The job is known by that folder, and then by its id: other jobs may get the same name.
+    The job is found by that folder, and later by its id, because other jobs may get the same name.
     """
 
     def __init__(self, state: Path, inbox: Path, name: str) -> None:
@@ -225,12 +228,12 @@ class _Submitted:
         self.gone = ""
         """Why no job will come of the pair, such as that it was removed; empty otherwise."""
         self._state = state
-        self._guard = disks_of(state, inbox)  # it remembers the disk of the inbox
+        self._guard = disks_of(state, inbox)  # remembers the disk of the inbox
         self._main: frozenset[str] = frozenset()
-        """Names of its main pictures, as they were seen first."""
+        """Names of the pair's main pictures when they were first seen."""
 
     def look(self) -> None:
-        """Look for the job of the pair and, as long as there is none, for the pair.
+        """Update `job` and `gone`: look for the job in the ledger and, without one, for the pair.
 
         A job is in the ledger before its files leave the inbox, and until they are back there.
         Therefore the pair is gone only if it is missing before and after the look at the ledger.
@@ -251,7 +254,10 @@ class _Submitted:
             self.gone = f"was removed from {self.inbox} before it was painted"
 
     def _find(self, ledger: Ledger) -> Job | None:
-        """Return the job with files from the folder of the pair; its name was new to the ledger."""
+        """Return the job whose files come from the folder of the pair; None without one.
+
+        Retries do not count. Earlier jobs had other names, because the name was new to the ledger.
+        """
         place = realpath(self.inbox)
         for job in ledger.called(self.name):
             source = Path(job.inputs[0].source) if job.inputs else Path()
@@ -262,14 +268,14 @@ class _Submitted:
         return None
 
     def _lacks_main(self, found: frozenset[str] | None) -> bool:
-        """Return whether the main picture is certainly not among those found in the inbox."""
+        """Return whether the main pictures are not among those `found`; False if unknown."""
         return found is not None and not self._main & found
 
     def _found(self) -> frozenset[str] | None:
         return submission.main_pictures(self._guard, self.inbox, self.name)
 
     def why_over(self, status: Mapping[str, Any]) -> str:
-        """Return why nothing will come of the pair as it is; empty if a job may, or has."""
+        """Return why the pair cannot become a job without help; empty if it can, or has."""
         if self.gone or self.job is not None:
             return self.gone
         is_started = status["health"]["at_work"] and status["health"]["since"]
@@ -284,12 +290,12 @@ class _Submitted:
         return f"is not painted: {skipped[0]}" if skipped else ""
 
     def waits_for(self, status: Mapping[str, Any]) -> str:
-        """Return for which of its parts the pair waits; empty if it does not."""
+        """Return what the pair waits for, such as missing pictures; empty if for nothing."""
         unread = [f"{name}: {why}" for name, why, changing in self._ignored(status) if changing]
         return "; ".join((*(pair["waits_for"] for pair in self._incomplete(status)), *unread))
 
     def _ignored(self, status: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
-        """Yield the ignored main pictures, each with the reason, and if that may end by itself."""
+        """Yield each ignored main picture, with the reason, and whether it may end by itself."""
         main = {f"{folder}/{name}": name for folder in self._folders(status) for name in self._main}
         for record in _records_of(self.inbox, status):
             for file in record.get("ignored", ()):
@@ -297,7 +303,7 @@ class _Submitted:
                     yield main[file["path"]], file["reason"], file.get("changing", False)
 
     def _incomplete(self, status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        """Return the entry in `status` of the pair, if that is incomplete."""
+        """Return the entries of the pair in `status`; none if the pair is not incomplete."""
         folders = tuple(f"{folder}/" for folder in self._folders(status))
         return [
             pair
@@ -306,26 +312,26 @@ class _Submitted:
         ]
 
     def _folders(self, status: Mapping[str, Any]) -> list[str]:
-        """Return the folder of the pair as `status` spells it; none if that lacks its inbox."""
+        """Return the path of the pair's folder as in `status`; none without the inbox there."""
         return [f"{record['path']}/{self.name}" for record in _records_of(self.inbox, status)]
 
 
 def _records_of(inbox: Path, status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the record in `status` of an inbox, if it has one."""
+    """Return the records of an inbox in `status`; none if the daemon does not watch it."""
     return [each for each in status["inboxes"] if _is_same(inbox, each["path"])]
 
 
 def _is_same(folder: Path, inbox: str) -> bool:
-    """Return whether a folder is the `inbox`, perhaps by another spelling.
+    """Return whether a folder is the `inbox`, perhaps with another spelling.
 
-    The paths in status.json are changed to be safe to print.
+    Paths in status.json may differ from the real ones, because they are made safe to print.
     """
     real = realpath(folder)
     return inbox in (shown(folder), shown(real)) or realpath(inbox) == real
 
 
 def _refuse_inside(folder: Path, inboxes: Iterable[str]) -> None:
-    """Raise UsageError if a folder lies in an inbox: there a pair may be a part of an album."""
+    """Raise UsageError if a folder is inside an inbox, where a pair may become part of an album."""
     for inbox in inboxes:
         roots = (inbox, realpath(inbox))
         spellings = (folder, Path(realpath(folder)))

@@ -52,7 +52,7 @@ SHORTEST_TOKEN = 16
 """Minimum number of characters of the page's token."""
 
 VARIABLE = "STYLEWATCH_"
-"""Start of the names of environment variables that hold settings."""
+"""Prefix of the names of environment variables that contain settings."""
 
 COMMAND_LINE = "command line"
 """Name of the source of overrides in messages."""
@@ -64,25 +64,25 @@ _WEB_PACKAGES = ("starlette", "uvicorn", "jinja2", "prometheus_client", "python_
 MUST_NOT_HOLD: Mapping[str, Collection[str]] = {
     # they would be taken for input
     "inbox": ("inbox", "outbox", "finals folder", "state folder", "style library"),
-    # a link to a final picture could take the place of a job's folder, a job that of the ledger
+    # a link to a final picture could replace a job's folder, and a job's folder the ledger
     "outbox": ("finals folder", "state folder"),
     "state folder": ("outbox", "finals folder", "style library"),
-    # a link to the final picture of an album of that name would lie in it, as input or as a style
+    # links to the final pictures of an album of that name would be taken for input or styles
     "finals folder": ("inbox", "style library"),
     "style library": (),
 }
-"""The kinds of folders that must not be in a folder of each kind, nor be that folder. The style
-library counts if a default style is set."""
+"""By the kind of a folder: the kinds of folders that must not be inside it, nor be the same folder.
+The style library counts only if a default style is set."""
 
 MUST_DIFFER = frozenset({("outbox", "style library")})
-"""The kinds of folders, one of which may be in the other, that must not be the same folder: only
-the pictures in a style library itself are styles."""
+"""Pairs of kinds of folders: one of the second kind may be inside one of the first, but must not be
+the same folder. Only pictures directly in a style library are styles."""
 
 
 def _holds(outer: tuple[str, Path], inner: tuple[str, Path]) -> bool:
-    """Return whether a folder has another one that it must not have, or be.
+    """Return whether the place of `inner` in `outer` breaks MUST_NOT_HOLD or MUST_DIFFER.
 
-    Each folder comes after its kind.
+    Both are pairs of a folder's kind and its path.
     """
     (kind, path), (inner_kind, inner_path) = outer, inner
     if inner_kind in MUST_NOT_HOLD[kind]:
@@ -124,12 +124,12 @@ class Config(Strict):
 
     @property
     def recipe_folders(self) -> tuple[Path, ...]:
-        """All folders in which jobs find their recipes, apart from those of packages."""
+        """All folders in which jobs find their recipes, except the folders of packages."""
         named = Path(self.job.recipe)
         return (*self.recipes, *([named.parent] if is_file(self.job.recipe) else ()))
 
     def options_of(self, backend: str) -> dict[str, Any]:
-        """Return the options of a backend; if the jobs use it, with `job.device` if that is set."""
+        """Return the options of a backend; the one that jobs use gets `job.device`, if set."""
         own = self.backends.get(backend, {})
         device = self.job.device
         if backend == self.job.backend and device is not None:
@@ -137,7 +137,7 @@ class Config(Strict):
         return own
 
     def inbox(self, path: Path) -> sections.InboxSettings | None:
-        """Return the settings of the inbox at `path`; None if it is not configured any more."""
+        """Return the settings of the inbox at `path`; None if no inbox there is configured."""
         return {inbox.path: inbox for inbox in self.inboxes}.get(path)
 
     def check(self) -> None:
@@ -147,7 +147,7 @@ class Config(Strict):
             raise SettingsError("\n".join(found))
 
     def mistakes(self) -> Iterator[Mistake]:
-        """Yield a mistake for each folder that lies in another one, by MUST_NOT_HOLD."""
+        """Yield a mistake for each folder whose place breaks MUST_NOT_HOLD or MUST_DIFFER."""
         for number, inbox in enumerate(self.inboxes):
             for kind, path in (*self.apart(inbox), *self._library()):
                 if _holds(("inbox", inbox.path), (kind, path)):
@@ -160,7 +160,10 @@ class Config(Strict):
         yield from self._results_as_styles()
 
     def _overlaps(self) -> Iterator[Mistake]:
-        """Yield the mistakes about folders of results that lie in one another."""
+        """Yield the mistakes about state folders, outboxes and finals folders in one another.
+
+        Inboxes in a finals folder are included.
+        """
         state = ("state folder", self.state.path)
         for path in self.outboxes:
             outbox = ("outbox", path)
@@ -181,7 +184,10 @@ class Config(Strict):
             yield from self._inboxes_in(("finals folder", finals))
 
     def _inboxes_in(self, finals: tuple[str, Path]) -> Iterator[Mistake]:
-        """Yield the mistakes about inboxes in a finals folder that is none of them itself."""
+        """Yield a mistake for each inbox in the finals folder `finals`, a pair of kind and path.
+
+        An inbox that is the same folder is left out: `mistakes` reports it.
+        """
         for number, inbox in enumerate(self.inboxes):
             own = ("inbox", inbox.path)
             if _holds(finals, own) and not _holds(own, finals):
@@ -204,7 +210,7 @@ class Config(Strict):
                     )
 
     def _library(self) -> list[tuple[str, Path]]:
-        """Return the style library if jobs get their styles from it unasked."""
+        """Return the kind and path of the style library if a default style is set, else nothing."""
         styles = ("style library", self.pairing.styles)
         return [] if self.pairing.default_style is None else [styles]
 
@@ -212,7 +218,7 @@ class Config(Strict):
         return [*(("outbox", path) for path in self.outboxes), ("state folder", self.state.path)]
 
     def apart(self, inbox: sections.InboxSettings) -> list[tuple[str, Path]]:
-        """Return the folders that a scan of `inbox` must skip, each after the word for its kind."""
+        """Return the folders that a scan of `inbox` must skip, as pairs of kind and path."""
         return [
             *self._results(),
             *(("finals folder", path) for path in self.finals),
@@ -222,7 +228,7 @@ class Config(Strict):
 
 @dataclass(frozen=True)
 class Origin:
-    """Sources of settings, and the settings that are wrong; comparisons of settings ignore it."""
+    """Sources of settings, and the wrong values among them; comparisons of settings ignore it."""
 
     places: Mapping[Location, str] = field(default_factory=dict, compare=False)
     """Place of each value, by its path: a file and a line, or the name of another source."""
@@ -236,7 +242,7 @@ class Origin:
         return _overlap(self.wrong, *map(_location, keys))
 
     def placed(self, sentence: object) -> str:
-        """Return a sentence after the place of the key with which it begins, if that is known."""
+        """Return `sentence` after the place of the setting with whose key it begins, if known."""
         key = re.match(r"[a-z_]+(\.[\w-]+)*(?=:? )", str(sentence))
         parts = key[0].split(".") if key else ()
         path = tuple(int(part) if part.isdecimal() else part for part in parts)
@@ -272,11 +278,11 @@ def user_file() -> Path:
 
 
 def find() -> Path:
-    """Find the default config.yaml: the current folder's, the user's, the machine's, the shipped.
+    """Return the path of the default config.yaml: the first of four files that exists.
 
-    The shipped file comes last even if it is in the current folder, as in a clone. Raises
-    SettingsError if the file in the current folder belongs to a user who is neither this one nor
-    root.
+    These are the file in the current folder, the user's, the machine's, and the shipped one. The
+    shipped file comes last even if it is in the current folder, as in a clone. Raises SettingsError
+    if the file in the current folder belongs to another user, except root.
     """
     last = shipped("config.yaml")
     local = Path("config.yaml")
@@ -302,7 +308,7 @@ def find() -> Path:
 def load(
     path: Path | None = None, overrides: Mapping[str, Any] | None = None, **more: Any
 ) -> ServiceSettings:
-    """Load the settings as `read` does.
+    """Return the settings as `read` does, but raise an error if they have mistakes.
 
     Raises SettingsError for mistakes in the file and the environment, and UsageError if all
     mistakes are in `overrides`. The error has a line for each mistake.
@@ -323,17 +329,17 @@ def read(
 ) -> ServiceSettings:
     """Read the settings in the file `path` (default: see `find`), and leave out wrong values.
 
-    `overrides`, which map dotted keys to values, as `watch.quiet_s: 1`, are put on top. Variables
-    of the environment come between the file and `overrides`; see `from_environment`. If `content`
-    is given, it is used in place of the file's content.
+    `overrides` map dotted keys, such as `watch.quiet_s`, to values, and take precedence over
+    variables of the environment (see `from_environment`), which take precedence over the file. If
+    `content` is given, it replaces the file's content.
 
     With `inbox`, the first inbox gets this path, and the others are left out; with `outbox`, every
     inbox gets this outbox. Paths in the file are relative to its folder (in the shipped file, to
     the current folder), all others to the current folder.
 
-    In place of a wrong value, the settings have that of a source below, or the default; their
-    `origin` has the mistakes. Raises SettingsError if the file cannot be read or is no YAML, and as
-    `find` does.
+    In place of a wrong value, the settings have the value of the next lower source, or the default;
+    `origin` of the result has the mistakes. Raises SettingsError if the file cannot be read or is
+    not YAML, and as `find` does.
     """
     layers = _file_layer(path, content)
     variables = from_environment(os.environ)
@@ -416,7 +422,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def key_of_variable(name: str) -> str:
-    """Return the dotted key of the setting in an environment variable; empty if it has none."""
+    """Return the dotted key that the environment variable `name` sets; empty if it sets none."""
     if not name.startswith(VARIABLE):
         return ""
     key = name[len(VARIABLE) :].lower()
@@ -426,7 +432,7 @@ def key_of_variable(name: str) -> str:
 
 
 def _meant(name: str) -> str:
-    """Return the key that a variable means which has one underscore in place of two; else empty."""
+    """Return the key that a variable means if it has one underscore for two, else an empty text."""
     key = name.removeprefix(VARIABLE).lower()
     keys = _dotted_keys() if name.startswith(VARIABLE) else ()
     for known in keys:
@@ -437,12 +443,12 @@ def _meant(name: str) -> str:
 
 @cache
 def _dotted_keys() -> tuple[str, ...]:
-    """Return those keys of all settings that have a dot, such as `watch.quiet_s`."""
+    """Return the keys of all settings inside sections, such as `watch.quiet_s`."""
     return tuple(key for key, _ in book.dotted(Config().model_dump()) if "." in key)
 
 
 def _base(path: Path) -> Path:
-    """Return the folder at which relative paths in a file of settings start."""
+    """Return the folder to which paths in a file of settings are relative."""
     return Path.cwd() if path == shipped("config.yaml") else path.absolute().parent
 
 
@@ -464,9 +470,9 @@ class _Layers:
     def with_overrides(
         self, *overrides: Mapping[str, Any], source: str = COMMAND_LINE
     ) -> "_Layers":
-        """Put layers of settings with dotted keys on top; a later layer beats an earlier one.
+        """Return these layers with `overrides` on top; a later one takes precedence.
 
-        `source` is the name of their place in messages.
+        Each maps dotted keys to values; `source` is their place in messages.
         """
         unusable = {
             k: v for layer in overrides for k, v in layer.items() if isinstance(v, Unusable)
@@ -479,7 +485,7 @@ class _Layers:
         return replace(layers, mistakes=mistakes, wrong=layers.wrong | {*map(_location, unusable)})
 
     def with_document(self, document: Document, base: Path) -> "_Layers":
-        """Put the settings in `document`, whose paths start at `base`, on top."""
+        """Return these layers with the settings in `document` on top; its paths start at `base`."""
         with refusing(SettingsError, document.file_name):
             config, mistakes, wrong = self._validated(document, base)
             sentences = [
@@ -489,7 +495,7 @@ class _Layers:
             ]
             own = document.plain.get("job")
             if isinstance(own, dict) and own.get("learn") is True:
-                # another backend beside it is for the jobs that take `learn` back
+                # a `backend` beside it is for the jobs that set `learn: false`
                 why = _learner_mistake(LEARNED, own.get("only"))
                 sentences += [f"{document.place(('job',))}: job: {why}"] if why else []
             why = _recipe_mistake(config, Origin(wrong=wrong))
@@ -506,8 +512,8 @@ class _Layers:
     ) -> tuple[Config, list[Mistake], frozenset[Location]]:
         """Return the settings with the valid part of `document`, its mistakes, and the wrong paths.
 
-        Wrong values are left out and the rest is checked again, until nothing is wrong. If a layer
-        below is wrong, the whole of `document` is left out.
+        Wrong values are left out and the rest is checked again, until nothing is wrong. If the
+        mistakes are in a layer below, the whole of `document` is left out.
         """
         # the defaults contain relative paths, too
         below = self.config.model_dump(include=set(Config.model_fields))
@@ -531,7 +537,7 @@ class _Layers:
                 )  # a lower layer was wrong already, as with settings of an earlier version
 
     def _places_with(self, document: Document) -> Mapping[Location, str]:
-        """Return the place of each setting; settings in `document` have their places there."""
+        """Return the place of each setting; those in `document` have their places there."""
         below = {
             path: place
             for path, place in self.places.items()
@@ -541,7 +547,10 @@ class _Layers:
 
 
 def _recipe_mistake(config: Config, origin: Origin) -> str:
-    """Return the mistake in the recipe of the jobs; empty if there is none, or it is unknown."""
+    """Return the mistake in the recipe of the jobs; empty if there is none.
+
+    It is also empty if the recipe cannot be looked up: its name or the folders are wrong or away.
+    """
     job = config.job
     folders = config.recipes
     if origin.spoils("job.recipe", "recipes"):
@@ -559,7 +568,7 @@ def _recipe_mistake(config: Config, origin: Origin) -> str:
 
 
 def override(config: Config, *layers: Mapping[str, Any]) -> Config:
-    """Put each of `layers` on top of `config` and the earlier layers; raises UsageError.
+    """Return `config` with `layers` on top, later ones over earlier ones; raises UsageError.
 
     Layers have the form of the `overrides` of `load`. A later layer replaces a field of the recipe
     even if an earlier one uses another name for it, such as `schedule.steps` for `steps`.
@@ -571,7 +580,7 @@ def override(config: Config, *layers: Mapping[str, Any]) -> Config:
 
 
 def _put(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Put plain settings on top of others, both in the form of config.yaml."""
+    """Return the plain settings `below` with `above` on top, in the form of config.yaml."""
     plain = merge(below, above)
     if isinstance(job := above.get("job"), Mapping):
         plain["job"] = merge_job(below.get("job", {}), job)
@@ -599,7 +608,7 @@ def job_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the plain settings `above` on top of `below`, both in the form of job.yaml.
+    """Return the plain settings `below` with `above` on top, in the form of job.yaml.
 
     A setting in `above` takes precedence over the same field of the recipe in the `set` of `below`.
     """
@@ -628,10 +637,10 @@ def resolve(
 ) -> tuple[JobFile, Recipe]:
     """Return the settings of a job, and its recipe with the changes that these settings make.
 
-    `job_file` is its job.yaml; None: it has none. With `is_retry`, the job.yaml has all settings,
-    so `job.set` of config.yaml is left out. Raises SettingsError, which lists every mistake in the
-    file with its line, OSError if the file cannot be read, and RecipesAwayError if a disk with
-    recipes is away.
+    `job_file` is the path of the job's job.yaml, or None if there is none. With `is_retry`, the
+    job.yaml has all settings, so `job.set` of config.yaml is left out. Raises SettingsError, which
+    lists every mistake in the file with its line, OSError if the file cannot be read, and
+    RecipesAwayError if a disk with recipes is away.
     """
     with recipes_at_hand(settings, guard):
         document = _NOTHING if job_file is None else _read(job_file)
@@ -641,7 +650,7 @@ def resolve(
 
 
 def defaults(settings: ServiceSettings) -> JobFile:
-    """Return the settings of a job without a job.yaml; its recipe is not looked for."""
+    """Return the settings of a job without a job.yaml, without looking for its recipe."""
     return _merged(settings, _NOTHING, is_retry=False)
 
 
@@ -658,17 +667,17 @@ def _merged(settings: ServiceSettings, document: Document, *, is_retry: bool) ->
 
 
 def for_learner(job: JobFile, own: Mapping[str, Any]) -> JobFile:
-    """Return the settings of a job, with the backend that learns if it has `learn: true`.
+    """Return `job`, with backend LEARNED if it has `learn: true`.
 
-    The backend of config.yaml is for other jobs; one that the job names in its `own` settings
-    stays.
+    A backend that the job names in its `own` settings stays; the one of config.yaml is for other
+    jobs.
     """
     is_learned = job.learn and "backend" not in own
     return job.model_copy(update={"backend": LEARNED}) if is_learned else job
 
 
 def _learner_mistake(backend: object, only: object) -> str:
-    """Return why settings beside `learn: true` contradict it; empty if they do not."""
+    """Return a sentence if `backend` or `only` contradicts `learn: true`; empty if neither does."""
     if backend != LEARNED:
         named = f"is painted by backend {LEARNED}: leave out `backend`"
     elif only is not None:
@@ -679,7 +688,7 @@ def _learner_mistake(backend: object, only: object) -> str:
 
 
 def recipe_of(job: JobSettings, settings: Config, file_name: str) -> Recipe:
-    """Return the recipe that the settings of a job name, with the changes that they make to it.
+    """Return the recipe that `job` names, with the changes that its settings make.
 
     Raises SettingsError, whose message begins with `file_name`, if there is no such recipe or a
     change is invalid, and RecipesAwayError if recipes cannot be read now.
@@ -702,7 +711,7 @@ def check_recipes(settings: Config) -> None:
 
 @contextmanager
 def recipes_at_hand(settings: Config, guard: MountGuard) -> Iterator[None]:
-    """Check around a block that the folders of recipes are on their disks (law 2).
+    """Check before and after a block that the folders of recipes are on their disks (law 2).
 
     Raises RecipesAwayError, even if the block raises another error: a recipe whose disk is away is
     not missing.
@@ -718,11 +727,11 @@ def recipes_at_hand(settings: Config, guard: MountGuard) -> Iterator[None]:
 def only_side(
     settings: ServiceSettings, job_file: Path | None, folder: int | None = None
 ) -> Side | None:
-    """Return the setting `only` of the job with the job.yaml `job_file`; None: it has none.
+    """Return the setting `only` of a job; `job_file` is its job.yaml, or None if it has none.
 
-    For mistakes the default is returned: the job is refused for them later. If `folder` is given, a
-    handle of the file's folder, the file is opened in that folder. Raises OSError if the file
-    cannot be read.
+    If the file has mistakes, return the default: the job is refused for them later. If `folder`, a
+    handle of the file's folder, is given, the file is opened in that folder. Raises OSError if the
+    file cannot be read, and ShortageError if the machine has a shortage.
     """
     default = settings.job.only
     try:
@@ -737,7 +746,11 @@ def only_side(
 
 
 def _read(job_file: Path, folder: int | None = None) -> Document:
-    """Read a job.yaml, in `folder` if a handle is given; follow no links, open no pipes."""
+    """Return the document in a job.yaml; raises SettingsError if it is not valid.
+
+    The file is opened in `folder` if this handle is given. Links are not followed, and pipes are
+    not opened. Raises OSError if the file cannot be read.
+    """
     try:
         with atomic.open_regular(job_file if folder is None else job_file.name, folder) as file:
             content = file.read(sections.LARGEST_JOB_FILE + 1)
@@ -771,8 +784,8 @@ class Start:
 class WebPage:
     """A page to serve at `address`, for a daemon with `settings` (without alerts and hooks).
 
-    With a `token`, only visitors who know it, and phones with a code, have access. `start` has the
-    options of the daemon's command line, for checks in another process.
+    With a `token`, only visitors who know it, and phones paired by a code, have access. `start` has
+    the options of the daemon's command line, for checks in another process.
     """
 
     address: sections.Address

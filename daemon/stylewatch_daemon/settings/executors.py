@@ -31,7 +31,7 @@ KEYS = ("kind", "hours")
 """The keys of the section `executor` that all kinds have."""
 
 NAMES = ("opens", "own")
-"""Names of a method and a property of the section `executor`, which no key can have."""
+"""Names of a method and a property of the section `executor`, which no key can use."""
 
 _GROUP = "executors"
 _DROP_INS = "systemd/stylewatch.service.d"
@@ -39,9 +39,9 @@ _DROP_INS = "systemd/stylewatch.service.d"
 
 @dataclass(frozen=True)
 class Extra:
-    """An optional package with the module `module`; `use` is a clause on what works with it.
+    """An optional package with the module `module`; `use` is a clause on what needs it.
 
-    `command` installs the package; empty: it is the extra `name` of stylewatch.
+    `command` installs the package. If it is empty, the extra `name` of stylewatch does.
     """
 
     name: str
@@ -86,7 +86,7 @@ class ExecutorSettings(Section, ABC):
         return ()
 
     def probe(self) -> str:
-        """Describe the place where jobs run, for the doctor; an empty text is not reported.
+        """Return a description of the place where jobs run, for the doctor; empty: none.
 
         Raises UnavailableError if no job could run there now. This may take minutes.
         """
@@ -96,8 +96,9 @@ class ExecutorSettings(Section, ABC):
     def start(self, lock: Path, wake: Callable[[], object]) -> "Executor":
         """Return an executor with these settings, which calls `wake` when it has new events.
 
-        A process on this machine that could write what the next daemon writes holds the file `lock`
-        (`files.lock.shared`) as long as it lives: after a crash the next daemon waits for it.
+        Every process on this machine that could write the same files as the next daemon holds the
+        file `lock` (`files.lock.shared`) while it lives: after a crash, the next daemon waits for
+        it.
         """
 
 
@@ -130,7 +131,7 @@ class LocalSettings(ExecutorSettings):
 
 @cache
 def kinds() -> dict[str, type[ExecutorSettings]]:
-    """Return the settings of all kinds of executors by their names; `local` is the first."""
+    """Return the settings class of each kind of executor by name; `local` is the first."""
     own: dict[str, type[ExecutorSettings]] = {"local": LocalSettings}
     taken = {*KEYS, *NAMES, *own, *LocalSettings.model_fields}
 
@@ -149,7 +150,7 @@ def kinds() -> dict[str, type[ExecutorSettings]]:
 
 
 def _misfit(settings: Any) -> str | None:
-    """Return why the class `settings` cannot be used as a kind of executor; None if it can."""
+    """Return why the class `settings` cannot be used as a kind of executor; None if it can be."""
     if not (isinstance(settings, type) and issubclass(settings, ExecutorSettings)):
         return "it is no subclass of ExecutorSettings"
     if isabstract(settings):
@@ -174,7 +175,7 @@ def _missing_part(settings: type[ExecutorSettings]) -> str | None:
 
 
 def _wrong_key(settings: type[ExecutorSettings]) -> str | None:
-    """Return why a key of a kind cannot be one of the section; None if all can."""
+    """Return why a key of a kind cannot be a key of the section; None if all can."""
     settings.model_rebuild()  # fails if the type of a field is not defined
     for key, field in settings.model_fields.items():
         if hasattr(Section, key):
@@ -200,7 +201,7 @@ class ChosenExecutor:
 
     @property
     def drop_in(self) -> str:
-        """Name of a file that a service needs; empty: none."""
+        """Name of a file in systemd/stylewatch.service.d that a service needs; empty: none."""
         return self.settings.drop_in
 
     @property
@@ -224,7 +225,10 @@ class ChosenExecutor:
             return sentences
 
     def probe(self) -> str:
-        """Describe the place where jobs run; raises UnavailableError if no job could run there."""
+        """Return a description of the place where jobs run; empty: none.
+
+        Raises UnavailableError if no job could run there, or if the package of the kind fails.
+        """
         with asking(self.kind):
             return str(self.settings.probe() or "")
 
@@ -244,10 +248,10 @@ class ChosenExecutor:
 
 @contextmanager
 def asking(kind: str) -> Iterator[None]:
-    """Convert errors of the package of an executor's kind in the context to UnavailableError.
+    """Convert errors that the package of `kind` raises in the context to UnavailableError.
 
     The sentence names the kind and the package (law 14). A DaemonError stays as it is, and so do
-    all errors of `local`, which are our faults.
+    all errors of `local`, which are faults of stylewatch.
     """
     package = next(iter(installed.packages([kinds()[kind]])), None)
     if package is None:

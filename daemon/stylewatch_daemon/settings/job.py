@@ -84,7 +84,10 @@ Name = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_chec
 
 
 def not_for_clips(clip: str, **settings: object) -> str:
-    """Return why a clip cannot be painted with `settings`, of which one is set; otherwise ""."""
+    """Return a sentence if one of `settings`, which are not for clips, is set; otherwise "".
+
+    `clip` is the name of the clip's file.
+    """
     for name, value in settings.items():
         if value:
             return f"{name} is for pictures, and {clip} is a clip"
@@ -231,7 +234,8 @@ ARTIFACT_WORDS = dict(zip(("losses", "progress", "gif", "sheet"), ARTIFACTS, str
 """Artifact files by their short names."""
 
 _EARLIER = {"losses.png": "losses.svg"}
-"""Today's artifact files by those of earlier versions, which receipts and ledgers still name."""
+"""Current names of artifact files, by their names in earlier versions. Receipts and ledgers may
+still have the earlier names."""
 
 _Artifact = Literal["losses", "progress", "gif", "sheet",
                     "losses.svg", "progress.webp", "progress.gif", "sheet.png",
@@ -302,7 +306,7 @@ def name_fields(
 
 
 def fill_folder(pattern: str, fields: Mapping[str, str]) -> str:
-    """Fill in the pattern of a folder's path and make it safe.
+    """Return the path of a folder for `pattern` and `fields`, made safe.
 
     Empty parts are dropped; an empty path becomes the job's name. Raises InputError if the path is
     too long.
@@ -317,9 +321,9 @@ def fill_folder(pattern: str, fields: Mapping[str, str]) -> str:
 
 
 def fill_file(pattern: str, fields: Mapping[str, str]) -> str:
-    """Fill in a file's name without extension and make it safe: `a/b` becomes `a_b`.
+    """Return a file name without extension for `pattern` and `fields`, made safe.
 
-    An empty name becomes FINAL.
+    For example, `a/b` becomes `a_b`. An empty name becomes FINAL.
     """
     return safe(_fill(pattern, fields) or FINAL)
 
@@ -428,10 +432,10 @@ class JobSettings(Section):
         return self.model_dump_json()
 
     def needs(self, styles: Iterable[str]) -> str:
-        """Return what a job needs as JSON; jobs with equal needs are blocked together.
+        """Return as JSON what a job needs to run; jobs with equal needs are blocked together.
 
-        These are backend, device, recipe and `set`, and for a backend that has to learn them the
-        digests of the `styles`.
+        The needs are the backend, the device, the recipe and `set`. If the backend learns styles,
+        they include `styles`, the digests of the job's styles.
         """
         needs: list[object] = [self.backend, self.device, self.recipe, self.set]
         is_learner = any(entry.name == self.backend for entry in installed.entries(LEARNERS))
@@ -488,10 +492,12 @@ class JobSettings(Section):
         return book.weigh(changed, self.content_weight, self.style_weight)
 
     def with_whole_recipe(self, recipe: Recipe, file: Path) -> "JobSettings":
-        """Return these settings for a `recipe` that has their changes already, and is in `file`.
+        """Return these settings with `recipe`, which already contains their changes, as the recipe.
 
-        Then `resolve` returns the recipe as it is. `only` stays, because it says which pictures
-        there are; so the start and the kept detail, which it would choose, are named.
+        `file` is the YAML file that contains `recipe`. On the result, `resolve` returns `recipe`
+        unchanged, because the settings that would change it again are reset. `only` stays, because
+        it says which pictures the job has; it would also change the start and `keep_detail`, so the
+        result sets both to the values in `recipe`.
         """
         schedule = recipe.schedule
         changes = {name: JobSettings.model_fields[name].default for name in OF_RECIPE}
@@ -534,7 +540,12 @@ class JobFile(JobSettings):
     @field_validator("recipe")
     @classmethod
     def _check_recipe(cls, recipe: str, info: ValidationInfo) -> str:
-        """Refuse a recipe that is a file, or in no recipe folder of the validation context."""
+        """Refuse a recipe that is a file, that is invalid, or that cannot be found.
+
+        The name is looked up in the recipe folders of the validation context, then in packages.
+        Without these folders in the context, every recipe is accepted. Raises RecipesAwayError if
+        recipes cannot be read now.
+        """
         folders = (info.context or {}).get(RECIPES)
         if folders is None:  # checked with config.yaml, which may name a file
             return recipe
@@ -573,7 +584,7 @@ class Described:
     is_timeless: bool = False
     """True if the time of a job hardly depends on it: estimates of time do not compare it."""
     spares_frames: bool = False
-    """True if no frame of a clip depends on it: with other values a clip goes on where it was."""
+    """True if no frame of a clip depends on it: after a change, the clip continues where it was."""
 
     @property
     def sentence(self) -> str:
@@ -682,7 +693,7 @@ DESCRIBED: Mapping[str, Described] = {
 
 
 def fields_with(flag: Literal["is_timeless", "spares_frames"]) -> set[str]:
-    """Return the fields of JobSettings whose rows in DESCRIBED have a flag."""
+    """Return the fields of JobSettings that have `flag` in DESCRIBED, or whose parts have it."""
     return {name.partition(".")[0] for name, row in DESCRIBED.items() if getattr(row, flag)}
 
 
@@ -715,6 +726,7 @@ def given(name: str, text: str) -> Any:
     """Return the value of a text for the setting `name`: the text itself, or parsed as YAML.
 
     Text for a setting with numbers or a boolean is YAML; raises SettingsError if it is not valid.
+    Text for a size becomes an integer if it is one in YAML.
     """
     types = {*_types(JobSettings.model_fields[name].annotation)}
     if types & {int, float, bool}:

@@ -52,7 +52,10 @@ def from_base(path: Path, info: ValidationInfo) -> Path:
 
 
 def _refuse_empty(path: object) -> object:
-    """Refuse an empty text, which would be the current folder: a variable may not be set."""
+    """Refuse an empty text, which would mean the current folder.
+
+    It may come from a variable that is not set.
+    """
     if isinstance(path, str) and not path.strip():
         raise ValueError("is empty; the folder of this file is `.`")
     return path

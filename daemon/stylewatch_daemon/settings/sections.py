@@ -50,7 +50,10 @@ PositiveInt = Annotated[int, Field(gt=0, le=_MOST)]
 
 
 def _yes_or_no(value: object) -> object:
-    """Return the word for a boolean, because YAML reads a plain `yes` as True."""
+    """Return `yes` or `no` for a boolean, because YAML reads a plain `yes` as True.
+
+    Other values are returned unchanged.
+    """
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
 
@@ -79,10 +82,9 @@ _AN_AMOUNT = "should be an amount, such as 4GB, 1.5 GB or 512 MiB"
 def _bytes(value: object) -> object:
     """Return the number of bytes of an amount in text, such as `1.5 GB`, or of a whole float.
 
-    Other values stay as they are.
-
-    Raises ValueError if text is no amount as a whole (law 24) or no whole number of bytes, or if a
-    comma in it may be a decimal one or one between thousands.
+    Other values stay as they are. Raises ValueError if the whole text is not an amount (law 24), if
+    the amount is not a whole number of bytes, or if a comma in it could separate decimals or
+    thousands.
     """
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -172,9 +174,9 @@ class Hours:
     def opens(self, now: datetime) -> datetime | None:
         """Return the next minute within these hours, in local time; None if `now` is within them.
 
-        Each minute of the next four days is tried with the local time that the clock will show
-        then: clocks are changed in summer and winter, and one time zone has left out a whole day.
-        If no minute fits, the time in four days is returned.
+        Try each minute of the next four days in the local time of that minute, because clocks
+        change in spring and autumn, and one time zone has even skipped a day. If no minute fits,
+        return the time in four days.
         """
         if self.is_open(now):
             return None
@@ -200,7 +202,7 @@ def parse_hours(text: str) -> Hours:
 _KINDS = executors.kinds()
 
 _KIND_OF = {key: kind for kind, settings in _KINDS.items() for key in settings.model_fields}
-"""Kind of executor to which a key of the section `executor` belongs, by the key."""
+"""The kind of executor of each key in the section `executor` that only one kind has."""
 
 if TYPE_CHECKING:
 
@@ -232,7 +234,7 @@ class ExecutionSettings(_OfKinds):
     @field_validator("kind", mode="before")
     @classmethod
     def _explain_left_out(cls, kind: object) -> object:
-        """Say why a kind that is installed cannot be used."""
+        """Refuse an installed kind that was left out, and say why it cannot be used."""
         if isinstance(kind, str) and kind not in _KINDS and (why := executors.left_out(kind)):
             there = " or ".join(map(repr, _KINDS))
             raise MisfitError(f"should be {there}, as {why}", "kind")
@@ -254,7 +256,7 @@ class ExecutionSettings(_OfKinds):
 
     @property
     def own(self) -> ChosenExecutor:
-        """The executor of the kind that is chosen, with the settings of this kind alone."""
+        """The chosen executor, with the settings of its kind alone."""
         settings = _KINDS[self.kind]
         values = {key: getattr(self, key) for key in settings.model_fields}
         return ChosenExecutor(self.kind, settings.model_construct(**values))
@@ -278,7 +280,8 @@ class LimitSettings(Section):
     memory: SomeBytes | None = None
     out_of_memory: Literal["wait", "smaller", "cpu"] = "wait"
     learn_minutes: Annotated[float, Field(ge=0, le=10_000)] = 0.0
-    """Minutes in which a style may be learned for jobs with `learn: true`; 0: none is learned."""
+    """Maximum minutes of a training that learns a style for jobs with `learn: true`; 0: no
+    training."""
 
     def largest(self, role: str) -> int:
         """Return the maximum size in bytes of a file with this role."""
@@ -380,10 +383,10 @@ class HookSettings(Section):
 
 @contextmanager
 def secret_file(key: str, path: Path) -> Iterator[TextIO]:
-    """Open the text file `path` that the setting `key` names; it is closed with the context.
+    """Yield the opened text file `path` that the setting `key` names, and close it at the end.
 
     Links are followed, because secrets of containers are symbolic links. Raises SettingsError,
-    which never quotes the content, if this is no regular file, cannot be read, or is not UTF-8.
+    which never quotes the content, if this is not a regular file, cannot be read, or is not UTF-8.
     """
     try:
         with (
@@ -419,9 +422,9 @@ _OWN_PATHS = frozenset(
      "pause", "phones", "pictures.zip", "readyz", "resume", "restore", "share", "static", "trash",
      "tries"}
 )  # fmt: skip
-"""First parts of the page's own paths, with which `web.path` must not begin.
+"""First parts of the page's own paths; `web.path` must not begin with one of them.
 
-A proxy may remove `web.path` in front of them, and the page could not tell.
+A proxy may remove `web.path` from an address, and the page could not tell the two apart.
 """
 
 

@@ -30,7 +30,7 @@ MAX_NAMED = 12
 
 
 def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
-    """Return the path of the picture in `folder` called `wanted`, by its name; empty if none is.
+    """Return the picture in `folder` called `wanted`, as {name: path}; empty if there is none.
 
     For `all`, all pictures are returned. Hidden and empty files and masks are left out, and links
     are resolved. Names have no suffixes, unless pictures differ only in their suffixes, in case, or
@@ -50,10 +50,11 @@ def find_styles(folder: Path, wanted: str) -> dict[str, Path]:
 
 
 def _named_as_pictures(folder: Path) -> list[Path]:
-    """Return the paths that have names of pictures, also those that cannot be read now.
+    """Return the paths in `folder` with names of pictures, without hidden files and masks.
 
-    Such a path is empty while it is being copied, or a link to a disk that is away: its name is
-    taken all the same (law 2). Raises OSError.
+    Paths that cannot be read now are included, because their names are taken (law 2): an empty file
+    that is still being copied, or a link to a disk that is away. The list is empty if `folder` does
+    not exist. Raises OSError if it cannot be read.
     """
     return [
         path
@@ -70,7 +71,7 @@ def _by_name(pictures: Sequence[Path]) -> dict[str, Path]:
 
 
 def _filled(styles: Mapping[str, Path]) -> dict[str, Path]:
-    """Return the styles that can be read; a name does not depend on whether another one can be."""
+    """Return those of `styles` that can be read and are not empty."""
     return {name: path for name, path in styles.items() if _is_filled(path)}
 
 
@@ -102,10 +103,11 @@ def _fitting(pictures: Sequence[Path], wanted: str) -> list[Path]:
 
 
 def named_styles(folder: Path, names: Sequence[str]) -> list[Path]:
-    """Return the pictures that people name: of the library `folder`, else of those shipped.
+    """Return the picture for each of `names`: one of the library `folder`, or a shipped one.
 
-    A name that is no whole name may be a part of only one. Raises UsageError for a name that fits
-    none or several, or a file that cannot be read now, and OSError if the library cannot be read.
+    A name may also be a part of a picture's name, if only one name contains it. Raises UsageError
+    if a name fits none or several, or if its file cannot be read now; raises OSError if the library
+    cannot be read.
     """
     files = _named_as_pictures(folder)
     shipped = {title: style.path for title, style in _shipped_besides(files).items()}
@@ -120,9 +122,9 @@ def named_styles(folder: Path, names: Sequence[str]) -> list[Path]:
 
 
 def every_style(folder: Path) -> dict[str, Path]:
-    """Return the styles to choose from by name: all pictures of the library.
+    """Return the paths of the styles to choose from, by name: all pictures of the library.
 
-    The shipped styles are those of a library without any files of pictures. Raises OSError if the
+    If the library has no files of pictures, these are the shipped styles. Raises OSError if the
     library cannot be read.
     """
     if files := _named_as_pictures(folder):
@@ -148,7 +150,7 @@ def _whole_name(wanted: str, offered: Collection[str]) -> str:
 
 
 def caption_of(name: str, path: Path) -> str:
-    """Return the line about a style of `every_style`; empty if it is a picture of the library."""
+    """Return the caption of a style of `every_style`; empty for a picture of the library."""
     style = shipped_styles().get(name)
     return style.caption if style is not None and style.path == path else ""
 
@@ -167,9 +169,9 @@ def add_shipped(folder: Path) -> None:
 
 
 def needs_style(only: Side | None) -> bool:
-    """Return whether a photograph without a style gets the default styles, by the job's `only`.
+    """Return whether a photograph without a style gets the default styles.
 
-    A job of the content alone is complete without a style.
+    `only` is the setting of the job: a job of the content alone is complete without a style.
     """
     return only != "content"
 
@@ -202,7 +204,8 @@ def default_styles(pairing: PairingSettings) -> dict[str, Path]:
 def check_default_style(pairing: PairingSettings, *, may_be_away: bool = False) -> None:
     """Raise SettingsError as `default_styles` does.
 
-    If the disk of the library `may_be_away`, an empty or unreadable folder is no mistake.
+    With `may_be_away`, the library may be on a disk that is away: an empty or unreadable folder
+    raises nothing.
     """
     try:
         if may_be_away and not entries.names(pairing.styles):
@@ -255,7 +258,7 @@ def add_style(
 
 
 def _fill(target: Path, guard: MountGuard, picture: BinaryIO, text: bytes) -> None:
-    """Write a picture into its empty file, and its text beside it; remove both after an error."""
+    """Write a picture into its empty file, and its text beside it; after an error, remove both."""
     described = target.with_suffix(".txt")
     try:
         with guard.checked(target.parent):

@@ -22,7 +22,7 @@ LONGEST = 1_000_000
 
 
 def content_of(path: Path) -> bytes:
-    """Return the bytes of the file `path`, one more than LONGEST at most; raises SettingsError."""
+    """Return the first LONGEST + 1 bytes of the file `path`; raises SettingsError."""
     try:
         with path.open("rb") as file:
             return file.read(LONGEST + 1)
@@ -33,7 +33,7 @@ def content_of(path: Path) -> bytes:
 def parse_bytes(content: bytes, file_name: str, longest: int) -> Document:
     """Parse the bytes of the file `file_name`.
 
-    Raises SettingsError if they are more than `longest` or no UTF-8, and as `parse` does.
+    Raises SettingsError if they are more than `longest` or not UTF-8, and as `parse` does.
     """
     if len(content) > longest:
         raise SettingsError(f"{file_name} is longer than {longest} bytes, the limit of settings")
@@ -68,9 +68,9 @@ def _as_settings() -> Iterator[None]:
 def check(
     model: type[Model], document: Document, context: Mapping[str, object] | None = None
 ) -> Model:
-    """Check `document` against `model`, whose validators get `context`.
+    """Return `document` as a `model`, whose validators get `context`.
 
-    Returns the model. Raises SettingsError with every mistake at once, one line each.
+    Raises SettingsError with every mistake at once, one line each.
     """
     with refusing(SettingsError, document.file_name):
         try:
@@ -84,7 +84,7 @@ def check(
 
 
 def in_order(error: ValidationError, model: type[BaseModel], document: Document) -> list[Mistake]:
-    """Return the mistakes in `document`, sorted by their lines."""
+    """Return the mistakes of `error` in `document`, sorted by their lines."""
     return sorted(mistakes(error, model, SECRET), key=lambda each: document.line(each.loc) or 0)
 
 

@@ -50,8 +50,8 @@ PUBLIC = ("/login", "/pair", HEALTH, "/readyz", "/favicon.ico")
 """Addresses that need no token; addresses below /static/ need none either."""
 
 SHARE = "/share"
-"""Address to which a phone shares pictures. The requests may come from the browser itself, as their
-header Sec-Fetch-Site says, and not from a page of ours; no other site can make it say so."""
+"""Address to which a phone shares pictures. The requests may come from a page of ours, or from the
+browser itself (`Sec-Fetch-Site: none`), which no other site can imitate."""
 
 LOGIN_WITHIN_S = 3.0
 """Timeout in seconds for receiving a form with a token or a code."""
@@ -87,8 +87,8 @@ async def log_in(request: Request) -> Response:
     """Begin a session for a visitor who knows the token, and end the browser's earlier session.
 
     The answer redirects to the path in the field `next`, and never to another host: leading slashes
-    are removed, and Starlette quotes backslashes. Raises HTTPException if too many visitors log in
-    at the same time.
+    are removed, and Starlette quotes backslashes. A visitor with a wrong token gets the form again.
+    Raises HTTPException if too many visitors log in at the same time.
     """
     sessions = context(request).sessions
     if not sessions.are_needed:
@@ -102,7 +102,7 @@ async def log_in(request: Request) -> Response:
 
 @asynccontextmanager
 async def login_form(request: Request) -> AsyncIterator[Fields]:
-    """Receive the form of a login, one of LOGINS_AT_ONCE that are handled at the same time.
+    """Yield the form of a login; at most LOGINS_AT_ONCE logins are handled at the same time.
 
     Raises HTTPException if there are too many, and as `form` does.
     """
@@ -114,9 +114,10 @@ async def login_form(request: Request) -> AsyncIterator[Fields]:
 
 
 def cookie_name(request: Request) -> str:
-    """Return the name of the session's cookie, which is another one where a proxy uses TLS.
+    """Return the name of the session's cookie, which is a different one if a proxy uses TLS.
 
-    A page without TLS cannot replace a cookie of one with TLS, and browsers tell no ports apart.
+    Browsers share cookies between the ports of a host, and a page without TLS cannot replace a
+    cookie that was set with TLS.
     """
     name = context(request).sessions.cookie
     return f"{name}-tls" if _is_secure(request) else name
@@ -265,7 +266,7 @@ class AccessMiddleware:
             return False
 
     def _is_allowed(self, request: Request) -> bool:
-        """Return whether an open session allows the request, or anybody may make it."""
+        """Return whether an open session allows the request, or no session is needed for it."""
         path = path_of(request)
         if not self._sessions.are_needed or path in PUBLIC or path.startswith("/static/"):
             return True
@@ -306,8 +307,9 @@ def path_of(request: Request) -> str:
 def _is_from_here(headers: Headers, has_token: bool, *, may_share: bool = False) -> bool:
     """Return whether a request comes from our pages, or from a program that has the token.
 
-    With `may_share`, a request that the user started outside of any page also counts, for example
-    from the share menu of a phone (`Sec-Fetch-Site: none`).
+    A program sends neither Sec-Fetch-Site nor Origin. With `may_share`, a request that the user
+    started outside of any page also counts, for example from the share menu of a phone
+    (`Sec-Fetch-Site: none`).
     """
     site = headers.get("sec-fetch-site")
     origin = headers.get("origin")
@@ -324,10 +326,11 @@ def _is_from_here(headers: Headers, has_token: bool, *, may_share: bool = False)
 
 
 def _addresses(headers: Headers) -> set[str]:
-    """Return the hosts, with their ports, by which a browser may know the page (law 11).
+    """Return the hosts, with their ports, as which a browser may know the page (law 11).
 
-    The scheme is left out, because a proxy may use another scheme than this server. No page of
-    another site can make a browser send the headers of proxies, unless this page allows it first.
+    The scheme is left out, because a proxy may use another scheme than this server. A page of
+    another site cannot make a browser send the headers of proxies, unless this page allows it
+    first.
     """
     hosts = {first_value(headers, "host"), first_value(headers, "x-forwarded-host")} - {""}
     port = first_value(headers, "x-forwarded-port")

@@ -84,10 +84,10 @@ MAX_REQUESTS = 200
 
 
 async def ask(site: Context, *leave: Callable[[], int]) -> bool:
-    """Leave requests by calling each function; return whether the daemon acts on all within WAIT_S.
+    """Call each function, which leaves a request; return whether the daemon acts on all in WAIT_S.
 
-    Raises as the functions do, and HTTPException if too many requests wait. Once the requests are
-    left, nothing is raised: after an error callers remove the uploads, which the daemon needs.
+    Raises as the functions do, and HTTPException if too many requests wait. Once all requests are
+    left, nothing is raised: after an error callers remove the uploads, which the daemon then needs.
     """
     waiting = await run_in_threadpool(requests.waiting, site.state)
     if len([request for request in waiting if request.verb != EXPIRE]) >= MAX_REQUESTS:
@@ -100,9 +100,9 @@ async def ask(site: Context, *leave: Callable[[], int]) -> bool:
 
 
 async def ask_for(site: Context, job: Job, new: str, leave: Callable[[], int]) -> bool:
-    """Call `leave` to ask for the job `new`, which runs `job` again; return and raise as `ask`.
+    """Call `leave` to request the job `new`, which runs `job` again; return and raise as `ask`.
 
-    Raises InputError if the daemon has refused to make the job.
+    Raises InputError, too, if the daemon has refused to make the job.
     """
     acted = await ask(site, leave)
     if acted and await run_in_threadpool(site.job, new) is None:
@@ -113,7 +113,7 @@ async def ask_for(site: Context, job: Job, new: str, leave: Callable[[], int]) -
 async def check_health(request: Request) -> Response:
     """Run the checks of the doctor again, unless they have just run.
 
-    Answer a program with their findings, and a browser with the page on health.
+    Answer a program with the findings, and redirect a browser to the page on health.
     """
     patiently = not wants_html(request)
     report = await context(request).doctor.report(anew=True, patiently=patiently)
@@ -122,7 +122,10 @@ async def check_health(request: Request) -> Response:
 
 
 async def with_all(request: Request, leave: Callable[[Path], int]) -> Response:
-    """Call `leave`, for a request that concerns no single job; answer with the first page."""
+    """Leave a request by `leave`, about no single job, and answer with the first page.
+
+    `leave` gets the state folder.
+    """
     site = context(request)
     return done(request, "/", acted=await ask(site, partial(leave, site.state)))
 
@@ -132,7 +135,7 @@ async def with_job(
 ) -> Response:
     """Leave a request `verb` about the job in the path, and answer with the page `to`.
 
-    In `to` braces stand for the id of the job.
+    In `to`, braces stand for the id of the job.
     """
     site = context(request)
     job = await run_in_threadpool(job_of, request, verb)
@@ -158,9 +161,10 @@ delete_one = partial(with_job, verb="delete", to="/gallery")
 async def with_selected(request: Request, verb: Literal["trash", "restore", "delete"]) -> Response:
     """Leave a request `verb` about each job that a field `job` names.
 
-    Of several jobs, favorites are neither moved into the trash nor deleted. The field `trashed`
-    says that they were in the trash when somebody was asked. Raises StateError if the state of a
-    job does not allow the operation, or if all were restored since; then nothing is requested.
+    Of several jobs, favorites are neither moved into the trash nor deleted. The form has the field
+    `trashed` if its jobs were in the trash when the person was asked: those restored since are left
+    out. Raises StateError if the state of a job does not allow the operation, or if no job is left;
+    then nothing is requested.
     """
     site = context(request)
     fields = await form(request)
@@ -204,7 +208,7 @@ async def _retry(request: Request, stage: int | None) -> Response:
 
 
 def _check_names(fields: Fields, *known: str) -> None:
-    """Raise FormError if the form has fields that are not `known`."""
+    """Raise FormError if the form has fields whose names are not in `known`."""
     unknown = fields.keys() - {*known}
     if unknown:
         raise FormError({name: nearest(name, known, "field") for name in sorted(unknown)})
@@ -219,7 +223,10 @@ def _number(fields: Fields, name: str) -> int | None:
 
 
 async def keep_style(request: Request) -> Response:
-    """Copy a style image of a job into the style library, with its `name` and `source`."""
+    """Copy a style image of a job into the style library, with its `name` and `source`.
+
+    Answer a program with the name in the library, and a browser with the page of the job.
+    """
     site = context(request)
     fields = await form(request)
     _check_names(fields, "input", "name", "source")
@@ -257,7 +264,7 @@ def _keep_style(site: Context, job: Job, fields: Fields) -> str:
 
 
 async def choose_style(request: Request) -> Response:
-    """Rename a picture of an incomplete pair, the field `file`, to what a style is called."""
+    """Rename the picture of an incomplete pair in the field `file`, so that it is the style."""
     site = context(request)
     fields = await form(request)
     _check_names(fields, "file")
@@ -266,12 +273,12 @@ async def choose_style(request: Request) -> Response:
 
 
 def _choose_style(site: Context, wanted: str) -> None:
-    """Rename the picture with the path `wanted` to what a style is called.
+    """Rename the picture with the path `wanted` to `style`, with the same suffix.
 
-    Raises InputError if it does not wait for a style, or if its folder has a picture of that name,
-    with any suffix, and OutputError if it cannot be renamed. The daemon offers the path in its
-    status: no other file can be renamed, and none outside the inbox, wherever links in it lead now
-    (law 11). The status may be older than the folder: the other picture may have become the style.
+    Raises InputError if the picture does not wait for a style, or if its folder has a style
+    already, and OutputError if it cannot be renamed. Only paths that the daemon offers in its
+    status can be renamed, and none outside the inbox, wherever links in the path lead now (law 11).
+    The status may be older than the folder, so the other picture may have become the style.
     """
     gone = "this picture no longer waits for a style image"
     offered = [path for pair in site.status()["incomplete"] for path in pair["may_be_style"]]
@@ -316,9 +323,9 @@ def _style_in(folder: int) -> str:
 def estimate_time(request: Request) -> Response:
     """Answer with a sentence on the time that a job with the settings in the query takes.
 
-    The field `job` names the job that is painted again, `clip` says that the photograph is a film,
+    The field `job` names the job that is painted again, `clip` says that the photograph is a clip,
     `pixels` has the size of the photograph, such as `640x480`, if the browser knows it, and
-    `several` says that it is the first of several. For a film, or if a setting is wrong, the
+    `several` says that it is the first of several. For a clip, or if a setting is wrong, the
     sentence is empty.
     """
     site = context(request)
@@ -393,7 +400,13 @@ def _of_library(site: Context, form: Form) -> list[File]:
 
 
 async def upload(request: Request) -> Response:
-    """Submit a job for each uploaded photograph; answer with the names of the jobs in the inbox."""
+    """Submit the photographs of a form as jobs; answer programs with the names of the new jobs.
+
+    Each photograph, uploaded or shared, gets one job or, if no style is chosen, one job for each
+    default style. Browsers are redirected to the first page. A form that is sent again gets the
+    earlier answer. Raises as `forms.received` and `_submit` do, but a browser gets the form back
+    for a FormError.
+    """
     async with forms.received(request) as form:
         act = partial(_uploaded, request, form)
         return await _answered_once(request, form, act)
@@ -402,7 +415,7 @@ async def upload(request: Request) -> Response:
 async def _answered_once(
     request: Request, form: Form, act: Callable[[], Awaitable[Response]]
 ) -> Response:
-    """Return the answer to a form, which is the earlier one if the form is sent again."""
+    """Return the answer of `act` to a form, or the earlier answer if the form is sent again."""
     number = form.fields.get(once.FIELD, "")
     identity = await run_in_threadpool(forms.identity, form) if number else ""
     return await context(request).once.answer(number, (request.scope["path"], identity), act)
@@ -441,7 +454,11 @@ def _submit(site: Context, form: Form) -> list[str]:
 
 
 def _planned(site: Context, form: Form, contents: Sequence[File]) -> list[NewJob]:
-    """Return the jobs that a form asks for; raises FormError, InputError and FullError."""
+    """Return the jobs that a form asks for; raises FormError, InputError and FullError.
+
+    There is one for each photograph or, if the default styles are used, one for each photograph and
+    each default style.
+    """
     styles = [*form.files.get("style", ()), *_of_library(site, form)]
     unknown = form.files.keys() - {"content", "style"}
     if unknown:
@@ -478,7 +495,7 @@ def _put(site: Context, new: Sequence[NewJob], jobs: list[str]) -> None:
 
 
 def _default_styles(site: Context) -> list[list[File]]:
-    """Return a list with the style of each job that is made of a photograph without a style.
+    """Return one-element lists, one for each default style; empty if no default style is set.
 
     Raises FormError if `pairing.default_style` or the style library cannot be used.
     """
@@ -554,7 +571,11 @@ def ask_again(
 
 
 async def paint_again(request: Request) -> Response:
-    """Run a job again with other settings or styles, as a new job."""
+    """Run a job again with other settings or styles, as a new job.
+
+    A form that is sent again gets the earlier answer. If the form has mistakes, a browser gets it
+    back.
+    """
     job = await run_in_threadpool(job_of, request, "retry")
     async with forms.received(request) as form:
         act = partial(_paint_again, request, job, form)
@@ -577,7 +598,7 @@ async def _paint_again(request: Request, job: Job, form: Form) -> Response:
 
 
 def _painted_again(site: Context, job: Job, form: Form, new: str) -> Callable[[], int]:
-    """Return a function that leaves the request to paint a job again, as the job `new`.
+    """Return a function that leaves the request to paint `job` again as the job `new`.
 
     New styles are copied into the folder `new` of the uploads. Raises DaemonError for mistakes in
     the form.

@@ -40,8 +40,8 @@ _MEANT = str.maketrans("ILO", "110", " -")
 class Codes:
     """The code of the page with the folder `state` and `token`.
 
-    The digest depends on the token, so that whoever knew an earlier one has no code left.
-    `clock` returns Unix time in seconds.
+    The code is stored as a digest that depends on the token, so a change of the token ends the
+    code. `clock` returns Unix time in seconds.
     """
 
     def __init__(
@@ -54,7 +54,8 @@ class Codes:
     def make(self) -> str:
         """Make a code, which ends the one before, and return it, such as `0AZ7-K3MQ`.
 
-        Raises OSError if its file cannot be written.
+        Raises OSError if its file cannot be written, and OutputError if another process uses the
+        file.
         """
         code = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
         with self._locked():
@@ -62,13 +63,13 @@ class Codes:
         return f"{code[:4]}-{code[4:]}"
 
     def take(self, text: str) -> None:
-        """End the code if it is `text`.
+        """End the code if `text` is the code.
 
-        Raises InputError if it is not, or if no code is valid, and OSError if the file of the code
-        cannot be written.
+        Raises InputError if it is not, or if no code is valid, OSError if the file of the code
+        cannot be written, and OutputError if another process uses the file.
 
-        A try is recorded before the comparison: a disk that is full, or a process that is killed,
-        gives nobody further tries.
+        A try is recorded before the comparison. So a full disk or a killed process gives no further
+        tries.
         """
         code = text.upper().translate(_MEANT)
         if len(code) != LENGTH:  # a slip of somebody who types; it costs no try
@@ -92,7 +93,7 @@ class Codes:
             raise OutputError("another process is using the code: try again") from None
 
     def _read(self) -> tuple[str, float, int]:
-        """Return the digest, the end and the tries that are left; no tries without a valid file."""
+        """Return the digest, the end and the remaining tries; no tries without a valid file."""
         try:
             plain = json.loads(atomic.read(self.path, 1_000))
             return str(plain["digest"]), float(plain["end"]), int(plain["tries"])

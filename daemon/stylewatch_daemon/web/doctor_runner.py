@@ -14,14 +14,14 @@ from stylewatch_daemon.doctor.finding import Finding, Verdict, problem
 from stylewatch_daemon.settings.config import Start
 
 RECENT_S, AT_MOST_EVERY_S = 300.0, 10.0
-"""Ages in seconds from which a report is replaced at the next visit: usually RECENT_S, and
-AT_MOST_EVERY_S if it may be wrong now, or if a person asks for new checks."""
+"""Ages in seconds from which the next visit replaces a report: usually RECENT_S; AT_MOST_EVERY_S if
+the report may be wrong now, or if a person asks for new checks."""
 
 TIMEOUT_S = 120.0
 """Timeout in seconds for all checks."""
 
 VISITOR_TIMEOUT_S = 3.0
-"""How long a visitor waits for findings, in seconds; then the page says that the checks run."""
+"""Seconds that a visitor waits for findings; then the page says that the checks run."""
 
 CHECK = "stylewatch_daemon.web.doctor_runner:check"
 

@@ -65,7 +65,7 @@ class Form:
 
 
 def identity(form: Form) -> Hashable:
-    """Return a value that two forms share if they have the same fields and files."""
+    """Return a value that is equal for two forms with the same fields and files."""
     files = {
         field: tuple((each.name, atomic.digest(each.path)) for each in of)
         for field, of in form.files.items()
@@ -80,7 +80,7 @@ NOTHING = Form({}, {})
 
 @asynccontextmanager
 async def received(request: Request) -> AsyncIterator[Form]:
-    """Receive a form; its files exist in the state folder until the context ends.
+    """Yield the form in a request; its files exist in the state folder until the context ends.
 
     Raises InputError if the request is not a valid form with files, has too many parts, or has an
     empty file. Raises HTTPException if the form is too large or too slow, or if there are too many

@@ -72,13 +72,17 @@ class Context:
         return status_json.current(self.state)
 
     def ledger(self) -> AbstractContextManager[Ledger]:
-        """Open the ledger; raises OutputError if it cannot be read."""
+        """Return a context manager that opens the ledger.
+
+        It raises OutputError if the ledger cannot be read.
+        """
         return reading(self.state / FILE_NAME)
 
     def styles(self) -> dict[str, Path]:
         """Return the styles to choose from by name, as `every_style` does.
 
-        Raises OutputError if its disk is missing (law 2), and OSError if it cannot be read.
+        Raises OutputError if the disk of the style library is missing (law 2), and OSError if the
+        library cannot be read.
         """
         folder = self.settings.pairing.styles
         with operations.disks_of(self.state, folder).checked(folder):
@@ -87,7 +91,7 @@ class Context:
     def job(self, name: str, verb: Verb | None = None) -> Job | None:
         """Return the job that an id or a name means; None if there is none.
 
-        With a `verb`, it is the job about which that is requested. Raises as `ledger` and
+        With a `verb`, it is the job about which that is requested. Raises as `Context.ledger` and
         `Ledger.the_one` do.
         """
         with self.ledger() as ledger:

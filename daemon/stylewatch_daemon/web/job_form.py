@@ -61,7 +61,7 @@ Style = tuple[str, Image, str]
 class Control:
     """The control of the setting `name`, with its `choices`, each a value and its word.
 
-    `empty` says what the control means while it is empty. A slider helps to choose a share.
+    `empty` says what the control means while it is empty. If `is_share`, the control has a slider.
     """
 
     name: str
@@ -106,8 +106,8 @@ def view(
     """Return the values of the form of a job.
 
     The controls show the settings of `base`, unless the setting is in `suggested` or in `form`.
-    `job` is the job that is painted again, None in the form of a new one. The estimate of the time
-    is None if the browser is to ask for it, because the controls do not show `base`.
+    `job` is the job that is painted again, None in the form of a new one. If the controls do not
+    show `base`, the estimate of the time is None, and the browser requests it.
     """
     try:
         library = tuple(_library(site))
@@ -257,8 +257,8 @@ def read(
 def _changes(fields: Mapping[str, str], base: JobSettings) -> Iterator[tuple[str, Any]]:
     """Yield the settings of the form that differ from `base`, without checking them.
 
-    The recipe alone has no default in the form, where an empty choice stands for the recipe of
-    `base` that the form cannot name.
+    An empty field gives its setting the default, except `recipe`: there it stands for a recipe of
+    `base` that the form does not list.
     """
     for name in (name for name in NAMES if name in fields):
         text = fields[name]

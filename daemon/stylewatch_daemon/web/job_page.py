@@ -190,7 +190,10 @@ def show(request: Request) -> Response:
 
 
 def receipt(request: Request) -> Response:
-    """Answer with the receipt of a job, as it was written."""
+    """Answer with the receipt of a job, as it was written.
+
+    Raises HTTPException if there is none.
+    """
     job = job_of(request)
     plain = JobFiles(job, context(request).state).receipt
     if not plain:

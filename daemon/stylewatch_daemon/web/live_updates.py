@@ -102,7 +102,7 @@ class Hub:
             self.viewers -= 1
 
     async def _latest(self, name: str) -> Mapping[str, bytes]:
-        """Return the messages about all parts of a page, made once for all its viewers."""
+        """Return the messages about all parts of a page, by part, made once for all viewers."""
         if name not in self._messages:
             making = asyncio.to_thread(self._make_messages, name)
             self._messages[name] = asyncio.create_task(making)
@@ -119,7 +119,7 @@ class Hub:
         }
 
     async def _poll(self) -> None:
-        """Check the files until there is no viewer left."""
+        """Check the files, and wake the viewers at a change, until there is no viewer left."""
         seen: Hashable = None
         try:
             while self.viewers:
@@ -176,7 +176,7 @@ def _mtime(path: Path) -> int:
 
 
 def parts(site: Context, page: str) -> Parts:
-    """Render the parts of a page; return no parts if the job of the page does not exist."""
+    """Return the HTML of the parts of a page by name; none if the page's job does not exist."""
     if page in PAGES:
         names, view = PAGES[page]
         values = view(site)

@@ -1,7 +1,7 @@
 """Forms that are sent again, because their answer was lost or a button was pressed twice.
 
-Each form that starts something has a field `once`, a text that nobody else would choose: the same
-form with the same text is acted on once, and gets the answer to the first again.
+Each form that starts something has a field `once`, a text that nobody else would choose. The same
+form with the same text is acted on once; if it is sent again, it gets the earlier answer.
 """
 
 import asyncio
@@ -16,7 +16,8 @@ from starlette.responses import Response
 FIELD = "once"
 
 MOST = 200
-"""Number of answers that are kept, the latest ones, and of numbers that are handed out."""
+"""Maximum number of stored answers, and of stored numbers of forms. Beyond it, the oldest are
+removed."""
 
 
 class Once:
@@ -28,9 +29,9 @@ class Once:
         self._numbers: OrderedDict[str, str] = OrderedDict()
 
     def number(self, of: str = "") -> str:
-        """Return a number for a form: a new one or, if `of` is given, the one of that form.
+        """Return a new number for a form or, with `of`, the stored number of the form of that name.
 
-        Thus all pages that show the form show the same number, until it was sent.
+        All pages that show this form get the same number until the form is sent.
         """
         if not of:
             return secrets.token_hex(16)
@@ -42,10 +43,10 @@ class Once:
     async def answer(
         self, number: str, form: Hashable, act: Callable[[], Awaitable[Response]]
     ) -> Response:
-        """Return the earlier answer to the same `form` with this number, else that of `act`.
+        """Return the earlier answer to `form` with this `number`, or else the answer of `act`.
 
-        While the same form is being acted on, this waits. A form that was refused can be sent
-        again, and one without a number is always new.
+        Wait while the same form with this number is being acted on. A refused form can be sent
+        again, and a form without a number is always new.
         """
         if not number:
             return await act()

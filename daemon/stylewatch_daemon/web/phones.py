@@ -81,7 +81,7 @@ async def _paired(request: Request, fields: Fields) -> Response:
 
 
 def show(request: Request, **more: str) -> Response:
-    """Answer with the list of phones; `more` has a new code, or the reason why there is none."""
+    """Answer with the list of phones; `more` has a new code, or the reason for its absence."""
     site = context(request)
     phones = [
         (each.key, each.name, datetime.fromtimestamp(int(each.since), UTC).isoformat())
@@ -116,7 +116,7 @@ def _is_phone(request: Request) -> bool:
 
 
 def _refuse_phones(request: Request) -> None:
-    """Raise HTTPException if a phone asks: one that was lost would let in others, or end theirs."""
+    """Raise HTTPException if a phone asks: a lost phone could add other phones, or remove them."""
     if _is_phone(request):
         raise HTTPException(403, NOT_BY_PHONE)
 

@@ -134,7 +134,7 @@ def newest(files: JobFiles) -> tuple[str, int] | None:
 
 
 def inputs(job: Job, role: str, side: int = thumbs.SIDE) -> Iterator[Image]:
-    """Yield previews of all inputs with this `role` whose digest is known."""
+    """Yield previews of all inputs with this `role` whose digest is known, in the job's order."""
     for number, file in enumerate(job.inputs):
         if file.role == role and file.sha256:
             name = original_name(job, file)
@@ -262,8 +262,8 @@ class _OpenedFile(FileResponse):
 async def send_picture(request: Request) -> Response:
     """Answer with a picture of a job.
 
-    Viewers of a job request its stages at the same time. So requests for a picture with its digest
-    share one answer for SHARED_S, unless its file is large.
+    Viewers of a job request its stages at the same time. So requests for a picture by its digest
+    share one answer for SHARED_S seconds, unless its file is large.
     """
 
     def make() -> Awaitable[Response]:
@@ -285,7 +285,10 @@ async def send_picture(request: Request) -> Response:
 
 
 def _picture(request: Request) -> Response:
-    """Answer with a picture of a job, unless the browser has it already."""
+    """Answer with a picture of a job, or with status 304 if the browser has it already.
+
+    Raises HTTPException if there is no such picture.
+    """
     job = job_of(request)
     what = request.path_params["what"]
     found = JobFiles(job, context(request).state).find(what)
@@ -375,8 +378,8 @@ async def preview(
 ) -> Response:
     """Answer with the preview of the file `source`, with sides up to `side` pixels.
 
-    `sha256` is the digest of the file. If there is no such preview, answer with a known smaller one
-    or, by a redirect, with a blank picture.
+    `sha256` is the digest of the file; `source` may be None if the preview is known. If there is no
+    such preview, answer with a known smaller one or, by a redirect, with a blank picture.
     """
     previews = context(request).previews
     path = await previews.get(source, sha256, side)
@@ -393,7 +396,10 @@ async def preview(
 
 
 def files_zip(request: Request) -> Response:
-    """Answer with all files of a job, as a zip."""
+    """Answer with all files of a job, as a zip.
+
+    Raises HTTPException if the job has not begun, and OutputError if its files cannot be read now.
+    """
     site = context(request)
     job = job_of(request)
     if job.place is None:
@@ -404,7 +410,10 @@ def files_zip(request: Request) -> Response:
 
 
 def pictures_zip(request: Request) -> Response:
-    """Answer with the final pictures of the jobs in the query, as a zip."""
+    """Answer with the final pictures of the jobs in the query, as a zip.
+
+    Raises HTTPException if none of the jobs has a receipt.
+    """
     site = context(request)
     jobs, _ = jobs_of(site, request.query_params.getlist("job"))
     every = [JobFiles(job, site.state) for job in jobs]
@@ -417,7 +426,10 @@ def pictures_zip(request: Request) -> Response:
 
 
 def _finals(painted: Iterable[JobFiles]) -> Iterator[tuple[str, BufferedReader]]:
-    """Yield the name in a download and the opened file of each existing final picture."""
+    """Yield the name in a download and the opened file of each existing final picture.
+
+    The caller closes the files.
+    """
     taken: set[str] = set()
     for files in painted:
         final = files.find("final")

@@ -22,10 +22,10 @@ from stylewatch_daemon.settings.sections import LimitSettings
 ENTRY = "stylewatch_daemon.intake.inspection.inspection_main:make_thumbnails"
 
 MAX_BYTES = 512 << 20
-"""Size in bytes of all previews together to which each removal of the oldest reduces them."""
+"""Maximum size in bytes of all previews together, after each removal of the oldest."""
 
 TIMEOUT_S = 4.0
-"""How long a viewer waits for a preview, in seconds; then a blank picture replaces it."""
+"""Seconds that a viewer waits for a preview; then a blank picture replaces it."""
 
 MAX_PENDING, MAX_FAILED = 256, 4096
 """Maximum numbers of previews that wait to be made, and of digests in `Previews._failed`."""
@@ -40,7 +40,7 @@ SWEEP_EVERY = 64
 class Previews:
     """Store of previews in the folder `state`, which makes those that are missing.
 
-    Pictures and clips beyond `limits` get none.
+    Pictures and clips that exceed `limits` get no previews.
     """
 
     def __init__(self, state: Path, limits: LimitSettings) -> None:
@@ -55,7 +55,7 @@ class Previews:
         self._made = 0
 
     def known(self, sha256: str, side: int) -> Path | None:
-        """Return the path of the preview of a picture with this digest; None if there is none.
+        """Return the path of the stored preview of a picture with this digest; None without one.
 
         `side` is the maximum length of its sides in pixels.
         """
@@ -97,7 +97,10 @@ class Previews:
         return self._pending[key]
 
     def _answered(self, inspector: Inspector, key: str, verdict: Answer | Exception) -> None:
-        """Record that the preview of a picture was made, or cannot be made."""
+        """Record that the preview of a picture was made, or cannot be made, and wake its viewers.
+
+        After every SWEEP_EVERY previews, remove the oldest.
+        """
         if isinstance(verdict, Answer) and verdict.reason:
             self._failed.append(key.partition("-")[0])
         if not (future := self._pending.pop(key)).done():

@@ -181,7 +181,7 @@ class _Part(Route):
 
 
 def _is_whole(site: Context, name: str, before: str) -> bool:
-    """Return whether the name of a job is `name`, the whole path below /jobs (law 8).
+    """Return whether a job is called `name`, which is the whole path below /jobs (law 8).
 
     A similar name counts only if no job is called `before`, which is `name` without its last part.
     """
@@ -216,7 +216,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _daemon_error(request: Request, error: Exception) -> Response:
-    """Answer with the reason of a DaemonError or of a full disk; raise any other OSError again."""
+    """Answer with the reason of a DaemonError or of a full disk; raise any other OSError again.
+
+    The HTTP status is that in STATUS, or 507 for a full disk.
+    """
     assert isinstance(error, OSError | errors.DaemonError)
     if getattr(error.__cause__ or error, "errno", None) in shortages.FULL:
         status = 507
@@ -295,7 +298,7 @@ async def _beat(server: uvicorn.Server, life: Connection) -> None:
 async def _serve(
     server: uvicorn.Server, listening: socket.socket, hub: Hub, life: Connection
 ) -> None:
-    """Serve until `life` is closed; then end the live updates, which would never end themselves."""
+    """Serve until `life` is closed; then end the live updates, which do not end by themselves."""
     loop = asyncio.get_running_loop()
 
     def exit_when_closed() -> None:

@@ -32,7 +32,7 @@ LOGINS_AT_ONCE = 8
 them."""
 
 KEY_LENGTH = 16
-"""Number of digits of a session's signature by which the page names a phone."""
+"""Number of digits of a session's signature by which the page identifies a phone."""
 
 MAX_SESSIONS = 1_000
 """Maximum number of sessions; one more ends the oldest session."""
@@ -52,10 +52,10 @@ class Phone(NamedTuple):
 class Sessions:
     """Sessions of browsers whose users know `token`; without a token nobody needs a session.
 
-    A session is a random number in a cookie. The file `path` has the signature of each session,
-    made with the token, the time of its end, the name of a phone, and a signature by which the
-    token is recognized. So a session survives a restart of the page and ends for good at logout; if
-    the token is changed, all sessions end for good. `clock` returns Unix time in seconds.
+    A session is a random number in a cookie. The file `path` has a signature of the token and, for
+    each session, a signature made with the token, the time of its end, and for a phone the name. So
+    a session survives a restart of the page and ends for good at logout; if the token is changed,
+    all sessions end for good. `clock` returns Unix time in seconds.
     """
 
     def __init__(
@@ -99,7 +99,10 @@ class Sessions:
             self._logged_at = self._clock()
 
     def begin(self, phone: str = "") -> str:
-        """Begin a session, of a browser or of the `phone` of this name; return its cookie."""
+        """Begin a session of a browser or, with `phone`, of the phone of this name.
+
+        Return the value of its cookie.
+        """
         cookie = secrets.token_urlsafe(32)
         signature = self._signature(cookie)
         end = self._clock() + (PHONE_LASTS_S if phone else LASTS_S)
@@ -118,7 +121,7 @@ class Sessions:
         return phones[::-1]
 
     def is_phone(self, cookie: str) -> bool:
-        """Return whether `cookie` belongs to the session of a phone."""
+        """Return whether `cookie` belongs to the session of a phone, which may have expired."""
         return self._signature(cookie) in self._names
 
     def end_phone(self, key: str) -> None:
@@ -144,7 +147,7 @@ class Sessions:
         return hmac.new(key, cookie.encode(errors="replace"), hashlib.sha256).hexdigest()
 
     def _read(self) -> None:
-        """Read the sessions from the file; empty a file of an earlier token, or that is damaged."""
+        """Read the sessions from the file; empty the file if it is damaged or of another token."""
         try:
             content = self._path.read_bytes()
         except OSError:

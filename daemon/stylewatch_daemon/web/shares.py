@@ -1,6 +1,7 @@
 """Photographs that a phone shares with the page, where it is installed as a program of the phone.
 
-POST /share         a form with files `content`, as static/manifest.webmanifest has it; leads to
+POST /share         a form with files `content`, as static/manifest.webmanifest describes it;
+                    redirects to GET /share/ID
 GET  /share/ID      the page of confirmation, whose form makes a job of each photograph
 GET  /share/ID/N    a small picture of the photograph with this number, from 0
 
@@ -90,9 +91,8 @@ def files_in(folder: Path) -> list[File]:
 def claim(site: Context, key: str) -> Path:
     """Rename the folder of the share `key` for one form, and return its new path (law 4).
 
-    Meanwhile no other form can have the share; `settle` ends this.
-
-    Raises InputError if the share has ended, or another form has it.
+    No other form can claim the share until `settle` is called. Raises InputError if the share has
+    ended, or another form has claimed it.
     """
     files_of(site, key)  # raises
     folder = site.state / UPLOADS / key
@@ -105,7 +105,7 @@ def claim(site: Context, key: str) -> Path:
 
 
 def settle(taken: Path, *, is_painted: bool) -> None:
-    """Remove the claimed share `taken` if `is_painted`; else let it wait for another form."""
+    """Remove the claimed share `taken` if `is_painted`; else rename it back for another form."""
     if is_painted:
         entries.attempt_removal(taken)
     else:

@@ -51,7 +51,11 @@ ENDED = (
 
 
 async def begin(request: Request) -> Response:
-    """Begin a try with the first photograph of the form; answer with its address."""
+    """Begin a try with the first photograph of the form; answer with the address of the try.
+
+    Raises UnavailableError if the daemon does not answer, StateError if it refuses the try, and as
+    `forms.received` and `_begun` do; then the files of the try are removed.
+    """
     site = context(request)
     name = secrets.token_hex(16)
     folder = site.state / TRIES / name
@@ -74,8 +78,9 @@ async def begin(request: Request) -> Response:
 def _begun(site: Context, folder: Path, form: Form) -> tuple[Mapping[str, Any], str]:
     """Store the photograph of a form; return arguments of the request, and the setting `preview`.
 
-    With that setting a larger picture gets the composition of a preview; it is empty if previews
-    have the full size already. Raises DaemonError or RecipeError if the form cannot be painted.
+    A larger picture with that setting gets the composition of its preview. The setting is empty if
+    previews have the full size already. Raises DaemonError or RecipeError if the form cannot be
+    painted.
     """
     now = condition(site.status())
     if not (now.is_ready or now.word == BLOCKED.word):
@@ -102,7 +107,7 @@ def _begun(site: Context, folder: Path, form: Form) -> tuple[Mapping[str, Any], 
 
 
 def _smaller(size: str) -> str:
-    """Return a rule like `size`, such as `640` or `800x600`, for at most SIDE pixels."""
+    """Return a size rule like `size`, such as `640` or `800x600`, for at most SIDE pixels."""
     sides = [int(side) for side in re.findall(r"\d+", size)]
     factor = min(1.0, SIDE / max(sides))
     if re.fullmatch(r"\d+x\d+", size):
@@ -111,9 +116,9 @@ def _smaller(size: str) -> str:
 
 
 def _next_styles(site: Context, known: tuple[str, ...]) -> tuple[int, dict[str, str]]:
-    """Return how many styles of the library are left after the next FIRST, and these by name.
+    """Return how many styles of the library follow the next FIRST, and the paths of these by name.
 
-    Styles that are `known` do not count.
+    Styles in `known` do not count.
     """
     every = site.styles()
     others = {
@@ -126,7 +131,7 @@ def _next_styles(site: Context, known: tuple[str, ...]) -> tuple[int, dict[str, 
 
 
 def _result(folder: Path) -> Mapping[str, Any]:
-    """Return what the daemon has left about a try; HTTPException if it has ended."""
+    """Return the daemon's record of a try; raises HTTPException if the try has ended."""
     try:
         plain: Mapping[str, Any] = json.loads((folder / RESULT).read_bytes())
     except FileNotFoundError:
@@ -143,7 +148,7 @@ def _try_of(request: Request) -> tuple[Context, str, Path]:
 
 
 def sign(request: Request) -> Response:
-    """Record a sign of life; answer with the previews, each with its address once it is done."""
+    """Record a sign of life; answer with the record of the try, which has its previews."""
     _, _, folder = _try_of(request)
     if entries.exists(folder / ALIVE):  # otherwise it is about to end
         entries.attempt_touch(folder / ALIVE)
@@ -151,7 +156,7 @@ def sign(request: Request) -> Response:
 
 
 async def ask_more(request: Request) -> Response:
-    """Ask for further styles; answer with the number of those that are left."""
+    """Request further styles; answer with the number of styles that are left after them."""
     site, name, folder = _try_of(request)
     previews = (await run_in_threadpool(_result, folder))["previews"]
     known = tuple(each["name"] for each in previews)
@@ -168,7 +173,7 @@ def end(request: Request) -> Response:
 
 
 def send(request: Request) -> Response:
-    """Answer with a preview."""
+    """Answer with a preview; raises HTTPException if it is not painted, or the try has ended."""
     _, _, folder = _try_of(request)
     number = request.path_params["number"]
     path = folder / number / PICTURE

@@ -43,7 +43,7 @@ def save(path: Path, snapshot: Snapshot) -> None:
 
 
 def load(path: Path) -> Snapshot | None:
-    """Return the snapshot at `path`; None if there is none, or it is damaged.
+    """Return the snapshot at `path`; None if the file is missing or damaged.
 
     Raises ShortageError, OutputError or MemoryError if it cannot be read now. Each array is read
     once as a check, and again whenever it is used.

@@ -35,9 +35,9 @@ class AttemptRequest(StrEnum):
 class Order:
     """One attempt at one job, as plain values that can be sent to another process.
 
-    The inputs are the daemon's own copies, which nobody else modifies. Complete files are left
-    under `staging` (on the outbox's file system), and the daemon publishes them. `checkpoint` is
-    the path of the attempt's snapshot, or None if there is to be none.
+    The inputs are the daemon's own copies, which nobody else modifies. The worker leaves complete
+    files under `staging` (on the outbox's file system), and the daemon publishes them. `checkpoint`
+    is the path of the attempt's snapshot; if it is None, no snapshot is saved.
     """
 
     name: str
@@ -49,7 +49,8 @@ class Order:
     styles: tuple[Path, ...]
     staging: Path
     place: Path | None = None
-    """Folder in which the staged files of all attempts are published; None if they are not."""
+    """Folder in which the staged files of all attempts are published; None if they stay
+    unpublished."""
     init: Path | None = None
     masks: Mapping[str, Path] = field(default_factory=dict)
     """Masks by role: `content-mask`, `style-1-mask`."""
@@ -58,7 +59,8 @@ class Order:
     checkpoint: Path | None = None
     backend_options: Mapping[str, Any] = field(default_factory=dict)
     device: str | None = None
-    """Device to use if the settings name none and the backend has it."""
+    """Device to use if the settings name none, the backend has it, and `backend_options` allow its
+    kind."""
     max_pixels: int = 1_000_000_000
     max_frames: int = 20_000
     step_timeout_s: float | None = None
@@ -74,7 +76,7 @@ class Order:
 
     @property
     def is_clip(self) -> bool:
-        """True if the content is a clip; this reads its file."""
+        """True if the content is a clip; reads the content's file."""
         from stylewatch_painter.images.read_clip import is_clip  # the daemon must not load NumPy
 
         return self.content is not None and is_clip(self.content)
@@ -101,10 +103,10 @@ def order_for(
     pictures: tuple[Path | None, tuple[Path, ...]],
     staging: Path,
 ) -> Order:
-    """Return an order for a job with these settings, and the options and limits of the service.
+    """Return an order for a job with `settings`, and with the options and limits of `service`.
 
-    `recipe` has the changes of the settings, `pictures` are the content and the styles. A caller
-    adds by `replace` the fields that only its orders have.
+    `recipe` already contains the changes of the settings; `pictures` are the content, or None, and
+    the styles. Callers set the other fields with `replace`.
     """
     content, styles = pictures
     limits = service.limits
@@ -133,9 +135,10 @@ class Saving:
 class FileStaged:
     """Announcement of a complete, synced file at `staging / path`, to be published.
 
-    It replaces an older one. It is the announced file only if its bytes have this SHA-256. `step`
-    is the last step that it shows, or 0 if it shows none. An attempt that continues announces the
-    earlier stages again, because they may never have been published.
+    The file replaces an older one of the same path, and may be replaced itself: only bytes with
+    this SHA-256 are the announced file. `step` is the last step that the file shows, or 0 if it
+    shows none. An attempt that continues announces the earlier stages again, because they may never
+    have been published.
     """
 
     path: str

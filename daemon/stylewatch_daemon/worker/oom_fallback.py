@@ -97,7 +97,10 @@ class OomFallback:
         return fallback and replace(fallback, asked=_digest(order))
 
     def _smaller_tiles(self, prepared: Prepared) -> "OomFallback | None":
-        """Return the fallback with smaller tiles, for the same result; None if impossible."""
+        """Return the fallback with tiles of half the side; None if that is impossible.
+
+        Tiles do not change the result.
+        """
         task = prepared.task
         tile = prepared.backend.provenance(task).decided.get("tile")
         if tile is None or task.final_terms.needs_whole_picture:

@@ -20,7 +20,8 @@ STAGE_SIDE = 2048
 class OutputImage:
     """Encoder of the pictures of one job; `content` is the content image, if any.
 
-    Outside of `regions`, (height, width, R) 0..1 in any size, the content itself is shown.
+    `regions` are float32 (height, width, R), 0..1, in any size. Outside of them, the pictures show
+    the content itself; with None, no part of it.
     """
 
     settings: JobSettings
@@ -29,7 +30,7 @@ class OutputImage:
     regions: Regions | None = None
 
     def final(self, picture: Pixels) -> bytes:
-        """Return the bytes of the file of a picture (height, width, 3), in full size.
+        """Return `picture`, (height, width, 3), as the bytes of an image file, in full size.
 
         Raises SaveError if the format cannot hold it, and DivergedError if it is not finite.
         """
@@ -44,7 +45,7 @@ class OutputImage:
         )
 
     def shown(self, picture: Pixels) -> Pixels:
-        """Return a picture (height, width, 3) with the colors and parts kept from the content."""
+        """Return `picture`, (height, width, 3), with the colors and parts kept from the content."""
         size = Size.of(picture)
         if self.content is None:
             return picture
@@ -56,7 +57,7 @@ class OutputImage:
         return picture
 
     def stage(self, picture: Pixels) -> bytes:
-        """Return the bytes of the file of a stage, reduced to STAGE_SIDE if necessary.
+        """Return `picture` as the bytes of an image file, reduced to STAGE_SIDE if necessary.
 
         Raises as `final` does.
         """

@@ -1,12 +1,13 @@
-"""Painting of a clip: frame after frame, each based on what the painted frames before it show.
+"""Painting of a clip: frame after frame, each based on the painted frames before it.
 
 Ruder, Dosovitskiy, Brox 2016 (arXiv 1604.08610): a frame starts from the previous one, moved along
 the optical flow, and the temporal loss keeps it there wherever the flow can be trusted. A frame
 that has too little in common with the previous ones begins a scene: it is painted as a still
 picture.
 
-Painted frames of the open segment are files beside the staged ones; a complete segment is encoded.
-Therefore neither memory nor temporary files grow with the length of the clip.
+The painted frames of the open segment are files beside the staged ones. A complete segment is
+encoded as one video file. Therefore neither memory nor temporary files grow with the length of the
+clip.
 """
 
 import io
@@ -45,41 +46,42 @@ REFERENCE_EVERY = 12
 """Interval, in frames of a scene, at which a frame is kept as a reference for later frames."""
 
 SOME_NEW = 0.002
-"""Share of unfinished pixels in a frame above which these are painted as regions of their own."""
+"""Share of unfinished pixels in a frame above which they form regions of their own."""
 
 MUCH_NEW = 0.03
-"""Share of unfinished pixels in a frame above which it is first painted at smaller sizes, which
-finishes them."""
+"""Share of unfinished pixels in a frame above which the frame is first painted at smaller sizes.
+This finishes all its pixels."""
 
 FINE_ALONE = 0.125
-"""Factor of the progress of unfinished pixels in a frame that is painted at its final size alone,
+"""Factor by which pixels mature more slowly in a frame that is painted only at its final size,
 where large strokes form slowly."""
 
 _FINISHED = 0.95
-"""Maturity from which a pixel is finished."""
+"""Maturity, 0..1 as in `Known`, from which a pixel is finished."""
 
 _REACH = 0.05
-"""How far a region of unfinished pixels reaches into the finished ones around it, relative to the
-longer side of the frame: there its strokes meet theirs."""
+"""Width of the edge by which a region of unfinished pixels extends into finished ones, as a share
+of the frame's longer side. In this edge, new strokes join old ones."""
 
 _COARSE = 0.25
 """The smallest scale at which frames with many unfinished pixels are painted first."""
 
 
 _MAY_RISE = 1.02
-"""Factor by which a step may multiply the objective of a frame that starts near its painting: what
-a long step spoils, the few steps of a frame do not repair, and it flashes."""
+"""Maximum factor by which a step may multiply the objective of a frame that starts near its
+painting. The few steps of a frame cannot repair the damage of a larger rise, and the clip would
+flash."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClipJob:
     """A clip to paint: its order, its properties, and functions to prepare and show its frames.
 
-    `still` returns the task that paints a frame, (height, width, 3), 0..255, as it is in the file,
-    as a still picture with its last stage only. `shown` returns the frame to write, given the
-    painted frame and the frame of the clip, both in the `size` of the output. `identity` is a
-    digest of everything that determines the result; `earlier` are the identities that earlier
-    versions gave the same clip.
+    `still` takes a frame as it is in the file, and returns the task that paints it as a still
+    picture with its last stage only. `shown` takes the painted frame and the frame of the clip,
+    both in the `size` of the output, and returns the frame to write. `identity` is a digest of
+    everything that determines the result; `earlier` are the identities that earlier versions gave
+    the same clip.
     """
 
     order: Order
@@ -98,7 +100,7 @@ class ClipJob:
         return read_clip.decoded(self.order.main, self.order.clip_limits, first)
 
     def frame_file(self, number: int) -> Path:
-        """Return the path of a painted frame as it is shown."""
+        """Return the path of the painted frame `number`, a PNG in the staging folder."""
         return self.order.staging / CLIP_FOLDER / f"{number:08}.png"
 
     def segment_file(self, first: int) -> Path:
@@ -110,8 +112,9 @@ class ClipJob:
 class Scene:
     """A scene: the number of its `first` frame, and how many `frames` of it are painted.
 
-    `total` is the mean of their total losses, `losses` are those of the first frame. `unit` is the
-    total loss of the first frame that has a region, scaled up to a region of the whole frame.
+    `total` is the mean of the total losses of the painted frames; `losses` are the losses of the
+    first frame. `unit` is the total loss of the first frame with a styled part, divided by that
+    part's share of the frame; 0 before that frame.
     """
 
     first: int
@@ -121,7 +124,7 @@ class Scene:
     unit: float = 0.0
 
     def add(self, losses: Losses, task: Task) -> None:
-        """Record that the frame of `task` was painted."""
+        """Count the painted frame of `task`, and record its `losses`."""
         if self.unit == 0 and task.styled_share > 0:
             self.unit = losses.total / task.styled_share
         self.total = (self.total * self.frames + losses.total) / (self.frames + 1)
@@ -161,7 +164,7 @@ class ClipState:
         return range(SEGMENT * len(self.segments), self.done)
 
     def save(self) -> Checkpoint:
-        """Return the state as plain arrays for `load`."""
+        """Return the state as arrays by name, from which `load` restores it."""
         plain = {**vars(self), "scenes": [*map(asdict, self.scenes)]}
         plain["references"] = [number for number, _ in self.references]
         planes = {
@@ -173,7 +176,10 @@ class ClipState:
 
     @classmethod
     def load(cls, saved: Checkpoint) -> "ClipState":
-        """Restore a checkpoint; raises CheckpointError if it is damaged, or not of a clip."""
+        """Return the state restored from a checkpoint.
+
+        Raises CheckpointError if the checkpoint is damaged, or not of a clip.
+        """
 
         def reference(number: int) -> tuple[int, Reference]:
             frame, painted, maturity = (
@@ -199,8 +205,8 @@ class ClipState:
 class ClipPainter:
     """Painter of the frames of a clip with a backend, from a checkpoint or from the start.
 
-    Raises CheckpointError if the checkpoint belongs to another clip or is damaged, or if frames are
-    missing.
+    Raises CheckpointError if the checkpoint belongs to another clip or is damaged, or if files of
+    painted frames are missing.
     """
 
     def __init__(self, job: ClipJob, backend: Backend, saved: Checkpoint | None) -> None:
@@ -216,12 +222,13 @@ class ClipPainter:
         self._losses = Losses(0.0)
 
     def paint(self, wish: Callable[[], Wish], ask: Callable[[], Wish]) -> Iterator[Step | Saving]:
-        """Yield a Step for every frame, and in between other steps as signs of life.
+        """Paint and save the remaining frames; yield a Step for each, and signs of life in between.
 
-        While frames are decoded again, or a segment is encoded, the signs of life are Saving.
-        `wish` is called once for each frame, `ask`, which returns the current request, at any time.
-        The first step of each segment and the last step are Stages. A complete segment comes with a
-        checkpoint. Raises as the backend does, and OSError if a file cannot be written.
+        The signs of life are Steps while a frame is painted, and Saving while frames are decoded
+        again or a segment is encoded. `wish` is called once for each frame. `ask` returns the
+        current request, and may be called at any time. The first step of each segment and the last
+        step are Stages. A complete segment comes with a checkpoint. Raises as the backend does, and
+        OSError if a file cannot be written.
         """
         for frame in self.job.frames(self.state.done):
             if frame is None:
@@ -233,16 +240,17 @@ class ClipPainter:
             if painted is None:  # stopped
                 return
             picture = self._keep(frame, content, painted, task, known)
-            del task  # it has the frame in full size, which the next one must not be added to
+            del task  # it has the frame in full size: free that memory before the next frame
             wanted = wish()
             yield from self._step_of(frame.number, picture, wanted)
             if wanted in (Wish.FINISH, Wish.STOP):
                 return
 
     def estimate(self) -> Estimate:
-        """Estimate the cost of the clip, assuming a single scene.
+        """Return the estimated cost of the clip, assuming a single scene.
 
-        The only size is that of the output, and its steps are the frames of the clip.
+        The only size is that of the output, and its steps are the frames of the clip. The seconds
+        are None if the backend cannot estimate them.
         """
         first = next(read_clip.frames(self.job.order.main, self.job.order.clip_limits))
         content = resize(first.pixels, self.job.size)
@@ -275,17 +283,18 @@ class ClipPainter:
         return tuple(f"{what}: {count}" for what, count in told.items() if count)
 
     def join(self, target: Path) -> tuple[str, ...]:
-        """Join all segments in the file `target`; return warnings about what the file lacks."""
+        """Join all segments into the file `target`; return warnings about what the file lacks."""
         order = self.job.order
         segments = [*map(self.job.segment_file, self.state.segments)]
         times = self.job.clip.times[: self.state.done + 1]
         return write_clip.join(target, segments, times, order.settings.clip.format, order.main)
 
     def _task(self, pixels: Bytes, content: Pixels) -> tuple[Task, Known]:
-        """Return the task of the next frame, and what earlier frames of its scene show of it.
+        """Return the task of the next frame, and the part of it that earlier frames show.
 
-        A scene begins if they show too little. `pixels` is the frame as it is in the file, and
-        `content` the frame in the size of the output.
+        `pixels` is the frame as in the file, `content` the frame in the size of the output. If the
+        frame begins a scene (`Known.is_cut`), add the scene to `self.state`, drop the references
+        there, and return the task of a still picture, of which nothing is known.
         """
         state = self.state
         still = self.job.still(pixels)
@@ -300,9 +309,9 @@ class ClipPainter:
     def _following(self, still: Task, content: Pixels, known: Known, unit: float) -> Task:
         """Return the task of a frame that follows earlier frames of its scene.
 
-        `known` is what the earlier frames show of this one. `still` is the task of a still picture
-        for the frame; `unit` is as in Scene. A frame that shows the photograph alone depends on no
-        other frame.
+        `still` is the task of a still picture for the frame, `known` the part of the frame that
+        earlier frames show, and `unit` as in Scene. A frame that shows only the photograph does not
+        depend on other frames.
         """
         if still.is_photograph:
             short = following(still.recipe, coarse=False)
@@ -334,7 +343,7 @@ class ClipPainter:
         )
 
     def _painted(self, task: Task, ask: Callable[[], Wish]) -> Generator[Step, None, Stage | None]:
-        """Paint a frame, with signs of life; return its last stage, or None if it was stopped."""
+        """Paint a frame and yield steps meanwhile; return its last stage, or None if stopped."""
 
         def wish() -> Wish:  # only a request to stop interrupts a frame
             return Wish.STOP if ask() is Wish.STOP else Wish.GO_ON
@@ -349,7 +358,7 @@ class ClipPainter:
     def _keep(
         self, frame: Frame, content: Pixels, painted: Stage, task: Task, known: Known
     ) -> Pixels:
-        """Add a painted frame to the state, and write its file; return it as it is shown."""
+        """Add a painted frame to the state and write its file; return the picture in the file."""
         state = self.state
         scene = self.state.scenes[-1]
         number = frame.number
@@ -380,7 +389,11 @@ class ClipPainter:
         return picture
 
     def _step_of(self, number: int, picture: Pixels, wanted: Wish) -> Iterator[Step | Saving]:
-        """Yield the step of a painted frame; encode the open segment if it is complete or last."""
+        """Yield the step of a painted frame; encode the open segment if it is complete or last.
+
+        The files of encoded frames are removed after the step, whose checkpoint refers to the
+        segment.
+        """
         state = self.state
         is_end = wanted is Wish.FINISH or state.done == self.job.clip.frames
         closed = list[Path]()
@@ -398,7 +411,7 @@ class ClipPainter:
             path.unlink(missing_ok=True)
 
     def _close_segment(self) -> Generator[Saving, None, list[Path]]:
-        """Encode the open segment; return the files of its frames.
+        """Encode the open segment, yielding Saving meanwhile; return the files of its frames.
 
         The caller removes the files once a checkpoint is saved.
         """
@@ -417,7 +430,7 @@ class ClipPainter:
         return files
 
     def _step(self) -> Step:
-        """Return the step after the frames so far."""
+        """Return the step for the frames painted so far, and update the seconds of the state."""
         state = self.state
         count = self.job.clip.frames
         state.seconds = time.monotonic() - self._began
@@ -425,7 +438,7 @@ class ClipPainter:
 
 
 def following(recipe: Recipe, *, coarse: bool) -> Recipe:
-    """Return the recipe of a frame that starts from earlier frames: a share of the final steps.
+    """Return the recipe of a frame that starts from earlier frames, with only a share of the steps.
 
     With `coarse`, the frame is first painted like a still picture at scales from `_COARSE` on, at
     which large shapes form in its new parts.
@@ -452,9 +465,10 @@ def following(recipe: Recipe, *, coarse: bool) -> Recipe:
 
 
 def _finished_by(task: Task, known: Known) -> float:
-    """Return which share of its unfinished pixels a painted frame has finished, 0..1.
+    """Return the increase in maturity of the pixels of a painted frame, 0..1.
 
-    It is at least what `Reference.maturity` can keep, or they would never be finished.
+    It is at least 1/255, the resolution of `Reference.maturity`, so that pixels are finished at
+    last.
     """
     if task.prior is None or any(level.scale < 1 for level in task.levels()):
         return 1.0
@@ -469,7 +483,10 @@ def _regions(still: Task, size: Size) -> Regions | None:
 
 
 def _around_unfinished(maturity: Plane) -> Plane:
-    """Return the region of unfinished pixels, 0..1, with soft edges in the finished ones."""
+    """Return the region of unfinished pixels, in the shape of `maturity`, with soft edges.
+
+    The edges lie in the finished pixels.
+    """
     unfinished = (maturity < _FINISHED).astype(np.float32)[..., None]
     soft = feathered(unfinished, _REACH * max(maturity.shape))
     return np.minimum(2 * soft[..., 0], 1)

@@ -55,9 +55,10 @@ class Prepared:
     doubts: tuple[str, ...] = ()
     """Sentences about what may be wrong with the pictures."""
     of_masks: tuple[str, ...] = ()
-    """Sentences about what the masks do not do."""
+    """Warnings about the masks."""
     clip: ClipPainter | None = None
-    """Painter of the frames of a clip, of which `task` is the first one, without its pixels."""
+    """Painter of the frames if the content is a clip, else None. For a clip, `task` is the task of
+    the first frame, without its pixels."""
 
     @property
     def steps_at(self) -> Sequence[tuple[Size, int]]:
@@ -150,7 +151,8 @@ def prepare(
 def _colored_like(order: Order, source: Clip | None, content: Picture | None) -> Picture | None:
     """Return the picture whose colors the styles get: the content, or for a clip a typical frame.
 
-    A clip may begin with a fade, from which every frame would be painted black.
+    The first frame of a clip may be black, and would make all painted frames black. If the setting
+    `color` does not recolor the styles, return `content` for a clip, too.
     """
     if source is None or content is None or order.settings.color not in _RECOLORS_STYLES:
         return content
@@ -174,7 +176,7 @@ def _used_styles(order: Order, task: Task) -> Mapping[str, Path]:
 def _style_records(
     order: Order, task: Task, styles: Sequence[Picture], shares: Sequence[float]
 ) -> Iterator[InputRecord]:
-    """Yield the records of all styles, also of those without weight."""
+    """Yield the records of all styles, including those without weight, in the order of `styles`."""
     used = {style.name: style for style in task.styles}
     for number, (path, picture, share) in enumerate(
         zip(order.styles, styles, shares, strict=True), start=1
@@ -186,7 +188,10 @@ def _style_records(
 
 
 def _left_out(task: Task, files: Mapping[str, Path]) -> Iterator[str]:
-    """Yield a sentence for each style that is left out at some sizes, and for sizes left out."""
+    """Yield a sentence for each style that is left out at some sizes, and about left out sizes.
+
+    `files` are the files of the styles, by their names in the task.
+    """
     for name, levels in task.left_out().items():
         sizes = ", ".join(str(level.size) for level in levels)
         yield f"{files[name].name} is too small for the sizes {sizes}, and is left out there"
@@ -204,7 +209,10 @@ def _left_out(task: Task, files: Mapping[str, Path]) -> Iterator[str]:
 
 
 def _fitted(init: Picture | None, content: Picture | None) -> Picture | None:
-    """Return an initial picture, cropped to its middle if the content has another shape."""
+    """Return `init`, cropped around its center to the shape of `content`.
+
+    Return it unchanged if it has that shape, or if one of the pictures is missing.
+    """
     if init is None or content is None or init.size.has_shape_of(content.size):
         return init
     height, width, _ = init.pixels.shape
@@ -244,7 +252,9 @@ def _as_clip(
 ) -> Prepared:
     """Return the prepared clip; `first` is its first frame, prepared as a still picture.
 
-    It keeps no pixels of that frame, which would take memory beside each other frame.
+    To save memory, the result does not keep the pixels of that frame. Raises SettingsError if the
+    settings are not for clips, or if the clip's format does not support the size; raises
+    CheckpointError if `resume` does not belong to the clip.
     """
     settings = order.settings
     recipe = first.task.recipe
@@ -294,7 +304,10 @@ def _without_pixels(pixels: Pixels | None) -> Pixels | None:
 
 
 def _clip_identity(task: Task, settings: str, digests: Sequence[str]) -> str:
-    """Return the SHA-256 of everything that determines the frames of a clip."""
+    """Return the SHA-256 of everything that determines the frames of a clip.
+
+    `settings` are the job's settings as JSON, `digests` those of the pictures.
+    """
     text = "\n".join([earlier.identity(task.recipe), settings, *digests])
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -302,8 +315,9 @@ def _clip_identity(task: Task, settings: str, digests: Sequence[str]) -> str:
 def _earlier_identities(task: Task, settings: str, digests: Sequence[str]) -> Iterator[str]:
     """Yield the identities that earlier versions gave a clip, if they painted the same frames.
 
-    They hashed all settings, and drew the curve of the losses as a PNG. They painted other frames
-    without a loss `style`, with strength 0, and if initial steps were left out.
+    Earlier versions hashed all settings, and named the plot of the losses `losses.png`. They
+    painted other frames in three cases, for which nothing is yielded: no loss `style`, strength 0,
+    or initial steps of which some are left out.
     """
     schedule = task.recipe.schedule
     losses = task.recipe.objective.fine.losses
@@ -344,7 +358,10 @@ class ClipFrames:
 
 
 def _check_sides(size: Size, format: str, longest: int | None, instead: str = "") -> None:
-    """Raise SettingsError if `size` exceeds the `longest` side of files in a format."""
+    """Raise SettingsError if `size` exceeds the `longest` side of files in `format`, if limited.
+
+    `instead` ends the message with another way out.
+    """
     if longest is not None and size.long > longest:
         raise SettingsError(
             f"the output would be {size} pixels, and {format} holds at most "
@@ -440,7 +457,7 @@ def limited_size(task: Task, settings: JobSettings) -> tuple[str, ...]:
 def size_limit(job: JobSettings, recipe: Recipe, content: Size) -> tuple[str, ...]:
     """Return a sentence if the `content` limits the output to less than `job` asks for, else ().
 
-    The result is also () if the job says whether pictures are enlarged.
+    The result is also () if `job` sets no size, sets `enlarge`, or shows only the style.
     """
     schedule = recipe.schedule
     final = scales.final_size(schedule, content)
@@ -479,7 +496,7 @@ class ColorTransfer:
         return gray(lightness(pixels))
 
     def noted(self, style: Picture) -> Picture:
-        """Return a style as it was read, with a note about the change to come, if any."""
+        """Return `style` with a note for the receipt if its colors will be changed."""
         notes = {
             "luminance": "reduced to its lightness, like the content's in mean and deviation",
             "match": "recolored by mean and covariance of the content's colors",
@@ -490,7 +507,10 @@ class ColorTransfer:
         return replace(style, converted=(*style.converted, note))
 
     def of_styles(self, task: Task) -> Task:
-        """Return `task`, which has its masks, with the styles as the backend gets them."""
+        """Return `task` with the colors of its styles changed as the setting `color` requires.
+
+        The masks of `task` must be set before: only the pixels that they cover count.
+        """
         content = self.content
         if content is None or self.settings.color not in _RECOLORS_STYLES:
             return task
@@ -508,7 +528,10 @@ class ColorTransfer:
 
 
 def _covered(content: Picture, mask: Regions | None) -> Plane | None:
-    """Return the weights of the content's pixels: the visible ones in regions of its mask count."""
+    """Return weights of the content's pixels: visible pixels in the regions of `mask` count.
+
+    The result is float32 (height, width), 0..1, or None if all pixels count.
+    """
     if mask is None:
         return content.alpha
     covered = np.atleast_3d(mask).sum(axis=2).clip(0, 1)
@@ -550,7 +573,10 @@ class _SizeNeeds:
         return Size(max(size.width for size in sizes), max(size.height for size in sizes))
 
     def read(self, path: Path, max_pixels: int, add: Callable[[Size], Task]) -> Picture:
-        """Read a picture with as many pixels as needed, and add it to the task by `add`."""
+        """Read a picture with as many pixels as needed, and add its size to the task.
+
+        `add` returns the task with a picture of a given size, as `of_content` does.
+        """
         needed = NeededSize(lambda size: self.largest(add(size)))
         picture = read(path, max_pixels=max_pixels, needed_size=needed)
         self.task = add(picture.size)
@@ -581,7 +607,7 @@ def _read(
 
 
 def _sizes(task: Task) -> list[tuple[str, Size]]:
-    """Return the final size of the output and of each style, with its name."""
+    """Return the final sizes of the output and of each style, as pairs of name and size."""
     scale = task.levels()[-1].scale
     styles = ((style.name, task.style_size(style, scale)) for style in task.styles)
     return [("the painting", task.final), *styles]
@@ -595,7 +621,7 @@ def _blank(size: Size) -> Pixels:
 def _check_size(task: Task, order: Order) -> None:
     """Raise SettingsError if a picture would have more pixels than the limits allow.
 
-    Also raise it if the output is no clip, and has longer sides than its format allows.
+    Also raise it if the output is not a clip, and longer than its format allows.
     """
     for name, size in _sizes(task):
         if size.area > order.max_pixels:

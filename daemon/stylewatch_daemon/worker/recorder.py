@@ -52,7 +52,7 @@ class Recorder:
     decided: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The choices of `auto`, by the backend that made them."""
     packages: dict[str, str] = field(default_factory=dict)
-    """The versions of other packages whose losses and optimizers the job has, by name."""
+    """The versions, by name, of other packages whose losses and optimizers the job uses."""
     restarts: list[str] = field(default_factory=list)
     """Reasons why checkpoints of earlier attempts could not be continued."""
     fallback: OomFallback = AS_ASKED
@@ -74,10 +74,10 @@ class Recorder:
         remembered: Mapping[str, Any],
         fallback: OomFallback = AS_ASKED,
     ) -> "Recorder":
-        """Return a new record, or the one that an earlier attempt stored.
+        """Return a record that continues `remembered`, the values that an earlier attempt stored.
 
-        Raises CheckpointError if that attempt ran with another trained network, or with other
-        versions of packages.
+        If `remembered` is empty, the record is new. Raises CheckpointError if that attempt ran with
+        another trained network, or with other versions of packages.
         """
         provenance = prepared.backend.provenance(prepared.task)
         weights = dict(provenance.weights)
@@ -94,7 +94,7 @@ class Recorder:
         return recorder
 
     def remember(self) -> dict[str, Any]:
-        """Return plain JSON values that the next attempt needs."""
+        """Return plain JSON values from which `begin` continues the record in the next attempt."""
         names = ("started", "weights", "rows", "stages", "columns", "step", "taken_back", "decided",
                 "packages", "restarts")  # fmt: skip
         record = {name: getattr(self, name) for name in names}
@@ -155,7 +155,10 @@ class Recorder:
         return [written, self.losses(stage.step)] if stage.step else [written]
 
     def losses(self, step: int) -> FileStaged:
-        """Write losses.csv with the losses so far; `step` is the last step that it shows."""
+        """Write losses.csv with the losses so far, and return its announcement.
+
+        `step` is the last step that the file shows.
+        """
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow([*_FIRST_COLUMNS, *self.columns])
@@ -175,7 +178,11 @@ class Recorder:
         return [FileStaged(stage["file"], stage["sha256"], stage["step"]) for stage in self.stages]
 
     def finish(self, stage: Stage) -> Iterator[FileStaged | Saving]:
-        """Write the last picture in full size or the clip, then artifacts, and last the receipt."""
+        """Write the last picture in full size or the clip, then the artifacts, then the receipt.
+
+        Yield the announcement of each file, and Saving around work that takes long. Finally set
+        `receipt`.
+        """
         if self.prepared.clip is not None:
             name = f"{self.order.final}.{self.order.settings.clip.format}"
             yield Saving()
@@ -194,7 +201,7 @@ class Recorder:
         yield self._write(RECEIPT, receipt.as_json().encode(), stage.step)
 
     def sync(self) -> None:
-        """Make the names of staged files durable, and of a clip's painted frames."""
+        """Sync the folders of staged files and painted frames, so that the names are durable."""
         staging = self.order.staging
         frames = {CLIP_FOLDER} if entries.exists(staging / CLIP_FOLDER) else set()
         publish.keep_staged(staging, self._unsynced | frames)
@@ -203,7 +210,7 @@ class Recorder:
     def _draw_artifacts(
         self, stage: Stage, final: str, sha256: str
     ) -> Iterator[FileStaged | Saving]:
-        """Write the requested artifacts; an error becomes a warning.
+        """Write the requested artifacts and yield their announcements; an error becomes a warning.
 
         `final` is the file of the last picture, for a clip of its last key frame, with the digest
         `sha256`.
@@ -226,7 +233,7 @@ class Recorder:
             yield Saving()
 
     def _join(self, name: str, clip: ClipPainter, frame: int) -> FileStaged:
-        """Write the final clip; a stream that is left out becomes a warning."""
+        """Write the final clip and return its announcement; a lost stream becomes a warning."""
         joined = self.order.staging / CLIP_FOLDER / name
         self._missing += clip.join(joined)
         atomic.sync_file(joined)
@@ -241,7 +248,7 @@ class Recorder:
         return FileStaged(name, digest, step)
 
     def _recipe_name(self) -> str:
-        """Return the recipe as the settings name it; its own name if they have a file's path."""
+        """Return the recipe's name in the settings; its own name if they contain a path."""
         named = self.order.settings.recipe
         return self.prepared.task.recipe.name if is_file(named) else named
 
@@ -295,7 +302,7 @@ def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) 
     folders = [order.staging, *([] if order.place is None else [order.place])]
 
     def staged(name: str, sha256: str, label: str) -> Source:
-        """Return a staged file, which may already be published."""
+        """Return the source of a staged file, which may already be published in `order.place`."""
         return Source(tuple(str(folder / name) for folder in folders), sha256, label)
 
     *earlier, last = recorder.stages
@@ -332,7 +339,7 @@ def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) 
 
 
 def artifact_names(order: Order, final: str) -> dict[str, str]:
-    """Return the file name of each artifact; the name of the `final` picture is reserved."""
+    """Return the file name of each requested artifact; none is the name of the `final` picture."""
     return {artifact: file_name(artifact, final) for artifact in order.settings.artifacts}
 
 

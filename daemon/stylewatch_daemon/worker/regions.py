@@ -39,7 +39,8 @@ class MaskedTask:
 def masked(order: Order, task: Task, backend: Backend) -> MaskedTask:
     """Return `task` with the masks of `order` for the pictures that it has.
 
-    Raises SettingsError if a mask would have no effect, PictureError if it cannot be used.
+    `order.styles` are the files of the styles of `task`. Raises SettingsError if a mask would have
+    no effect, PictureError if it cannot be used.
     """
     pictures = _read(order, task)
     if not pictures:
@@ -81,11 +82,12 @@ def masked(order: Order, task: Task, backend: Backend) -> MaskedTask:
 
 
 def divided(task: Task, part: Plane) -> Task:
-    """Return `task` with each of its regions divided in two: what `part` covers, and the rest.
+    """Return `task` with each of its R regions split in two: inside `part`, and outside it.
 
-    `part` is float32 (height, width), 0..1, in the shape of the content. Both halves follow the
-    same styles, but separately: where one is painted already, the statistics of the whole are close
-    to those of the styles, and would hardly change the other.
+    `part` is float32 (height, width), 0..1, in the shape of the content. The R inner regions come
+    first, then the R outer ones; without a mask, R is 1. Both halves of a region have the same
+    styles but separate statistics. With common statistics, a half that is already painted would
+    keep them close to those of the styles, and the other half would hardly change.
     """
     mask = task.content_mask
     whole = np.ones((*part.shape, 1), np.float32) if mask is None else np.atleast_3d(mask)
@@ -99,7 +101,7 @@ def divided(task: Task, part: Plane) -> Task:
 
 
 def _twice(mask: Regions) -> Regions:
-    """Return a mask with its regions repeated after themselves."""
+    """Return `mask`, (height, width, R), with its R regions repeated: (height, width, 2 R)."""
     return np.concatenate([np.atleast_3d(mask)] * 2, axis=2)
 
 
@@ -162,7 +164,11 @@ def _for_all_regions(style: Style, regions: int) -> Style:
 
 
 def _with_mask(task: Task, style: Style, mask: Mask, regions: tuple[Color, ...]) -> Style:
-    """Return `style` with its mask, in which transparent pixels have less weight."""
+    """Return `style` with the weights of `mask` in `regions`, times its opacity, as its mask.
+
+    The new mask is float32 (height, width, len(regions)), 0..1. The old one is the opacity of the
+    pixels, float32 (height, width), 0..1; None means opaque.
+    """
     weights = mask.weights(regions, task.style_size(style, task.levels()[-1].scale))
     if style.mask is not None:
         weights = weights * resize_plane(style.mask, Size.of(weights))[..., None]

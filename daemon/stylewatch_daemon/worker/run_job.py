@@ -25,21 +25,21 @@ from stylewatch_plugins.contract import Estimate, Stage, Step, Wish
 from stylewatch_plugins.errors import error_kind
 
 CHECKPOINT_EVERY = 60.0
-"""Time in seconds since the last checkpoint from which a step without a stage has one, too. Steps
-with a stage, and all frames of a clip, have one earlier if CHECKPOINT_COST allows."""
+"""Interval in seconds after which a checkpoint is due even at a step without a stage. At steps with
+a stage, and at all frames of a clip, it is due earlier if CHECKPOINT_COST allows."""
 
 CHECKPOINT_COST = 20.0
-"""Minimum ratio of the time between checkpoints to the time that the last one took."""
+"""Minimum ratio of the time between two checkpoints to the time that saving the last one took."""
 
 
 def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
-    """Run `order`: yield events as they occur, Done or AttemptStopped last.
+    """Run `order` and yield the events as they occur; the last is Done or AttemptStopped.
 
-    Complete files are left under `order.staging`, each announced by a FileStaged, the receipt
-    last. A snapshot at `order.checkpoint` is continued. If memory is not enough, the job starts
-    again, with a Started, according to `order.out_of_memory`. Raises as `prepare` and the backend
-    do, OSError if a file cannot be written, and UnavailableError if the installation lacks what an
-    earlier attempt had.
+    Each complete file under `order.staging` is announced by a FileStaged, the receipt last. A
+    snapshot at `order.checkpoint` is continued. If memory is not enough, the job starts again, with
+    a Started, according to `order.out_of_memory`. Raises as `prepare` and the backend do, OSError
+    if a file cannot be written, and UnavailableError if the installation lacks a part that an
+    earlier attempt used.
     """
     snapshot = load_snapshot(order)
     try:
@@ -59,7 +59,10 @@ class Start:
 
 
 def _attempts(order: Order, wish: Callable[[], Wish], snapshot: Snapshot) -> Iterator[Event]:
-    """Run the job, again if memory was not enough or if the snapshot cannot be continued."""
+    """Run the job and yield its events, in one or more attempts.
+
+    The job starts again if memory was not enough, or if its snapshot cannot be continued.
+    """
     start: Start | None = Start(snapshot, OomFallback.of(order, snapshot.record))
     while start is not None:
         start = yield from _attempt(order, wish, start)
@@ -97,7 +100,10 @@ def load_snapshot(order: Order) -> Snapshot:
 def _attempt(
     order: Order, wish: Callable[[], Wish], start: Start
 ) -> Generator[Event, None, Start | None]:
-    """Run the job from `start`; return the next start, or None after its last event."""
+    """Run the job from `start` and yield its events; return the next start, or None at the end.
+
+    A snapshot that cannot be continued is removed, and the next start is from the beginning.
+    """
     try:
         further = yield from _painted(order, wish, start)
     except CheckpointError as error:  # pictures, settings or the installation have changed
@@ -116,7 +122,10 @@ def _attempt(
 def _painted(
     order: Order, wish: Callable[[], Wish], start: Start
 ) -> Generator[Event, None, OomFallback | None]:
-    """Run the job from `start`; return the next fallback if memory was not enough."""
+    """Run the job from `start` and yield its events.
+
+    Return the next fallback if memory was not enough, or None if the job has ended.
+    """
     fallback = start.fallback
     lighter = fallback.applied(order)
     decided = {**_decided(order, start.snapshot), **fallback.options}
@@ -133,9 +142,11 @@ def _painted(
 
 
 def _lighter_start(order: Order, start: Start, further: OomFallback) -> Start:
-    """Return the start with a `further` fallback, which is stored for later attempts, too.
+    """Return the next start, with the `further` fallback, and save it at `order.checkpoint`.
 
-    The snapshot that the job has saved since `start` is continued if its size is still the same.
+    The latest snapshot is continued if the fallback leaves the size of the picture as it is. If it
+    changes the device, the options that `auto` chose are dropped, except the weights. Without
+    `order.checkpoint`, nothing is saved, and the job starts from the beginning.
     """
     if order.checkpoint is None:
         return Start(EMPTY, further)
@@ -152,8 +163,8 @@ def _lighter_start(order: Order, start: Start, further: OomFallback) -> Start:
 def _decided(order: Order, snapshot: Snapshot) -> Mapping[str, Any]:
     """Return the options that `auto` chose in an earlier attempt.
 
-    Records of earlier versions have the name of the weights elsewhere. It is an option of our own
-    backends alone, which are those that decide a tile.
+    Records of earlier versions have the name of the weights only in `weights`. It is an option of
+    stylewatch's own backends, which are recognized by their choice of a `tile`.
     """
     decided = snapshot.record.get("decided", {}).get(order.settings.backend, {})
     name = snapshot.record.get("weights", {}).get("name")
@@ -161,10 +172,10 @@ def _decided(order: Order, snapshot: Snapshot) -> Mapping[str, Any]:
 
 
 def _installation_changed(order: Order, snapshot: Snapshot) -> str:
-    """Return a sentence on what cannot be loaded any more, or "".
+    """Return a sentence on parts of the installation that can no longer be loaded, or "".
 
-    The settings were checked at the claim: if they cannot be used now, the installation has
-    changed.
+    The settings were valid when the job was claimed. If they are not valid now, the installation
+    has changed.
     """
     lacking = installed.lacking(snapshot.record.get("packages", {}))
     if lacking:
@@ -190,10 +201,10 @@ class JobRun:
         self.recorder = recorder
         self._ask = ask
         self._asked_after = recorder.step
-        """The step after which the backend asked last: it asks once after each step."""
+        """Step after which the backend called `wish` last; it calls `wish` once after each step."""
         self._finishes_at: int | None = None
-        """The step from which on any stage is the last one, at the owner's request; None if the
-        job goes on."""
+        """Step from which on any stage is the last one, because the owner asked to finish; None if
+        not."""
         self._saved_at = time.monotonic()
         self._save_took = 0.0
 
@@ -223,7 +234,7 @@ class JobRun:
         yield AttemptStopped(self.recorder.step)
 
     def started(self) -> Started:
-        """Return the event before the first step."""
+        """Return the event that announces the start of the job, before its first step."""
         recorder = self.recorder
         backend = recorder.prepared.backend
         steps_at = recorder.prepared.steps_at
@@ -238,7 +249,10 @@ class JobRun:
         )
 
     def wish(self) -> Wish:
-        """Return the request after a step, or CHECKPOINT if a checkpoint is due."""
+        """Count a step, and return the current request, or CHECKPOINT if a checkpoint is due.
+
+        A request to finish or stop takes precedence over a checkpoint.
+        """
         wish = self._ask()
         self._asked_after += 1
         if wish is not Wish.FINISH:
@@ -252,7 +266,7 @@ class JobRun:
     def _is_last(self, stage: Stage) -> bool:
         """Return whether the job ends with `stage`, as planned or as requested by its owner.
 
-        A backend may still yield a stage of a step before the request.
+        After a request to finish, a backend may still yield a stage of an earlier step.
         """
         is_requested = self._finishes_at is not None and stage.step >= self._finishes_at
         return is_requested or stage.step == stage.steps

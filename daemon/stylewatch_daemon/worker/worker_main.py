@@ -24,15 +24,16 @@ from stylewatch_daemon.worker.messages import (
 from stylewatch_plugins.contract import Wish
 
 Work = Callable[[Order, Callable[[], Wish]], Iterator[Event]]
-"""Function that paints an order; its second argument is a function that returns the current
-request."""
+"""Function that paints an order and yields its events. The second argument is a function that
+returns the current request."""
 
 
 def serve(pipe: Connection, work: str, lock: Path) -> None:
-    """Paint with `work` (`module:function`) the orders from `pipe` until the pipe closes.
+    """Paint the orders from `pipe` with the function `work` (`module:function`).
 
-    Meanwhile the worker shares `lock` with the others: after a crash of the daemon, the next daemon
-    knows by the lock whether all workers have ended.
+    End when `pipe` closes. Meanwhile the worker holds the file `lock` together with the other
+    workers. After a crash of the daemon, the next daemon knows by the lock whether all workers have
+    ended.
     """
     with shared(lock):
         with suppress(ConnectionError):  # if the parent has ended, `received` detects it
@@ -43,9 +44,9 @@ def serve(pipe: Connection, work: str, lock: Path) -> None:
 
 
 def paint(order: Order, work: str, requests: Connection, events: Connection) -> None:
-    """Paint an order with `work`, and send its events, with exactly one AttemptEnd, which is last.
+    """Paint an order with `work`, and send its events; the last is the only AttemptEnd.
 
-    Meanwhile the parent's requests to the attempt are read from `requests`.
+    Meanwhile, read the parent's requests to the attempt from `requests`.
     """
     wish = Wish.GO_ON
 
