@@ -45,7 +45,7 @@ _ENDS_FOR: Mapping[Verb, tuple[Collection[End], str]] = {
     "favorite": (PICTURES, "jobs with a picture can be favorites"),
     "unfavorite": (PICTURES, "jobs with a picture can be favorites"),
 }
-"""For some operations, the ends of the jobs that allow them, and these jobs in words."""
+"""For some operations, the ends after which a job allows them, and a description of such jobs."""
 
 _REFUSED_IN_TRASH = ("retry", "dismiss", "favorite", "trash")
 """Operations that a job in the trash does not allow until it is restored."""
@@ -180,8 +180,8 @@ def dismiss(state: Path, *jobs: Job) -> int:
 def dismiss_all(state: Path) -> int:
     """Ask the daemon to dismiss all refused and failed jobs; return the id of the request.
 
-    The request names each job, instead of a time of a clock that may be wrong. Raises OutputError
-    if the ledger cannot be read or written.
+    The request names each job, because a time would depend on a clock that may be wrong. Raises
+    OutputError if the ledger cannot be read or written.
     """
     with reading(state / LEDGER) as ledger:
         jobs = ledger.undismissed(-1)

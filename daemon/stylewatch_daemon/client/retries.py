@@ -66,9 +66,9 @@ def settings_for(
 
 
 def check_paints(job: Job, wanted: JobSettings) -> None:
-    """Raise UsageError if a retry of `job` with the settings `wanted` would be refused for them.
+    """Raise UsageError if the settings `wanted` rule out a retry of `job`.
 
-    What depends on the recipe is refused when the new job begins.
+    Mistakes that depend on the recipe are refused only when the new job begins.
     """
     if wanted.steps == 0:
         raise UsageError(MEASURES_ONLY)

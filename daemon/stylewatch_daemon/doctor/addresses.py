@@ -33,7 +33,10 @@ _PASSING = 0x01 | 0x20 | 0x40
 
 
 def _names() -> Iterator[str]:
-    """Yield the names of the interfaces, read from /proc: a service may not use AF_NETLINK."""
+    """Yield the names of the network interfaces; nothing except on Linux.
+
+    They are read from /proc, because the service may not use AF_NETLINK.
+    """
     with suppress(OSError):
         for line in Path("/proc/net/dev").read_text("ascii").splitlines()[2:]:
             yield line.partition(":")[0].strip()

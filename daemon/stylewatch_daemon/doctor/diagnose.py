@@ -172,7 +172,7 @@ def check_inboxes(settings: Config) -> Iterator[Finding]:
 
 
 def _events(folder: Path, settings: Config) -> Finding:
-    """Describe how new files in an inbox are noticed."""
+    """Return a finding on how new files in an inbox are noticed."""
     what = f"events of {folder}"
     rescan_s = settings.watch.rescan_s
     reason = f"{disks.kind_of(folder, disks.table())} does not report changes by other machines"

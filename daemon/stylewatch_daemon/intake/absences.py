@@ -329,7 +329,7 @@ def _newly_missed(known: _Known, now: _Observation) -> Iterator[_FileOnDisk]:
 def _gone(
     known: _Known, now: _Observation, records: Collection[Seen], rescan_s: float
 ) -> Iterator[Seen]:
-    """Yield the new records of files that are gone.
+    """Yield the new records of files that are gone, with the number of the scan `now`.
 
     These are files that an earlier scan missed already, at least `rescan_s` ago, and missing files
     whose content another file has now.

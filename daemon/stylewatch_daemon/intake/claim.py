@@ -61,7 +61,7 @@ claims."""
 
 
 class ChangedError(InputError):
-    """A file of a pair changed while it was being claimed; `Claiming.take` puts all files back."""
+    """A pair changed while it was being claimed; `Claiming.take` puts all its files back."""
 
 
 class WrittenError(OutputError):
@@ -70,7 +70,7 @@ class WrittenError(OutputError):
 
 @dataclass(frozen=True)
 class Taken:
-    """Result of a claim."""
+    """Result of `Claiming.take` for a group."""
 
     digests: Mapping[Path, str] = field(default_factory=dict)
     """SHA-256 of each copied file, by its path in the inbox or the style library."""
@@ -310,7 +310,7 @@ class Claiming:
             taking.unsynced.append(self._folder(claim) / FILES)
 
     def _commit(self, taking: "_Taking", step: Step) -> None:
-        """Rename the claims' folders, which makes them the folders of jobs."""
+        """Move the folders of the claims to `jobs`, that of the first claim last."""
         for claim in reversed(taking.todo):  # the first, which has the files themselves, comes last
             atomic.move(self._folder(claim), self._state.jobs / claim.id, durable=False)
         taking.unsynced.append(self._state.jobs)
@@ -524,7 +524,7 @@ class Claiming:
     def _drop_copies(self, group: Sequence[Claim], file: File) -> None:
         """Remove the copies of a file that is about to be put back into the inbox.
 
-        After a kill, a copy in a claim would mean that the file has left the inbox.
+        Otherwise, after a kill, a copy in a claim would be taken for the file that left the inbox.
         """
         for claim in group:
             folder = self._folder(claim) / FILES
@@ -751,9 +751,10 @@ def _changed(file: File) -> ChangedError:
 
 
 def remove_folder(claim: Claim) -> str:
-    """Remove the job's own folder in the inbox if it is empty but for debris (law 10).
+    """Remove the job's own folder in the inbox if it is empty or has only debris (law 10).
 
-    Returns why it stays; empty if it is gone, or the job has no folder that leaves the inbox.
+    Debris is what other programs make again, such as thumbnails. Returns why the folder stays;
+    empty if it is gone, or the job has no folder that leaves the inbox.
     """
     if claim.folder is None or not claim.leaves_inbox(claim.main):
         return ""

@@ -85,7 +85,7 @@ class Inbox:
 
     @property
     def notes(self) -> list[str]:
-        """Lines about the skipped paths."""
+        """Lines for the status: one for each path in `ignored`, then the number of other paths."""
         lines = [
             f"{shortened(path.relative_to(self.path))} is skipped: {why}"
             for path, why in self.ignored.items()
@@ -174,7 +174,7 @@ class Inbox:
     def check(
         self, most: int, is_held: Callable[[Group], bool], done: Callable[[Checked], object]
     ) -> None:
-        """Have at most `most` of the pending groups checked; then call `done` with the result.
+        """Begin a check of at most `most` pending groups; afterwards call `done` with the result.
 
         Groups for which `is_held` returns True stay pending. If the check fails, `done` is not
         called, and no group stays pending: the next scan finds them again.
@@ -209,12 +209,12 @@ class Inbox:
             self.scan()
 
     def not_claimed(self, name: str, main: Path, error: InputError) -> None:
-        """Record that the pair called `name` changed while it was being claimed."""
+        """Add the pair called `name` to `incomplete`: it changed while it was being claimed."""
         reason = f"its files to stop changing: {error}"
         self.incomplete.append(Pair(name, main, waits_for=reason, changing=True))
 
     def _equal(self, result: Scan) -> dict[Path, str]:
-        """Return the notes on files whose content was painted under another name."""
+        """Return notes, by path, on files whose content was painted under another name."""
         notes = {}
         for path, first_path in result.equal.items():
             name = Path(first_path)

@@ -67,9 +67,9 @@ class _Remains:
     claims: tuple[Claim, ...]
     """Readable claims of the group, that of the first job in front."""
     damaged: Mapping[Path, ValueError]
-    """Errors of its damaged claims, by their folders."""
+    """Errors of the damaged claims of the group, by the folder of the claim."""
     has_unowned: bool
-    """True if files are left, and neither a claim nor the ledger tells of which job."""
+    """True if files are left, but neither a claim nor the ledger tells to which job they belong."""
 
     @property
     def is_retry(self) -> bool:
@@ -278,7 +278,7 @@ class Intake:
             self._jobs.post(job_id, Broke(str(error), Cause.DISK))
 
     def _continue(self, group: tuple[Claim, ...], claimed: Collection[str]) -> None:
-        """Have the files of a group moved; a job that the ledger has lost is entered anew."""
+        """Begin to move the files of a group again; enter jobs anew that the ledger has lost."""
         self._groups |= {claim.id: group for claim in group}
         for claim in group:
             self._jobs.known(claim.id).claim = claim
@@ -372,7 +372,7 @@ class Intake:
     def _hold_reopened(self, scan: Scan) -> None:
         """Hold queued jobs whose files are in the inbox again, soon after they left it (law 4).
 
-        A program that uploads such a file has begun again.
+        The program that uploads such a file has started over.
         """
         until = self._clock() - self._settings.watch.truncated_s
         self._claimed = {
@@ -500,11 +500,11 @@ class Intake:
     def _taken(
         self, groups: Sequence[Sequence[Claim]], results: Sequence[Taken | Exception] | Exception
     ) -> None:
-        """Process the result of moving the files of each group, and post what becomes of its jobs.
+        """Post the events that follow from moving the files of `groups`.
 
         A job is moved, is abandoned because a file has changed or its content was painted before,
         or waits after an error. After a change the inbox is scanned again. `results` are those of
-        `Claiming.take`, or one error that concerns all groups.
+        `Claiming.take`, or one error for all groups.
         """
         if isinstance(results, Exception):
             results = [results] * len(groups)
@@ -669,7 +669,7 @@ class Intake:
 
     @property
     def is_final(self) -> bool:
-        """True if no file of the last scans is still changing, missing or unknown."""
+        """True if no file of the last scans is changing, may come back, or has unknown content."""
         if not self.is_stable or any(pair.changing for pair in self.incomplete):
             return False
         scans = [inbox.last for inbox in self.inboxes]

@@ -1,4 +1,4 @@
-"""Memory of the files that stay in their inboxes: those painted are known by content (law 3)."""
+"""Memory of the files that stay in inboxes: painted files are recognized by content (law 3)."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -106,7 +106,7 @@ class Kept:
         self._lanes.do(inbox.path, work, partial(self._hashed, inbox), total)
 
     def _hashed(self, inbox: Inbox, result: Hashing | Exception) -> None:
-        """Record hashed files; once all were tried, and some of them hashed, scan again."""
+        """Record the result of a batch; after the last batch, scan again if files were hashed."""
         hashing = Hashing() if isinstance(result, Exception) else result
         self._hash_at[inbox.path] = self._clock() + max(HASH_EVERY_S, hashing.seconds)
         inbox.not_read(hashing.unread)

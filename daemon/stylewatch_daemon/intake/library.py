@@ -30,7 +30,8 @@ class Styles:
     """The default styles, or the reason why they are unknown."""
 
     pictures: Mapping[str, Seen] = field(default_factory=dict)
-    """The default styles by name. A picture that is too large is not copied, and has no digest."""
+    """Records of the default styles, by name. A picture that is too large is not copied, and has no
+    digest."""
     waits_for: str = ""
     """What pairs that need a default style wait for, such as `the style library to answer`; empty
     if the styles are known."""

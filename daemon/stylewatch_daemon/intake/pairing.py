@@ -306,7 +306,7 @@ class _Parts:
         return ""
 
     def by_spelling(self) -> list["_Parts"]:
-        """Return the parts of each spelling of the job's name."""
+        """Return the parts, divided by the spelling of the job's name."""
         spelled: defaultdict[str, list[_Part]] = defaultdict(list)
         for part in self.found:
             match = _PART.fullmatch(part[2].name)
@@ -352,7 +352,7 @@ class _Folder:
 
 
 def _classified(path: Path, files: Iterable[Path]) -> _Folder:
-    """Return the `files` of one folder by what they are: parts of jobs, pictures, masks, clips.
+    """Return the `files` of one folder, sorted into parts of jobs, pictures, masks and clips.
 
     Texts, sidecar files and masks without a picture are skipped, with the reason; files of other
     kinds are left out.
@@ -413,7 +413,7 @@ def _reason_to_skip(file: Path) -> str:
 
 
 def _fits(kind: str, suffix: str) -> bool:
-    """Return whether a part of this kind, such as `job` or `style-2`, may have a suffix."""
+    """Return whether a part of `kind`, such as `job` or `style-2`, may have this suffix."""
     if kind == "job":
         return suffix in ("yaml", "yml")
     return suffix not in _OTHER_SUFFIXES

@@ -78,7 +78,8 @@ class Scan:
     unknown: tuple[Path, ...] = ()
     """Files to hash, in this order, before it is known whether their pairs were painted."""
     records: tuple[Seen, ...] = ()
-    """New records of files that are gone, that are expected again, or whose disk is known now."""
+    """New records for files that are gone, expected again, renamed, grown, or on another disk than
+    recorded."""
     held: Mapping[str, Collection[Path]] = field(default_factory=dict)
     """Files that are held in their own folders under other names, by the id of their job; empty for
     a job whose files are held in the folder HELD."""
@@ -643,7 +644,7 @@ class Scanner:
             return True, f"its files to be readable ({error})"
 
     def _is_current(self, pair: Pair, around: Surroundings) -> bool:
-        """Return whether a pair is as in the last scan: no file changed, no entry that came."""
+        """Return whether a pair is as in the last scan: no changed file, no new entry for it."""
         if any(look(path) != self._files[path] for path in pair.files if path in self._files):
             return False
         return all(map(self._listing.has, around.of(pair.main, pair.folder)))

@@ -48,13 +48,14 @@ SEGMENT_ID = b"\x18\x53\x80\x67"
 """Identifier of the element of a Matroska or WebM file that holds everything but its head."""
 
 PLAIN_BMP = (0, 3, 6)
-"""Values that the field for the compression of a BMP has if its pixels are not compressed."""
+"""Values of the compression field of a BMP whose pixels are not compressed."""
 
 PNM_WORD = re.compile(rb"(?:\s|#[^\r\n]*+[\r\n])++([^\s#]++)(?=\s)")
 """Pattern for a number in the head of a PBM, PGM, PPM or PFM, after blanks and comments."""
 
 PNM_BITS = {b"4": 1, b"5": 8, b"6": 24, b"f": 32, b"F": 96}
-"""Bits of a pixel by kind; integers of kinds 5 and 6 need twice as many above MAX_BYTE."""
+"""Bits of a pixel, by the character after the `P` of the format. Kinds 5 and 6 need twice as many
+if the largest value is above MAX_BYTE."""
 
 MAX_BYTE = 255
 
@@ -72,7 +73,7 @@ TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4
 """Bytes of a value of a TIFF, by type."""
 
 NUMBERS = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
-"""Types of positions and lengths, with their letters in `struct`."""
+"""Types of positions and lengths in a TIFF, with their format characters in `struct`."""
 
 DATA = ((273, 279), (324, 325), (513, 514))
 """Tags of the positions and of the lengths of strips, of tiles, and of thumbnails in JPEG."""
@@ -152,7 +153,7 @@ def lacks_end(file: BinaryIO) -> bool:
 
 
 def _end(file: _Excerpts) -> int:
-    """Return the least length of the complete file.
+    """Return the minimum length in bytes of the complete file.
 
     Like each function of FORMATS, this raises EOFError if the end is missing, and _UnknownError if
     nothing can be told.
@@ -247,7 +248,7 @@ def _end_of_gif(file: _Excerpts) -> int:
 
 
 def _gif_table(flags: int) -> int:
-    """Return the length of a table of colors in bytes."""
+    """Return the length in bytes of the color table that `flags` announce."""
     return 3 << (1 + (flags & 7)) if flags & 128 else 0
 
 
@@ -388,7 +389,7 @@ class _Tiff:
         return max(end, at + wide), lists
 
     def _numbers(self, kind: int, length: int, at: int) -> Sequence[int]:
-        """Return the numbers of a list, of a longer one only the last LIST numbers."""
+        """Return the last LIST numbers, or all if fewer, of a list at the position `at`."""
         count = min(length, LIST)
         at += TYPE_BYTES[kind] * (length - count)
         return self.file.numbers(f"{self.order}{count}{NUMBERS[kind]}", at)

@@ -153,7 +153,8 @@ class _Watched:
         self._modified_ns: int | None = None
         """Time of the folder's last change at the last check."""
         self._late_since: float | None = None
-        """Time at which a change was seen whose event has not come."""
+        """Monotonic time in seconds at which a change without an event was seen; None if there is
+        none."""
         self._observer = observers.Observer()
         watched = str(entries.real_path(folder))  # a link has no events of its target
         try:

@@ -87,7 +87,10 @@ class Destination:
         return ""
 
     def _ended(self, is_probe: bool, result: str | Exception) -> None:
-        """Record the result of a look, or of a probe."""
+        """Record the result of a look or probe; call `changed` if `trouble` is new.
+
+        Begin a new probe if one was asked for in the meantime.
+        """
         self.is_looking = False
         if isinstance(result, Exception) and not isinstance(result, OSError):
             raise result

@@ -191,7 +191,7 @@ class Outbox:
                 pass
 
     def tidy(self, place: str) -> None:
-        """Remove temporary files, such as halves of moved files, from the folder of a job."""
+        """Remove temporary files, such as incomplete copies, from the folder of a job."""
         for folder in (place, f"{place}/{STAGES}", f"{place}/{INPUTS}"):
             if entries.is_folder(self.root / folder):
                 with safe_dirs.opened(self.root, folder) as handle:

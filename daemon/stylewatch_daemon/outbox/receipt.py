@@ -54,7 +54,7 @@ class BackendRecord(_Record):
 
 
 class WeightsRecord(_Record):
-    """The trained network; `bits` is the number of bits of one of its weights."""
+    """The weights of the trained network; `bits` is the number of bits of each weight."""
 
     name: str
     sha256: str
@@ -120,7 +120,7 @@ class FileRecord(_Record):
 
 
 class AttemptRecord(_Record):
-    """An attempt: its backend and device, what `auto` chose, and how it ended."""
+    """An attempt: its backend and device, the options that `auto` chose, and how it ended."""
 
     backend: str
     device: str | None = None

@@ -46,8 +46,8 @@ SECONDS = 30.0
 its file. The largest pictures need a few seconds."""
 
 READ_RATE = 20 << 20
-"""Bytes per second that a slow disk reads, by which the timeout for a picture or a film grows with
-its size on the disk."""
+"""Bytes per second that a slow disk reads. The timeout for a picture or a film grows by one second
+for this many bytes on the disk."""
 
 
 class Inspector:
@@ -70,7 +70,7 @@ class Inspector:
         self._lanes = Lanes(post)
 
     def ask(self, question: Question, done: Callable[[Answer | Exception], object]) -> None:
-        """Make the main loop call `done` with the answer, unless the client is closed first.
+        """Queue a question; the main loop calls `done` with the answer, unless `close` comes first.
 
         In place of the answer, `done` gets a ShortageError if the machine cannot inspect pictures
         now, UnavailableError if a library that they need cannot be loaded, another OSError if the

@@ -37,8 +37,8 @@ from stylewatch_painter.images.vips import vips
 from stylewatch_painter.installation import unloadable
 
 EXTRA_MEMORY = 3 << 26
-"""Bytes of memory in addition to a picture's, for the thumbnail and the reserves of libraries; the
-system's library alone reserves 64 MB of addresses for a thread."""
+"""Bytes of memory in addition to those for a picture: for the thumbnail, and for reserves of
+libraries. The C library alone reserves 64 MB of address space for a thread."""
 
 MAX_FILE = 4 << 20
 """Maximum size in bytes of a written file; thumbnails are much smaller."""

@@ -43,7 +43,8 @@ class Answer:
     """
 
     pictures: tuple[Picture, ...] = ()
-    """Pictures of a job that can be painted; none if the process could not inspect any."""
+    """Records of the pictures, in the order of the question. Empty if there is a `reason`, or if
+    every process failed before it opened a picture."""
     reason: str = ""
     cause: Cause | None = None
     lacks_memory: bool = False
