@@ -189,10 +189,10 @@ class Claiming:
         """Bring the files of `groups` into the state folder; return a result for each, in order.
 
         All groups must be from one inbox. They pass each stage together, so that one sync of a disk
-        serves all of them. If a group fails, its result is the exception. After an OSError the
-        group may be taken later. After a ChangedError, because one of its files has changed, all
-        its files are back in the inbox, and the group is not claimed. Raises OutputError if the
-        disk of the inbox or of the state folder is missing.
+        serves all of them. If a group fails, its result is the exception. An OSError means that the
+        group may be taken later. A ChangedError means that the pair has changed: all its files are
+        back in the inbox, and the group is not claimed. Raises OutputError if the disk of the inbox
+        or of the state folder is missing.
         """
         batch = [_Taking(group) for group in groups]
         inbox = batch[0].group[0].inbox

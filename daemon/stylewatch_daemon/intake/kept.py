@@ -46,8 +46,8 @@ class Hashing:
 class Kept:
     """Memory of the files that stay in `inboxes`, in the ledger; `clock` is monotonic, in seconds.
 
-    A file without a record of its present look is hashed before its pair is painted. The lane of
-    its inbox does that after new drops, at a limited rate.
+    If the sizes and looks of files do not tell whether their pair was painted, the files are hashed
+    first: in the lane of their inbox, after new drops, and at a limited rate.
     """
 
     def __init__(
@@ -158,9 +158,9 @@ class Kept:
         """Return a function that writes into the ledger what is to be remembered of a claim.
 
         The function records the files that stay in the inbox, files that are left out because of
-        the claim, and, if `is_painted` returned False, the pair as painted. For a retry it records
-        nothing. It takes all data from `claim` and `taken`: the present settings may lack the
-        inbox.
+        the claim, and, if `is_painted` recorded the job, the pair as painted. For a retry it
+        records nothing. It takes all data from `claim` and `taken`: the present settings may lack
+        the inbox. Until the records are in the ledger, `being_remembered` returns the claim.
         """
         if claim.is_copy:
             return lambda ledger: None

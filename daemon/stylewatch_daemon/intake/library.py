@@ -33,8 +33,8 @@ class Styles:
     """Records of the default styles, by name. A picture that is too large is not copied, and has no
     digest."""
     waits_for: str = ""
-    """What pairs that need a default style wait for, such as `the style library to answer`; empty
-    if the styles are known."""
+    """Reason for pairs that need a default style to wait, in words that follow "waits for", such as
+    `the style library to answer`; empty if the styles are known."""
     trouble: str = ""
     """Reason why the library cannot be used, for the status; empty if it can, or is only late."""
 

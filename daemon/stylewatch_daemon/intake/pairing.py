@@ -586,9 +586,10 @@ class _Inbox:
         return Pair(self._name(folder), None, others=files, waits_for=waits_for)
 
     def _jobs_called(self, parts: _Parts) -> list[_Parts]:
-        """Return the parts as one job, or as several if they are ambiguous otherwise.
+        """Return the job of these parts, or one job for each spelling of its name.
 
-        They are several jobs if each spelling of the name makes a whole job.
+        There are several jobs if the parts together are ambiguous, and each spelling is a whole
+        job.
         """
         if parts.mistake() and not any(map(self._mistake, parts.by_spelling())):
             return parts.by_spelling()
@@ -657,7 +658,7 @@ class _Inbox:
             yield replace(picture, name=name, styles=(path,), shared=frozenset([path]))
 
     def _pictures(self, folder: _Folder) -> Iterator[Pair]:
-        """Yield each picture with its mask as a pair without style, incomplete if ambiguous."""
+        """Yield a pair without style for each picture; incomplete if its mask is ambiguous."""
         masked = _Masks(folder.pictures, folder.masks)
         for picture in folder.pictures:
             clips = folder.clips.get(folded(picture.stem), ())

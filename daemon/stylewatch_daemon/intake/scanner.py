@@ -356,10 +356,10 @@ class Scanner:
         )
 
     def _record(self, memory: Memory, path: Path, looked: Look) -> Seen | None:
-        """Return the record of a file, by its path or a renamed folder above it; else None.
+        """Return the record of a file; None if it has none, has changed since, or was gone.
 
-        Records of files that are gone, or look different now, do not count. If a left-out clip has
-        grown, or a folder was renamed, note the new record in `_renewed`.
+        If a folder above the file was renamed, it is a new record for the new path; see `_renamed`.
+        If a left-out clip has grown, its new record is noted in `_renewed`.
         """
         if path in self._outside:
             return self._outside[path]

@@ -171,10 +171,10 @@ def _stage_receipt(
 
 
 def _complete(ending: Ending, outbox: Outbox, content: bytes, step: Step) -> list[OutputFile]:
-    """Remove the stages of attempts that started over; return the other listed files.
+    """Remove the stages of attempts that started over; return the other files of the painting.
 
-    The returned files exclude stages and inputs. The final picture, by the receipt `content`, gets
-    the part `final`.
+    These are the listed files except stages, inputs and the receipt. The final picture, by the
+    receipt `content`, gets the part `final`.
     """
     job = ending.job
     receipt = Listing.of(parse_receipt(BytesIO(content)))

@@ -18,9 +18,10 @@ from stylewatch_daemon.outbox.publish import free_folder, writing
 
 
 def root_of(job: Job, path: Path) -> Path:
-    """Return the finals folder of `path`, a link of a job: what is above the job's title.
+    """Return the finals folder that contains `path`, the path of a link of a job.
 
-    The settings may name another folder now.
+    This is the part of the path above the title of the job. The settings may name another folder
+    now.
     """
     return path.parents[len(PurePosixPath(job.title).parts) - 1]
 
@@ -90,9 +91,9 @@ def add(
 ) -> Linking:
     """Link the picture `final` of `job` in `finals`, with the `chosen` name, or copy it.
 
-    Returns whether this was possible. A link or copy that was made before a kill stays. Raises
-    OutputError, also if somebody gives another file the name, or replaces the picture, at this
-    moment.
+    Returns DONE if the link or copy is there, also from before a kill, or else the reason why it is
+    not. Raises OutputError, also if somebody gives another file the name, or replaces the picture,
+    at this moment.
     """
     wanted = Path(chosen.path)
     with (

@@ -63,7 +63,7 @@ class Account:
     picture, those of the inputs that it was painted from. A size is 0 if a ledger of version 1 did
     not record it. `is_deleted` is True if the owner asked for the deletion of the job. If the
     system cannot tell whether a program writes to a file, the file stays until it has not changed
-    for `settles_in` seconds; `first_sights` serve where its times do not tell that.
+    for `settles_in` seconds, by its times or, if these do not tell, by `first_sights`.
     """
 
     claim: Claim

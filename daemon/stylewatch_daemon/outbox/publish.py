@@ -129,7 +129,7 @@ class Outbox:
         """Remove temporary files in the outbox; return the ids of jobs that have a staging folder.
 
         Temporary files are removed at the top of the outbox, in `.staging` and, if possible, in the
-        folders of refused and canceled jobs. The rest of interrupted removals of folders is removed
+        folders of refused and canceled jobs. Remains of interrupted removals of folders are removed
         if possible, too. Raises OutputError if any other file cannot be removed now.
         """
         with self._writing():
@@ -239,10 +239,10 @@ class Outbox:
         return entries.exists(self.root / folder / RECEIPT)
 
     def clear(self, job_id: str, *, durable: bool = False) -> None:
-        """Remove a job's staging folder, and the rest of an interrupted removal of it.
+        """Remove a job's staging folder, and remains of an interrupted removal of it.
 
-        With `JOB/NAME` for `job_id`, remove only the folder NAME in that of the job. The rest of
-        other removals is removed as far as possible. The removal is synced if it is `durable`.
+        With `JOB/NAME` for `job_id`, remove only the folder NAME in that of the job. Remains of
+        other removals are removed as far as possible. The removal is synced if it is `durable`.
         """
         with self._writing():
             if not entries.exists(self.root / STAGING):

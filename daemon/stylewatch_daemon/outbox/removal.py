@@ -17,7 +17,7 @@ from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
 
 
 class Removed(NamedTuple):
-    """Files that are `gone`, removed now or earlier, and those `left`, no longer of the job.
+    """Files that are `gone`, removed now or earlier, and files that are `left` to other people.
 
     Somebody has changed the `left` files, or another job was painted into their folder.
     """
