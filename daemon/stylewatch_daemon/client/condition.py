@@ -93,7 +93,10 @@ def condition(status: Mapping[str, Any]) -> Condition:
 
 
 def _found(health: Mapping[str, Any], running: int) -> Condition:
-    """Return the first condition that holds, by importance; the daemon may be paused as well."""
+    """Return the most important condition that holds; a daemon in it may be paused as well.
+
+    `running` is the number of running jobs.
+    """
     is_gone = not health["at_work"]
     said_so = health["stopping"] or health["since"] is None
     # settings that cannot be taken are a problem that keeps no job waiting

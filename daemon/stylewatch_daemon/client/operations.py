@@ -48,7 +48,7 @@ _ENDS_FOR: Mapping[Verb, tuple[Collection[End], str]] = {
     "favorite": (PICTURES, "jobs with a picture can be favorites"),
     "unfavorite": (PICTURES, "jobs with a picture can be favorites"),
 }
-"""For some operations, the ends of the jobs that allow them, and these jobs in words."""
+"""For some operations, the ends after which a job allows them, and a description of such jobs."""
 
 _BY_TITLE_ALONE = ("trash", "restore", "delete")
 """Operations for which a name must be the title of one job alone."""
@@ -87,7 +87,7 @@ def check(verb: Verb, job: Job) -> None:
 
 
 def offered(job: Job) -> frozenset[Verb]:
-    """Return the operations that the job allows, without those that it records as requested."""
+    """Return the operations that the job allows, without those that were requested already."""
     return frozenset(verb for verb in VERBS if not (_why_not(verb, job) or _is_done(verb, job)))
 
 
@@ -154,10 +154,10 @@ def ask(
 ) -> int:
     """Ask the daemon for an operation without other arguments; return the id of the request.
 
-    A request that waits already is not repeated. To finish a job keeps its current picture, to move
-    it into the trash keeps its files for `retention.trash`, to delete a job removes its files, and
-    to cancel an ended job gives up its deletion if that waits. Raises StateError if the job's state
-    does not allow the operation, and OutputError if the request cannot be written.
+    If the same request waits already, its id is returned. `finish` keeps the job's current picture,
+    `trash` keeps its files for `retention.trash`, `delete` removes its files, and `cancel` of an
+    ended job gives up a deletion that waits. Raises StateError if the state of the job does not
+    allow the operation, and OutputError if the request cannot be written.
     """
     waiting = requests.waiting(state)
     deletions = [request for request in waiting if request.deletes(job.id)]
@@ -180,10 +180,11 @@ def ask(
 def without_favorites(
     state: Path, jobs: Sequence[Job], *, are_several: bool
 ) -> tuple[list[Job], list[Job]]:
-    """Divide jobs that a person deletes, or moves into the trash, together: all but the favorites.
+    """Return which of the jobs to delete, or to move into the trash, and which favorites to keep.
 
-    Returns the jobs to delete, and the favorites to keep. A single job is deleted even if it is a
-    favorite. Raises OutputError if the favorites cannot be listed.
+    Favorites are kept only if `are_several`: a person who deletes a single job means that one.
+    Requests for favorites that still wait count, too. Raises OutputError if the favorites cannot be
+    listed.
     """
     marked = favorites.marked(state) if are_several else set()
     for request in requests.waiting(state) if are_several else ():
@@ -195,7 +196,10 @@ def without_favorites(
 
 
 def dismiss(state: Path, *jobs: Job) -> int:
-    """Ask the daemon to list refused or failed jobs no longer; returns and raises as `ask` does."""
+    """Ask the daemon to dismiss refused or failed jobs; return the id of the request.
+
+    The status then lists these jobs no longer. Raises as `ask` does.
+    """
     for job in jobs:
         check("dismiss", job)
     return requests.leave(state, "dismiss", jobs=[job.id for job in jobs])
@@ -204,8 +208,8 @@ def dismiss(state: Path, *jobs: Job) -> int:
 def dismiss_all(state: Path) -> int:
     """Ask the daemon to dismiss all refused and failed jobs; return the id of the request.
 
-    The request names each job, instead of a time of a clock that may be wrong. Raises OutputError
-    if the ledger cannot be read or written.
+    The request names each job, because a time would depend on a clock that may be wrong. Raises
+    OutputError if the ledger cannot be read or written.
     """
     with reading(state / LEDGER) as ledger:
         jobs = ledger.undismissed(-1)
@@ -229,9 +233,9 @@ def open_ledger(state: Path) -> Iterator[Ledger | None]:
 def disks_of(state: Path, *used: Path) -> MountGuard:
     """Return a guard that knows on which disks the daemon used folders.
 
-    If the daemon never ran, the guard knows no disk. `used` are folders of the daemon's settings.
-    While the daemon runs, the guard refuses those whose disk is missing, as the daemon does, even
-    if there are files in their place. Raises OutputError as `open_ledger` does.
+    If the daemon never ran, the guard knows no disk. While the daemon runs, the guard refuses each
+    folder in `used`, folders of the daemon's settings, whose disk is missing, even if there are
+    files in its place. Raises OutputError as `open_ledger` does.
     """
     guard = MountGuard()
     with open_ledger(state) as ledger:
@@ -268,9 +272,10 @@ def pictures_of(
 def settings_of_retry(
     state: Path, job: Job, settings: Config, overrides: Mapping[str, Any], from_stage: int | None
 ) -> JobFile:
-    """Return the job.yaml with which a job would be run again, with the settings `overrides`.
+    """Return the settings with which a job would be run again, changed by `overrides`.
 
-    Raises as `check` and `retries.settings_for` do.
+    With `from_stage`, the new job starts from the stage at that step. Raises as `check` and
+    `retries.settings_for` do.
     """
     check("retry", job)
     return retries.settings_for(job, settings, overrides, from_stage, disks_of(state))
@@ -288,10 +293,11 @@ def retry(
 ) -> int:
     """Ask the daemon to run `job` again as the job with the id `new`; return the id of the request.
 
-    `settings` are all settings of the new job, which continues from the stage at step `from_stage`,
-    or starts anew. The styles with the numbers `without`, from 1, are left out. The files `added`,
-    in the folder `new` of the uploads, are additional styles. Raises as `check`, `pictures_of` and
-    `retries.check_paints` do; later the daemon also compares the bytes of the pictures.
+    `settings` are all settings of the new job. It continues from the stage at step `from_stage`; if
+    that is None, it starts anew. The styles with the numbers `without`, from 1, are left out. The
+    files `added`, in the folder `new` of the uploads, are additional styles. Raises as `check`,
+    `pictures_of` and `retries.check_paints` do; later the daemon also compares the bytes of the
+    pictures.
     """
     check("retry", job)
     retries.check_paints(job, settings)

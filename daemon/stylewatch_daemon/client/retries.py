@@ -41,10 +41,11 @@ def settings_for(
     from_stage: int | None,
     guard: MountGuard | None = None,
 ) -> JobFile:
-    """Return the job.yaml of a new run of `job`, with all settings.
+    """Return the settings of a new run of `job`, with a value for each.
 
-    The settings are those of the job, changed by `overrides`, and by `from_stage` to continue from
-    that step. Raises UsageError, which lists every mistake, and raises as `previous` does.
+    They are the settings of the job, changed by `overrides` and, if `from_stage` is not None, to
+    continue from that step. Raises UsageError, which lists every mistake, and raises as `previous`
+    does.
     """
     asked = config.job_overrides(overrides)
     before = previous(job, settings, asked, guard)
@@ -65,9 +66,9 @@ def settings_for(
 
 
 def check_paints(job: Job, wanted: JobSettings) -> None:
-    """Raise UsageError if a retry of `job` with the settings `wanted` would be refused for them.
+    """Raise UsageError if the settings `wanted` rule out a retry of `job`.
 
-    What depends on the recipe is refused when the new job begins.
+    Mistakes that depend on the recipe are refused only when the new job begins.
     """
     if wanted.steps == 0:
         raise UsageError(MEASURES_ONLY)
@@ -112,13 +113,13 @@ def _continued(job: Job, wanted: JobSettings, stage: int, recipes: tuple[Path, .
 def previous(
     job: Job, settings: Config, asked: Mapping[str, Any], guard: MountGuard | None = None
 ) -> JobFile:
-    """Return the settings that a job was started with.
+    """Return the settings of a job, on which those of a new run are based.
 
-    For a job that was refused or not started, they are read from its job.yaml as it is now, without
-    the keys in `asked`, whose values there may be the mistakes, and put on top of `settings`; a job
-    that was not started and has no job.yaml has those of `settings`. Raises UsageError and
-    InputError if the settings cannot be used, and OutputError if they cannot be read now; `guard`
-    knows which disks the daemon used.
+    These are the settings with which the job was started last. For a job that was not started, or
+    was refused and has a job.yaml, they are those in `settings`, overridden by its job.yaml as it
+    is now. Keys in `asked` are ignored there, because their values may be the mistakes. `guard`
+    knows which disks the daemon used. Raises UsageError or InputError if the settings cannot be
+    used, and OutputError if they cannot be read now.
     """
     job_file = next((file for file in job_files.inputs(job) if file.role == "job"), None)
     if job.settings is not None and (job_file is None or job.end is not End.REFUSED):
@@ -151,11 +152,11 @@ def needed(
     without: Collection[int] = (),
     listed: Iterable[OutputFile] = (),
 ) -> tuple[SourceFile, ...]:
-    """Return the pictures for a retry, and the stage at step `from_stage` to start from, if any.
+    """Return the pictures for a retry and, as the last, the stage at step `from_stage`, if given.
 
-    The styles with the numbers `without`, from 1, are left out, with their masks. A stage that is
-    `listed` in the ledger must have the recorded bytes. Raises InputError if the pictures are not
-    known, or there is no such stage.
+    The stage replaces the init picture. The styles with the numbers `without`, from 1, are left
+    out, with their masks. A stage that is `listed` in the ledger must have the recorded bytes.
+    Raises InputError if the pictures are not known, or there is no such stage.
     """
     start = () if from_stage is None else (job_files.stage(job, from_stage, listed),)
     replaced = {"job", *(file.role for file in start)}

@@ -24,7 +24,7 @@ LONGEST = 64 << 20
 def read(state: Path) -> dict[str, Any]:
     """Return the last status that the daemon of the folder `state` wrote, with all keys.
 
-    Without a valid file the status is empty.
+    Without a valid file, return the empty status of `nothing`.
     """
     empty = nothing()
     try:
@@ -63,9 +63,10 @@ def when_interrupted(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def past(status: dict[str, Any]) -> dict[str, Any]:
-    """Return a status without its running and incomplete jobs, problems, notes and ignored files.
+    """Return a status without the data that only a running daemon knows.
 
-    Only a running daemon knows them.
+    These are running and incomplete jobs, problems, notes, ignored files, styles that are learned,
+    previews, and whether the settings are old.
     """
     inboxes = [{**inbox, "ignored": []} for inbox in status["inboxes"]]
     health = {**status["health"], "trouble": [], "notes": [], "learning": [],
@@ -74,7 +75,7 @@ def past(status: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_condition(status: dict[str, Any]) -> dict[str, Any]:
-    """Return a status with the condition of the daemon that follows from it."""
+    """Return a status with the word and the sentence of the condition that follows from it."""
     now = condition(status)
     said = {"condition": now.word, "sentence": now.sentence}
     return {**status, "health": {**status["health"], **said}}

@@ -55,9 +55,9 @@ def why_waits(job: Job, status: Mapping[str, Any]) -> str:
 
 
 def obstacle(status: Mapping[str, Any], *names: object) -> str:
-    """Return why the first of `names`, jobs or folders, waits that has a problem in `status`.
+    """Return the problem in `status` of the first of `names` that has one; empty if none has.
 
-    The text is empty if none of them has one.
+    `names` are titles of jobs, or folders.
     """
     for name in map(shown, names):
         for text in status["health"]["trouble"]:

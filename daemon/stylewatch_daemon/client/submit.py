@@ -34,8 +34,8 @@ _STYLE = re.compile("style(-[0-9]+)?")
 _HIDDEN = re.compile(rf"{re.escape(HIDDEN)}[0-9a-f]{{16}}")
 
 STALE_S = 24 * 3600.0
-"""Age in seconds from which a prepared pair without further changes counts as abandoned: more than
-it takes to copy others that are submitted with it, and than clocks and time zones may differ."""
+"""Age in seconds at which an unchanged prepared pair counts as abandoned. It is longer than copying
+all pairs of a submission takes, and than clocks and time zones may differ."""
 
 _EXISTS = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 
@@ -43,7 +43,8 @@ _EXISTS = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 class NewJob(NamedTuple):
     """A job to submit: its preferred name, its settings, and its pictures.
 
-    `originals` has the names that people know the files by, for paths that end otherwise.
+    `originals` has the names by which people know the files, for files whose paths have other
+    names.
     """
 
     name: str
@@ -115,12 +116,12 @@ def put_all(
 ) -> Iterator[str]:
     """Put jobs into an inbox, and yield the name that each gets; raises as `put` does.
 
-    All are prepared before the first of them is in the inbox: if a file cannot be copied, none is
+    All jobs are prepared before the first is in the inbox: if a file cannot be copied, none is
     submitted. Each name is new to the ledger, and free in the inbox and in the folders `others`.
 
-    If `is_kept`, the pairs stay in the inbox, which knows by content what was painted (law 3). But
-    whoever submits a pair wants it painted, also once more: a line that no other job.yaml has makes
-    each a pair of its own.
+    If `is_kept`, the pairs stay in the inbox, and pairs with known content are not painted (law 3).
+    But submitted pairs are to be painted in any case, so each job.yaml gets a unique line, which
+    makes its pair a new one.
     """
     guard = disks_of(state, inbox)
     with ExitStack() as stack:
@@ -163,14 +164,18 @@ def _yaml(settings: Mapping[str, Any]) -> str:
 
 
 def _text(job: NewJob, is_kept: bool) -> str:
-    """Return the text of the job.yaml of `job`, with a line of its own if `is_kept`."""
+    """Return the text of the job.yaml of `job`; if `is_kept`, with a unique comment in it."""
     own = f"# submission {secrets.token_hex(8)}, painted even if its pictures were painted before\n"
     return _yaml(job.job_yaml) + (own if is_kept else "")
 
 
 @contextmanager
 def _prepared(inbox: Path, guard: MountGuard, files: Files, job_yaml: str) -> Iterator[Path]:
-    """Prepare a pair in a hidden folder of `inbox`, which is removed unless it is renamed."""
+    """Prepare a pair in a hidden folder of `inbox`, and yield the path of this folder.
+
+    At the end, the folder is removed unless it was renamed. Raises OutputError if `inbox` cannot be
+    written or does not exist, InputError for an input that is not a regular file.
+    """
     with _reporting(inbox):
         with guard.checked(inbox):
             found = entries.target_status(inbox)
@@ -197,10 +202,10 @@ def _prepared(inbox: Path, guard: MountGuard, files: Files, job_yaml: str) -> It
 
 
 def main_pictures(guard: MountGuard, inbox: Path, name: str) -> frozenset[str] | None:
-    """Return the names of the content, or without one of the styles, in the folder of a pair.
+    """Return the file names of the content or, without one, of the styles in the folder of a pair.
 
-    They are empty if somebody has removed them, or the daemon has taken them. Returns None if that
-    is unknown, because the folder or its disk cannot be looked at now (law 2).
+    The result is empty if somebody has removed them, or the daemon has taken them. It is None if
+    that is unknown, because the folder or its disk cannot be looked at now (law 2).
     """
     try:
         with _reporting(inbox), guard.checked(inbox):

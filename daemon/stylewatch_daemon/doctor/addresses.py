@@ -29,20 +29,24 @@ _GET_ADDRESS = 0x8915
 """Request for the IPv4 address of an interface: SIOCGIFADDR of Linux."""
 
 _PASSING = 0x01 | 0x20 | 0x40
-"""Flags of IPv6 addresses that are temporary, deprecated or not certain yet."""
+"""Flags of IPv6 addresses that are temporary, deprecated, or tentative."""
 
 
 def _names() -> Iterator[str]:
-    """Yield the names of the interfaces, read from /proc: a service may not use AF_NETLINK."""
+    """Yield the names of the network interfaces; nothing except on Linux.
+
+    They are read from /proc, because the service may not use AF_NETLINK.
+    """
     with suppress(OSError):
         for line in Path("/proc/net/dev").read_text("ascii").splitlines()[2:]:
             yield line.partition(":")[0].strip()
 
 
 def interfaces() -> Iterator[tuple[str, str]]:
-    """Yield the name of an interface of this machine and its address, once for each address.
+    """Yield pairs of an interface name and an address of it, as text; nothing except on Linux.
 
-    On other systems than Linux nothing is yielded. IPv6 addresses that do not last are left out.
+    Of each interface these are the primary IPv4 address, and all IPv6 addresses that are not
+    temporary, deprecated or tentative.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         for name in _names():
@@ -57,9 +61,9 @@ def interfaces() -> Iterator[tuple[str, str]]:
 
 
 def is_physical(name: str) -> bool:
-    """Return whether an interface is a network card, or a bridge or another one above a card.
+    """Return whether an interface is a network card, or is built on one, such as a bridge.
 
-    Those of containers, virtual machines and tunnels are not: no phone is there.
+    Interfaces of containers, virtual machines and tunnels are not: no phone is there.
     """
     folder = _INTERFACES / name
     if entries.exists(folder / "device"):
@@ -69,7 +73,7 @@ def is_physical(name: str) -> bool:
 
 
 def private() -> list[str]:
-    """Return the private addresses of this machine: those of its network cards.
+    """Return the private addresses of the network cards of this machine.
 
     If there is no card, as in a container, all interfaces count.
     """
@@ -79,13 +83,14 @@ def private() -> list[str]:
 
 
 def url_for_phones(web: WebSettings, visited: str = "") -> str:
-    """Return the address at which phones reach the page, without a final slash.
+    """Return the URL at which phones reach the page, without a final slash.
 
-    It is `web.url`, or else the address by which somebody has `visited` the page (without a path),
-    or else `web.listen`. The latter two count only if phones may be sent there.
+    It is `web.url`, or else `visited`, the URL without a path by which somebody has opened the
+    page, or else an address that follows from `web.listen`. The latter two count only if phones may
+    be sent there.
 
-    Raises SettingsError if there is no such address, and UnavailableError if this machine no longer
-    has the one at which the page listens; the sentences say what helps.
+    Raises SettingsError if there is no such URL, and UnavailableError if this machine no longer has
+    the address at which the page listens; the sentences say what helps.
     """
     if web.listen is None:
         raise SettingsError("web.listen is not set, so there is no page: docs/web.md, On a phone")
@@ -108,7 +113,7 @@ def url_for_phones(web: WebSettings, visited: str = "") -> str:
 
 
 def _unknown(web: WebSettings, address: Address) -> SettingsError:
-    """Return the error that no address for phones is known, and what helps."""
+    """Return the error for settings without an address for phones; its text says what helps."""
     if address.is_near and not web.hosts:
         token = "" if web.token_file else ", and web.token_file"
         return SettingsError(
@@ -130,9 +135,10 @@ def _unknown(web: WebSettings, address: Address) -> SettingsError:
 
 
 def _hosts(address: Address) -> list[str]:
-    """Return the IP addresses at which a page at `address` listens; only those of network cards.
+    """Return the IP addresses at which other machines may reach a page that listens at `address`.
 
-    Others are unknown outside of this machine, such as those of a container.
+    If the page listens at all addresses, these are the addresses of network cards: other addresses,
+    such as those of containers, are unknown outside of this machine.
     """
     if address.is_near or not ip_address(address.host).is_unspecified:
         return [address.host]
@@ -142,9 +148,9 @@ def _hosts(address: Address) -> list[str]:
 
 
 def _is_for_phones(url: str) -> bool:
-    """Return whether phones may be sent to `url`: not to themselves, and in public only by TLS.
+    """Return whether phones may be sent to `url`: not to loopback, and in public only by TLS.
 
-    Names count as known to phones.
+    A host name, unless it is localhost, is assumed to be known to phones.
     """
     try:
         parts = urlsplit(url)
@@ -168,7 +174,7 @@ def _suggested(port: int) -> str:
 
 
 def _is_ours(host: str) -> bool:
-    """Return whether a program can listen at an address, as at one of this machine."""
+    """Return whether this machine has the IP address `host`: whether a program can listen there."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family) as tried:

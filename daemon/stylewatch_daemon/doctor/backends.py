@@ -46,7 +46,11 @@ they belong to an extra."""
 
 
 def look(settings: Config) -> Iterator[Finding]:
-    """Yield the findings on each backend, the one of the settings first, and on the weights."""
+    """Yield the findings on each backend, the one of the settings first, and on the weights.
+
+    Problems of other backends, and of weights that the backend of the settings does not use, become
+    notes.
+    """
     wanted = settings.job.backend
     for name in sorted({wanted, *registry.names()}, key=lambda name: (name != wanted, name)):
         devices = settings.executor.own.named_devices if name == wanted else ()
@@ -69,7 +73,7 @@ def look_at_libraries(settings: Config) -> Iterator[Finding]:
 
 
 def _as_note(finding: Finding) -> Finding:
-    """Return a finding that does not concern the jobs' backend; a problem is turned into a note."""
+    """Return a finding on what the jobs' backend does not use, with a problem as a note."""
     if finding.verdict is not Verdict.PROBLEM:
         return finding
     return note(finding.what, f"{finding.words} (this does not affect jobs with another backend)")
@@ -113,7 +117,7 @@ def run(check: str, name: str, *args: Any, timeout: float = TIMEOUT) -> Iterator
 
 
 def serve(pipe: Connection, check: str, name: str, *args: Any) -> None:
-    """Send the findings of a check through `pipe`, and exit even if threads are still running."""
+    """Send the findings of a check through `pipe`; then exit, even if threads are still running."""
     for finding in _CHECKS[check](name, *args):
         send(pipe, finding)
     os._exit(0)
@@ -122,9 +126,11 @@ def serve(pipe: Connection, check: str, name: str, *args: Any) -> None:
 def check_backend(
     name: str, options: Mapping[str, Any], wanted: Sequence[str] | None = None
 ) -> Iterator[Finding]:
-    """Check that a backend accepts `options`, and that it can run and has the devices `wanted`.
+    """Yield the findings on a backend: notes, if any, and a success, or else one problem.
 
-    If `wanted` is None, only the options are checked.
+    Check that the backend accepts `options`, can run, and has the devices `wanted`. If `wanted` is
+    None, check only the options. A BackendError on loading and any exception in the backend's own
+    check become problems.
     """
     what = f"backend {name}"
     try:
@@ -177,7 +183,7 @@ def _described(what: str, backend: "Backend", devices: Mapping[str, str]) -> Ite
 
 
 def check_weights(_name: str) -> Iterator[Finding]:
-    """Check the installed weights against their digests; only the first mistake is reported."""
+    """Yield a success if all installed weights have their digests, else the first problem."""
     from stylewatch_painter.network.store import verify
     from stylewatch_painter.network.weights import installed, locate
 
@@ -193,7 +199,7 @@ def check_weights(_name: str) -> Iterator[Finding]:
 
 
 def check_library(module: str) -> Iterator[Finding]:
-    """Check that a module of another package can be loaded."""
+    """Yield a success if a module of another package can be loaded, else a problem."""
     try:
         library(module)
     except LibraryError as error:

@@ -96,7 +96,10 @@ def look(settings: Config) -> Iterator[Finding]:
 
 
 def check_daemon(settings: Config) -> Iterator[Finding]:
-    """Report what the daemon is doing; raises OutputError if its state folder cannot be read."""
+    """Yield a finding on what the daemon is doing: a success, or a note unless all is well.
+
+    Raises OutputError if the state folder cannot be read.
+    """
     status = status_json.current(settings.state.path)
     now = condition(status)
     health = status["health"]
@@ -108,7 +111,7 @@ def check_daemon(settings: Config) -> Iterator[Finding]:
 
 
 def check_user(settings: Config) -> Iterator[Finding]:
-    """Note if the state folder belongs to another user, whose permissions may be different."""
+    """Yield a note if the state folder belongs to another user, whose permissions may differ."""
     try:
         owner = settings.state.path.stat().st_uid
     except OSError:  # it is missing, or in a folder of another user, as other checks report
@@ -139,7 +142,7 @@ def _is_read_only(folder: Path) -> bool:
 
 
 def check_inboxes(settings: Config) -> Iterator[Finding]:
-    """Check that each inbox can be used; report how new files are noticed, and what is ignored."""
+    """Yield whether each inbox can be used, how new files are noticed, and what is ignored."""
     own_id = _ledger_id(settings)
     guard = _disks(settings)
     for inbox in settings.inboxes:
@@ -169,7 +172,7 @@ def check_inboxes(settings: Config) -> Iterator[Finding]:
 
 
 def _events(folder: Path, settings: Config) -> Finding:
-    """Describe how new files in an inbox are noticed."""
+    """Return a finding on how new files in an inbox are noticed."""
     what = f"events of {folder}"
     rescan_s = settings.watch.rescan_s
     reason = f"{disks.kind_of(folder, disks.table())} does not report changes by other machines"
@@ -184,7 +187,7 @@ def _events(folder: Path, settings: Config) -> Finding:
 
 
 def check_outputs(settings: Config) -> Iterator[Finding]:
-    """Check that each outbox and each finals folder can be written."""
+    """Yield whether each outbox and each finals folder can be written."""
     # a probe of another user must not create the folder, which the daemon could not use
     used = [outbox for outbox in settings.outboxes if lexists(outbox / STAGING)]
     guard = _disks(settings)
@@ -199,7 +202,7 @@ def check_outputs(settings: Config) -> Iterator[Finding]:
 
 
 def check_state(settings: Config) -> Iterator[Finding]:
-    """Check that the state folder is on a local disk and can be written."""
+    """Yield whether the state folder is on a local disk and can be written."""
     folder = settings.state.path
     table = disks.table()
     what = f"state folder {folder}"
@@ -212,7 +215,7 @@ def check_state(settings: Config) -> Iterator[Finding]:
 
 
 def check_ledger(settings: Config) -> Iterator[Finding]:
-    """Check that the ledger, if there is one, can be read and is intact."""
+    """Yield whether the ledger can be read and is intact; nothing if there is no ledger."""
     path = StateDir(settings.state.path).ledger
     if not lexists(path):
         return
@@ -228,7 +231,7 @@ def check_ledger(settings: Config) -> Iterator[Finding]:
 
 
 def check_room(settings: Config) -> Iterator[Finding]:
-    """Check that the disks have the free space that a job needs to start; FullError if not."""
+    """Yield a success if the disks have the space for a job to start; else raise FullError."""
     folders = (settings.state.path, *settings.outboxes)
     disks.check([(folder, 0) for folder in folders], settings.limits.free_bytes)
     yield ok("room on the disks", "enough for a job to begin")
@@ -255,11 +258,11 @@ def _folder(
     usable: str = "writable, on",
     probe: Callable[[], str | None] | None = None,
 ) -> Finding:
-    """Check that `folder` grants the `rights` (as for `os.access`), or that it can be created.
+    """Return a finding on `what`: whether `folder` grants the `rights`, or can be created.
 
-    Returns a finding on `what`. `probe` writes into an existing folder, raises OSError if that
-    fails, and may return a remark. The words of a success begin with `usable`, and end with the
-    kind of file system.
+    The `rights` are those of `os.access`. `probe` writes into an existing folder, raises OSError if
+    that fails, and may return a remark. The words of a success begin with `usable`, and end with
+    the kind of file system.
     """
     try:
         guard.check(folder)
@@ -290,7 +293,7 @@ def _folder(
 
 
 def check_extras(settings: Config) -> Iterator[Finding]:
-    """Report the installed extras, and note for what each missing extra would be used."""
+    """Yield a note for each missing extra, which says what it is for, then the installed extras."""
     there = {extra: extra.is_installed() for extra in _EXTRAS}
     for kind, executor in executors.kinds().items():
         if executor.extra is None:
@@ -308,7 +311,7 @@ def check_extras(settings: Config) -> Iterator[Finding]:
 
 
 def check_packages(settings: Config) -> Iterator[Finding]:
-    """Note each entry of a package, such as a loss or a recipe, that cannot be used."""
+    """Yield a note for each entry of a package, such as a loss or a recipe, that cannot be used."""
     book.packaged()  # loads them all
     for sentence in installed.left_out():
         yield note("packages", sentence)
@@ -322,7 +325,10 @@ def _wrong_executor(settings: Config) -> list[str]:
 
 
 def check_cluster(settings: Config) -> Iterator[Finding]:
-    """Check that the executor's cluster answers; SettingsError for mistakes in its settings."""
+    """Yield a success if the executor's cluster answers, nothing if there is none.
+
+    Raises SettingsError for mistakes in its settings, UnavailableError if no job could run there.
+    """
     executor = settings.executor.own
     found = executor.mistakes()
     if found:
@@ -333,7 +339,7 @@ def check_cluster(settings: Config) -> Iterator[Finding]:
 
 
 def check_alerts(settings: Config) -> Iterator[Finding]:
-    """Check that apprise knows the URLs, and that other users cannot read them; send no alert."""
+    """Yield whether apprise knows the URLs, and a note if others can read them; send nothing."""
     alerts = settings.alerts
     if not alerts.wanted:
         return
@@ -352,7 +358,11 @@ def check_alerts(settings: Config) -> Iterator[Finding]:
 
 
 def check_page(settings: Config) -> Iterator[Finding]:
-    """Check that the page has its address, and note where phones reach it, if others may."""
+    """Yield the address at which phones reach the page, or a note if none is known.
+
+    Yield nothing if there is no page, or only for this machine. Raises UnavailableError if this
+    machine no longer has the address of the page.
+    """
     web = settings.web
     if web.listen is None or (parse_address(web.listen).is_near and web.url is None):
         return

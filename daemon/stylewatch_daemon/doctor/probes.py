@@ -24,7 +24,7 @@ COPIED = "it takes no links to the outbox, so final pictures are copied"
 
 
 def publish(outbox: Path) -> str:
-    """Try to move a file from the staging folder of an outbox into a new folder of the outbox."""
+    """Try to move a file from the staging folder of an outbox into a new folder there."""
     with (
         safe_dirs.opened(outbox, STAGING) as staging,
         safe_dirs.opened(outbox) as root,
@@ -57,7 +57,7 @@ def link(outbox: Path, finals: Path) -> str:
 
 
 def claim(inbox: Path, state: Path) -> str:
-    """Try to rename a file of an inbox into the state folder, or else below the inbox."""
+    """Try to rename a file from an inbox into the state folder, or else below the inbox."""
     name = _hidden()
     with safe_dirs.opened(inbox) as source, _made(source) as inner:
         atomic.write(name, CONTENT, source, durable=False)
@@ -79,7 +79,7 @@ def _hidden() -> str:
 
 @contextmanager
 def _made(folder: int) -> Iterator[int]:
-    """Make and open a hidden folder in an opened folder; afterwards remove it with its files."""
+    """Make a hidden folder in an opened folder, and yield its handle; remove it in the end."""
     name = _hidden()
     system.mkdir(name, dir_fd=folder)
     try:

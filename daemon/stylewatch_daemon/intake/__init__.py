@@ -1,5 +1,5 @@
 """From inbox to queue: watch and scan inboxes, pair files, claim pairs, inspect pictures.
 
-It may import `jobs` and what is below it, and alone imports watchdog. Begin with `intake`, the way
-of a pair, then `scan`, `pairing` and `claim`.
+This package may import `jobs` and the layers below it. Only its module `watch` imports watchdog.
+Start reading with `intake`, which follows a pair, then `scan`, `pairing` and `claim`.
 """

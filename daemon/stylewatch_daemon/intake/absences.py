@@ -1,4 +1,7 @@
-"""Record of the scans in which an inbox certainly lacked a file, whatever times of files say."""
+"""Record, for each file of an inbox, of the last scan that certainly lacked it.
+
+Only scans count: the times of files may be wrong.
+"""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,11 +15,12 @@ from stylewatch_daemon.intake.scan import InboxListing
 from stylewatch_daemon.ledger.memory import Seen
 
 DiskOf = Callable[[Path], str]
-"""Function that returns the identity of the disk of a file in the inbox; empty if another disk may
-take its place without a sign, so that a missing file may be elsewhere."""
+"""Function that returns the identity of the disk of a file in the inbox. It is empty if absences
+there are uncertain, for example because another disk could take the place of this one unnoticed."""
 
 NEVER = 0
-"""Number below that of every scan: no scan is known to have lacked a file."""
+"""Scan number of a file that no scan is known to have lacked; it is below the numbers of all
+scans."""
 
 
 @dataclass(frozen=True)
@@ -26,30 +30,30 @@ class _Vanished:
     absent: int
     """Number of the last scan that certainly lacked all of them."""
     doubtful: int
-    """How many of them no second scan has missed yet: these may just be moved."""
+    """Number of these files that only one scan has missed so far: they may have been moved."""
     gone: int
-    """Number of the scan that confirmed the latest absence."""
+    """Number of the scan that last confirmed that one of them is gone; NEVER if none has."""
 
 
 class ScanNumbers:
-    """Numbers that order the scans of all inboxes; the next scan has the number `first`.
+    """Counter of the scans of all inboxes, and record of vanished files of unknown content.
 
-    They also order the scans in which files vanished before their content was known: until such a
-    file is gone, any file of its size may be that one, moved. Lanes of several inboxes share this
-    record.
+    The first scan gets the number `first`. A file that vanished before it was hashed may have been
+    moved: until it is gone, any new file of its size may have its content. The lanes of all inboxes
+    share this object.
     """
 
     def __init__(self, first: int) -> None:
         self._numbers = count(first)
         self._vanished: dict[int, _Vanished] = {}
-        """These files by their size in bytes."""
+        """Records of vanished files of unknown content, by file size in bytes."""
         self._unknown: dict[object, Mapping[int, int]] = {}
-        """For each inbox, by size, the number of the last scan that certainly lacked all its files
-        of unknown content."""
+        """For each inbox and file size in bytes, the number of the last scan that certainly lacked
+        every file of that size whose content is unknown."""
         self._lock = Lock()
 
     def draw(self) -> int:
-        """Return the number of the scan that begins now."""
+        """Take the next number, for the scan that begins now, and return it."""
         return next(self._numbers)
 
     def note_vanished(self, size: int, absent: int) -> None:
@@ -67,16 +71,16 @@ class ScanNumbers:
                 )
 
     def note_gone(self, size: int, number: int) -> None:
-        """Note that a file that vanished is gone: the scan `number` was the second to miss it."""
+        """Note that a vanished file of `size` bytes is gone, as the scan `number` has confirmed."""
         with self._lock:
             former = self._vanished[size]
             self._vanished[size] = replace(former, doubtful=former.doubtful - 1, gone=number)
 
     def last_without(self, size: int, number: int) -> int:
-        """Return the number of the last scan that certainly lacked the content of a file.
+        """Return the number of the last scan that certainly lacked a file of `size` bytes.
 
-        That is `number`, the last scan that lacked its path, or an earlier one if it may be a file
-        that vanished and was not gone by then.
+        `number` is that of the last scan that certainly lacked its path. The result is lower if the
+        file may have been moved: if a vanished file of the same size was not gone yet at that scan.
         """
         vanished = self._vanished.get(size)
         if vanished is None or not (vanished.doubtful or number < vanished.gone):
@@ -84,9 +88,10 @@ class ScanNumbers:
         return min(number, vanished.absent)
 
     def note_unknown(self, inbox: object, lacking: Iterable[tuple[int, int]]) -> None:
-        """Note the files of an inbox whose content is not known now, such as one that is not read.
+        """Replace the record of those files of `inbox` whose content is unknown now.
 
-        `lacking` has the size of each in bytes, with the number of the last scan that lacked it.
+        `lacking` has, for each of these files, the size in bytes and the number of the last scan
+        that certainly lacked the file.
         """
         earliest = dict[int, int]()
         for size, number in lacking:
@@ -97,15 +102,15 @@ class ScanNumbers:
     def content_lacking(self, size: int, number: int) -> int:
         """Return the number of the last scan that certainly lacked the content of a file.
 
-        That is `number`, or an earlier one if a file of unknown content, in any inbox, may have the
-        same content.
+        The file has `size` bytes, and `number` is the result of `last_without`. The result is lower
+        if a file of unknown content and of the same size, in any inbox, was there before that scan.
         """
         with self._lock:
             return min(number, *(each.get(size, number) for each in self._unknown.values()))
 
 
 class _FileOnDisk(NamedTuple):
-    """A file, told apart from one at the same path of another disk."""
+    """A path on one disk; the same path on another disk is another file."""
 
     disk: str
     path: Path
@@ -113,9 +118,9 @@ class _FileOnDisk(NamedTuple):
 
 @dataclass(frozen=True)
 class _Observation:
-    """Result of one scan, which has a `number`, and was over at the time `at` in seconds.
+    """Result of the scan `number`, which ended at the monotonic time `at`, in seconds.
 
-    `mounts` are the kernel's numbers of the mounts that it looked at.
+    `mounts` are the kernel's numbers of the mount of the inbox and of the mounts in it.
     """
 
     number: int
@@ -130,11 +135,11 @@ class _Observation:
         return self.listing.files
 
     def has(self, file: _FileOnDisk) -> bool:
-        """Return whether the scan found a file, on its disk."""
+        """Return whether the scan found `file`, on the disk that it names."""
         return file.path in self.files and self.disk_of(file.path) == file.disk
 
     def certainly_lacks(self, file: _FileOnDisk) -> bool:
-        """Return whether the disk of a file was there, and the file was not."""
+        """Return whether the disk of `file` was present, and the file certainly was not."""
         return self.disk_of(file.path) == file.disk and self.listing.lacks(file.path)
 
 
@@ -149,13 +154,13 @@ class _Known:
     unknown: Mapping[Path, int] = field(default_factory=dict)
     """Sizes, in bytes, of the files of the inbox whose content was not known."""
     missed: Mapping[_FileOnDisk, float | None] = field(default_factory=dict)
-    """Files that were there and are missing, with the time since when scans certainly lacked them;
-    None if the scan was not certain of it."""
+    """Files that an earlier scan found and the last one did not. The value is the monotonic time in
+    seconds since when scans certainly lacked the file, or None if the last scan was not certain."""
 
     def interrupted(self) -> "_Known":
-        """Return what stays known after a failed scan, or an exchange of a disk.
+        """Return the knowledge that stays valid after a failed scan, or an exchange of a disk.
 
-        Files that vanish meanwhile vanish all the same, so `unknown` stays.
+        `absent` and `unknown` stay, so that files that vanish in the meantime are noticed.
         """
         return replace(self, last=None, missed={})
 
@@ -163,11 +168,12 @@ class _Known:
 class Absences:
     """Record of the files that scans of an inbox missed; `clock` is monotonic, in seconds.
 
-    A file is gone once it was there, and then two scans, at least `rescan_s` apart, certainly
-    lacked it: all of these after the start, after the last scan that failed, and after the last
-    exchange of a disk. A file that is missing in any other way may come back. Only if another file
-    has its content now was it moved, and is gone at once. What was left out on the disk of the
-    ledger need not have been there since the start, and stays gone.
+    A file is gone once a scan has found it, and then two scans, at least `rescan_s` apart,
+    certainly lacked it. All of these scans must come after the start of the daemon, after the last
+    failed scan, and after the last exchange of a disk. A file that is missing in any other way may
+    come back, with two exceptions: if another file has its content now, the file was moved, and is
+    gone at once; a left-out file on the disk of the ledger need not have been found since the
+    start, and stays gone.
     """
 
     def __init__(self, clock: Callable[[], float], rescan_s: float, numbers: ScanNumbers) -> None:
@@ -177,15 +183,16 @@ class Absences:
         self.number = NEVER
         """Number of the latest scan."""
         self._vanished: list[tuple[int, float]] = []
-        """Sizes of files of unknown content that vanished and are not gone yet, with the times."""
+        """Vanished files of unknown content that are not gone yet: the size in bytes, and the
+        monotonic time of the scan that missed the file."""
         self._known = _Known()
 
     def begin(self) -> None:
-        """Give the next scan its number, before it looks at anything."""
+        """Draw the number of the next scan; to be called before that scan looks at the disk."""
         self.number = self._numbers.draw()
 
     def interrupt(self) -> None:
-        """Forget the last scan: it does not tell which files the next one should find."""
+        """Forget the last scan, so that the next one is not compared with it."""
         self._known = self._known.interrupted()
 
     def update(
@@ -196,13 +203,14 @@ class Absences:
         records: Collection[Seen],
         own_disk: str = "",
     ) -> tuple[Mapping[Path, int], tuple[Seen, ...]]:
-        """Compare a new scan, which found a listing, with the last one.
+        """Compare the `listing` of a new scan with that of the last scan, and remember it.
 
-        `mounts` are the kernel's numbers of the mounts that it looked at, and `records` are those
-        of this inbox. `own_disk` is the identity of the disk of the ledger, in whose place no other
-        one can be, or empty if the inbox is on another. Returns for each file the number of the
-        last scan that certainly lacked it, or NEVER, and the new records of files that are gone, or
-        that are expected again.
+        `mounts` are the kernel's numbers of the mounts of the inbox, and `records` those records of
+        the ledger that belong to the inbox. `own_disk` is the identity of the disk of the ledger,
+        which no other disk can replace; it is empty if the inbox is on another disk.
+
+        Returns, for each listed file, the number of the last scan that certainly lacked its
+        content, or NEVER; and new records of files that are gone, or that are expected again.
         """
         known = self._known
         now = _Observation(self.number, self._clock(), listing, disk_of, mounts)
@@ -223,8 +231,9 @@ class Absences:
     ) -> Mapping[Path, int]:
         """Return for each file the number of the last scan that certainly lacked its content.
 
-        Another file of its size may have that content: one that vanished before its content was
-        known, or one of the `unknown` contents, which are given by their sizes.
+        Another file of the same size may have this content: one that vanished before it was hashed,
+        or one in `unknown`, which has sizes in bytes by path. Also share `unknown` with other
+        inboxes.
         """
         numbers = self._numbers
         lacking = {
@@ -240,7 +249,8 @@ class Absences:
     def _update_vanished(self, known: _Known, now: _Observation, records: Collection[Seen]) -> None:
         """Note which files of unknown content are gone, and which vanished just now.
 
-        The former were missed by a second scan (law 3).
+        A file is gone once this scan is at least `rescan_s` later than the one that missed it (law
+        3).
         """
         for each in [*self._vanished]:
             size, since = each
@@ -260,16 +270,13 @@ class Absences:
 
 
 def _left_out(records: Collection[Seen], own_disk: str) -> frozenset[Seen]:
-    """Return the records of what was left out on the disk of the ledger.
-
-    There are none if its identity, `own_disk`, is empty.
-    """
+    """Return the records of left-out files on `own_disk`, the disk of the ledger; none if empty."""
     on_own_disk = (each for each in records if own_disk and each.disk == own_disk)
     return frozenset(each for each in on_own_disk if each.left_out)
 
 
 def _expected_again(records: Collection[Seen], left_out: frozenset[Seen]) -> list[Seen]:
-    """Return new records of the files that were gone, except what was `left_out`."""
+    """Return new records that expect the gone files again, except those in `left_out`."""
     return [
         each._replace(gone=None)
         for each in records
@@ -294,9 +301,10 @@ def _last_lacking(path: Path, known: _Known, now: _Observation) -> int:
 def _missed(
     known: _Known, now: _Observation, left_out: Iterable[Seen]
 ) -> Mapping[_FileOnDisk, float | None]:
-    """Return the files that are missing, as `_Known.missed` holds them.
+    """Return the missing files, for `_Known.missed`.
 
-    Those that were `left_out`, and are not gone, need not have been there since the start.
+    Files of records in `left_out` that are not gone count even if no scan has found them since the
+    start.
     """
     expected = [_FileOnDisk(each.disk, Path(each.path)) for each in left_out if each.gone is None]
     missed = dict[_FileOnDisk, float | None]()
@@ -321,12 +329,12 @@ def _newly_missed(known: _Known, now: _Observation) -> Iterator[_FileOnDisk]:
 def _gone(
     known: _Known, now: _Observation, records: Collection[Seen], rescan_s: float
 ) -> Iterator[Seen]:
-    """Yield the new records of files that are gone.
+    """Yield the new records of files that are gone, with the number of the scan `now`.
 
     These are files that an earlier scan missed already, at least `rescan_s` ago, and missing files
     whose content another file has now.
     """
-    # another disk may be in the place of that of a record
+    # another disk may be mounted in place of the recorded one
     present = [each for each in records if each.disk and each.disk == now.disk_of(Path(each.path))]
     contents = {each.sha256 for each in present if _is_unchanged(each, now)} - {""}
     for record in present:
@@ -339,7 +347,7 @@ def _gone(
 
 
 def _is_unchanged(record: Seen, now: _Observation) -> bool:
-    """Return whether the file of a record is there, and looks as it did."""
+    """Return whether the file of `record` exists, and still has the recorded size and time."""
     look = now.files.get(Path(record.path))
     return look is not None and record.look.resembles(look)
 
@@ -347,9 +355,9 @@ def _is_unchanged(record: Seen, now: _Observation) -> bool:
 def _vanished(
     known: _Known, now: _Observation, records: Collection[Seen]
 ) -> Iterator[tuple[int, int]]:
-    """Yield the size of each file that vanished before its content was known.
+    """Yield (size in bytes, scan number) of each file that vanished before its content was known.
 
-    With it comes the number of the last scan that certainly lacked the file, or NEVER.
+    The number is that of the last scan that certainly lacked the file, or NEVER.
     """
     recorded = _recorded_sizes(records)
     for path, size in known.unknown.items():
@@ -359,7 +367,7 @@ def _vanished(
 
 
 def _unknown(now: _Observation, records: Collection[Seen]) -> Mapping[Path, int]:
-    """Return the sizes of the files whose content is not known."""
+    """Return the size in bytes of each file for whose path and size there is no record."""
     recorded = _recorded_sizes(records)
     sizes = {path: look.size for path, look in now.files.items()}
     return {path: size for path, size in sizes.items() if recorded.get(path) != size}

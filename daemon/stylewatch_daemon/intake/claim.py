@@ -1,20 +1,23 @@
-"""Claiming pairs: their files leave the inbox by a rename, and none is lost (laws 4 and 5).
+"""Claiming of pairs: their files leave the inbox by a rename, and none is lost (laws 4 and 5).
 
-The order of changes on the disk, which a kill at any moment leaves consistent:
+Changes on the disk have this order, so that a kill at any moment leaves a consistent state:
 
-1. The jobs are in the ledger, and the claims in the state folder say what is about to be moved.
+1. The jobs are in the ledger, and claims in the state folder name the files that are about to be
+   moved.
 2. Files that leave the inbox are renamed: into the claim if that is on the same mount, otherwise
-   into a folder of this ledger in the inbox, or stay in their own folder under other names. The
-   claim names the disk first: while another disk is in its place, held files only seem to be gone.
+   into a folder of this ledger in the inbox or, if that fails too, to another name in their own
+   folder. A file in one of the latter two places is held. The claim names its disk first: while
+   another disk is in the place of this one, a held file only seems to be gone.
 3. Held files, and those that stay in the inbox, are copied into the claim. Further jobs of the
-   group get links of the files that they share.
+   group get links to the files that they share.
 4. One rename for each job, of its folder in the claim to `jobs`, completes the claim.
-5. A held file goes once its copy has been compared and nobody writes to it; see `release`.
+5. A held file is removed once its copy has been compared and no program writes to it; see
+   `release`.
 
-Each function may be repeated after a kill. If a file has changed, or another came that may belong
-to its pair, all files go back to where they were, and there is no job. Other programs may write in
-the inbox at the same time: folders below it are opened part by part, so that a link that replaces a
-folder has no effect.
+Each function may be repeated after a kill. If a file has changed, or another file came that may
+belong to its pair, all files go back to where they were, and the job is given up. Other programs
+may write in the inbox at the same time: folders below it are opened part by part, so that a link
+that replaces a folder has no effect.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -53,11 +56,12 @@ from stylewatch_daemon.outbox.job_files import Spot
 from stylewatch_daemon.settings.sections import InboxSettings
 
 MOST_NEAR = 10_000
-"""Maximum number of entries near a job that its claim lists, as `load` refuses a larger file."""
+"""Maximum number of other entries near a job that a claim lists, because `load` refuses larger
+claims."""
 
 
 class ChangedError(InputError):
-    """A file of a pair changed while it was being claimed; `Claiming.take` puts all files back."""
+    """A pair changed while it was being claimed; `Claiming.take` puts all its files back."""
 
 
 class WrittenError(OutputError):
@@ -66,26 +70,30 @@ class WrittenError(OutputError):
 
 @dataclass(frozen=True)
 class Taken:
-    """Result of a claim."""
+    """Result of `Claiming.take` for a group."""
 
     digests: Mapping[Path, str] = field(default_factory=dict)
     """SHA-256 of each copied file, by its path in the inbox or the style library."""
     originals: tuple[tuple[Path, Look], ...] = ()
-    """Files that version 1 copied, and that are still in the inbox."""
+    """Files that version 1 copied and that are still in the inbox, with their looks."""
     stays: str = ""
     """Reason why the job's own folder is still in the inbox; empty if it is not."""
 
 
 @contextmanager
 def folder_of(inbox: Path, path: Path) -> Iterator[int]:
-    """Open the folder that contains a `path` in `inbox`, following no link; raises OSError."""
+    """Open the folder that contains `path`, which is in `inbox`, and yield its handle.
+
+    Links are not followed. Raises OSError.
+    """
     with safe_dirs.opened(inbox, str(path.parent.relative_to(inbox))) as folder:
         yield folder
 
 
 def unfinished(inbox: Path, path: Path) -> str | None:
-    """Return why a file is not complete, `open` or `short`; None if it seems to be complete.
+    """Return `open` or `short` if a file is not complete; None if it seems to be complete.
 
+    `open` means that a program has the file open for writing, `short` that it lacks its last bytes.
     Raises OSError if the file cannot be read, InputError if it is not a regular file.
     """
     with folder_of(inbox, path) as folder:
@@ -109,9 +117,9 @@ def claims_for(
 ) -> list[Claim]:
     """Return the claims of pairs with the same main file; each job gets the next of `ids`.
 
-    `looks` has the looks of all files of the pairs, also of those that are left out; `near` are the
-    entries of the inbox that concern them, `disks_found` the identities of their disks by mount
-    point.
+    `looks` has the looks of all files of the pairs, including files that are left out. `near` are
+    the inbox entries that concern the pairs. `disks_found` has the inbox and the mount points in
+    it, each with the identity of its disk.
     """
     others = {*near}.difference(*(pair.files for pair in pairs))
     others_in_inbox = tuple(sorted(str(path.relative_to(inbox.path)) for path in others))
@@ -154,10 +162,9 @@ def _safe_names(name: str) -> Iterator[str]:
 class Claiming:
     """Claiming of groups of jobs into the state folder, for the ledger with the id `ledger_id`.
 
-    Entries of inboxes that are `ignored` concern no pair.
-    A file that is missing in an inbox counts as absent only if `guard` finds its disk before and
-    after the look (law 2). Copies leave twice `free_bytes` free on their disk, because claimed jobs
-    need `free_bytes` to begin.
+    Inbox entries that are `ignored` concern no pair. A file that is missing in an inbox counts as
+    absent only if `guard` finds its disk before and after the look (law 2). Copies leave twice
+    `free_bytes` free on their disk, because claimed jobs need `free_bytes` to begin.
     """
 
     def __init__(
@@ -179,13 +186,13 @@ class Claiming:
     def take(
         self, groups: Iterable[Sequence[Claim]], step: Step = lambda: None
     ) -> list[Taken | Exception]:
-        """Bring the files of groups of claims into the state folder; return a result for each.
+        """Bring the files of `groups` into the state folder; return a result for each, in order.
 
-        All groups are from one inbox. They go on together from one step to the next, because a
-        single sync of a disk serves all files that were written before it. An OSError as a result
-        means that a group cannot be taken now, and may be taken later. A ChangedError means that
-        one of its files has changed: all of them are back in the inbox, and the group is not
-        claimed. Raises OutputError if the disk of the inbox or of the state folder is missing.
+        All groups must be from one inbox. They pass each stage together, so that one sync of a disk
+        serves all of them. If a group fails, its result is the exception. An OSError means that the
+        group may be taken later. A ChangedError means that the pair has changed: all its files are
+        back in the inbox, and the group is not claimed. Raises OutputError if the disk of the inbox
+        or of the state folder is missing.
         """
         batch = [_Taking(group) for group in groups]
         inbox = batch[0].group[0].inbox
@@ -209,10 +216,11 @@ class Claiming:
 
     @contextmanager
     def _checked(self, claim: Claim, *, is_deleted: bool = False) -> Iterator[None]:
-        """Check, around a block, the disks of inbox, state folder and held files (law 2).
+        """Check the disks of inbox, state folder and held files before and after the context.
 
-        Raises OutputError if one is missing. If the owner deletes the job, a disk with held files
-        may have been replaced by another one.
+        Raises OutputError if one is missing (law 2). With `is_deleted`, because the owner deletes
+        the job, the disk of a held file is not checked if a disk with another mark has taken its
+        place.
         """
         with ExitStack() as stack:
             stack.enter_context(self._guard.checked(claim.inbox, self._state.root))
@@ -224,10 +232,10 @@ class Claiming:
             yield
 
     def _check(self, around: Surroundings, taking: "_Taking", step: Step) -> None:
-        """Check the disks with held files of a claim; only its own group waits for them.
+        """Check that the disks of held files are there, and that no new entry concerns the pair.
 
-        Raises ChangedError if entries came that concern its pair, while a file of it still is in
-        the inbox: earlier tries may be hours ago.
+        Raises OutputError if a disk is missing. Raises ChangedError if a new entry concerns the
+        pair while files of it are still in the inbox: an earlier try may be hours ago.
         """
         first = taking.group[0]
         with self._checked(first):
@@ -248,7 +256,7 @@ class Claiming:
         return bool(leaving) and all(self._spot_of(claim, file) for file in leaving)
 
     def _begin(self, taking: "_Taking", step: Step) -> None:
-        """Write the claims that are not complete, except the first."""
+        """Set `taking.todo` to the claims that are not complete; write all but the first."""
         taking.todo = [
             claim for claim in taking.group if not entries.exists(self._state.jobs / claim.id)
         ]
@@ -256,7 +264,7 @@ class Claiming:
             self._write(taking, claim)
 
     def _begin_first(self, taking: "_Taking", step: Step) -> None:
-        """Write the first claim: once it is there, all are, and files may be touched."""
+        """Write the first claim, after all others: once it exists, files may be moved."""
         for claim in taking.todo[:1]:
             self._drop_former_copies(claim)
             self._write(taking, claim)
@@ -273,9 +281,9 @@ class Claiming:
         taking.unsynced += [folder / FILE_NAME, folder, folder.parent, self._state.claims]
 
     def _hold(self, taking: "_Taking", step: Step) -> None:
-        """Rename the files that leave the inbox, unless that is done already."""
+        """Rename the files that leave the inbox, unless this is done already; note their places."""
         for claim in taking.todo[:1]:
-            self._guard.check(self._state.root)  # it was not written in the place of a missing disk
+            self._guard.check(self._state.root)  # the claim is not below a missing mount
             for file in filter(claim.leaves_inbox, claim.files):
                 spot = self._spot_of(claim, file) or self._rename(claim, file)
                 taking.spots[file.source] = spot
@@ -284,10 +292,10 @@ class Claiming:
                     taking.unsynced.append(spot.path.parent)
 
     def _gather(self, taking: "_Taking", step: Step) -> None:
-        """Bring the files of all claims into their folders, as far as they are not there.
+        """Copy or link the files that are missing in the folders of the claims.
 
         The first claim gets copies, except of the files that were renamed into its folder. Another
-        claim gets links of the files that it shares with the first, and copies of its own files.
+        claim gets links to the files that it shares with the first, and copies of its own files.
         """
         for claim in taking.todo:
             for file in claim.files:
@@ -302,17 +310,17 @@ class Claiming:
             taking.unsynced.append(self._folder(claim) / FILES)
 
     def _commit(self, taking: "_Taking", step: Step) -> None:
-        """Rename the claims' folders, which makes them the folders of jobs."""
+        """Move the folders of the claims to `jobs`, that of the first claim last."""
         for claim in reversed(taking.todo):  # the first, which has the files themselves, comes last
             atomic.move(self._folder(claim), self._state.jobs / claim.id, durable=False)
         taking.unsynced.append(self._state.jobs)
 
     def _finish(self, taking: "_Taking", step: Step) -> None:
-        """Clear up after a group that is in the state folder, and note its result.
+        """Clean up after a group that is in the state folder, and set its result.
 
-        Held originals and the own folder of the job leave the inbox, as far as that is possible
-        now: the end of the job tries again. Files that an earlier daemon copied, before it was
-        killed, are hashed for the result.
+        Remove held originals, and the job's own folder, from the inbox, as far as possible now: the
+        end of the job tries again. Hash the files that an earlier daemon copied before it was
+        killed.
         """
         first = taking.group[0]
         for claim in taking.group:
@@ -348,9 +356,10 @@ class Claiming:
         return tuple((file.source, file.look) for file in unchanged)
 
     def _drop_moved(self, claim: Claim, step: Step) -> None:
-        """Remove the folder that a move across mounts left.
+        """Remove the folder in `claims` that a move to `jobs` across mounts has left.
 
-        A file there that differs from its copy, because bytes came late, is first copied again.
+        A file there that differs from its copy, because it was written to late, is copied again
+        first.
         """
         folder = self._folder(claim)
         if not entries.exists(folder):
@@ -443,7 +452,10 @@ class Claiming:
             entries.attempt_privacy(folder)
 
     def _copy(self, claim: Claim, file: File, spot: Spot | None, target: Path, step: Step) -> str:
-        """Copy a file that is held at a `spot`, or stays in the inbox; return its SHA-256."""
+        """Copy a file from `spot`, or from the inbox if `spot` is None; return its SHA-256.
+
+        Raises ChangedError if the file in the inbox has changed, and raises as `copy_whole` does.
+        """
         self._check_space(target, file)
         if spot is not None:
             with safe_dirs.opened(spot.root, spot.folder) as source:
@@ -456,10 +468,10 @@ class Claiming:
         return sha256
 
     def _take_style(self, file: File, target: Path, step: Step) -> str:
-        """Link or copy the copy of a default style that the lane of the library made.
+        """Link or copy a default style from the state folder to `target`; return its SHA-256.
 
-        Returns its SHA-256. Raises ChangedError if there is no copy: then the library has changed,
-        and only its own lane may look there (law 9).
+        The lane of the style library made the copy in the state folder. Raises ChangedError if
+        there is none: then the library has changed, and only its own lane may look there (law 9).
         """
         copy, sha256 = self._state.style_copies().get(style_key(file.source, file.look), (None, ""))
         if copy is None:
@@ -489,9 +501,9 @@ class Claiming:
     # -- giving back
 
     def _give_back(self, group: Sequence[Claim]) -> None:
-        """Return the files of a group to the inbox, and drop their copies.
+        """Move the files of a group back to the inbox, and remove its claims with all copies.
 
-        A file whose name is taken gets a name that scans ignore and the status names.
+        A file whose name is taken gets a name that scans ignore and the status shows.
         """
         first = group[0]
         with self._checked(first):
@@ -512,7 +524,7 @@ class Claiming:
     def _drop_copies(self, group: Sequence[Claim], file: File) -> None:
         """Remove the copies of a file that is about to be put back into the inbox.
 
-        After a kill, a copy in a claim would mean that the file has left the inbox.
+        Otherwise, after a kill, a copy in a claim would be taken for the file that left the inbox.
         """
         for claim in group:
             folder = self._folder(claim) / FILES
@@ -522,12 +534,12 @@ class Claiming:
     def sweep(
         self, inbox: Path, open_jobs: Collection[str], beside: Mapping[str, Collection[Path]]
     ) -> list[Path]:
-        """Put back the files that this ledger holds in an inbox for no open or claimed job.
+        """Put back files that this ledger holds in an inbox for no known job; return their paths.
 
-        A power cut, or a loss of the ledger's changes, may leave such files. Returns the paths that
-        they have now. `beside` are the files that a scan found held in their own folders, by job.
-        Pairs that a client prepared in the inbox and abandoned, empty folders for held files, and
-        the own folders of claimed jobs are removed.
+        A power cut, or a loss of the ledger's changes, may leave such files. Jobs in `open_jobs`
+        and in the state folder are known. `beside` has, by job, the files that a scan found held in
+        their own folders. Abandoned pairs that a client prepared in the inbox, empty folders for
+        held files, and the own folders of claimed jobs, if empty, are removed.
         """
         back: list[Path] = []
         held_folder = f"{HELD}/{self._ledger_id}"
@@ -560,12 +572,12 @@ class Claiming:
     # -- releasing
 
     def release(self, account: Account, step: Step = lambda: None) -> dict[str, Removal]:
-        """Remove the own folder of a job from its inbox, and its originals that are held there.
+        """Remove the held originals of a job, and its own folder, from the inbox.
 
-        Returns why originals stay, by their names. While one stays, the folder does, too. An
-        original is accounted for by the job's own copy in the state folder, if that has the same
-        bytes. An original that was written to after it was copied is copied again. Raises OSError
-        if a disk is missing or a file cannot be read now.
+        Returns the reasons for originals that stay, by file name. The folder stays as long as an
+        original does. An original may be removed if the job's copy in the state folder has the same
+        bytes. If it was written to after it was copied, it is copied again first. Raises OSError if
+        a disk is missing or a file cannot be read now.
         """
         claim = account.claim
         remains: dict[str, Removal] = {}
@@ -586,7 +598,7 @@ class Claiming:
         return remains
 
     def _release(self, name: str, folder: int, file: File, account: Account, step: Step) -> Removal:
-        """Remove an original; if its last bytes came after the copy, it is copied again first."""
+        """Remove an original; copy it again first if it has changed since it was copied."""
         copy = self._state.files(account.claim.id) / file.name
         if entries.exists(copy) and account.needs_digest(file):
             account = _with_digest(account, atomic.digest(copy, step=step), copy)
@@ -615,11 +627,11 @@ def _with_digest(account: Account, sha256: str, copy: Path) -> Account:
 
 @dataclass
 class _Taking:
-    """A group that is being taken."""
+    """Progress of bringing one group of claims into the state folder."""
 
     group: Sequence[Claim]
     todo: Sequence[Claim] = ()
-    """Its claims that are not complete yet."""
+    """Claims of the group that are not complete yet."""
     spots: dict[Path, Spot] = field(default_factory=dict)
     """Places of the files that left the inbox, by the path that they had there."""
     digests: dict[Path, str] = field(default_factory=dict)
@@ -628,7 +640,7 @@ class _Taking:
     error: Exception | None = None
 
     def attempt(self, work: Callable[[], object]) -> None:
-        """Do a part of the work, unless an earlier part has failed."""
+        """Call `work`, unless an earlier part has failed; store an exception of it in `error`."""
         if self.error is None:
             try:
                 work()
@@ -637,7 +649,7 @@ class _Taking:
 
 
 def _sync(batch: Iterable[_Taking]) -> None:
-    """Make durable what was written for groups; a failed sync is an error of its group alone."""
+    """Sync what was written for all groups; a failed sync is an error of its group alone."""
     unsynced = dict.fromkeys(path for taking in batch for path in taking.unsynced)
     errors = atomic.sync_all(unsynced)
     for taking in batch:
@@ -656,7 +668,10 @@ def _remove_empty_folders(folder: Path) -> None:
 
 
 def _files_below(folder: Path, inner: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the folder, relative to the first, and the name of each file or link below a folder."""
+    """Yield (folder, name) of each file or link at any depth below `folder`.
+
+    The yielded folder is relative to the outermost `folder`, with a `/` at the end, or empty.
+    """
     for name in entries.names(folder):
         if entries.is_own_folder(folder / name):
             yield from _files_below(folder / name, f"{inner}{name}/")
@@ -666,10 +681,10 @@ def _files_below(folder: Path, inner: str = "") -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def _unchanged(inbox: Path, file: File) -> Iterator[int]:
-    """Yield the opened folder of a file of the inbox; raises ChangedError if the file has changed.
+    """Yield the handle of the folder of a file in the inbox, after checking that it is unchanged.
 
-    The file is opened too: a rename would need no permission to read it, but the copy after that
-    does. Raises OSError if it cannot be read.
+    Raises ChangedError if the file has changed, OSError if it cannot be read: the copy after a
+    rename needs the permission to read it, which the rename does not.
     """
     if not entries.is_folder(file.source.parent):
         raise _changed(file)
@@ -689,7 +704,7 @@ def _unchanged(inbox: Path, file: File) -> Iterator[int]:
 
 
 def copy_whole(name: str, source: int, target: Path, step: Step) -> str:
-    """Copy the file `name` in an opened folder to `target`, compare both, return their SHA-256.
+    """Copy `name` in the opened folder `source` to `target`, compare both, return the SHA-256.
 
     Raises WrittenError if a program has the file open for writing or wrote to it in the meantime,
     InputError if it is not a regular file.
@@ -711,8 +726,8 @@ def copy_whole(name: str, source: int, target: Path, step: Step) -> str:
 def _put_back(spot: Spot, inbox: Path, source: Path) -> Path:
     """Move a held file back into the inbox; return its path.
 
-    If its name is taken, it gets a name that no scan takes for input, and that the status names. A
-    name of any other kind could make it a part of a job.
+    If its name is taken, the file gets a name that scans ignore and the status shows. With any
+    other name it could become a part of a job.
     """
     folder = str(source.parent.relative_to(inbox))
     with (
@@ -736,9 +751,10 @@ def _changed(file: File) -> ChangedError:
 
 
 def remove_folder(claim: Claim) -> str:
-    """Remove the job's own folder in the inbox if it is empty but for debris (law 10).
+    """Remove the job's own folder in the inbox if it is empty or has only debris (law 10).
 
-    Returns why it stays; empty if it is gone, or the job has no folder that leaves the inbox.
+    Debris is what other programs make again, such as thumbnails. Returns why the folder stays;
+    empty if it is gone, or the job has no folder that leaves the inbox.
     """
     if claim.folder is None or not claim.leaves_inbox(claim.main):
         return ""

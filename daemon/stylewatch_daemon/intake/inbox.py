@@ -1,4 +1,4 @@
-"""One inbox as the main loop knows it, which never waits for its disk (law 9)."""
+"""The main loop's view of an inbox, which never waits for the disk of the inbox (law 9)."""
 
 import logging
 from collections import deque
@@ -23,10 +23,12 @@ MAX_NOTES = 20
 
 
 class Inbox:
-    """An inbox, whose `lanes` do all work on its disk, and the destinations of its results.
+    """An inbox and the destinations of its results; `lanes` do all work on its disk.
 
-    The first destination is its outbox. `changed` is called when a scan has ended. `claims` returns
-    the claims whose files are being moved, or stay, which a scan leaves alone.
+    The first of the `destinations` is the outbox. `changed` is called with the inbox and the result
+    of every scan; after a failed scan, this is the last result, marked as not stable. `claims`
+    returns the claims whose files may still be in the inbox; a scan leaves these files alone.
+    `clock` is monotonic, in seconds.
     """
 
     def __init__(
@@ -41,7 +43,8 @@ class Inbox:
         claims: Callable[["Inbox"], Sequence[Claim]],
     ) -> None:
         self.check_events: Callable[[Path], object] = lambda path: None
-        """Function called in the lane before each scan, which makes up for lost file events."""
+        """Function called in the lane, with the path of the inbox, before each scan. The scan then
+        makes up for events that were lost until now."""
         self.own = own
         self.path = own.path
         self.outbox = own.outbox
@@ -58,14 +61,16 @@ class Inbox:
         """Groups of the last scan that are to be claimed."""
         self.incomplete: list[Pair] = []
         self.ignored: Mapping[Path, str] = {}
-        """The first skipped paths in the inbox, with the reasons."""
+        """The first MAX_NOTES skipped paths in the inbox, sorted, with the reasons."""
         self.is_scanning = self.is_checking = self.wants_scan = False
         self.scanned_at = -float("inf")
         """Time on the clock at the end of the last scan; minus infinity before the first."""
         self._claim_trouble = ""
-        """Reason why the last pairs could not be claimed; the next scan finds them again."""
+        """Reason why the last check of pairs failed; empty if it did not. The next scan finds these
+        pairs again."""
         self._blocked = self._fault = ""
-        """Reason why the inbox cannot be scanned now, and the last unexpected error."""
+        """Reason why the inbox cannot be scanned now, and the reason of the last unexpected error;
+        empty if there is none."""
         self._skipped: Mapping[Path, str] = {}
         self._unhashed: Mapping[Path, str] = {}
         """Files that could not be hashed, with the reasons."""
@@ -80,7 +85,7 @@ class Inbox:
 
     @property
     def notes(self) -> list[str]:
-        """Lines about the skipped paths."""
+        """Lines for the status: one for each path in `ignored`, then the number of other paths."""
         lines = [
             f"{shortened(path.relative_to(self.path))} is skipped: {why}"
             for path, why in self.ignored.items()
@@ -95,12 +100,12 @@ class Inbox:
 
     @property
     def outbox_works(self) -> bool:
-        """True if its outbox could be written after the last scan; otherwise no pair is claimed."""
+        """True if the outbox can be written (`Destination.works`); otherwise no pair is claimed."""
         return self.destinations[0].works
 
     @property
     def is_busy(self) -> bool:
-        """True while its lane scans the inbox or checks pairs."""
+        """True while the lane of the inbox scans it or checks pairs."""
         return self.is_scanning or self.is_checking
 
     @property
@@ -109,10 +114,7 @@ class Inbox:
         return any(destination.is_looking for destination in self.destinations)
 
     def scan(self) -> None:
-        """Begin looks at the destinations and, unless the lane is busy, a scan.
-
-        While the lane scans or checks pairs, the scan begins afterwards.
-        """
+        """Begin looks at all destinations, and a scan once the lane has ended its present work."""
         for destination in self.destinations:
             destination.look()
         self.wants_scan = self.is_busy
@@ -172,7 +174,7 @@ class Inbox:
     def check(
         self, most: int, is_held: Callable[[Group], bool], done: Callable[[Checked], object]
     ) -> None:
-        """Have at most `most` of the pending groups checked; then call `done` with the result.
+        """Begin a check of at most `most` pending groups; afterwards call `done` with the result.
 
         Groups for which `is_held` returns True stay pending. If the check fails, `done` is not
         called, and no group stays pending: the next scan finds them again.
@@ -207,12 +209,12 @@ class Inbox:
             self.scan()
 
     def not_claimed(self, name: str, main: Path, error: InputError) -> None:
-        """Record that the pair called `name` changed while it was being claimed."""
+        """Add the pair called `name` to `incomplete`: it changed while it was being claimed."""
         reason = f"its files to stop changing: {error}"
         self.incomplete.append(Pair(name, main, waits_for=reason, changing=True))
 
     def _equal(self, result: Scan) -> dict[Path, str]:
-        """Return the notes on files whose content was painted under another name."""
+        """Return notes, by path, on files whose content was painted under another name."""
         notes = {}
         for path, first_path in result.equal.items():
             name = Path(first_path)
@@ -226,7 +228,7 @@ class Inbox:
         self._note_skipped()
 
     def _note_skipped(self) -> None:
-        """Record a line for each skipped path, and report those that are new."""
+        """Update the skipped paths with their reasons, and report paths that are newly skipped."""
         unknown = set(self.last.unknown)
         self._unhashed = {path: why for path, why in self._unhashed.items() if path in unknown}
         skipped = {**self.last.skipped, **self._equal(self.last), **self._unhashed}

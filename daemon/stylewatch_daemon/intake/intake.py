@@ -62,13 +62,14 @@ class _Remains:
     """Remains of a group that an earlier daemon claimed, or was about to claim."""
 
     has_begun: bool
-    """True if files of the group may have been touched: its first claim was whole by then."""
+    """True if files of the group may have been moved: the first claim, which is written last, was
+    complete."""
     claims: tuple[Claim, ...]
-    """Its readable claims, that of the first job in front."""
+    """Readable claims of the group, that of the first job in front."""
     damaged: Mapping[Path, ValueError]
-    """Errors of its damaged claims, by their folders."""
+    """Errors of the damaged claims of the group, by the folder of the claim."""
     has_unowned: bool
-    """True if files are left, and neither a claim nor the ledger tells of which job."""
+    """True if files are left, but neither a claim nor the ledger tells to which job they belong."""
 
     @property
     def is_retry(self) -> bool:
@@ -106,20 +107,19 @@ class Intake:
         self._groups: dict[str, tuple[Claim, ...]] = {}
         """Claims of the groups that are being moved, by the id of each of their jobs."""
         self._moving: list[Sequence[Claim]] = []
-        """Groups whose files the next call of `claim` lets lanes move, those of an inbox
-        together."""
+        """Groups whose files the next call of `claim` gives to lanes to move."""
         self._unrecorded: set[str] = set()
         """Jobs of pairs that this daemon found, which the ledger may not have yet."""
         self._being_moved: set[str] = set()
         """Jobs of the groups that are to be moved, or that a lane is moving."""
         self._claimed: dict[Path, tuple[Sequence[Claim], float]] = {}
-        """By the path of each file that left an inbox lately: its group, and the time on the clock
-        at which it had left."""
+        """For each file that left an inbox lately, by path: its group, and the monotonic time in
+        seconds at which it had left."""
         self._incomplete: list[Pair] = []
         self._unread: list[str] = []
-        """Groups of earlier daemons whose claims could not be read yet."""
+        """Ids of the groups of earlier daemons whose claims could not be read yet."""
         self._swept: dict[Path, str] = {}
-        """Disks of the inboxes that were swept."""
+        """Identity of the disk of each inbox when it was swept, by inbox path."""
         jobs.handlers |= {Effect.MOVE: self._move, Effect.INSPECT: self._inspect}
         self.library = Library(
             settings, jobs.state, jobs.mount_guard, lanes, clock, self._styles_changed
@@ -128,7 +128,7 @@ class Intake:
         self.kept = Kept(jobs, lanes, self.inboxes, clock)
 
     def _all_inboxes(self) -> list[Inbox]:
-        """Return the inboxes of the settings; those with the same outbox share its destination."""
+        """Create the inboxes of the settings; those with the same outbox share its destination."""
         state = self._state.root
         guard = self._jobs.mount_guard
         reserves = {
@@ -174,9 +174,9 @@ class Intake:
     # -- recovery
 
     def recover(self) -> None:
-        """Continue the claims that a kill interrupted, and forget claims that had not begun.
+        """Continue claims that a kill interrupted, drop those that had not begun, sweep inboxes.
 
-        The claim of the first job of a group is written last, before any file is touched.
+        The claim of the first job of a group is written last, before any file is moved.
         """
         self._unread = entries.names(self._state.claims)
         self._recover_groups(self._state.claimed())
@@ -192,10 +192,11 @@ class Intake:
         self._recover_groups(moved)
 
     def _recover_groups(self, moved: Collection[str]) -> None:
-        """Continue the groups of earlier daemons; one that cannot be read waits for a scan.
+        """Continue the groups of earlier daemons; an unreadable group waits for the next scan.
 
-        The jobs in `moved` are in the state folder. A claimed job without a folder had not begun,
-        unless it may belong to a group that cannot be read: a group has ids of one moment.
+        `moved` are the ids of jobs whose files are in the state folder. Any other claimed job
+        without a group had not begun, and is abandoned; but it waits if it may belong to a group
+        that cannot be read, because their ids are of the same moment.
         """
         self._jobs.commit()  # a part of a group may just have been moved
         claimed = {job.id: job for job in self._ledger.in_state(State.CLAIMED)}
@@ -221,7 +222,9 @@ class Intake:
     def _recover_group(self, gathered_at: str, claimed: Mapping[str, Job]) -> None:
         """Continue a group whose claims are in the folder `gathered_at`, or remove that folder.
 
-        A retry, which still has its request, begins anew.
+        A retry begins anew, because it still has its request. The folder stays if nothing tells of
+        which job its files are (law 1). `claimed` are the claimed jobs in the ledger, by id. Raises
+        OSError if a claim cannot be read now.
         """
         folder = self._state.claims / gathered_at
         if gathered_at.startswith(RETRY):
@@ -275,7 +278,7 @@ class Intake:
             self._jobs.post(job_id, Broke(str(error), Cause.DISK))
 
     def _continue(self, group: tuple[Claim, ...], claimed: Collection[str]) -> None:
-        """Have the files of a group moved; a job that the ledger has lost is entered anew."""
+        """Begin to move the files of a group again; enter jobs anew that the ledger has lost."""
         self._groups |= {claim.id: group for claim in group}
         for claim in group:
             self._jobs.known(claim.id).claim = claim
@@ -303,7 +306,10 @@ class Intake:
     # -- scanning
 
     def scan(self, inboxes: Sequence[Inbox] | None = None) -> None:
-        """Begin a scan of each of `inboxes`, or of all, and a look at the style library."""
+        """Begin a scan of each of `inboxes`, by default of all, and a look at the style library.
+
+        Also end idle inspection processes, and try again to recover groups that could not be read.
+        """
         self._inspector.end_if_idle()
         if self._unread:
             self._recover_unread()
@@ -322,10 +328,11 @@ class Intake:
             inbox.scan()
 
     def _scanned(self, inbox: Inbox, scan: Scan) -> None:
-        """Drop late clips from the pairs of a scan, and act on what else it shows.
+        """Act on the result of a scan.
 
-        What it says of files is recorded, jobs whose files are written again are held, and files
-        that the inbox holds for no open job are put back.
+        Drop late clips from its pairs, record what it says of files, hold jobs whose files are
+        written again, report incomplete pairs, and begin to probe the outbox if pairs are to be
+        claimed. Sweep the inbox if it holds files for no open job, or was not swept on this disk.
         """
         late = self._late_clips(inbox, scan)
         inbox.incomplete = [pair for pair in inbox.incomplete if pair.main not in late]
@@ -347,8 +354,8 @@ class Intake:
     def _late_clips(self, inbox: Inbox, scan: Scan) -> list[Path]:
         """Leave out clips that came after the pictures of their live photos had been claimed.
 
-        Returns the paths of these clips. A clip is known by its name as soon as it appears: until
-        it is stable and can be read, the ledger may have forgotten the job.
+        Returns the paths of these clips. A clip is recognized by its name as soon as it appears: by
+        the time it is stable, the ledger may have forgotten the job.
         """
         pairs = [*inbox.incomplete, *(group[0] for group in inbox.pending)]
         mains = scan.files.keys() & {pair.main for pair in pairs}
@@ -365,7 +372,7 @@ class Intake:
     def _hold_reopened(self, scan: Scan) -> None:
         """Hold queued jobs whose files are in the inbox again, soon after they left it (law 4).
 
-        A program that uploads such a file has begun again.
+        The program that uploads such a file has started over.
         """
         until = self._clock() - self._settings.watch.truncated_s
         self._claimed = {
@@ -390,7 +397,9 @@ class Intake:
     def claim(self) -> None:
         """Begin the moves that are due, the hashing of files, and checks of the next pairs.
 
-        Pairs of an inbox are checked while few of its jobs are being claimed and its outbox works.
+        Pairs of an inbox are checked only while few of its jobs are being claimed, its outbox
+        works, its lane is free, and the machine has no shortage. While the ledger cannot be
+        written, no pair is checked, and new jobs that it has not recorded are withdrawn.
         """
         self._take_moving()
         waits = self._jobs.waits
@@ -417,7 +426,7 @@ class Intake:
                 del self._groups[job_id]
 
     def _is_held(self, inbox: Inbox, group: Sequence[Pair]) -> bool:
-        """Return whether a group has a default style while the library is looked at."""
+        """Return whether a group uses a default style while a look at the library is under way."""
         styles = group[0].styles
         return self.library.is_looking and not all(
             path.is_relative_to(inbox.path) for path in styles
@@ -426,9 +435,9 @@ class Intake:
     def _places(self, inbox: Inbox) -> int:
         """Return the number of additional jobs that may be claimed from an inbox now.
 
-        Jobs that wait for what concerns them alone, for example a file that cannot be moved, hold
-        up no others, however many they are. Of jobs with the same obstacle, one finds out whether
-        it is gone, so that more of them would be of no use.
+        Jobs that wait for an obstacle of their own, for example a file that cannot be moved, do not
+        count. Jobs with a common obstacle do: one of them tries it for all, so more jobs would be
+        of no use.
         """
         claims = [
             live.claim
@@ -438,7 +447,7 @@ class Intake:
         return AHEAD - sum(claim is not None and claim.inbox == inbox.path for claim in claims)
 
     def _checked(self, inbox: Inbox, result: Checked) -> None:
-        """Post pairs as new jobs."""
+        """Post the ready pairs of a check as new jobs."""
         self._report_incomplete()
         for pairs in result.ready:
             self._found(inbox, pairs, result)
@@ -491,11 +500,11 @@ class Intake:
     def _taken(
         self, groups: Sequence[Sequence[Claim]], results: Sequence[Taken | Exception] | Exception
     ) -> None:
-        """Process the result of moving the files of each group, and post what becomes of its jobs.
+        """Post the events that follow from moving the files of `groups`.
 
         A job is moved, is abandoned because a file has changed or its content was painted before,
         or waits after an error. After a change the inbox is scanned again. `results` are those of
-        `Claiming.take`, or one error that concerns all groups.
+        `Claiming.take`, or one error for all groups.
         """
         if isinstance(results, Exception):
             results = [results] * len(groups)
@@ -537,10 +546,10 @@ class Intake:
         self._jobs.post(job.id, Moved(), self.kept.remembering(claim, result))
 
     def _hold_by_fault(self, job: Job, error: Exception) -> None:
-        """Let a job wait, and move its files later, after a fault of stylewatch in a move.
+        """Make a job wait, and move its files later, after an unexpected exception in their move.
 
-        Any other fault ends its job (law 14). This one leaves files in two places: if the job ended
-        there, its end would miss files, and the next scan would claim the rest anew.
+        Any other such exception ends its job (law 14). After this one, files may be in two places:
+        an end would miss some of them, and the next scan would claim the rest as another job.
         """
         reason = shown(words.fault(error))
         self._jobs.log(job.id, reason, error)
@@ -581,10 +590,11 @@ class Intake:
         )
 
     def _inspected(self, job: Job, answer: Answer | Exception) -> None:
-        """Post the result of the inspection, or let a job with a refused picture wait for another.
+        """Post the result of an inspection, or make the job wait for a second inspection.
 
-        Only a second inspection, or one that had several tries, refuses a job that is no retry: the
-        program that wrote the picture may have renamed the file before writing its end.
+        A job from an inbox is refused only by a second inspection, or by one that tried several
+        times: the program that wrote the picture may have renamed the file before it wrote the end.
+        A retry is refused at once.
         """
         if isinstance(answer, Exception):
             raise answer
@@ -628,7 +638,8 @@ class Intake:
     def _in_work(self, inbox: Inbox) -> list[Claim]:
         """Return the claims from an inbox whose files may still be there.
 
-        They have not left yet, or stay until the ledger knows them, or version 1 copied them.
+        The files have not left yet, stay until the ledger has recorded them, or were copied by
+        version 1.
         """
         stay = [claim for claim in self._claims if claim.after == "keep" or not claim.ledger]
         moving = chain.from_iterable(self._groups.values())
@@ -644,7 +655,7 @@ class Intake:
 
     @property
     def is_claiming(self) -> bool:
-        """True if inboxes are looked at, or jobs are being moved or inspected."""
+        """True while the intake scans, checks, hashes, moves or inspects, or looks at a disk."""
         doings = [live.doing for live in self._jobs.live.values()]
         if any(doing.is_claiming and doing.is_work for doing in doings):
             return True
@@ -658,7 +669,7 @@ class Intake:
 
     @property
     def is_final(self) -> bool:
-        """True if no file of the last scans is still changing, missing or unknown."""
+        """True if no file of the last scans is changing, may come back, or has unknown content."""
         if not self.is_stable or any(pair.changing for pair in self.incomplete):
             return False
         scans = [inbox.last for inbox in self.inboxes]
@@ -671,7 +682,7 @@ class Intake:
 
 
 def _claim_of(job: Job) -> Claim:
-    """Return what the ledger tells of the claim of a job: its files, but not how they looked.
+    """Return the claim of a job as far as the ledger knows it: its files, but not their times.
 
     The style of an album, whose name has no part for a job, counts as shared.
     """

@@ -1,4 +1,4 @@
-"""Memory of the files that stay in their inboxes: those painted are known by content (law 3)."""
+"""Memory of the files that stay in inboxes: painted files are recognized by content (law 3)."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,8 +24,8 @@ HASHED = 64 << 20
 """Number of bytes after which hashing pauses, so that new files are not kept waiting."""
 
 HASH_EVERY_S = 1.0
-"""Minimum pause in seconds after some files of an inbox were hashed, before more of them are; a
-pause also lasts at least as long as that hashing took."""
+"""Minimum pause in seconds between two batches of files of an inbox that are hashed. A pause also
+lasts at least as long as the batch before it took."""
 
 
 Hashed = tuple[Seen, int]
@@ -46,8 +46,8 @@ class Hashing:
 class Kept:
     """Memory of the files that stay in `inboxes`, in the ledger; `clock` is monotonic, in seconds.
 
-    A file that looks like none of the records is hashed before its pair can be judged: in the lane
-    of its inbox, after new drops, and at a bounded rate.
+    If the sizes and looks of files do not tell whether their pair was painted, the files are hashed
+    first: in the lane of their inbox, after new drops, and at a limited rate.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Kept:
     # -- what scans find
 
     def scanned(self, inbox: Inbox, scan: Scan) -> None:
-        """Write the new records of a scan into the ledger, and note the files to hash."""
+        """Post the new records of a scan to the ledger, and note the files to hash."""
         self._unknown[inbox.path] = deque(scan.unknown)
         self._learned.discard(inbox.path)
         if scan.records:
@@ -88,9 +88,9 @@ class Kept:
         self._jobs.post("", None, lambda ledger: ledger.remember([record]))
 
     def hash(self, inbox: Inbox) -> None:
-        """Let the lane of `inbox` hash some files of unknown content, to remember them (law 3).
+        """Begin to hash some files of unknown content in the lane of `inbox` (law 3).
 
-        Do nothing if there are none, or it is too early.
+        Do nothing if no file waits, or the pause after the last batch is not over.
         """
         unknown = self._unknown.get(inbox.path)
         if not unknown or self._clock() < self._hash_at.get(inbox.path, 0.0):
@@ -106,7 +106,7 @@ class Kept:
         self._lanes.do(inbox.path, work, partial(self._hashed, inbox), total)
 
     def _hashed(self, inbox: Inbox, result: Hashing | Exception) -> None:
-        """Record hashed files; once all were tried, and some of them hashed, scan again."""
+        """Record the result of a batch; after the last batch, scan again if files were hashed."""
         hashing = Hashing() if isinstance(result, Exception) else result
         self._hash_at[inbox.path] = self._clock() + max(HASH_EVERY_S, hashing.seconds)
         inbox.not_read(hashing.unread)
@@ -129,7 +129,7 @@ class Kept:
 
     @property
     def hash_in(self) -> float:
-        """Seconds until more files may be hashed; infinite if none wait, or lanes hash others."""
+        """Seconds until more files may be hashed; infinite if none wait, or lanes hash them."""
         waiting = (path for path, files in self._unknown.items() if files)
         soonest = min((self._hash_at.get(path, 0.0) for path in waiting), default=inf)
         return max(0.0, soonest - self._clock())
@@ -139,9 +139,9 @@ class Kept:
     def is_painted(self, claim: Claim, digests: Mapping[Path, str]) -> bool:
         """Return whether a claimed pair was painted before, or another job is about to paint it.
 
-        `digests` are the SHA-256 of its files by their sources. If the result is False, the job of
-        `claim` is noted as the one that is about to paint the pair. A pair that leaves its inbox,
-        or is run again, is painted in any case.
+        `digests` are the SHA-256 of the files of `claim`, by source path. The result is False for a
+        pair that leaves its inbox, and for a retry. For any other pair, a result of False also
+        records the job of `claim` as the one that is about to paint it.
         """
         if claim.after != "keep" or claim.is_copy:
             return False
@@ -155,11 +155,12 @@ class Kept:
         return is_known
 
     def remembering(self, claim: Claim, taken: Taken) -> Also:
-        """Return a function that records the files of a claim that stay in the inbox.
+        """Return a function that writes into the ledger what is to be remembered of a claim.
 
-        It also records the files that are left out because of the claim. The pair counts as painted
-        from then on, unless `is_painted` said that it was before. All that is recorded is in the
-        claim: the settings of now may lack its inbox. Nothing is recorded for a retry.
+        The function records the files that stay in the inbox, files that are left out because of
+        the claim, and, if `is_painted` recorded the job, the pair as painted. For a retry it
+        records nothing. It takes all data from `claim` and `taken`: the present settings may lack
+        the inbox. Until the records are in the ledger, `being_remembered` returns the claim.
         """
         if claim.is_copy:
             return lambda ledger: None
@@ -178,7 +179,7 @@ class Kept:
         return write
 
     def being_remembered(self) -> Sequence[Claim]:
-        """Return the claims whose records are not in the ledger yet, as while its disk is full."""
+        """Return the claims whose records the ledger lacks, for example with a full disk."""
         posted = self._jobs.has_posted
         self._remembering = [claim for claim in self._remembering if posted(claim.id)]
         return self._remembering
@@ -204,7 +205,10 @@ def _records(claim: Claim, taken: Taken) -> list[Seen]:
 def _hash(
     inbox: Inbox, scan: Scan, files: Iterable[Path], clock: Callable[[], float], step: Step
 ) -> Hashing:
-    """Hash files of an inbox; a file that cannot be read holds up no other file (law 2)."""
+    """Hash files of an inbox; a file that cannot be read holds up no other file (law 2).
+
+    Raises ShortageError, and OutputError if the daemon stops.
+    """
     effort = Effort(step, clock)
     hashed = list[Hashed]()
     unread = dict[Path, str]()
@@ -223,7 +227,7 @@ def _hash(
 
 
 def _hash_one(inbox: Inbox, scan: Scan, path: Path, step: Step) -> list[Hashed]:
-    """Hash a file; return its record, or none if it is gone or changed in the meantime."""
+    """Hash a file; return a list with its record, empty if it is gone or has just changed."""
     looked = look(path)
     if looked is None:
         return []

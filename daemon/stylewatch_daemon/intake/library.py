@@ -30,18 +30,19 @@ class Styles:
     """The default styles, or the reason why they are unknown."""
 
     pictures: Mapping[str, Seen] = field(default_factory=dict)
-    """The default styles by name. A picture that is too large is not copied, and has no digest."""
+    """Records of the default styles, by name. A picture that is too large is not copied, and has no
+    digest."""
     waits_for: str = ""
-    """Reason for which pairs wait that need a default style; empty if the styles are known."""
+    """Reason for pairs that need a default style to wait, in words that follow "waits for", such as
+    `the style library to answer`; empty if the styles are known."""
     trouble: str = ""
-    """Reason why the library cannot be used, for the status; empty while it merely is late."""
+    """Reason why the library cannot be used, for the status; empty if it can, or is only late."""
 
 
 class Library:
-    """The style library as the main loop knows it, which never waits for its disk.
+    """The main loop's view of the style library, which never waits for the disk of the library.
 
-    `changed` is called when the styles, or what is known of them, changed. `clock` is monotonic, in
-    seconds.
+    `changed` is called when `styles` has changed after a look. `clock` is monotonic, in seconds.
     """
 
     def __init__(
@@ -104,10 +105,10 @@ class Library:
     # -- in the lane
 
     def _work(self, step: Step) -> Mapping[str, Seen]:
-        """Copy the default styles into the state folder; return all of them, by name.
+        """Copy the default styles into the state folder; return the records of all by name.
 
-        Those that have a copy, or are too large, are not copied. Copies of other pictures are
-        removed.
+        Styles that have a copy already, or are too large, are not copied. Copies of other pictures
+        are removed. Raises OSError or SettingsError if the library cannot be used.
         """
         pictures = dict[str, Seen]()
         used = set[str]()
@@ -130,7 +131,10 @@ class Library:
         return pictures
 
     def _copy(self, path: Path, looked: Look, key: str, step: Step) -> tuple[Path, str]:
-        """Copy a default style into the state folder; return the path and SHA-256 of the copy."""
+        """Copy a default style into the state folder; return the path and SHA-256 of the copy.
+
+        Raises FullError if the disk is full, OutputError if the style is changing.
+        """
         folder = self._state.styles
         free = self._limits.free_bytes
         disks.check([(folder, looked.size + free)], free)

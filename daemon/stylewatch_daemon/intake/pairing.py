@@ -87,7 +87,8 @@ SideOf = Callable[[Path | None], Side | None]
 needs both."""
 
 IsKnown = Callable[[Path], bool]
-"""Function that returns whether a file of the inbox was used before, and stayed."""
+"""Function that returns whether there is a record of a file of the inbox: it was used before, and
+stayed."""
 
 LIVE_PHOTO = "it has the name of a picture of this folder, like the clips of live photos"
 UNKNOWN = "its suffix is not that of a picture or a clip"
@@ -119,12 +120,12 @@ def pair(
     is_known: IsKnown = lambda path: False,
     default_waits_for: str = "",
 ) -> Pairing:
-    """Pair `files` in `inbox`, which do not include files that were left out of earlier pairs.
+    """Return the pairs of `files` in `inbox`; the caller omits files left out of earlier pairs.
 
-    `default` holds the default styles by name. A lone picture is a job with each of them; these
-    jobs follow each other, and have the same main file. `default` is empty while the styles are not
-    known, and then lone pictures wait for `default_waits_for`. An album without pictures is
-    incomplete, unless a style of it `is_known`: then it had pictures before.
+    `default` has the default styles by name. A lone picture makes a pair with each of them; these
+    pairs are adjacent and have the same main file. While the styles are not known, `default` is
+    empty, and lone pictures wait for `default_waits_for`. An album without pictures is incomplete,
+    unless one of its styles `is_known`: then it had pictures before.
     """
     by_folder: defaultdict[Path, list[Path]] = defaultdict(list)
     for path in sorted(files):
@@ -164,9 +165,9 @@ def only_ready(
 ) -> Pairing:
     """Return `pairing` with those pairs marked incomplete that have unstable or unfinished files.
 
-    Files in `changing` are unstable; `waits_for` describes which of a pair's files are unfinished,
-    or returns "". In a job's own folder any unstable file counts, because it may be another style
-    of the job.
+    Files in `changing` are unstable, and not reported as skipped. `waits_for` describes which files
+    of a pair are unfinished, or returns "". In a job's own folder any unstable file counts, because
+    it may be another style of the job.
     """
     complete = []
     incomplete = list(pairing.incomplete)
@@ -192,8 +193,8 @@ _Part = tuple[str, int, Path]
 def folders_of(inbox: Path, main: Path) -> list[Path]:
     """Return the folders in which a new file may concern the pair with the main file `main`.
 
-    These are the folder of that file and each folder between that and `inbox`, as an album may
-    begin there.
+    These are the folder of `main`, and each folder between that one and `inbox`: an album may begin
+    there. `inbox` is included only if `main` is directly in it.
     """
     folder = main.parent
     above = [parent for parent in folder.parents if inbox in parent.parents]
@@ -201,7 +202,7 @@ def folders_of(inbox: Path, main: Path) -> list[Path]:
 
 
 class Entries:
-    """Entries of folders, sorted by what decides which pairs they concern."""
+    """Index of entries of folders, to find those that may concern a pair."""
 
     def __init__(self, paths: Iterable[Path]) -> None:
         self._by_folder = defaultdict[Path, list[Path]](list)
@@ -216,9 +217,9 @@ class Entries:
     def concerning(self, main: Path, own_folder: Path | None) -> set[Path]:
         """Return the entries that may belong to a pair, or to its album.
 
-        `main` and `own_folder` are those of the pair. An entry may be another part of the pair, or
-        make it ambiguous. In a job's own folder each entry may be a part that is still being
-        renamed.
+        `main` is the main file of the pair, `own_folder` its own folder, or None. An entry may be
+        another part of the pair, or make it ambiguous. All entries in `own_folder` are returned,
+        because each may be a part that is still being renamed.
         """
         job = job_named(main)
         # a part without a name is for the album, or makes a job of its folder
@@ -231,10 +232,10 @@ class Entries:
 
 
 def still_holds(pair: Pair, new: Iterable[Path]) -> bool:
-    """Return whether a pair holds in spite of the entries that are `new` since it was found.
+    """Return whether a pair is still valid although the entries `new` came after it was found.
 
-    `new` are entries of the folders that `folders_of` returns, except ignored entries. When in
-    doubt the pair does not hold: it is paired anew.
+    `new` are entries of the folders that `folders_of` returns, except ignored entries. In case of
+    doubt the result is False, and the caller pairs the files anew.
     """
     return not Entries(new).concerning(pair.main, pair.folder)
 
@@ -260,7 +261,7 @@ class _Parts:
         return tuple(path for part_role, _, path in sorted(self.found) if part_role == role)
 
     def first(self, role: str) -> Path | None:
-        """Return the first file with a role, if there is one."""
+        """Return the first file with a role; None if there is none."""
         paths = self.of(role)
         return paths[0] if paths else None
 
@@ -270,7 +271,7 @@ class _Parts:
         return frozenset(path for role, _, path in self.found if role != "content")
 
     def pair(self, name: str, content: Path | None, folder: Path | None = None) -> Pair:
-        """Pair `content`, if any, with all other parts."""
+        """Return the pair of `content`, which may be None, with all other parts."""
         numbers = [number for role, number, _ in sorted(self.found) if role == "style"]
         masks = {
             role if role == CONTENT_MASK else f"style-{numbers.index(number) + 1}{MASK}": path
@@ -285,8 +286,8 @@ class _Parts:
     def mistake(self, *missing: str) -> str:
         """Describe why these are not the parts of one job; empty if they are.
 
-        These are the reasons: what the caller found `missing`, masks without their styles and, if
-        there are none of these, the first part that occurs too often.
+        The reasons are the parts that the caller found `missing`, and masks without their styles;
+        if there are none, the first part that occurs more than once.
         """
         numbers = {number for role, number, _ in self.found if role == "style"}
         without_style = (
@@ -305,7 +306,7 @@ class _Parts:
         return ""
 
     def by_spelling(self) -> list["_Parts"]:
-        """Return the parts of each spelling of the job's name."""
+        """Return the parts, divided by the spelling of the job's name."""
         spelled: defaultdict[str, list[_Part]] = defaultdict(list)
         for part in self.found:
             match = _PART.fullmatch(part[2].name)
@@ -343,7 +344,7 @@ class _Folder:
     """Parts by the folded name of the job."""
     pictures: list[Path] = field(default_factory=list)
     masks: list[Path] = field(default_factory=list)
-    """All masks, also those of none of the `pictures`."""
+    """All masks, including those that fit none of the `pictures`."""
     clips: dict[str, tuple[Path, ...]] = field(default_factory=dict)
     """Clips of live photos, by the folded stem."""
     skipped: dict[Path, str] = field(default_factory=dict)
@@ -351,7 +352,7 @@ class _Folder:
 
 
 def _classified(path: Path, files: Iterable[Path]) -> _Folder:
-    """Return the `files` of one folder by what they are: parts of jobs, pictures, masks, clips.
+    """Return the `files` of one folder, sorted into parts of jobs, pictures, masks and clips.
 
     Texts, sidecar files and masks without a picture are skipped, with the reason; files of other
     kinds are left out.
@@ -378,7 +379,7 @@ def _classified(path: Path, files: Iterable[Path]) -> _Folder:
 
 
 def _set_clips_apart(folder: _Folder) -> None:
-    """Take the clips of live photos out of the pictures of a folder."""
+    """Move clips of live photos from the pictures of a folder to its clips and skipped files."""
     clips = [file for file in folder.pictures if not is_picture(file)]
     if not clips:
         return
@@ -412,7 +413,7 @@ def _reason_to_skip(file: Path) -> str:
 
 
 def _fits(kind: str, suffix: str) -> bool:
-    """Return whether a part of this kind, such as `job` or `style-2`, may have a suffix."""
+    """Return whether a part of `kind`, such as `job` or `style-2`, may have this suffix."""
     if kind == "job":
         return suffix in ("yaml", "yml")
     return suffix not in _OTHER_SUFFIXES
@@ -450,7 +451,7 @@ class _Masks:
         return dict(keys)
 
     def _key(self, path: Path) -> tuple[bool, str]:
-        """Return what a picture and its mask have in common."""
+        """Return the key that a picture shares with its mask: the stem, exact or folded."""
         stem = _stem(path)
         return (True, stem) if stem in self._exact else (False, folded(stem))
 
@@ -463,7 +464,7 @@ class _Masks:
         return self._pictures.get(self._key(mask), [])
 
     def mistake(self, picture: Path) -> str:
-        """Describe why it is not certain which mask is that of a picture; empty if it is."""
+        """Describe why the mask of a picture is ambiguous; empty if it is not."""
         masks = self.masks_of(picture)
         if len(masks) > 1:
             return _only_one(f"mask of {shown(picture.name)}", masks)
@@ -482,7 +483,7 @@ def _stem(path: Path) -> str:
 
 @dataclass(frozen=True)
 class _Inbox:
-    """All folders of an inbox that contain files, and functions to look up their jobs."""
+    """All folders of an inbox that contain files, and the functions that find their pairs."""
 
     path: Path
     folders: Mapping[Path, _Folder]
@@ -493,9 +494,10 @@ class _Inbox:
     default_waits_for: str
 
     def pairs_in(self, folder: _Folder, default: Mapping[str, Path]) -> Iterator[Pair]:
-        """Pair the files of a folder: those with the names of jobs, then the others.
+        """Yield the pairs of a folder, complete or not: those of named jobs, then the others.
 
-        The folder is a job itself, an album, or neither.
+        The folder may be a job itself, a part of an album, or neither. `default` has the default
+        styles by name.
         """
         for parts in chain.from_iterable(map(self._jobs_called, folder.named.values())):
             yield self._job(self._name(folder, parts.name), parts, None)
@@ -520,7 +522,7 @@ class _Inbox:
         return self._job(self._name(folder, side), folder.own, None)
 
     def _without_style(self, folder: _Folder) -> Iterator[Pair]:
-        """Yield the incomplete pair of a folder without a content or a style, if it has one."""
+        """Yield the incomplete pair of a folder that is neither a job nor in an album, if any."""
         if folder.pictures:
             pair = self._waiting(folder, _style_for(folder.pictures))
             paths = [*map(str, folder.pictures)]
@@ -568,7 +570,8 @@ class _Inbox:
     def _left_out_of_album(self, folder: _Folder) -> tuple[Path, ...]:
         """Return the pictures that the album around a job's folder would get once the job is gone.
 
-        They lie in the folder, and in each folder below it that is in no other album.
+        These are the pictures and clips in the folder, and in each folder below it that is in no
+        other album.
         """
         if self._album_around(folder.path) is None:
             return ()
@@ -577,13 +580,17 @@ class _Inbox:
         return (*(picture for inner in rest for picture in inner.pictures), *clips)
 
     def _waiting(self, folder: _Folder, waits_for: str) -> Pair:
-        """Return all files of a folder without a job's name as an incomplete pair."""
+        """Return an incomplete pair of the files of a folder that are not of a named job."""
         own_files = (path for _, _, path in folder.own.found)
         files = (*folder.pictures, *own_files, *folder.masks)
         return Pair(self._name(folder), None, others=files, waits_for=waits_for)
 
     def _jobs_called(self, parts: _Parts) -> list[_Parts]:
-        """Return the parts of a job; of several if each spelling of the name is a whole job."""
+        """Return the job of these parts, or one job for each spelling of its name.
+
+        There are several jobs if the parts together are ambiguous, and each spelling is a whole
+        job.
+        """
         if parts.mistake() and not any(map(self._mistake, parts.by_spelling())):
             return parts.by_spelling()
         return [parts]
@@ -608,9 +615,10 @@ class _Inbox:
         return parts.pair(name, parts.first("content"), folder)
 
     def _album(self, folder: _Folder, style: _Parts) -> Iterator[Pair]:
-        """Pair each picture of a folder with the `style` of its album.
+        """Yield the pair of each picture in a folder with the parts `style` of its album.
 
-        Without pictures, the album itself is an incomplete pair, unless it had pictures before.
+        If the parts are ambiguous, yield all files as one incomplete pair instead. An album that
+        has no pictures, and never had any, is an incomplete pair itself.
         """
         is_own = style is folder.own
         mistake = style.mistake()
@@ -631,9 +639,9 @@ class _Inbox:
     def _lone_picture(
         self, folder: _Folder, picture: Pair, default: Mapping[str, Path]
     ) -> Iterator[Pair]:
-        """Pair a picture with each of the default styles, or with none if jobs need no style.
+        """Yield a picture paired with each of the default styles, or alone if jobs need no style.
 
-        Without default styles, and if its mask is not certain, the picture waits.
+        Without default styles, or if its mask is ambiguous, the picture is an incomplete pair.
         """
         stem = picture.main.stem
         if picture.waits_for or not needs_style(self.side_of(None)):
@@ -650,7 +658,7 @@ class _Inbox:
             yield replace(picture, name=name, styles=(path,), shared=frozenset([path]))
 
     def _pictures(self, folder: _Folder) -> Iterator[Pair]:
-        """Yield each picture with its mask; it waits if that is not certain."""
+        """Yield a pair without style for each picture; incomplete if its mask is ambiguous."""
         masked = _Masks(folder.pictures, folder.masks)
         for picture in folder.pictures:
             clips = folder.clips.get(folded(picture.stem), ())

@@ -17,13 +17,14 @@ from stylewatch_daemon.outbox.publish import CANCELED, RECEIPT, REFUSED
 
 _LINK = "a link, and links are not followed"
 HELD = ".stylewatch"
-"""Name of the folder of an inbox in which claimed files are held, by ledger and job, if the state
-folder is on another mount. The names of files that are held in their own folders, because these
-are on another mount than the inbox, begin with it, too. No scan takes held files for input."""
+"""Name of the folder in an inbox for held files: claimed files that were renamed there because the
+state folder is on another mount. It has a folder for each ledger, and in that one for each job. If
+the folder of a file is on another mount than the inbox, the file is held in its own folder, under a
+name that begins with HELD. No scan takes held files for input."""
 
 
 def held_beside(ledger_id: str, job_id: str) -> str:
-    """Return the start of the names of files that are held in their own folders for a job."""
+    """Return the prefix of the names of a job's files that are held in their own folders."""
     return f"{HELD}-{ledger_id}-{job_id}-"
 
 
@@ -38,14 +39,14 @@ _HAS_REFUSED = (
 
 @dataclass(frozen=True)
 class InboxListing:
-    """The regular files of an inbox, skipped paths with the reason, and scanned folders below."""
+    """Listing of an inbox: regular files, skipped paths with reasons, and scanned subfolders."""
 
     files: Mapping[Path, Look] = field(default_factory=dict)
     skipped: Mapping[Path, str] = field(default_factory=dict)
     folders: Collection[Path] = frozenset()
     held: Mapping[str, Collection[Path]] = field(default_factory=dict)
     """Files that this ledger holds in their own folders, by job; files that it holds in the folder
-    HELD are not listed."""
+    HELD are not included."""
     unread: Collection[Path] = ()
     """Paths that could not be read: nothing is known of them, nor of paths below them (law 2)."""
     root: Path = Path()
@@ -80,7 +81,12 @@ class Surroundings:
         self._listed: dict[Path, Entries] = {}
 
     def of(self, main: Path, own_folder: Path | None) -> set[Path]:
-        """Return the entries that concern the pair with these, as `Entries.concerning` does."""
+        """Return the entries that may concern a pair with the main file `main`.
+
+        `own_folder` is the own folder of the pair, or None. Entries of the folders that
+        `folders_of` returns are considered; see `Entries.concerning`. Raises OSError if a folder
+        cannot be listed.
+        """
         found = set[Path]()
         for folder in folders_of(self._inbox, main):
             if folder not in self._listed:
@@ -103,10 +109,10 @@ def scan(
     `ledger_id` holds are listed apart. Files that other ledgers hold are skipped with a note,
     because such a ledger may be lost. `step` is called for each entry.
 
-    Links are not followed. Skipped are folders that cannot be read, folders nested deeper than
-    DEPTH, folders with a receipt.json or of refused jobs, and folders whose identity is in `apart`,
-    which gives the reason; an inbox that does not exist or cannot be read is skipped itself. Raises
-    ShortageError if a shortage, for example of file descriptors, prevents reading.
+    Links are skipped. So are folders that cannot be read, folders nested deeper than DEPTH, folders
+    with a receipt.json or of refused jobs, and folders whose identity is in `apart`, which gives
+    the reason. If the inbox itself does not exist or cannot be read, it is the only skipped path.
+    Raises ShortageError if a shortage, for example of file descriptors, prevents reading.
     """
     ignored = Ignored(ignore)
     walk = _Walk(ignored, apart or {}, step, ledger_id)
@@ -118,7 +124,7 @@ def scan(
 
 
 class _Walk:
-    """A walk over an inbox without recursion."""
+    """Iterative walk over an inbox, which collects its files, folders and skipped paths."""
 
     def __init__(
         self, ignored: Ignored, apart: Mapping[Identity, str], step: Step, ledger_id: str
@@ -137,7 +143,7 @@ class _Walk:
         self._own = re.compile(re.escape(f"{HELD}-{ledger_id}-") + r"(?P<job>[^-]+-[^-]+)-.+", re.S)
 
     def start(self, inbox: Path) -> None:
-        """Begin with the folder `inbox`."""
+        """Queue the folder `inbox` for listing, or record why it is skipped."""
         try:
             status = entries.target_status(inbox)
         except OSError as error:
@@ -192,12 +198,13 @@ class _Walk:
     def _reason_to_skip(self, folder: Path, folder_identity: Identity, depth: int) -> str:
         if depth > DEPTH:
             return f"it is nested deeper than {DEPTH} folders"
-        if depth and folded(folder.name) in (REFUSED, CANCELED):  # otherwise an outbox
-            return _HAS_REFUSED  # mounted here would have its refused jobs painted repeatedly
+        # an outbox may be mounted here: its refused jobs would be painted again and again
+        if depth and folded(folder.name) in (REFUSED, CANCELED):
+            return _HAS_REFUSED
         return self._apart.get(folder_identity, "")
 
     def _add(self, path: Path, depth: int) -> None:
-        """Add an entry of a folder at `depth`."""
+        """Add an entry of a folder at `depth` to the files, skipped paths, or folders to list."""
         try:
             status = entries.status(path)
         except OSError as error:  # such as a path that is too long, or a dead mount
@@ -214,7 +221,7 @@ class _Walk:
             self.skipped[path] = _LINK if is_link else "not a regular file"
 
     def _cannot_read(self, path: Path, error: OSError) -> None:
-        """Record that a path is skipped; raise ShortageError if a shortage hides existing files."""
+        """Record that a path is skipped; raise ShortageError instead if a shortage is the cause."""
         shortage = shortages.shortage(error)
         if shortage is not None:
             raise shortage from error
@@ -223,13 +230,14 @@ class _Walk:
 
 
 class Stability:
-    """Record of how long the files of an inbox have not changed, and which are unfinished.
+    """Record of how long the files of an inbox have been unchanged, and which are unfinished.
 
-    A file is stable if it looked the same in two scans at least `quiet_s` apart. Only changes
-    between scans count, never the files' own times, so that a file with a modification time in the
-    future also becomes stable. An unfinished file is waited for until it has not changed for
-    `truncated_s`. An empty file, which is no picture, is waited for as long as it is empty: WebDAV
-    clients make it long before they send the content. `clock` is monotonic, in seconds.
+    A file is stable once its look has stayed the same in all scans for at least `quiet_s`. Its age
+    by its own times does not count, so a file dated in the future also becomes stable.
+
+    An unfinished file is open for writing or lacks its end. It counts as complete once it has not
+    changed for `truncated_s`. An empty file never counts as complete: WebDAV clients create it long
+    before they send the content. `clock` is monotonic; all times are in seconds.
     """
 
     def __init__(self, clock: Callable[[], float], quiet_s: float, truncated_s: float) -> None:
@@ -237,7 +245,7 @@ class Stability:
         self._quiet_s = quiet_s
         self._truncated_s = truncated_s
         self._seen: dict[Path, tuple[Look, float]] = {}
-        """The files of the last scan, with the time at which a scan first saw this look."""
+        """Look of each file in the last scan, and the time of the first scan that saw this look."""
         self._unfinished: dict[Path, bool] = {}
         """Files that are open for writing (True) or lack their end (False)."""
 
@@ -246,8 +254,8 @@ class Stability:
     ) -> frozenset[Path]:
         """Note the `files` of a new scan; return those that are stable.
 
-        Missing files are forgotten: if they come back, they are new. Unfinished files that have
-        changed, or that no program has open for writing any more, are no longer waited for.
+        Missing files are forgotten: if they come back, they are new. A file is no longer unfinished
+        once it has changed, or, if it was open for writing, once `is_open` returns False for it.
         """
         now = self._clock()
         former = self._seen
@@ -269,17 +277,20 @@ class Stability:
         return frozenset(stable)
 
     def add(self, path: Path, look: Look, *, is_open: bool = False) -> None:
-        """Wait for a file that had this `look` in the last scan and is open or lacks its end."""
+        """Record a file as unfinished: as open for writing if `is_open`, else as lacking its end.
+
+        Do nothing if the file did not have this `look` in the last scan.
+        """
         if path in self._seen and self._seen[path][0] == look:
             self._unfinished[path] = is_open
 
     @property
     def any_awaited(self) -> bool:
-        """True if the rest of any file is expected soon."""
+        """True if any unfinished file has changed within the last `truncated_s` seconds."""
         return not all(map(self._has_lasted, self._unfinished))
 
     def gave_up(self, path: Path) -> bool:
-        """Return whether a file is unchanged for so long that it counts as complete."""
+        """Return whether a file counts as complete: not empty, and unchanged for `truncated_s`."""
         return self._has_lasted(path) and not self._is_empty(path)
 
     def waits_for(self, paths: Collection[Path]) -> str:

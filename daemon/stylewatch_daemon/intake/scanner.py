@@ -47,7 +47,7 @@ class InboxDisks:
     """Identities of the disks that are mounted in the inbox, by mount point."""
 
     def of(self, path: Path) -> str:
-        """Return the identity of the disk of a file in the inbox."""
+        """Return the identity of the disk of a file in the inbox; empty if it is not known."""
         if not self.inner:
             return self.root
         for folder in path.parents:
@@ -74,20 +74,22 @@ class Scan:
     unread: Collection[Path] = ()
     """Skipped paths that could not be read; the next scan tries again."""
     equal: Mapping[Path, str] = field(default_factory=dict)
-    """Files whose content was painted before, with the path that it had then."""
+    """Main files of pairs that were painted before under another path, with that path."""
     unknown: tuple[Path, ...] = ()
-    """Files to hash, in this order, before their pairs can be judged."""
+    """Files to hash, in this order, before it is known whether their pairs were painted."""
     records: tuple[Seen, ...] = ()
-    """New records of files that are gone, that are expected again, or whose disk is known now."""
+    """New records for files that are gone, expected again, renamed, grown, or on another disk than
+    recorded."""
     held: Mapping[str, Collection[Path]] = field(default_factory=dict)
     """Files that are held in their own folders under other names, by the id of their job; empty for
     a job whose files are held in the folder HELD."""
     trouble: Mapping[str, str] = field(default_factory=dict)
     is_stable: bool = True
-    """True if all files are stable, the rest of none is expected, and no missing file has to be
-    confirmed to be gone."""
+    """True if all files are stable, the scan awaits the rest of no unfinished file, and no missing
+    file needs a second scan to confirm that it is gone."""
     seconds: float = 0.0
-    """Duration of the scan in seconds, without those in which the disk was silent; see `Effort`."""
+    """Duration of the scan in seconds, without the time in which the disk was silent; see
+    `Effort`."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,10 @@ class _Folders:
 
     def __init__(self) -> None:
         self._came: Mapping[Path, int] = {}
-        """For each folder, the number of the scan that found it, as all those since then did."""
+        """For each folder of the last scan, the number of the first of the consecutive scans that
+        found it."""
         self._went: dict[Path, int] = {}
-        """For each folder that was there, and from which files are remembered: the number of the
+        """For each folder that vanished, if there are records of files in it: the number of the
         scan that missed it."""
 
     def update(self, listing: InboxListing, number: int, records: Iterable[Seen]) -> None:
@@ -125,7 +128,7 @@ class _Folders:
             self._went = {each: at for each, at in self._went.items() if each in remembered}
 
     def may_have_become(self, before: Path, now: Path) -> bool:
-        """Return whether one folder may have been renamed to another: no scan found both."""
+        """Return whether the folder `before` may have been renamed to `now`: no scan found both."""
         return self._came[now] >= self._went.get(before, NEVER)
 
 
@@ -169,21 +172,22 @@ class Scanner:
         """The only side that a job needs, if any, by its job.yaml and the look of that file."""
         self._trouble: dict[str, str] = {}
         self._local_times: Mapping[Path, bool] = {}
-        """True for each disk of the inbox, by mount point, whose times may shift by whole hours."""
+        """For each disk of the inbox, by mount point: True if times of files there may shift by
+        whole hours."""
         self._marked: InboxDisks | None = None
-        """The disks, if all of them had their marks when they were looked at last."""
+        """The disks at the last look, if all of them had marks then; else None."""
         self._disks = InboxDisks()
         """The disks of the last scan."""
         self._renewed: dict[Path, tuple[Seen, ...]] = {}
         """New records for the files that the last scan found at another path, or grown."""
         self._staying: set[Path] = set()
-        """If files leave the inbox: those of the pairs that were painted while files stayed."""
+        """If files leave the inbox: files of pairs that were painted when the inbox had `after:
+        keep`."""
 
     def scan(self, claims: Sequence[Claim] = (), step: Step = lambda: None) -> Scan:
         """Scan the inbox; raises OSError if that is not possible.
 
-        The files of `claims` are being moved, or stay: they, and what was left out with them, are
-        parts of no other pair.
+        Files of `claims`, and those that were left out with them, become parts of no other pair.
         """
         self._absences.begin()
         try:
@@ -240,15 +244,15 @@ class Scanner:
         return InboxDisks(disks.disk_of(self._path), disks.disks_in(self._path))
 
     def _present_local_times(self) -> Mapping[Path, bool]:
-        """Return, by mount point, whether the times on each disk of the inbox may shift."""
+        """Return, by mount point, whether times of files may shift by whole hours on a disk."""
         mounts = disks.table()
         folders = (self._path, *self._disks.inner)
         return {folder: disks.stores_local_time(folder, mounts) for folder in folders}
 
     def _marked_disks(self) -> InboxDisks:
-        """Return the disks, after marking those that lack a mark, as far as possible.
+        """Mark disks that lack a mark, as far as possible; return all with their identities.
 
-        The disk of the inbox needs one only if its files are remembered, or may be held there.
+        The disk of the inbox needs a mark only if its files are remembered, or may be held there.
         """
         present = self._present_disks()
         if present != self._marked:
@@ -262,9 +266,9 @@ class Scanner:
         return present
 
     def _is_here(self, claim: Claim) -> bool:
-        """Return whether a claim may be from the disk of now.
+        """Return whether the files of a claim may be from the disk that is mounted now.
 
-        Another disk may have pairs with the names of those that were claimed from the former one.
+        Pairs on another disk may have the names of pairs that were claimed from the former disk.
         """
         main = claim.main.source
         return not disks.are_different(claim.disk_of(main), self._disks.of(main))
@@ -276,11 +280,11 @@ class Scanner:
         memory: Memory,
         claims: Sequence[Claim],
     ) -> Scan:
-        """Pair the files of a listing, except those of claims; return what a scan says of them.
+        """Return a Scan with the pairs of a listing; files of `claims` are in no pair.
 
-        A complete pair waits if a file that cannot be read may be a part of it (law 2), or if it is
-        too large. If it was painted before it stays, and if that is unknown its files are to be
-        hashed. All others are to be claimed.
+        A complete pair waits if an unreadable file may be a part of it (law 2), or if a file is too
+        large. A pair that was painted before stays. If it is unknown whether a pair was painted,
+        its files are to be hashed. All other complete pairs are `pending`.
         """
         files = listing.files
         self._sides = {
@@ -335,9 +339,10 @@ class Scanner:
         records: Mapping[Path, Seen | None],
         claims: Iterable[Claim],
     ) -> Pairing:
-        """Pair files, except those that belong to claims, or came into the own folder of one.
+        """Pair `files`, except own files of `claims`, and all files in the own folders of these.
 
-        What came there may be a part of its job, which the claim finds out (see `Claiming.take`).
+        A new file in such a folder may be a part of the claimed job; `Claiming.take` finds that
+        out.
         """
         claimed = {file.source for claim in claims for file in claim.files if file.own}
         folders = {claim.folder for claim in claims}
@@ -351,7 +356,11 @@ class Scanner:
         )
 
     def _record(self, memory: Memory, path: Path, looked: Look) -> Seen | None:
-        """Return the record of a file; None if it has none, has changed since, or was gone."""
+        """Return the record of a file; None if it has none, has changed since, or was gone.
+
+        If a folder above the file was renamed, it is a new record for the new path; see `_renamed`.
+        If a left-out clip has grown, its new record is noted in `_renewed`.
+        """
         if path in self._outside:
             return self._outside[path]
         record = self._of(memory, path, looked)
@@ -365,13 +374,14 @@ class Scanner:
         return record
 
     def _renamed(self, memory: Memory, path: Path, looked: Look) -> Seen | None:
-        """Return the record of a file that is at another path since a folder above it was renamed.
+        """Return the record of a file that has another path because a folder above it was renamed.
 
-        That may be the inbox itself, if the settings have another path for it now. Only what is not
-        known by content is known in this way (law 3). A file that was moved by itself is new, as is
-        a copy, or what was moved from another inbox. If it is unknown which it is, nothing is
-        recorded, and the file stays until another scan tells: it would leave if it were new, and
-        the original, which may still be there, if it were not (law 2).
+        The folder may be the inbox itself, if the settings have another path for it now. Only files
+        that are not known by content are known in this way (law 3). The result is None for a new
+        file: one that was moved by itself, a copy, or a file from another inbox. If it is unknown
+        whether the file is new, return the former record, but note no new one: the file stays in
+        the inbox until another scan decides, because a new file would leave it, and the original
+        may still exist (law 2).
         """
         unclear = None
         for record in memory.namesakes(path, looked, local_time=self._has_local_time(path)):
@@ -400,10 +410,10 @@ class Scanner:
         return True if has_moved is None and disks.tells_exchanges(record.disk) else has_moved
 
     def _is_below_a_renamed_folder(self, former: Path, path: Path) -> bool:
-        """Return whether a single folder above a file, which was at `former`, has another name now.
+        """Return whether a file, formerly at `former`, is at `path` because a folder was renamed.
 
-        The folder with the former name is certainly gone, and no scan found both. Otherwise the
-        file was moved by itself.
+        Exactly one folder above the file must have another name, the former folder must certainly
+        be gone, and no scan may have found both folders. Otherwise the file was moved by itself.
         """
         folders = zip(former.parents, path.parents, strict=False)
         others = [(before, now) for before, now in folders if before.name != now.name]
@@ -414,9 +424,10 @@ class Scanner:
         return is_gone and self._folders.may_have_become(before, now)
 
     def _of(self, memory: Memory, path: Path, looked: Look) -> Seen | None:
-        """Return the record of a file, also if it is gone.
+        """Return the record of a file, also if it is gone; None if there is none.
 
-        Where files are not hashed, those that were painted are known by path and look on any disk.
+        In an inbox that files leave, nothing is hashed: painted files are known by path and look,
+        on any disk.
         """
         disk = self._disks.of(path)
         any_disk = not self._is_kept
@@ -460,7 +471,10 @@ class Scanner:
         return judgment.verdict is not Verdict.NEW
 
     def _looks_of(self, pair: Pair) -> Mapping[Path, Look]:
-        """Return the looks of all files of a pair, also of those in the style library."""
+        """Return the looks of all files of a pair, also of those in the style library.
+
+        A file that is gone has the size -1.
+        """
         looks = {}
         for path in (*pair.files, *pair.left_out):
             outside = self._outside.get(path)
@@ -475,8 +489,8 @@ class Scanner:
 
         Returns, for each file, the number of the last scan that certainly lacked it; and new
         records of files that are gone, are expected again, or are on another disk than recorded. If
-        files leave the inbox, only those are compared that stay, and none is expected again: once
-        one of them is gone, it is new whenever it comes.
+        files leave the inbox, only files that stay are compared, and gone files are not expected
+        again: a gone file that comes back is new.
         """
         inbox = str(self._path)
         records = [record for record in memory.seen.values() if record.inbox == inbox]
@@ -493,9 +507,9 @@ class Scanner:
     def _only_staying(
         self, memory: Memory, records: Sequence[Seen], listing: InboxListing
     ) -> tuple[list[Seen], InboxListing]:
-        """Return the records, and the listed files, of what was painted before or left out.
+        """Return the records and listing, reduced to files that were painted before or left out.
 
-        These files stay in an inbox that others leave.
+        These files stay in an inbox that other files leave.
         """
         left_out = {Path(record.path) for record in records if record.left_out}
         staying = left_out | self._staying
@@ -509,9 +523,11 @@ class Scanner:
         return disks.mount_root(self._path) == disks.mount_root(self._settings.state.path)
 
     def _certain_disks(self, own_disk: str) -> InboxDisks:
-        """Return the disks; an identity is empty if a file there may be away without a sign.
+        """Return the disks of the inbox, with an empty identity where absences are uncertain.
 
-        `own_disk` is that of the ledger, or empty; nothing can take its place.
+        That is where another disk may take the place of this one unnoticed, and on a union of
+        disks. `own_disk` is the identity of the disk of the ledger, which nothing can replace, or
+        empty.
         """
         mounts = disks.table()
 
@@ -523,9 +539,9 @@ class Scanner:
         return InboxDisks(certain(self._path, self._disks.root), inner)
 
     def _recognized(self, memory: Memory, records: Sequence[Seen]) -> Iterator[Seen]:
-        """Yield the records of files that are there, with the disk that they are on now.
+        """Yield new records of present files that are recorded on another disk, or on none.
 
-        Records of version 1 name no disk, and what was left out is known on any.
+        Records of version 1 name no disk, and left-out files are known on any disk.
         """
         for record in records:
             path = Path(record.path)
@@ -537,7 +553,7 @@ class Scanner:
                 yield record._replace(disk=disk)
 
     def _too_large(self, pair: Pair) -> str:
-        """Describe the files that are too large, as a copy could fill a disk; empty if none is."""
+        """Describe the files of a pair that are larger than the limits; empty if none is."""
         excesses = []
         looks = self._looks_of(pair)
         for role, path in pair.roles:
@@ -580,12 +596,12 @@ class Scanner:
     # -- the last look before a claim
 
     def check(self, groups: Sequence[Group], step: Step = lambda: None) -> Checked:
-        """Return which groups may be claimed now: nothing was added, and all files are whole.
+        """Take a last look at groups; return which may be claimed: unchanged, with whole files.
 
-        The pairs of others say what they wait for. A group that is not as in the last scan is left
-        out, and makes the result stale. A file that was waited for long enough is claimed as it is.
-        Raises OutputError if files cannot be taken out of the inbox, ShortageError if the machine
-        cannot look at them now.
+        Pairs of groups that must wait are in `incomplete`. A group that has changed since the last
+        scan is left out, and makes the result stale. An unfinished file that has not changed for
+        `truncated_s` is claimed as it is. Raises OutputError if files cannot be taken out of the
+        inbox, ShortageError if the machine cannot look at them now.
         """
         if not self._is_kept and not entries.is_writable(self._path):
             raise OutputError(
@@ -617,7 +633,7 @@ class Scanner:
     def _look_at(self, pair: Pair, around: Surroundings) -> tuple[bool, str]:
         """Return whether a pair is as in the last scan, and what it still waits for.
 
-        Nothing is known of a file that cannot be read: its pair waits, and no other (law 2).
+        If a file cannot be read, nothing is known of it: its pair waits, but no other pair (law 2).
         """
         try:
             with shortages.translated("it was tried"):
@@ -628,7 +644,7 @@ class Scanner:
             return True, f"its files to be readable ({error})"
 
     def _is_current(self, pair: Pair, around: Surroundings) -> bool:
-        """Return whether a pair still is as in the last scan, and no entry that concerns it new."""
+        """Return whether a pair is as in the last scan: no changed file, no new entry for it."""
         if any(look(path) != self._files[path] for path in pair.files if path in self._files):
             return False
         return all(map(self._listing.has, around.of(pair.main, pair.folder)))
@@ -637,7 +653,7 @@ class Scanner:
         """Note which files of a pair are open for writing or lack their end.
 
         Returns a text that says for which files the pair waits; empty if it waits for none. A
-        job.yaml may lack its end.
+        job.yaml that lacks its end is not waited for.
         """
         for path in pair.files:
             if path not in self._files or self._stability.gave_up(path):
@@ -671,7 +687,10 @@ class Scanner:
 
 
 def _left_out_with(claims: Iterable[Claim], files: Mapping[Path, Look]) -> dict[Path, str]:
-    """Return why files are left out with `claims`, whose records are written at their end."""
+    """Return the unchanged files that `claims` left out, with the reasons.
+
+    The ledger does not have records of these files yet.
+    """
     return {
         path: claim.why_left_out
         for claim in claims
@@ -683,16 +702,18 @@ def _left_out_with(claims: Iterable[Claim], files: Mapping[Path, Look]) -> dict[
 def _without_remains(incomplete: Iterable[Pair], claims: Iterable[Claim]) -> list[Pair]:
     """Return the incomplete pairs, except those that have only files of claims.
 
-    A claim says itself why a part of its files is still there.
+    The status of a claim says why some of its files are still in the inbox. Pairs with changing
+    files are returned in any case.
     """
     claimed = {file.source for claim in claims for file in claim.files}
     return [pair for pair in incomplete if pair.changing or not claimed.issuperset(pair.files)]
 
 
 def apart(settings: Config, own: InboxSettings, guard: MountGuard) -> Mapping[Identity, str]:
-    """Return the folders that a scan of an inbox must skip, with the reasons.
+    """Return the identities of folders that a scan of an inbox must skip, with the reasons.
 
-    The guard knows their identities from its last checks: only their own lanes look at them.
+    `guard` has these identities from its last checks, because only the lanes of the folders may
+    look at them. Folders that it has not checked are missing in the result.
     """
     return {
         guard.identities[path]: f"it is the {kind} {path}"

@@ -5,9 +5,9 @@ a file may first be created at its full length and then filled, so a run of zero
 unwritten data. A complete file that seems to lack its end, such as an uncompressed picture with a
 black lower edge, only waits for `watch.truncated_s`.
 
-Three things cannot be told: whether a program that writes several pictures into a file, one after
-the other, has written the last one; whether the last number of a picture in digits is complete; and
-anything about a file that is damaged, or that takes more than WORK.
+Three things cannot be detected: whether the last of several pictures that a program writes into one
+file is there, whether the last number of a plain PNM, whose samples are decimal numbers, is
+complete, and anything about a file that is damaged or takes more than WORK.
 """
 
 import re
@@ -22,9 +22,9 @@ BLOCK = 4096
 written there yet."""
 
 WORK = 200_000
-"""Limit of work for a file, which may have been crafted with too many parts: each look at a part
-counts 1, each block that is read BLOCK_WORK, ten numbers 1. It is about the time in microseconds,
-and enough for 40 MB without gaps."""
+"""Limit of work for a file, which may have been crafted with too many parts. Reading a part costs
+1, loading a block BLOCK_WORK, and ten numbers 1: about the time in microseconds. The limit is
+enough for 40 MB without gaps."""
 
 BLOCK_WORK = 20
 
@@ -48,18 +48,19 @@ SEGMENT_ID = b"\x18\x53\x80\x67"
 """Identifier of the element of a Matroska or WebM file that holds everything but its head."""
 
 PLAIN_BMP = (0, 3, 6)
-"""Values that the field for the compression of a BMP has if its pixels are not compressed."""
+"""Values of the compression field of a BMP whose pixels are not compressed."""
 
 PNM_WORD = re.compile(rb"(?:\s|#[^\r\n]*+[\r\n])++([^\s#]++)(?=\s)")
 """Pattern for a number in the head of a PBM, PGM, PPM or PFM, after blanks and comments."""
 
 PNM_BITS = {b"4": 1, b"5": 8, b"6": 24, b"f": 32, b"F": 96}
-"""Bits of a pixel by kind; integers of kinds 5 and 6 need twice as many above MAX_BYTE."""
+"""Bits of a pixel, by the character after the `P` of the format. Kinds 5 and 6 need twice as many
+if the largest value is above MAX_BYTE."""
 
 MAX_BYTE = 255
 
 DIGITS = 1 << 16
-"""Number of bytes of a picture in digits that are counted at a time."""
+"""Number of bytes of a plain PNM in which numbers are counted at a time."""
 
 MAX_TAGS = 1000
 """Maximum number of tags in a directory of a TIFF; cameras write about a hundred."""
@@ -72,7 +73,7 @@ TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4
 """Bytes of a value of a TIFF, by type."""
 
 NUMBERS = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
-"""Types of positions and lengths, with their letters in `struct`."""
+"""Types of positions and lengths in a TIFF, with their format characters in `struct`."""
 
 DATA = ((273, 279), (324, 325), (513, 514))
 """Tags of the positions and of the lengths of strips, of tiles, and of thumbnails in JPEG."""
@@ -133,8 +134,8 @@ class _Excerpts:
 def lacks_end(file: BinaryIO) -> bool:
     """Return whether an opened regular file may lack its last bytes.
 
-    Most of the file is not read, except of a picture in digits. Of an unknown format, only zeros at
-    the start or the end tell that bytes are missing. Raises OSError if it cannot be read.
+    Most of the file is not read, except of a plain PNM. In an unknown format, only zeros at the
+    start or the end show that bytes are missing. Raises OSError if the file cannot be read.
     """
     excerpts = _Excerpts(file)
     if not excerpts.up_to(BLOCK, at=0).strip(b"\0"):
@@ -152,7 +153,7 @@ def lacks_end(file: BinaryIO) -> bool:
 
 
 def _end(file: _Excerpts) -> int:
-    """Return the least length of the complete file.
+    """Return the minimum length in bytes of the complete file.
 
     Like each function of FORMATS, this raises EOFError if the end is missing, and _UnknownError if
     nothing can be told.
@@ -177,7 +178,7 @@ def _end_of_png(file: _Excerpts) -> int:
 
 
 def _end_of_mark(file: _Excerpts, mark: bytes, start: int) -> int:
-    """Return the end of a `mark` in the tail of a file, not before `start`."""
+    """Return the end of a `mark` in the tail of a file, not before `start`; raises EOFError."""
     for length in TAILS:
         at = max(start, file.size - length)
         found = file.up_to(length, at).find(mark)
@@ -247,7 +248,7 @@ def _end_of_gif(file: _Excerpts) -> int:
 
 
 def _gif_table(flags: int) -> int:
-    """Return the length of a table of colors in bytes."""
+    """Return the length in bytes of the color table that `flags` announce."""
     return 3 << (1 + (flags & 7)) if flags & 128 else 0
 
 
@@ -271,7 +272,8 @@ def _end_of_bmp(file: _Excerpts) -> int:
 def _end_of_pnm(file: _Excerpts) -> int:
     """Return the length that follows from width, height and largest value.
 
-    For a picture in digits that has all its numbers it is the present length.
+    For a plain PNM, whose samples are decimal numbers, it is the present length if all numbers are
+    there.
     """
     start = file.up_to(BLOCK, at=0)
     kind = start[1:2]
@@ -345,7 +347,7 @@ def _ends_of_data(lists: Mapping[int, Sequence[int]]) -> Iterator[int]:
 
 @dataclass(frozen=True)
 class _Tiff:
-    """A TIFF; `order` is the sign for the order of bytes in `struct`."""
+    """A TIFF; `order` is the byte order character of `struct`, `is_big` means BigTIFF."""
 
     file: _Excerpts
     order: str
@@ -387,7 +389,7 @@ class _Tiff:
         return max(end, at + wide), lists
 
     def _numbers(self, kind: int, length: int, at: int) -> Sequence[int]:
-        """Return the numbers of a list, of a longer one only the last LIST numbers."""
+        """Return the last LIST numbers, or all if fewer, of a list at the position `at`."""
         count = min(length, LIST)
         at += TYPE_BYTES[kind] * (length - count)
         return self.file.numbers(f"{self.order}{count}{NUMBERS[kind]}", at)

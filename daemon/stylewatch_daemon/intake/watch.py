@@ -81,17 +81,17 @@ class Watch:
     def seconds_between_scans(self, folder: Path, rescan_s: float, last_scan_s: float) -> float:
         """Return the maximum time until the next scan of a folder, in seconds.
 
-        `last_scan_s` is the duration of its last scan.
+        `rescan_s` is the interval between scans while events are received, `last_scan_s` the
+        duration of the last scan.
         """
         seconds = rescan_s if self.works(folder) else min(rescan_s, SCAN_S)
         return max(seconds, LEAST_PAUSE * last_scan_s)
 
     def check(self, folder: Path) -> None:
-        """Start an observer of a folder, unless one is at work that watches this very folder.
+        """Start an observer of a folder, unless a working one watches this very folder.
 
-        Any other observer of it is ended: one that died or lost events, or whose folder was
-        replaced. None is started if events are not wanted or the folder does not exist, and for
-        SCANS_WITHOUT scans after an error.
+        End an observer that died or lost events, or whose folder was replaced. Start none if events
+        are not wanted or the folder does not exist, nor for SCANS_WITHOUT scans after an error.
 
         Call it before each scan, which makes up for missed events, and in the thread that scans the
         folder, as its disk may not answer. Raises OSError if the status of the folder is unknown.
@@ -153,7 +153,8 @@ class _Watched:
         self._modified_ns: int | None = None
         """Time of the folder's last change at the last check."""
         self._late_since: float | None = None
-        """Time at which a change was seen whose event has not come."""
+        """Monotonic time in seconds at which a change without an event was seen; None if there is
+        none."""
         self._observer = observers.Observer()
         watched = str(entries.real_path(folder))  # a link has no events of its target
         try:
@@ -172,11 +173,11 @@ class _Watched:
         return all(thread.is_alive() for thread in threads)
 
     def has_lost_events(self, status: os.stat_result) -> bool:
-        """Return whether the folder changed LATE_S ago, and no event has come since.
+        """Return whether a change of the folder has had no event for LATE_S seconds.
 
-        `status` is that of the folder now; changes are seen by its time, from one call to the next.
-        The library has a thread that it does not show, and which may die, for example when folders
-        are nested too deeply.
+        `status` is the present status of the folder; its modification time is compared with the one
+        at the last call. The library has a hidden thread that may die, for example when folders are
+        nested too deeply.
         """
         is_changed = self._modified_ns not in (None, status.st_mtime_ns)
         self._modified_ns = status.st_mtime_ns

@@ -1,7 +1,7 @@
-"""A folder for results, an outbox or a finals folder, as the main loop knows it.
+"""The main loop's view of a folder for results: an outbox or a finals folder.
 
-The main loop never waits for the disk of the folder (law 9), and knows that the folder is away also
-while no job needs it (law 16).
+The main loop never waits for the disk of the folder (law 9), and learns that the folder is away
+even while no job needs it (law 16).
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from stylewatch_daemon.outbox.publish import Outbox, writing
 class Destination:
     """A folder whose `lanes` look at its disk, on which `free_bytes` are to stay free.
 
-    `changed` is called with the destination when its trouble has changed.
+    `changed` is called with this destination when `trouble` has changed.
     """
 
     def __init__(
@@ -36,19 +36,20 @@ class Destination:
         self._lanes = lanes
         self._changed = changed
         self.trouble = ""
-        """Why no results can come here now; empty if they can."""
+        """Reason why no results can be written here now; empty if they can."""
         self.is_looking = False
         self.works = False
         """True if the last probe has succeeded, and no look has failed since."""
         self._wants_probe = False
-        """True from the wish for a probe until one succeeds."""
+        """True from a call of `probe` until a probe succeeds."""
         self._is_asked_again = False
-        """True if a probe was asked for since the look that is under way began."""
+        """True if `probe` was called while the present look was under way."""
 
     def look(self) -> None:
         """Begin a look at the disk, unless one is under way.
 
-        It writes nothing, unless a probe is wanted that has not succeeded yet.
+        The look writes nothing, unless it is a probe: one was asked for, and none has succeeded
+        since.
         """
         if not self.is_looking:
             self.is_looking = True
@@ -57,10 +58,11 @@ class Destination:
             self._lanes.do(self.folder, work, partial(self._ended, self._wants_probe))
 
     def probe(self) -> None:
-        """Begin to find out whether the folder, an outbox, can be written: `works` says it then.
+        """Begin to test whether the folder, an outbox, can be written; then set `works`.
 
-        A probe that is under way is enough if it succeeds: a disk may answer more slowly than
-        probes are asked for. After any other look another one begins.
+        Until the result is there, `works` is False. If a probe is under way and succeeds, its
+        result counts, because a disk may answer more slowly than probes are asked for. If another
+        look is under way, or that probe fails, a new probe follows.
         """
         self.works = False
         self._wants_probe = True
@@ -68,9 +70,10 @@ class Destination:
         self.look()
 
     def _work(self, probes: bool, step: Step) -> str:
-        """Return why jobs wait for the disk; empty if they do not.
+        """Return why jobs wait for the disk, such as too little space; empty if they do not.
 
-        Raises OSError if no pair can be claimed for the folder either.
+        Raises OSError if the folder cannot be used at all, so that no pair can be claimed for it
+        either.
         """
         self._guard.check(self.folder)
         if probes:
@@ -84,7 +87,10 @@ class Destination:
         return ""
 
     def _ended(self, is_probe: bool, result: str | Exception) -> None:
-        """Record the result of a look, or of a probe."""
+        """Record the result of a look or probe; call `changed` if `trouble` is new.
+
+        Begin a new probe if one was asked for in the meantime.
+        """
         self.is_looking = False
         if isinstance(result, Exception) and not isinstance(result, OSError):
             raise result

@@ -36,8 +36,8 @@ from stylewatch_daemon.outbox.publish import (
 class Ending:
     """A job whose end is decided, and the data needed to publish it.
 
-    `inputs` is the folder with the files of the `claim`, `listed` are the published files that the
-    ledger has for the job.
+    `inputs` is the folder with the files of the `claim`. `listed` are the published files of the
+    job in the ledger.
     """
 
     job: Job
@@ -48,11 +48,10 @@ class Ending:
 
 @dataclass(frozen=True)
 class PublishedFiles:
-    """The `files` of a job in its outbox that the ledger is to list, without its stages.
+    """Published `files` of a job for the ledger to list: all but stages, with a staged receipt.
 
-    They include a receipt that is staged. `inputs` are the published inputs among these files, by
-    the names of the inputs. `news` are sentences about inputs that a program modified after they
-    were used.
+    `inputs` has the published inputs among these files, by the names of the inputs. `news` are
+    sentences about inputs that a program modified after they were used.
     """
 
     files: tuple[OutputFile, ...]
@@ -71,9 +70,9 @@ class Publication(StrEnum):
 def publish_output(ending: Ending, step: Step = lambda: None) -> PublishedFiles | None:
     """Archive the inputs, complete the receipt, and remove stages of attempts that started over.
 
-    All other files were published when they were announced; `publish_receipt` publishes the
-    receipt, once the ledger lists it. Returns None if another job has ended in the folder before.
-    Raises OutputError, and OSError.
+    All other files were published when they were announced. `publish_receipt` publishes the receipt
+    once the ledger lists it. Returns None if the folder has the receipt of another job. Raises
+    OutputError or OSError.
     """
     job = ending.job
     outbox = Outbox(ending.claim.outbox, disk=job.disk)
@@ -95,9 +94,10 @@ def publish_output(ending: Ending, step: Step = lambda: None) -> PublishedFiles 
 
 
 def publish_receipt(ending: Ending, step: Step = lambda: None) -> Publication:
-    """Publish the receipt, which the ledger lists; raises as `publish_output` does.
+    """Publish the staged receipt, which the ledger lists; return the result.
 
-    If none is staged, it was published before.
+    If no receipt is staged, it was published before, and the result is DONE. Raises OutputError or
+    OSError.
     """
     job = ending.job
     outbox = Outbox(ending.claim.outbox, disk=job.disk)
@@ -123,9 +123,9 @@ def publish_late(
 ) -> PublishedFiles:
     """Publish the inputs with these `names`, which changed after the job had ended.
 
-    The folder of the job belongs to people now. Only these inputs are added, and the receipt is
-    completed and published if it is still that of the job. Returns what was published; raises as
-    `publish_output` does.
+    The folder of the job may have been changed by people since: only these inputs are added, and
+    the receipt is completed only if it is still that of the job. Returns the published files.
+    Raises OutputError or OSError.
     """
     job = ending.job
     outbox = Outbox(ending.claim.outbox, disk=job.disk)
@@ -155,9 +155,9 @@ def publish_late(
 def _stage_receipt(
     ending: Ending, outbox: Outbox, content: bytes, changed: Mapping[str, OutputFile]
 ) -> OutputFile:
-    """Stage the receipt `content`, completed with `changed` inputs; return its record.
+    """Complete the receipt `content` with the `changed` inputs and stage it; return its record.
 
-    Without changed inputs it stays as the worker staged it or, before a kill, as it was published.
+    Without changed inputs it stays as it is: staged by the worker or, before a kill, published.
     """
     job = ending.job
     staged_at = staging.latest(outbox.root, ending.job.id)
@@ -171,9 +171,10 @@ def _stage_receipt(
 
 
 def _complete(ending: Ending, outbox: Outbox, content: bytes, step: Step) -> list[OutputFile]:
-    """Remove the stages of attempts that started over; return the listed files that are no stages.
+    """Remove the stages of attempts that started over; return the other files of the painting.
 
-    The final picture among them, by the receipt `content`, gets the part `final`.
+    These are the listed files except stages, inputs and the receipt. The final picture, by the
+    receipt `content`, gets the part `final`.
     """
     job = ending.job
     receipt = Listing.of(parse_receipt(BytesIO(content)))
@@ -192,8 +193,8 @@ def _complete(ending: Ending, outbox: Outbox, content: bytes, step: Step) -> lis
 def publish_refusal(ending: Ending, step: Step = lambda: None) -> PublishedFiles | None:
     """Publish the inputs of a refused, failed or canceled job with the reason, as `refused_as`.
 
-    Remove the folder for its output if that is empty. Returns None if someone else has created the
-    folder `refused_as`. Raises OutputError, and OSError.
+    Also remove the job's output folder if it is empty. Returns None if `refused_as` is a folder of
+    somebody else. Raises OutputError or OSError.
     """
     job = ending.job
     claim = ending.claim
@@ -236,8 +237,8 @@ def _receipt_in(outbox: Path, folder: str) -> bytes | None:
 def _is_own(content: bytes, ending: Ending) -> bool:
     """Return whether a published receipt is that of the job (law 1).
 
-    The ledger lists the receipt or, until it does, all files that the receipt names. A receipt that
-    names nothing is a stranger's.
+    It is if the ledger lists the receipt itself or, until then, all files that the receipt names. A
+    receipt that names no file is that of somebody else.
     """
     listed = {(file.path, file.sha256) for file in ending.listed}
     receipt = Listing.of(parse_receipt(BytesIO(content)))
@@ -250,10 +251,10 @@ def _is_own(content: bytes, ending: Ending) -> bool:
 def _archive(
     ending: Ending, outbox: Outbox, step: Step
 ) -> tuple[dict[str, OutputFile], dict[str, OutputFile]]:
-    """Archive the inputs that the claim wants archived, and in any case those that changed since.
+    """Archive the inputs that the claim wants archived, and all that changed since the claim.
 
     A program may continue writing to a file after it was claimed. Return the archived files, and
-    those of them that changed, by the names of the inputs.
+    those of them that changed, both by the names of the inputs.
     """
     job = ending.job
     claim = ending.claim
@@ -277,7 +278,7 @@ def _archive(
 
 
 def _digest(path: Path, size: int, step: Step) -> str:
-    """Return the SHA-256 of an input; empty, without reading it, if its size is not `size` now."""
+    """Return the SHA-256 of an input; empty, without reading it, unless it has `size` bytes."""
     with atomic.open_regular(path) as file:
         if strangers.length_of(file) != size:
             return ""
@@ -285,7 +286,7 @@ def _digest(path: Path, size: int, step: Step) -> str:
 
 
 def _completed(content: bytes, changed: Mapping[str, OutputFile]) -> bytes:
-    """Return a receipt completed with the digests of `changed` inputs, and warnings of them.
+    """Return a receipt with the digests of `changed` inputs, and a warning about each, added.
 
     Repeating this changes nothing. A receipt that cannot be read, or names no final picture, is
     returned unchanged.

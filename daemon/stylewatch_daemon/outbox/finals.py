@@ -18,21 +18,21 @@ from stylewatch_daemon.outbox.publish import free_folder, writing
 
 
 def root_of(job: Job, path: Path) -> Path:
-    """Return the finals folder of `path`, a link of a job.
+    """Return the finals folder that contains `path`, the path of a link of a job.
 
-    It is what lies above the parts that come from the job's title, and may differ from the folder
-    that the settings name now.
+    This is the part of the path above the title of the job. The settings may name another folder
+    now.
     """
     return path.parents[len(PurePosixPath(job.title).parts) - 1]
 
 
 def sweep(finals: Path) -> None:
-    """Remove the copies at the top of a finals folder that a kill interrupted, if possible."""
+    """Try to remove interrupted copies of other processes directly in a finals folder."""
     atomic.attempt_sweep(finals, ours=False)
 
 
 def tidy(finals: Path, job: Job) -> None:
-    """Remove the copies of a job that were interrupted and are not made again, if possible."""
+    """Try to remove interrupted copies of a job, which are not made again, from a finals folder."""
     atomic.attempt_sweep(finals / PurePosixPath(job.title).parent, ours=None, owner=job.id)
 
 
@@ -45,7 +45,10 @@ class Linking(StrEnum):
 
 
 def chosen(finals: Path, job: Job, listed: Iterable[OutputFile]) -> OutputFile | None:
-    """Return the record in `finals` that was chosen for a job; None if none is `listed` yet."""
+    """Return the record of the file in `finals` that was chosen for a job; None if there is none.
+
+    `listed` are the files of the job in the ledger.
+    """
     links = (file for file in listed if file.part == "finals")
     for file in links:
         if root_of(job, Path(file.path)) == finals:
@@ -59,13 +62,12 @@ def choose(
     final: OutputFile,
     is_reserved: Callable[[str], bool] = lambda path: False,
 ) -> OutputFile:
-    """Return the record of the picture `final` of `job` under a free name in the folder `finals`.
+    """Return the record of the picture `final` of `job`, with a free path in the folder `finals`.
 
-    The free name is that of the job, or `name-2` and so on; other jobs have chosen the paths for
-    which `is_reserved` holds. The folder of the name is created if it is missing, under a free name
-    of its own if a file has the name. The caller lists the record in the ledger before `add` makes
-    the file: a file belongs to the job that has it in the ledger, whatever its bytes are. Raises
-    OutputError.
+    The name is that of the job, or `name-2` and so on. Paths for which `is_reserved` returns True
+    are taken by other jobs. The folder of the path is created if it is missing, with a numbered
+    name if a file has its name. The caller must list the record in the ledger before `add` makes
+    the file: the file then belongs to the job, whatever bytes it has. Raises OutputError.
     """
     wanted = PurePosixPath(f"{job.title}{PurePosixPath(final.path).suffix}")
     with writing(f"the finals folder {finals}"):
@@ -89,9 +91,9 @@ def add(
 ) -> Linking:
     """Link the picture `final` of `job` in `finals`, with the `chosen` name, or copy it.
 
-    Returns whether that was possible. A link or copy that was made before a kill stays. Raises
-    OutputError, also if somebody gives another file the name, or replaces the picture, at this
-    moment.
+    Returns DONE if the link or copy is there, also from before a kill, or else the reason why it is
+    not. Raises OutputError, also if somebody gives another file the name, or replaces the picture,
+    at this moment.
     """
     wanted = Path(chosen.path)
     with (
@@ -109,9 +111,9 @@ def add(
 
 
 def _is_added(job: Job, final: OutputFile, name: str, folder: int, step: Step) -> bool:
-    """Link or copy a picture into an opened folder; return False if the outbox has it no more.
+    """Link or copy a picture into an opened folder; return False if the outbox no longer has it.
 
-    A picture with other bytes is another one.
+    A picture with other bytes counts as another picture.
     """
     path = PurePosixPath(final.path)
     if not entries.is_folder(Path(job.outbox, path.parent)):

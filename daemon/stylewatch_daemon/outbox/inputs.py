@@ -29,10 +29,11 @@ class Removal(StrEnum):
 
 
 class FirstSights:
-    """Times at which files were first seen as they are; `clock` is monotonic, in seconds.
+    """Record of when each version of a file was first seen; `clock` is monotonic, in seconds.
 
-    The times of a file tell when it changed, but not if somebody may have set the clock since while
-    no daemon ran: what they date from before the start counts from the first sight.
+    The times of a file are reliable only for changes since the start of this daemon: while no
+    daemon ran, somebody may have set the system clock. An earlier change counts as made at the
+    first sight.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -43,7 +44,9 @@ class FirstSights:
     def unchanged(self, seconds: float | None, job_id: str, name: str, version: Version) -> float:
         """Return for how many seconds the input `name` of a job has certainly not changed.
 
-        Its times say `seconds`, or None if they say nothing, and it has the `version` now.
+        `seconds` is the time since its last change by its own times, or None if they are not
+        reliable; `version` is its present version. Record the first sight of a version when it is
+        needed.
         """
         now = self._clock()
         if seconds is not None and (seconds == inf or seconds <= now - self._began):
@@ -53,21 +56,21 @@ class FirstSights:
 
 @dataclass(frozen=True)
 class Account:
-    """What allows the removal of the inputs of a job.
+    """Conditions under which inputs of a job may be removed.
 
-    `digests` maps the SHA-256 of files that may be removed to their sizes in bytes. They are those
-    of the published inputs that the ledger lists and, if the claim says `after: delete` and the job
-    has a picture, those of the inputs that it was painted from. A size is 0 if a ledger of version
-    1 did not record it. `is_deleted` is True if the owner asked for the deletion of the job. If it
-    cannot be seen whether a program writes to a file, the file stays until it has not changed for
-    `settles_in` seconds; if its times do not tell that either, `first_sights` do.
+    `digests` maps the SHA-256 of files that may be removed to their sizes in bytes: those of
+    published inputs that the ledger lists and, if the claim says `after: delete` and the job has a
+    picture, those of the inputs that it was painted from. A size is 0 if a ledger of version 1 did
+    not record it. `is_deleted` is True if the owner asked for the deletion of the job. If the
+    system cannot tell whether a program writes to a file, the file stays until it has not changed
+    for `settles_in` seconds, by its times or, if these do not tell, by `first_sights`.
     """
 
     claim: Claim
     digests: Mapping[str, int]
     undigested: frozenset[str] = frozenset()
     """Names of inputs whose digest the job did not record: they may be removed if their size and
-    time are still those of the claim."""
+    time are still those in the claim."""
     is_deleted: bool = False
     settles_in: float = inf
     first_sights: FirstSights | None = None
@@ -109,9 +112,9 @@ def remove(
 ) -> Removal:
     """Remove the input `file`, called `name` in an opened folder, if it is accounted for.
 
-    Returns whether it is gone, or why it stays. The digest is read through a handle. Just before
-    the removal, the name must still lead to the file of this handle. Raises OSError if anything
-    about the file is unknown.
+    Returns GONE, also if it was gone before, or the reason why it stays. The digest is read through
+    a handle, and just before the removal the name must still lead to the same file. Raises OSError
+    if anything about the file is unknown.
     """
     if not entries.exists(name, folder):
         return Removal.GONE
@@ -148,10 +151,10 @@ def _may_be_written(file: BufferedReader, name: str, folder: int, account: Accou
 
 
 def _is_accounted(file: BufferedReader, claimed: File, account: Account, step: Step) -> bool:
-    """Return whether the `account` allows the removal of an opened file, an input.
+    """Return whether the `account` allows the removal of an opened input.
 
-    A file in `undigested` must have the size and the time of the claim. Any other file must have
-    one of the `digests`; it is read only if its size is that of one of them.
+    A file in `undigested` must have the size and the time in the claim. Any other file must have
+    one of the `digests`; it is read only if it has the size of one of them.
     """
     version = identity.version(file)
     is_as_claimed = claimed.look == Look(version.size, version.mtime_ns)
@@ -164,9 +167,9 @@ def _is_accounted(file: BufferedReader, claimed: File, account: Account, step: S
 
 
 def remove_all(state: StateDir, account: Account, step: Step = lambda: None) -> dict[str, Removal]:
-    """Remove the inputs of a job from the state folder; return why the others stay, by name.
+    """Remove the inputs of a job from the state folder; return the reasons for files that stay.
 
-    Files in that folder that are no inputs stay, too, and are returned as STRANGE.
+    The reasons are by file name. Files in that folder that are no inputs stay, too, as STRANGE.
     """
     claim = account.claim
     folder = state.files(claim.id)

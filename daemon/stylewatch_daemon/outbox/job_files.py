@@ -1,7 +1,7 @@
 """Files of jobs: their stages, frames and receipts in the outbox, and their inputs.
 
-Others may write in an outbox and an inbox too: no link is followed there, no path in a receipt
-leads out of its folder, and what is read from a file with a known checksum is accepted only with
+Others may write in an outbox and an inbox, too. So no link is followed there, and no path in a
+receipt leads out of its folder. If the checksum of a file is known, the file is accepted only with
 exactly these bytes.
 """
 
@@ -34,9 +34,9 @@ MAX_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Spot:
-    """The file `name` in the folder `root / folder`; no part of `folder` may be a link.
+    """A place for a file: `name` in the folder `root / folder`; no part of `folder` may be a link.
 
-    `root` is on the `disk` with this mark, if one is given.
+    `disk` is the mark of the disk with `root`, or empty if any disk will do.
     """
 
     root: Path
@@ -46,13 +46,14 @@ class Spot:
 
     @property
     def path(self) -> Path:
-        """Path of the file; a link may redirect it when it is opened by this path."""
+        """Path of the file; opening it by this path may follow a link."""
         return self.root / self.folder / self.name
 
     def open(self) -> BufferedReader:
-        """Open the file for reading; raises OSError, FileNotFoundError if there is no regular file.
+        """Open the file for reading.
 
-        Raises OutputError if a part of `folder` is a link.
+        Raises FileNotFoundError if it is no regular file, OutputError if a part of `folder` is a
+        link, another OSError if it cannot be opened.
         """
         try:
             with safe_dirs.opened(self.root, self.folder) as handle:
@@ -65,7 +66,7 @@ class Spot:
 class SourceFile:
     """A file of a job, and the spots where it may be.
 
-    `size` is in bytes. It is None, and `sha256` is empty, if unknown.
+    `size` is in bytes, or None if unknown. `sha256` is empty if unknown.
     """
 
     role: Role
@@ -75,7 +76,7 @@ class SourceFile:
     size: int | None = None
 
     def find(self, guard: MountGuard, step: Step = lambda: None, *, reads: bool = True) -> Spot:
-        """Return the first spot where the file is now; without `reads` only its size is compared.
+        """Return the first spot where the file is now; compare only sizes unless `reads`.
 
         Raises InputError if the file is at no spot, and OutputError if that is unknown, for example
         because the `guard` misses the disk of a spot (law 2). Errors of `step` are raised.
@@ -152,7 +153,7 @@ def stages(job: Job) -> dict[int, Spot]:
 
 
 def frames(job: Job) -> dict[int, Spot]:
-    """Return the painted frames of a clip that are not encoded yet, by their numbers, in order.
+    """Return the painted frames of a clip that are not encoded yet, by frame number, in order.
 
     Raises as `_numbered` does.
     """
@@ -160,9 +161,10 @@ def frames(job: Job) -> dict[int, Spot]:
 
 
 def _numbered(job: Job, folder: str) -> dict[int, Spot]:
-    """Return the pictures in a folder of the outbox whose names are numbers.
+    """Return the pictures in a folder of the outbox whose names are numbers, by number, in order.
 
-    A missing folder has none. Raises OSError if the folder cannot be read, or is a link.
+    The result is empty if the folder is missing. Raises OSError if the folder cannot be read, or is
+    a link.
     """
     try:
         with safe_dirs.opened(Path(job.outbox), folder) as handle:
@@ -176,7 +178,7 @@ def _numbered(job: Job, folder: str) -> dict[int, Spot]:
 def input_spots(job: Job, file: Input, source: str) -> Iterator[Spot]:
     """Yield the spots where an input may be, the most likely spot first.
 
-    `source` is its original path, or empty to leave that out.
+    `source` is the original path of the input, or empty to leave that spot out.
     """
     outbox = Path(job.outbox)
     inbox = Path(job.inbox)

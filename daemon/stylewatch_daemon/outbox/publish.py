@@ -24,7 +24,7 @@ STAGING = ".staging"
 """Folder of an outbox in which files are completed before they are published."""
 
 _DOOMED = "trash"
-"""Folder in `.staging` for folders of jobs while their files are removed."""
+"""Folder in `.staging` to which folders of jobs are moved before their files are removed."""
 
 STAGED_CHECKPOINT = ".checkpoint.npz"
 """Name of the checkpoint of a job on a cluster, in the folder of its staged files."""
@@ -48,7 +48,7 @@ def stage(staging: Path, name: str, content: bytes) -> None:
 def staging_file(staging: Path, name: str) -> Iterator[BufferedWriter]:
     """Open the file `name` of a job in its folder `staging`; it appears once it is complete.
 
-    The bytes are synced but the name is not; publishing the file or `keep_staged` does that. Raises
+    The bytes are synced, but not the name: publishing the file or `keep_staged` syncs that. Raises
     OutputError if a link leads out of the folder, or if the folder is missing, for example because
     its disk is not mounted; OSError if the file cannot be written.
     """
@@ -64,7 +64,7 @@ def staging_file(staging: Path, name: str) -> Iterator[BufferedWriter]:
 
 
 def keep_staged(staging: Path, folders: Iterable[str]) -> None:
-    """Sync `folders` in `staging`, so that their files keep their names in a power cut.
+    """Sync `folders` in `staging`, so that their files keep their names after a power cut.
 
     Raises OutputError if a link leads out of the folder, OSError if a folder cannot be synced.
     """
@@ -87,10 +87,11 @@ def _above(staging: Path) -> tuple[Path, str]:
 def free_folder(
     root: Path, wanted: str, is_reserved: Callable[[str], bool] = lambda path: False
 ) -> str:
-    """Return the path of a folder below `root`: `wanted`, or another if a file has a part of it.
+    """Return a path for a folder below `root`: `wanted`, or another if a file is in its way.
 
-    Such a part, and one for whose path `is_reserved` holds, becomes `part-2` and so on: the file
-    may be ours, such as a picture of another job, which nobody should have to move away.
+    A part of the path that is a file, or for whose path `is_reserved` returns True, becomes
+    `part-2` and so on. The file may be ours, such as a picture of another job, so nobody should
+    have to move it away.
     """
 
     def is_taken(path: str) -> bool:
@@ -118,19 +119,18 @@ class Outbox:
         self._disk = disk
 
     def probe(self) -> None:
-        """Check that the outbox, which is created if missing, can be written; sync no file."""
+        """Test that the outbox can be written, without syncing; create it if it is missing."""
         with self._writing():
             atomic.make_folder(self.root)
             with self._staging() as staging:
                 atomic.probe(staging)
 
     def sweep(self) -> list[str]:
-        """Remove temporary files in the outbox, and what interrupted removals of folders have left.
+        """Remove temporary files in the outbox; return the ids of jobs that have a staging folder.
 
-        Return the ids of the jobs that have a staging folder. Files are removed at the top of the
-        outbox, in `.staging` and, as far as possible, in the folders of refused and canceled jobs;
-        what interrupted removals have left is removed as far as possible, too. Raises OutputError
-        if anything else cannot be removed now.
+        Temporary files are removed at the top of the outbox, in `.staging` and, if possible, in the
+        folders of refused and canceled jobs. Remains of interrupted removals of folders are removed
+        if possible, too. Raises OutputError if any other file cannot be removed now.
         """
         with self._writing():
             if not entries.is_folder(self.root / STAGING):
@@ -147,9 +147,10 @@ class Outbox:
     # -- folders of jobs
 
     def choose(self, name: str) -> str:
-        """Return `name`, or `name-2` and so on if it is taken.
+        """Return a free path in the outbox for a job: `name`, or `name-2` and so on.
 
-        In the folder of a job that has not ended, names that its files may get are taken, too.
+        In the folder of another job, which has not ended, names that its files may get are taken,
+        too. Nothing is created.
         """
         path = PurePosixPath(name)
         with self._writing():
@@ -164,7 +165,7 @@ class Outbox:
             )
 
     def _is_for_file(self, place: str) -> bool:
-        """Return whether a job with the folder above `place` may publish a file there."""
+        """Return whether a job with the folder above `place` may publish a file as `place`."""
         path = PurePosixPath(folded(place))
         is_own = path.name in (RECEIPT, LOSSES, STAGES, INPUTS)
         may_be_picture = path.suffix[1:] in {*CONTENT_SUFFIXES, "svg"}
@@ -172,7 +173,7 @@ class Outbox:
         return above in self._reserved and (is_own or may_be_picture)
 
     def make(self, place: str) -> bool:
-        """Create the folder of a job; return False if there is an entry of that name."""
+        """Create the folder of a job; return False if an entry with that name exists."""
         path = PurePosixPath(place)
         with self._writing():
             atomic.make_folder(self.root)
@@ -182,7 +183,7 @@ class Outbox:
         return is_made
 
     def reopen(self, place: str) -> None:
-        """Tidy the folder of a job; create it again if it is missing."""
+        """Remove temporary files from the folder of a job, or create a missing folder."""
         with self._writing():
             atomic.make_folder(self.root)
             self.tidy(place)
@@ -190,7 +191,7 @@ class Outbox:
                 pass
 
     def tidy(self, place: str) -> None:
-        """Remove temporary files, such as halves of moved files, from the folder of a job."""
+        """Remove temporary files, such as incomplete copies, from the folder of a job."""
         for folder in (place, f"{place}/{STAGES}", f"{place}/{INPUTS}"):
             if entries.is_folder(self.root / folder):
                 with safe_dirs.opened(self.root, folder) as handle:
@@ -212,7 +213,10 @@ class Outbox:
     # -- staging
 
     def staging(self, job_id: str) -> Path:
-        """Create the folder in which the files of a job are written, and return its path."""
+        """Create the folder in which the files of a job are written; return its path.
+
+        `job_id` may also be a path `JOB/NAME`, for the folder NAME in that of the job.
+        """
         with self._writing():
             atomic.make_folder(self.root)
             with self._staging(job_id):
@@ -221,23 +225,24 @@ class Outbox:
     def staged(self, job_id: str) -> list[str]:
         """Return the paths of the complete files in a job's staging folder, except the receipt.
 
-        The folder is created if it is missing.
+        The paths are relative to this folder, which is created if it is missing. `job_id` is as for
+        `staging`.
         """
         with self._writing(), self._staging(job_id) as staging:
             return [*_paths_in(staging, "")]
 
     def has_receipt(self, folder: str) -> bool:
-        """Return whether a folder of the outbox has a receipt: then a job has ended there.
+        """Return whether a folder of the outbox has a receipt, so that a job has ended there.
 
-        A receipt in a staging folder says only that the attempt is done.
+        A receipt in a staging folder means only that the attempt is done.
         """
         return entries.exists(self.root / folder / RECEIPT)
 
     def clear(self, job_id: str, *, durable: bool = False) -> None:
-        """Remove a job's staging folder and, as far as possible, what other removals have left.
+        """Remove a job's staging folder, and remains of an interrupted removal of it.
 
-        What an earlier removal for this job has left must go, too. With `JOB/NAME` for `job_id`,
-        remove only that folder in it. The removal is synced if it is `durable`.
+        With `JOB/NAME` for `job_id`, remove only the folder NAME in that of the job. Remains of
+        other removals are removed as far as possible. The removal is synced if it is `durable`.
         """
         with self._writing():
             if not entries.exists(self.root / STAGING):
@@ -278,10 +283,10 @@ class Outbox:
     ) -> None:
         """Move the file `path` from the folder `staged_at` in `.staging` into the job's `place`.
 
-        It replaces an older file; if it is no longer staged, it was published before, and nothing
+        An older file is replaced. A file that is no longer staged was published before, and nothing
         is moved. The folder `place` is not created, because its disk may just have gone (law 2).
-        With `is_first`, the job has not published this file before: raises TakenError if a file is
-        there.
+        `is_first` says that the job has not published this file before: then TakenError is raised
+        if a file is there. Raises OutputError if `path` leads out of the folder.
         """
         if path.startswith("/") or ".." in path.split("/"):
             raise OutputError(f"a worker staged {path!r}, which is outside of its folder")
@@ -313,8 +318,8 @@ class Outbox:
         """Copy `inputs` into `place/inputs` or, with the part "refused", into `place` itself.
 
         Returns the records of the copies by the names of the inputs. Existing copies are not made
-        again. A copy replaces only a file of the job, which is in `listed`. Beside the file of
-        somebody else the copy is named `name-2` and so on.
+        again. A copy replaces only a file of the job, which is in `listed`. If the name belongs to
+        a file of somebody else, the copy is named `name-2` and so on.
         """
         if not inputs:
             return {}
@@ -334,9 +339,8 @@ class Outbox:
     ) -> list[OutputFile] | None:
         """Publish the folder `place` with copies of `inputs` and, in reason.txt, the `reason`.
 
-        The folder is prepared in staging and appears as a whole. If it exists already, because it
-        was published before a kill, it stays. Returns the records of its files, or None if
-        something else is at `place`.
+        The folder is prepared in staging and appears as a whole. If it was published before a kill,
+        it stays. Returns the records of its files, or None if something else is at `place`.
         """
         text = f"{reason.strip()}\n".encode(errors="replace")
         path = PurePosixPath(place)
@@ -357,10 +361,7 @@ class Outbox:
     def _refused(
         self, place: str, inputs: Sizes, reason: bytes, step: Step
     ) -> list[OutputFile] | None:
-        """Return the files of the folder `place` if it has exactly this reason and all `inputs`.
-
-        Otherwise return None.
-        """
+        """Return the files of `place` if it has exactly this reason and all `inputs`, else None."""
         if not entries.is_folder(self.root / place):
             return None
         with safe_dirs.opened(self.root, place) as folder:
@@ -389,8 +390,8 @@ class Outbox:
     ) -> OutputFile:
         """Copy a file into an opened folder, where it appears as a whole; an existing copy stays.
 
-        The job has the files `own`, by name; other files are not replaced. Return the record of the
-        copy, with its name as the path.
+        `own` has the files of the job there, by name; only these are replaced. Return the record of
+        the copy, with its name as the path.
         """
         temporary = ".input"
         for name in candidates(path.stem, path.suffix):
@@ -413,20 +414,24 @@ class Outbox:
 
     @contextmanager
     def _staging(self, path: str = "") -> Iterator[int]:
-        """Open a folder in `.staging`, which only this user may access; create it if necessary."""
+        """Open a folder in `.staging`, creating it if necessary; yield its handle.
+
+        Only this user may access `.staging`.
+        """
         with self.made(STAGING) as staging:
             entries.attempt_privacy(staging)
         with self.made(f"{STAGING}/{path}") as folder:
             yield folder
 
     def _shared(self, path: PurePosixPath | str, within: str = "") -> AbstractContextManager[int]:
-        """Open a folder that people see, creating what is missing of it below `within`."""
+        """Return a context that opens a folder outside of `.staging`; see `made`."""
         return self.made(str(path), within)
 
     def made(self, path: str, within: str = "") -> AbstractContextManager[int]:
-        """Open the folder `path` of the outbox, creating what is missing of it below `within`.
+        """Return a context that opens the folder `path` of the outbox and yields its handle.
 
-        `within` is a folder above it, by default the outbox. Yields a handle.
+        Missing folders are created, but only below `within`, a folder above `path`; by default,
+        below the outbox.
         """
         check = self._check_disk
         return safe_dirs.opened(self.root, path, make=True, within=within, check=check)
@@ -441,9 +446,9 @@ class Outbox:
 
 @contextmanager
 def writing(folder: str) -> Iterator[None]:
-    """Translate an OSError or InputError of the block into an OutputError.
+    """Translate an OSError or InputError in the context into an OutputError.
 
-    It says that `folder`, a description, cannot be written. An OutputError is raised as it is.
+    Its text says that `folder`, a description, cannot be written. An OutputError is not changed.
     """
     try:
         yield
@@ -459,10 +464,10 @@ def writing(folder: str) -> Iterator[None]:
 
 
 def _copied(path: Path, size: int, folder: int, name: str, step: Step) -> tuple[str, int] | None:
-    """Return SHA-256 and size in bytes of the file `path` if an opened folder has its copy `name`.
+    """Return (SHA-256, size in bytes) of the file `path` if an opened folder has its copy `name`.
 
-    Otherwise return None. Raises TimeoutError if reading takes longer than it may for a file of the
-    claimed `size` (law 11).
+    Otherwise return None. Raises TimeoutError if reading takes too long for a file of the claimed
+    `size` (law 11).
     """
     status = identity.look(name, folder)
     with atomic.open_regular(path) as file:

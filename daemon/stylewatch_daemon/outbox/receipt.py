@@ -33,8 +33,8 @@ class TermRecord(_Record):
 class LossesRecord(_Record):
     """Losses; `total` is the sum of value x weight.
 
-    `content` has the terms by layer, and so has `style`, or by style and then by layer if the
-    painting has several styles that are not blended.
+    `content` has the terms by layer. So has `style`; if the painting has several styles that are
+    not blended, it has them by style and then by layer.
     """
 
     total: float
@@ -54,7 +54,7 @@ class BackendRecord(_Record):
 
 
 class WeightsRecord(_Record):
-    """The trained network; `bits` is the number of bits of one of its weights."""
+    """The weights of the trained network; `bits` is the number of bits of each weight."""
 
     name: str
     sha256: str
@@ -73,8 +73,8 @@ class InputRecord(_Record):
     """An input picture; `converted` lists the conversions made when it was read.
 
     `size` is that of the picture in its file. For a style, `weight` is its share and `seen` the
-    size at which the last scale used it. `changed` is set if the archived file has other bytes,
-    written while the job ran.
+    size at which the last scale used it. `changed` is set if a program modified the file while the
+    job ran, so that the archived file has other bytes.
     """
 
     role: str
@@ -100,7 +100,7 @@ class InputRecord(_Record):
 
 
 class StageRecord(_Record):
-    """A stage as written, after `step`; `seconds` is the time that was spent on the job by then.
+    """A written stage: the picture after `step`; `seconds` is the job's duration until then.
 
     `losses` are those of the float picture before the step.
     """
@@ -113,14 +113,14 @@ class StageRecord(_Record):
 
 
 class FileRecord(_Record):
-    """Another file of the painting, as written."""
+    """Another written file of the painting."""
 
     file: str
     sha256: str
 
 
 class AttemptRecord(_Record):
-    """An attempt: its backend and device, what `auto` chose, and how it ended."""
+    """An attempt: its backend and device, the options that `auto` chose, and how it ended."""
 
     backend: str
     device: str | None = None
@@ -151,7 +151,7 @@ class ClipRecord(_Record):
 class Receipt(_Record):
     """The whole receipt; times are UTC, durations in seconds.
 
-    `recipe` includes all changes that `settings`, the job's settings, make to it.
+    `settings` are those of the job. `recipe` includes all changes that they make to it.
     """
 
     job: str

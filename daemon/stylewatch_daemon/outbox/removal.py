@@ -17,9 +17,9 @@ from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
 
 
 class Removed(NamedTuple):
-    """The files that are gone, removed now or earlier, and those that no longer belong to the job.
+    """Files that are `gone`, removed now or earlier, and files that are `left` to other people.
 
-    Of the latter, somebody has changed them, or another job was painted into their folder.
+    Somebody has changed the `left` files, or another job was painted into their folder.
     """
 
     gone: list[OutputFile]
@@ -40,11 +40,11 @@ def remove(
     Files in the folder `place` stay if it has a receipt that is not `listed`: another job was
     painted into that folder, perhaps from the same pictures with the same bytes.
 
-    `root` is the outbox or, for files with absolute paths, their folder of finals. Once `ends`
-    returns True, which is asked before each file, no further file is touched. The caller checks the
-    disks before and after (law 2). Raises OutputError, after all other files were tried, if a file
-    could not be read or removed, or if a link leads to it; also if `root` is not there. Then the
-    job must not be forgotten.
+    `root` is the outbox or, for files with absolute paths, their finals folder. `ends` is called
+    before each file; once it returns True, no further file is touched. The caller checks the disks
+    before and after (law 2). Raises OutputError if `root` is missing and, after all other files
+    were tried, if a file could not be read or removed or is behind a link. Then the caller must not
+    forget the job.
     """
     if not entries.is_folder(root):
         raise OutputError(f"the folder {root} is not there")
@@ -92,8 +92,8 @@ def _tidy(root: Path, folders: Collection[PurePosixPath]) -> None:
 def _remove(root: Path, file: OutputFile, step: Step) -> bool:
     """Remove a file if it has not changed; return whether it is gone now.
 
-    Its bytes are read through a handle, to whose file its name still has to lead (law 1). Raises
-    OSError if that is not so, or if anything about the file is unknown.
+    Its bytes are read through a handle, and its name must still lead to the same file then (law 1).
+    Raises OSError if it does not, or if anything about the file is unknown.
     """
     path = root / file.path
     name = path.name

@@ -34,7 +34,7 @@ _ATTEMPT = re.compile(r"\.([0-9]+)-[0-9]+-[0-9]+")
 
 
 def name(attempts: Sequence[Attempt]) -> str:
-    """Return the name of the own folder of the last of `attempts`, one on another machine."""
+    """Return the name of the folder of the last of `attempts`, which runs on another machine."""
     last = attempts[-1]
     stamp = re.sub(r"\D", "", last.started) or "0"
     return f".{len(attempts)}-{stamp}-{last.pid}"
@@ -43,7 +43,7 @@ def name(attempts: Sequence[Attempt]) -> str:
 def latest(outbox: Path, job_id: str) -> str:
     """Return the folder, relative to `.staging`, in which the latest attempt leaves its files.
 
-    It is that of the job if no attempt has a folder of its own. Raises as `attempt_folders` does.
+    It is the folder of the job if no attempt has one of its own. Raises as `attempt_folders` does.
     """
     return "/".join((job_id, *attempt_folders(outbox, job_id)[-1:]))
 
@@ -65,7 +65,7 @@ class StagedFile(NamedTuple):
 
     size: int
     is_announced: bool
-    """False if its bytes are not those that its worker announced."""
+    """True if the file has the bytes that its worker announced."""
 
 
 class AttemptFiles:
@@ -84,9 +84,9 @@ class AttemptFiles:
         """Folder, relative to `.staging`, in which the attempt leaves its files."""
 
     def forget_checkpoints(self) -> None:
-        """Remove the checkpoints in the folders of attempts, with the painted frames of clips.
+        """Remove the checkpoints in the own folders of attempts, with the painted frames of clips.
 
-        Without any other checkpoint the next attempt starts from the beginning.
+        Unless the job has another checkpoint, its next attempt starts from the beginning.
         """
         for folder in self._folders():
             self._outbox.clear(f"{folder}/{CLIP_FOLDER}")
@@ -96,8 +96,8 @@ class AttemptFiles:
     def begin(self, folder_name: str) -> Path:
         """Create the folder `folder_name` of an attempt, and move the latest checkpoint there.
 
-        Return the path of the checkpoint there, also if there is none. The frames of a clip are
-        moved first, because the checkpoint refers to them.
+        Returns the path for the checkpoint, even if there is none. The frames of a clip are moved
+        first, because the checkpoint refers to them.
         """
         self.place = f"{self._job_id}/{folder_name}"
         staging = self._outbox.staging(self.place)
@@ -131,10 +131,10 @@ class AttemptFiles:
             entries.unlink(RECEIPT, place)
 
     def look(self, path: str, sha256: str) -> StagedFile | None:
-        """Return the size of a staged file, and whether it has the announced bytes.
+        """Return the size of a staged file and whether it is as announced; None if it is gone.
 
-        Return None if it is gone. The bytes are compared only if the attempt has a folder of its
-        own.
+        The bytes are compared only if the attempt has a folder of its own; any others count as
+        announced.
         """
         staged = PurePosixPath(STAGING, self.place, path)
         status = entries.status(self._outbox.root / staged)

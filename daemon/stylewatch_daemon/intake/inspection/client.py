@@ -42,19 +42,20 @@ TRIES = 2
 refused."""
 
 SECONDS = 30.0
-"""Timeout in seconds for the start of a child and, beside the time to read its file, for a picture;
-the largest pictures need a few seconds."""
+"""Timeout in seconds for the start of a child, and for a picture in addition to the time to read
+its file. The largest pictures need a few seconds."""
 
 READ_RATE = 20 << 20
-"""Bytes per second that a slow disk reads, by which the timeout for a picture or a film grows with
-its size on the disk."""
+"""Bytes per second that a slow disk reads. The timeout for a picture or a film grows by one second
+for this many bytes on the disk."""
 
 
 class Inspector:
-    """Client of the inspection, with a queue each for questions about small and large files.
+    """Client of the inspection, with one queue for questions about small files and one for large.
 
-    Only `close` blocks. `post` makes the main loop call a function. The children end after `idle_s`
-    seconds without a question; in them the function `entry` (`module:function`) answers.
+    Only `close` blocks. `post` makes the main loop call a function. In the children, the function
+    `entry` (`module:function`) answers the questions. `end_if_idle` ends children that have had no
+    question for `idle_s` seconds.
     """
 
     def __init__(self, post: Post, idle_s: float = 60.0, entry: str = INSPECT) -> None:
@@ -69,7 +70,7 @@ class Inspector:
         self._lanes = Lanes(post)
 
     def ask(self, question: Question, done: Callable[[Answer | Exception], object]) -> None:
-        """Make the main loop call `done` with the answer, unless the client is closed first.
+        """Queue a question; the main loop calls `done` with the answer, unless `close` comes first.
 
         In place of the answer, `done` gets a ShortageError if the machine cannot inspect pictures
         now, UnavailableError if a library that they need cannot be loaded, another OSError if the
@@ -94,10 +95,11 @@ class Inspector:
             self._kill(is_large)
 
     def _answer(self, question: Question, is_large: bool) -> Answer:
-        """Return the answer to a question; raises ShortageError, UnavailableError.
+        """Return the answer to a question, after a new try if a child fails or lacks memory.
 
-        No picture is refused for lack of memory that an earlier one has taken: a new child looks at
-        it again.
+        A job is refused if a child fails TRIES times at one picture. If a child that has given
+        answers before lacks memory, a new child tries again. Raises ShortageError,
+        UnavailableError.
         """
         failures = Counter[str]()
         while True:
@@ -122,7 +124,7 @@ class Inspector:
             return answer
 
     def _ask(self, question: Question, is_large: bool) -> Answer:
-        """Return the answer of a child, which is started if none lives.
+        """Return the answer of a child, after starting one if none lives.
 
         Raises _ChildError if the child fails, UnavailableError if its code cannot be imported,
         OSError if no child can be started or the files cannot be looked at, and _ClosedError.

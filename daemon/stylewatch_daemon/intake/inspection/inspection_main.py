@@ -37,14 +37,15 @@ from stylewatch_painter.images.vips import vips
 from stylewatch_painter.installation import unloadable
 
 EXTRA_MEMORY = 3 << 26
-"""Bytes of memory in addition to a picture's, for the thumbnail and the reserves of libraries; the
-system's library alone reserves 64 MB of addresses for a thread."""
+"""Bytes of memory in addition to those for a picture: for the thumbnail, and for reserves of
+libraries. The C library alone reserves 64 MB of address space for a thread."""
 
 MAX_FILE = 4 << 20
 """Maximum size in bytes of a written file; thumbnails are much smaller."""
 
 CACHE_SIZE = 64
-"""Number of pictures that are recognized by their digests: an album's style is inspected once."""
+"""Maximum number of inspected pictures in the cache, so that an album's style is inspected only
+once."""
 
 LOWEST_PRIORITY = 19
 """Nice value of the lowest priority that a process can have."""
@@ -56,7 +57,7 @@ _cache: dict[tuple[str, ClipLimits, bool], Picture] = {}
 
 
 def _mapped() -> int:
-    """Return the bytes that libraries and their threads have mapped already; 0 if unknown."""
+    """Return the bytes of address space that this process has mapped; 0 if unknown."""
     try:
         pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
     except OSError:
@@ -65,7 +66,10 @@ def _mapped() -> int:
 
 
 def serve(pipe: Connection, entry: str) -> None:
-    """Answer the questions from `pipe` with `entry` (`module:function`) until the pipe closes."""
+    """Answer the questions from `pipe` with `entry` (`module:function`) until the pipe closes.
+
+    Limit the memory of this process, and the size of files that it writes, first.
+    """
     answers: Callable[[Question], Messages] = resolve_name(entry)
     limit(resource.RLIMIT_CORE, 0)
     limit(resource.RLIMIT_FSIZE, MAX_FILE)
@@ -112,7 +116,11 @@ def make_thumbnails(question: Question) -> Messages:
 
 
 def _inspect(path: Path, question: Question, *, takes_clips: bool) -> Picture:
-    """Describe a picture and write its thumbnail; raises PictureError."""
+    """Return the record of a picture, and write its thumbnail unless the disk has an error.
+
+    With `takes_clips`, `path` may also be a clip. Records are cached by the digest of the file.
+    Raises PictureError, and ImportError if a library is missing.
+    """
     data = None if takes_clips and is_film(path) else file_bytes(path)
     digest = _sha256_of(path) if data is None else hashlib.sha256(data).hexdigest()
     limits = ClipLimits(question.max_pixels, question.max_frames)

@@ -11,9 +11,10 @@ from stylewatch_daemon.ledger.thumbs import SIDE
 class Question:
     """Request to inspect the pictures at `files`, those of one job.
 
-    At most `max_pixels` pixels of a picture or frame are decoded. `roles` are those of the files,
-    if they are known: then only the content may be a clip, of at most `max_frames` frames.
-    Thumbnails, with sides of at most `side` pixels, are written to the folder `thumbs`.
+    At most `max_pixels` pixels of a picture or frame are decoded. `roles` are the roles of the
+    files, or empty if unknown. The content, or any file of unknown role, may be a clip of at most
+    `max_frames` frames. Thumbnails, with sides of at most `side` pixels, are written to the folder
+    `thumbs`.
     """
 
     files: tuple[Path, ...]
@@ -37,15 +38,17 @@ class Opening:
 class Answer:
     """Answer to a question: the job can be painted, unless there is a `reason` why not.
 
-    The `cause` Cause.MACHINE means that the machine cannot inspect the job now, Cause.DEVICE that
-    a library is missing for that.
+    The `cause` Cause.MACHINE means that the machine cannot inspect the job now, Cause.DEVICE that a
+    library is missing.
     """
 
     pictures: tuple[Picture, ...] = ()
-    """Pictures of a job that can be painted; none if the process could not inspect any."""
+    """Records of the pictures, in the order of the question. Empty if there is a `reason`, or if
+    every process failed before it opened a picture."""
     reason: str = ""
     cause: Cause | None = None
     lacks_memory: bool = False
-    """True if the process had not enough memory; one that has read nothing before may have it."""
+    """True if the process had too little memory; a new one, which has inspected nothing, may have
+    enough."""
     is_final: bool = False
     """True if the picture need not be inspected again, because it was tried several times."""
