@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import combinations_with_replacement, product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,22 +17,23 @@ from stylewatch_daemon.ledger.writer import LedgerWriter
 
 NAME = "holiday"
 
+_STATES: Mapping[str, Mapping[str, Any]] = {
+    "queued": {"state": State.QUEUED},
+    "running": {"state": State.RUNNING, "place": "", "step": 3},
+    "done": {"state": State.ENDED, "end": End.DONE, "place": ""},
+    "in the trash": {"state": State.ENDED, "end": End.DONE, "place": "", "trashed": "now"},
+    "refused": {"state": State.ENDED, "end": End.REFUSED, "refused_as": "_refused/a"},
+    "refused, in the trash": {"state": State.ENDED, "end": End.REFUSED, "trashed": "now"},
+    "dismissed": {"state": State.ENDED, "end": End.FAILED, "dismissed": True},
+    "canceled": {"state": State.ENDED, "end": End.CANCELED},
+}
+
 KINDS: Mapping[str, Job] = {
-    name: Job("0", NAME, "/in", "/out", "then", **more)
-    for name, more in {
-        "queued": {"state": State.QUEUED},
-        "running": {"state": State.RUNNING, "place": "", "step": 3},
-        "done": {"state": State.ENDED, "end": End.DONE, "place": ""},
-        "in the trash": {"state": State.ENDED, "end": End.DONE, "place": "", "trashed": "now"},
-        "refused": {"state": State.ENDED, "end": End.REFUSED, "refused_as": "_refused/a"},
-        "refused, in the trash": {"state": State.ENDED, "end": End.REFUSED, "trashed": "now"},
-        "dismissed": {"state": State.ENDED, "end": End.FAILED, "dismissed": True},
-        "canceled": {"state": State.ENDED, "end": End.CANCELED},
-    }.items()
+    name: Job("0", NAME, "/in", "/out", "then", **more) for name, more in _STATES.items()
 }
 """Kinds of jobs of one name in the inbox; a `place` that is empty is filled in."""
 
-AFTER: Mapping[Verb, Mapping[str, object]] = {
+AFTER: Mapping[Verb, Mapping[str, Any]] = {
     "cancel": {"state": State.ENDED, "end": End.CANCELED, "place": None},
     "finish": {"state": State.ENDED, "end": End.STOPPED_EARLY},
     "dismiss": {"dismissed": True},
