@@ -1,4 +1,4 @@
-"""Tables of the ledger: versions, checks, and SQLite's errors in words."""
+"""Tables of the ledger, their upgrades and checks, and the translation of SQLite's errors."""
 
 import sqlite3
 import stat
@@ -29,7 +29,7 @@ _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 
 def listed(*values: StrEnum) -> str:
-    """Return a list of states or ends in SQL."""
+    """Return states or ends as a list in SQL, with parentheses."""
     return "(" + ", ".join(f"'{value}'" for value in values) + ")"
 
 
@@ -95,7 +95,7 @@ _MEMORY_TABLES = (
     """,
     "CREATE INDEX painted_by_digest ON painted (sha256)",
 )
-"""Tables by which the content of inboxes is known, whatever becomes of the jobs."""
+"""Tables of the memory, whose rows stay when jobs are deleted, and of data about the ledger."""
 
 _KEPT_TO_MEMORY = (
     # files_of: rows of path, inbox, size, time, digest and left_out, for the files of a record
@@ -391,9 +391,9 @@ def upgrade(
 
 
 def check(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise DamagedError if a file is not a ledger, or is a damaged one or one of a newer version.
+    """Raise DamagedError unless a file is an undamaged ledger of this version or an earlier one.
 
-    Its tables are strict, so that SQLite's own check covers the types and constraints of all
+    The tables are strict, so that SQLite's own check covers the types and constraints of all
     values. Raises LedgerError if the file cannot be read now.
     """
     with translated_errors(path):
@@ -406,7 +406,7 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
 def check_version(connection: sqlite3.Connection, path: Path) -> None:
     """Raise OldLedgerError or DamagedError unless a ledger has the tables of this version.
 
-    Call it whenever a ledger is opened, also for reading: nobody knows what other tables mean.
+    Call it whenever a ledger is opened, also for reading: other tables may mean something else.
     """
     if _check_tables(connection, path) < len(VERSIONS):
         raise OldLedgerError(
