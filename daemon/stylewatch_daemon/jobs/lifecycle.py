@@ -54,7 +54,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Regained:
-    """This job, which has ended, is a favorite that the ledger has lost, or has as it once was."""
+    """This job, which has ended, is a favorite that the ledger lacks or has in an older state."""
 
     job: Job
 
@@ -228,7 +228,7 @@ class Restarted:
 
 
 class Next(NamedTuple):
-    """The changed job (None: there is no job), and the effects."""
+    """The changed job, None if there is no job, and the effects that follow."""
 
     job: Job | None
     effects: tuple[Effect, ...] = ()
@@ -252,7 +252,7 @@ def _end(job: Job, end: End, cause: Cause | None = None, reason: str = "") -> Ne
 
 
 def _queue(job: Job, **changes: Any) -> Next:
-    """Put a job into the queue, unless it is being canceled."""
+    """Put a job into the queue, or begin its end if it is being canceled."""
     if _is_canceled(job):
         return _end(job, End.CANCELED)
     return Next(replace(job, state=State.QUEUED, **changes))
@@ -350,7 +350,7 @@ def _broke(job: Job, event: Broke) -> Next:
 
 def _end_broke(job: Job, event: Broke) -> Next:
     if job.end in (End.FAILED, End.CANCELED):
-        return Next(job)  # it is tried again: no other end would help
+        return Next(job)  # publishing is tried again: no other end would help
     return _broke(job, event)
 
 
@@ -388,7 +388,7 @@ def _inputs_changed(job: Job, event: InputsChanged) -> Next:
 
 
 def _with_published(job: Job, published: Mapping[str, OutputFile]) -> Job:
-    """Return the job with the records of its inputs as they were published last.
+    """Return the job; its inputs get the size, digest and path of the files `published` for them.
 
     The daemon may remove its own copies of these bytes, and a retry reads the published files. An
     input that was not decoded keeps an empty digest.

@@ -82,6 +82,7 @@ class Live:
     is_overtaken: bool = False
     """True if no worker was free once the outbox of the job was prepared."""
     place: Place | None = None
-    """Place that it has in its inbox after its last try, if trouble of its own keeps it waiting."""
+    """Place of the job in its inbox since its last try; None before. It counts only while an
+    obstacle of this job alone makes it wait."""
     doing: Doing = field(default_factory=Doing)
     """Current activity with the job; only `Jobs.turn` changes it."""

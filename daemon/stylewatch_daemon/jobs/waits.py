@@ -35,10 +35,10 @@ from stylewatch_daemon.jobs.lifecycle import MACHINE, Kind, Obstacle
 from stylewatch_daemon.outbox.publish import Outbox
 
 RETRY = Backoff(first=1.0, most=60.0)
-"""Delays after a crash of a job, or the refusal of pictures that may still be written."""
+"""Delays, in seconds, after a crash of a job or the refusal of pictures that may be incomplete."""
 
 PAUSE = Backoff(first=5.0, most=60.0)
-"""Delays of everything that waits for an obstacle; they are doubled for the job that met it."""
+"""Delays, in seconds, before an obstacle is tried again; doubled for the job that met it."""
 
 LEEWAY = 1 << 20
 """Free bytes, beside those that must stay free, below which a disk has no room for any job."""
@@ -60,21 +60,21 @@ _CONCLUSIONS: Mapping[Kind, _Conclusion] = {
     Kind.MACHINE: _Conclusion.OBSTACLE_IS_GONE,
     Kind.REQUEST: _Conclusion.NONE,
 }
-"""The conclusion about each kind, as in the table above."""
+"""The conclusion about each kind of obstacle, as in the table above."""
 
 
 class Waits:
-    """Obstacles that are waited for; `clock` is monotonic, in seconds.
+    """Obstacles for which jobs and requests wait; `clock` is monotonic, in seconds.
 
-    An obstacle must be in the way of all that wait for it alike, because one job tries it for all:
-    trouble that depends on the job is an obstacle of that job alone.
+    An obstacle must stop all jobs that wait for it alike, because one job tries it for all. Trouble
+    that depends on the job is an obstacle of that job alone.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._crashes = Pauses[Obstacle](RETRY, clock)
         self._met = Pauses[Obstacle](PAUSE, clock)
         self._tried_by: dict[Obstacle, str] = {}
-        """Ids of the jobs that try obstacles, or search for them, at this moment."""
+        """For each obstacle, the id of the job that tries it, or searches for it, now."""
 
     # -- who waits
 
@@ -84,7 +84,7 @@ class Waits:
         return frozenset(obstacle for obstacle in obstacles if self.is_held(obstacle, retry))
 
     def is_held(self, obstacle: Obstacle, retry: bool = True) -> bool:
-        """Return whether an obstacle is among those that are held."""
+        """Return whether nobody else may try an obstacle now; see `held`."""
         is_met = self.is_paused(obstacle) if retry else self.knows(obstacle)
         # An outbox is tried by one job at a time whether or not it was an obstacle: nothing else
         # begins while it is searched, or prepared for an attempt.
@@ -157,23 +157,23 @@ class Waits:
     # -- trials
 
     def take(self, job_id: str, *obstacles: Obstacle) -> None:
-        """Let a job alone try `obstacles`, or search for them, except those that another tries."""
+        """Reserve `obstacles` for the trial, or search, by a job, unless another job tries them."""
         for obstacle in obstacles:
             self._tried_by.setdefault(obstacle, job_id)
 
     def release(self, job_id: str) -> None:
-        """End the trial of a job, of all its obstacles, without a result."""
+        """End the trials of all obstacles by a job, without a result."""
         for obstacle in self._tried(job_id):
             del self._tried_by[obstacle]
 
     def give_up(self, job_id: str, folder: Obstacle) -> None:
-        """End the trial of a job whose `folder` does not answer, except that of the folder."""
+        """End the trials by a job whose `folder` does not answer, except that of the folder."""
         for obstacle in self._tried(job_id):
             if obstacle != folder:
                 del self._tried_by[obstacle]
 
     def passed(self, job_id: str) -> None:
-        """Note that a step of a job has succeeded, and what follows for the obstacles it tries."""
+        """End trials and forget obstacles after a successful step of a job; see the table above."""
         for obstacle in self._tried(job_id):
             conclusion = _CONCLUSIONS[obstacle.kind]
             if conclusion is not _Conclusion.NONE:
@@ -195,9 +195,9 @@ def obstacle_behind(
 ) -> Obstacle:
     """Return the obstacle behind an `error` of `job` on a disk, by trying the disks.
 
-    If `root`, the outbox or the inbox of the job, does not work, it is that folder; else the
-    machine, if `probe` raises OSError as the state folder cannot be written; else the job alone. A
-    full disk with room for smaller jobs is the trouble of the job, too.
+    If `root`, the outbox or the inbox of the job, does not work, the obstacle is that folder; else
+    the machine, if `probe` raises OSError because the state folder cannot be written; else the job
+    alone. A full disk with room for smaller jobs is an obstacle of the job alone, too.
     """
     is_outbox = root == Path(job.outbox)
     folder = Obstacle(Kind.OUTBOX if is_outbox else Kind.INBOX, str(root))
@@ -221,9 +221,9 @@ def obstacle_behind(
 
 
 def cause_of(error: Exception) -> Cause:
-    """Return the cause of an error that blocks a job: that of its class, else the disk.
+    """Return the cause of an error that blocks a job: `cause` of its class, else `Cause.DISK`.
 
-    A shortage has the cause of the machine.
+    The cause of a shortage is `Cause.MACHINE`.
     """
     if shortages.shortage(error) is not None:
         return Cause.MACHINE
