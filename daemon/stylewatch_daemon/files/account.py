@@ -1,6 +1,6 @@
 """Accounts: access of root to files as the owner of a folder (law 27), and owners in messages.
 
-A daemon runs as the owner of its folders; files of root there would be closed to it.
+A daemon runs as the owner of its folders. It could not use files there that belong to root.
 """
 
 import errno

@@ -447,7 +447,7 @@ def discard(folder: Path, trash: Path) -> None:
 def open_regular(
     path: Path | str, folder: int | None = None, *, follow: bool = False
 ) -> BufferedReader:
-    """Open a regular file for reading; follow a link only if `follow`, and wait for no pipe.
+    """Open a regular file for reading, without waiting for a pipe; follow a link only if `follow`.
 
     `path` may be a name in an opened `folder`. Raises InputError if it is not a regular file.
     """

@@ -235,7 +235,7 @@ def mark(folder: Path, guard: "MountGuard") -> bool:
 
 
 def _append_mark(folder: int) -> None:
-    """Append a mark to the file for it in an opened folder, unless that file has content."""
+    """Append a new mark to the file MARK[1] in an opened folder, unless that file has content."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
     with system.writer(system.open(MARK[1], flags, 0o666, dir_fd=folder)) as file:
         if not system.fstat(file.fileno()).st_size:
@@ -272,7 +272,7 @@ def tells_exchanges(identity: str) -> bool:
 
 
 def are_different(one: str, other: str) -> bool:
-    """Return whether both identities have marks, and these differ: the disks are not the same."""
+    """Return whether both identities have marks that differ: then the disks are different."""
     is_told = tells_exchanges(one) and tells_exchanges(other)
     return is_told and one[:_MARK_SIZE] != other[:_MARK_SIZE]
 

@@ -52,7 +52,7 @@ def target_status(name: Name, folder: int | None = None) -> os.stat_result | Non
 
 
 def leads_to(path: Path, handle: int) -> bool:
-    """Return whether a path, through links too, leads to the opened file or folder `handle`."""
+    """Return whether `path`, after following links, is the opened file or folder `handle`."""
     path_status = target_status(path)
     return path_status is not None and os.path.samestat(path_status, system.fstat(handle))
 
@@ -137,7 +137,7 @@ def opened(
 
 
 def make_folder(name: Name, folder: int | None = None) -> bool:
-    """Create a folder; return False if there is an entry of its name."""
+    """Create a folder; return False if an entry already has its name."""
     return done_unless({errno.EEXIST}, system.mkdir, name, dir_fd=folder)
 
 

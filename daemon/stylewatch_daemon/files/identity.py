@@ -115,11 +115,12 @@ DEPTH = 32
 
 
 def writers(name: Path | str, folder: int | None = None) -> Writers:
-    """Return whether any process has a file open for writing; its name may be in an opened folder.
+    """Return whether any process has a file open for writing.
 
-    The kernel refuses a read lease on such a file. A granted lease is released at once, because
-    programs that open the file for writing wait for the release. On a network file system only the
-    programs of this machine count. Raises OSError if the file cannot be opened.
+    `name` may be relative to an opened `folder`. The kernel refuses a read lease on a file that is
+    open for writing. A granted lease is released at once, because programs that open the file for
+    writing wait for the release. On a network file system only the programs of this machine count.
+    Raises OSError if the file cannot be opened.
     """
     with entries.opened(name, folder, flags=os.O_RDONLY | os.O_NONBLOCK) as handle:
         if sys.platform != "linux":

@@ -21,7 +21,7 @@ class Kind(StrEnum):
     DEBRIS = "debris"
     """Entry that its program makes again; it is removed with an otherwise empty job folder."""
     DATA = "data"
-    """Data of a person, complete or not: it is never removed, and keeps its folder."""
+    """Data of a person, complete or not; it is never removed, so that its folder stays, too."""
 
 
 class Leftover(NamedTuple):

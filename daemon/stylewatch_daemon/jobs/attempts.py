@@ -663,7 +663,7 @@ class Attempts:
     # -- its end
 
     def _recorded(self, worker: Worker, end: messages.AttemptEnd, result: object) -> None:
-        """Commit the staged files of an attempt, then have the lane check the attempt; end it then.
+        """Commit the staged files of an attempt; then have the lane check the attempt, and end it.
 
         The commit also begins to publish the files. Raises LedgerError if the ledger cannot be
         written now.

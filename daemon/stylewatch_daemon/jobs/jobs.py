@@ -361,7 +361,7 @@ class Jobs:
         self.turn(job_id, Doing(Activity.WAITING, again, job_obstacle, reason))
 
     def got_past_all(self, job: Job) -> None:
-        """Forget all obstacles of a job that was painted, at least in part, and published."""
+        """Forget the obstacles of a job, apart from its inbox, once a file of it is published."""
         job_obstacle = Obstacle(Kind.JOB, job.id)
         needs = Obstacle(Kind.NEEDS, job.needs)
         self.waits.forget(job_obstacle, needs, Obstacle(Kind.OUTBOX, job.outbox), MACHINE)
@@ -475,9 +475,10 @@ class Jobs:
         return self.ledger.reserved(outbox, self.live)
 
     def took_turn(self, job: Job) -> None:
-        """Record that `job` has the turn of its inbox; let it try obstacles it shares with others.
+        """Record that `job` has the turn of its inbox; reserve known obstacles for its trial.
 
-        The inbox whose last turn is longest ago is next. Raises LedgerError.
+        These are obstacles that the job may share with others. The inbox whose last turn is longest
+        ago is next. Raises LedgerError.
         """
         self.known(job.id).place = Place(self.ledger.newest(), self._clock())
         self.turns[job.inbox] = 1 + max(self.turns.values(), default=0)

@@ -478,8 +478,8 @@ queued job, because nothing was interrupted."""
 def advance(job: Job | None, event: object) -> Next:
     """Return `job` as `event` changes it, and the effects that follow.
 
-    Without a job, only Found and Regained make one. An event that TABLE does not list for the state
-    of the job changes nothing.
+    If `job` is None, only Found and Regained create a job. Regained replaces any job. Another event
+    that TABLE does not list for the state of the job changes nothing.
     """
     if isinstance(event, Regained):
         return Next(event.job)

@@ -3,8 +3,8 @@
 An obstacle is known from `meet` (or `begin`, if it ended no trial) until `forget`. For a while
 after it was met, nobody tries it. Then one job at a time does, and the others wait for its result.
 The trial of a job begins with `take`; it ends with `release` if it has no result, and with `meet`
-if it failed. With `passed` the job says that a step of its work succeeded, which means for each
-kind:
+if it failed. `passed` tells that a step of the job's work succeeded; what follows depends on the
+kind of the obstacle:
 
 | kind    | held                     | a step succeeded            | also forgotten after        |
 | ------- | ------------------------ | --------------------------- | --------------------------- |
@@ -16,7 +16,7 @@ kind:
 | REQUEST | this request             | (no job tries it)           | the end of the request      |
 
 Only a worker shows whether a job has what it needs: once it has started, the trial is released. A
-trial must end when its job does nothing more: all that wait for the same obstacles are held by it.
+trial must end when work on the job ends, because it holds all jobs with the same obstacles.
 
 A crash is no obstacle: it holds its job alone, with delays of its own, and nobody tries it.
 """
@@ -41,7 +41,7 @@ PAUSE = Backoff(first=5.0, most=60.0)
 """Delays, in seconds, before an obstacle is tried again; doubled for the job that met it."""
 
 LEEWAY = 1 << 20
-"""Free bytes, beside those that must stay free, below which a disk has no room for any job."""
+"""Free bytes, beyond `limits.free_bytes`, below which a disk has no room for any job."""
 
 
 class _Conclusion(Enum):
@@ -93,7 +93,7 @@ class Waits:
         return is_met or is_tried or self._crashes.seconds(obstacle) > 0
 
     def is_paused(self, obstacle: Obstacle) -> bool:
-        """Return whether an obstacle was met so short a while ago that nobody tries it now."""
+        """Return whether the pause after an obstacle was met still lasts; nobody tries it then."""
         return self._met.seconds(obstacle) > 0
 
     def knows(self, obstacle: Obstacle | None) -> bool:
@@ -110,7 +110,7 @@ class Waits:
         return Obstacle(Kind.JOB, job_id) in self._crashes
 
     def seconds(self, obstacle: Obstacle | None) -> float:
-        """Return the seconds until an obstacle may be tried again; 0 if nobody waits for it."""
+        """Return the seconds until an obstacle may be tried again; 0 if it may be tried now."""
         return self._met.seconds(obstacle)
 
     def soonest(self) -> float | None:

@@ -35,7 +35,7 @@ MAX_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class File:
-    """A file of a job: its source, its look there, and its name in files/.
+    """A file of a job: its `source`, its look at the source, and its `name` in the folder FILES.
 
     `own` is True if it belongs to this job alone. Files that jobs share, such as an album's style,
     stay in the inbox.

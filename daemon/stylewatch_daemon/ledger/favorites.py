@@ -77,7 +77,10 @@ _OF_THE_START = Request(0, "")
 
 
 def mark(state: Path, ledger: Ledger, job: Job, request: Request | None = None) -> None:
-    """Make a job a favorite, durably, by a `request`; raises OSError."""
+    """Write the mark of a job, durably, which makes the job a favorite; raises OSError.
+
+    `request` is the request that led to this; see Favorite.
+    """
     atomic.make_folder(state / FAVORITES)
     atomic.write(_path(state, job.id), _content(_favorite(ledger, job, request)))
 

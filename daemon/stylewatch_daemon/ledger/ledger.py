@@ -77,7 +77,7 @@ class Place(NamedTuple):
     behind: str
     """The id of the job or, after a try, the greatest id of the jobs that come before it."""
     tried_at: float = 0.0
-    """Time of its last try, on a monotonic clock in seconds; 0 if it was not tried."""
+    """Time of the job's last try, on a monotonic clock in seconds; 0 if it was not tried."""
 
 
 class _Ranked(NamedTuple):
@@ -276,11 +276,11 @@ class Ledger:
     def the_one(self, name: str, *preferred: Callable[[Job], bool]) -> Job | None:
         """Return the job that a person means by a name or an id (law 8); None if there is none.
 
-        An exact id wins. If several jobs have the name, jobs in the trash count only if there are
-        no others. Of the conditions `preferred`, and last that the folder in the outbox has the
-        name, the first that holds for any job selects the jobs. Of these, jobs whose title is the
-        name win. Of several jobs with one folder, the latest counts. Raises UsageError with the ids
-        if jobs with different folders are left.
+        An exact id wins. Several jobs with the name are narrowed down in steps, each of which has
+        no effect if no job would be left: to jobs outside the trash; to jobs for which a condition
+        holds, the first of `preferred` that holds for any job, or else that the job's folder in the
+        outbox has the name; to jobs whose title is the name. Of the jobs with one folder, the
+        latest counts. Raises UsageError with the ids if several jobs are left.
         """
         job = self.get(name)
         if job is not None:
@@ -426,7 +426,10 @@ class Ledger:
         return [job for job in jobs if job.inputs and job.inputs[0].role == "content"]
 
     def count_ended(self, ends: Collection[str], since: str) -> int:
-        """Return how many jobs outside the trash ended in one of `ends`, at `since` or later."""
+        """Return how many jobs outside the trash ended in one of `ends`, at `since` or later.
+
+        `since` is UTC, ISO 8601.
+        """
         query = f"SELECT count(*) {_ENDED} AND {_AMONG} AND finished >= ?"
         return self._count(query, json.dumps([*ends]), since)
 
@@ -741,7 +744,7 @@ class MemoryReader:
         self._is_closed = False
 
     def __call__(self) -> Memory:
-        """Return the memory; raises OutputError."""
+        """Return the present memory; raises OutputError, also after `close`."""
         with self._lock:
             if self._is_closed:  # the thread was abandoned, and goes on now
                 raise OutputError("the ledger is closed: the daemon is stopping")

@@ -72,7 +72,7 @@ def key_of(roles: Roles) -> str:
 
 
 BEFORE = "it was painted by an earlier version"
-"""Reason to leave out a file that version 1 copied, and was to remove later or had not hashed."""
+"""Reason to leave out a file that version 1 copied but did not hash, or was to remove later."""
 
 
 def files_of_kept(record: str) -> str:
@@ -136,13 +136,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Judgment:
-    """Result of a look at the memory for a pair."""
+    """Answer of `Memory.judge` about a pair."""
 
     verdict: Verdict
     unknown: tuple[Path, ...] = ()
     """Files to hash."""
     equal: str = ""
-    """Path under which the same content was painted; empty if it is that of the pair."""
+    """Path of the main file when the pair was painted; empty if it still has that path, or if the
+    pair was not painted."""
 
 
 @dataclass(frozen=True)
@@ -209,11 +210,12 @@ class Memory:
         sizes: Mapping[Path, int],
         records: Mapping[Path, Seen | None],
     ) -> Judgment:
-        """Judge a pair called `name`, whose main file is the first of `roles`.
+        """Return whether a pair called `name` has been painted, as far as the memory tells.
 
-        The `own` files belong to no other pair. `records` and `sizes`, in bytes, are those of all
-        files of the pair. A file is new if no record has its size, and then its pair is new. A pair
-        that version 1 painted may be known by its own files alone: it recorded no others.
+        The main file is the first of `roles`. The `own` files belong to no other pair. `records`
+        and `sizes`, in bytes, are those of all files of the pair. A file is new if no record has
+        its size, and then its pair is new. A pair that version 1 painted may be known by its own
+        files alone, because version 1 recorded no others.
         """
         digests = {path: seen.sha256 for path, seen in records.items() if seen and seen.sha256}
         keys = []

@@ -39,8 +39,8 @@ class LedgerWriter(Ledger):
     def open(cls, path: Path) -> Self:
         """Open the ledger at `path`, or create it, and upgrade it to the newest version.
 
-        Raises SettingsError on a network file system, DamagedError, also for a newer version, and
-        OutputError if the disk cannot be written.
+        Raises SettingsError on a network file system, DamagedError for a ledger that is damaged or
+        of a newer version, and OutputError if the disk cannot be written.
         """
         with shortages.translated("the table of mounts cannot be read"):
             is_remote = disks.is_remote(path.parent, disks.table())
