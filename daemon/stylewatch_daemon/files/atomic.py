@@ -202,7 +202,7 @@ def copy(
 
     The copy has the holes and, if the disk allows that, the times of `source`. Each path may be a
     name in an opened folder. `step` is called for each chunk. Raises InputError if `source` is not
-    a regular file; a link to one counts only if `follow`.
+    a regular file; a link to a regular file is accepted only if `follow`.
     """
     with (
         open_regular(source, source_folder, follow=follow) as reading,

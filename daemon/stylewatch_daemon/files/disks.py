@@ -46,7 +46,7 @@ class _Mount(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _by_point(mounts: str) -> Mapping[str, _Mount]:
-    """Return the mounts by their mount points; the last one at a point hides earlier ones."""
+    """Return the mounts by their mount points; the last mount at a point hides earlier mounts."""
     by_point = {}
     for line in mounts.splitlines():
         mount_fields, _, disk_fields = line.partition(" - ")
@@ -79,7 +79,7 @@ def is_remote(folder: Path, mounts: str) -> bool:
 def tells_events(folder: Path, mounts: str) -> bool:
     """Return whether the kernel reports all changes in `folder` as events.
 
-    It does not on remote file systems and on those of FUSE.
+    The result is False for remote file systems and for file systems of FUSE.
     """
     kind = kind_of(folder, mounts)
     return _REMOTE.fullmatch(kind) is None and _FUSE.fullmatch(kind) is None

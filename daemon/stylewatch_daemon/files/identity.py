@@ -78,7 +78,7 @@ def look(path: Path | str, folder: int | None = None) -> Look | None:
 def look_of(status: os.stat_result) -> Look:
     """Return the look of the file with this `status`.
 
-    A time beyond 2262 becomes the last one that 64 bits can hold, so that a look from the ledger
+    A time beyond 2262 becomes the last time that 64 bits can hold, so that a look from the ledger
     equals a new look.
     """
     return Look(status.st_size, min(status.st_mtime_ns, (1 << 63) - 1))

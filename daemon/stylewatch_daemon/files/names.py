@@ -146,7 +146,7 @@ def candidates(name: str, suffix: str = "") -> Iterator[str]:
 
 
 def first_free(names: Iterable[str], is_taken: Callable[[str], bool]) -> str:
-    """Return the first of the `names` that is not taken; there must be one, as in `candidates`."""
+    """Return the first of the `names` that is not taken; raises AssertionError if all are taken."""
     for name in names:
         if not is_taken(name):
             return name

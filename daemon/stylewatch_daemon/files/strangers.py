@@ -1,6 +1,6 @@
 """Reading of files in folders of other people, up to a limit of bytes and seconds (law 11).
 
-Somebody may have replaced a file by a sparse one of terabytes, which takes no space, or by one on a
+Somebody may replace a file by a sparse file of terabytes, which takes no space, or by a file on a
 disk that answers slowly.
 """
 
@@ -24,8 +24,8 @@ def has_bytes(file: BufferedReader, sha256: str, size: int, step: Step = lambda:
     """Return whether an opened file has this SHA-256, and the size `size` in bytes.
 
     `size` is 0 if it is unknown, as for some files in ledgers of version 1. A file of another size,
-    or one above MAX_UNKNOWN if `size` is unknown, is not read. Raises TimeoutError if reading takes
-    too long.
+    or a file above MAX_UNKNOWN bytes if `size` is unknown, is not read. Raises TimeoutError if
+    reading takes too long.
     """
     length = length_of(file)
     if not may_have(length, size):

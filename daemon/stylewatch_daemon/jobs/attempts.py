@@ -244,8 +244,8 @@ class Attempts:
         """Begin an attempt in the folder that was chosen, or leave the job in the queue.
 
         If no attempt begins, the job's trial of its obstacles ends here: otherwise all jobs that
-        wait for these obstacles would wait forever. If one begins, its worker shows whether the
-        obstacles are gone. An error of the preparation is posted.
+        wait for these obstacles would wait forever. If an attempt begins, its worker shows whether
+        the obstacles are gone. An error of the preparation is posted.
         """
         job = preparation.job
         jobs = self._jobs
@@ -268,7 +268,7 @@ class Attempts:
             self._cannot_begin(job, result)
 
     def _hindrance(self, job: Job) -> Hindrance | None:
-        """Return why no attempt at a job with a prepared outbox begins now; None if one may."""
+        """Return why no attempt at a prepared job begins now; None if an attempt may begin."""
         if self._ledger.get(job.id) != job:
             return Hindrance.CHANGED
         if not self._may_begin():
@@ -539,7 +539,7 @@ class Attempts:
             self._jobs.look_at(worker.outbox.root)  # does the worker wait for a silent outbox?
 
     def follow(self) -> Sequence[AttemptEvent]:
-        """Process the events that workers have sent since the last call; return those of no job.
+        """Process the events of workers since the last call; return the events that are of no job.
 
         Events of attempts that were given up are dropped.
         """

@@ -228,7 +228,7 @@ class Endings:
     def _choose_folder(self, job: Job) -> None:
         """Have the lane choose the folder for the inputs of a job without an output; record it.
 
-        If another disk has replaced that of the job's files, the ledger forgets them.
+        If the job's files are on a disk that was replaced since, the ledger forgets these files.
         """
         jobs = self._jobs
         path = Path(job.outbox)

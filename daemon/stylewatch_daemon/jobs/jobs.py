@@ -267,7 +267,7 @@ class Jobs:
             self._debug(job_id, f"{former} -> {doing}{again}")
 
     def begin(self, job: Job, effect: Effect) -> None:
-        """Set the activity with a job to the one that BEGINS has for `effect`."""
+        """Set the activity of the daemon with a job to `BEGINS[effect]`."""
         self.turn(job.id, Doing(BEGINS[effect], effect))
 
     def then(
@@ -277,7 +277,7 @@ class Jobs:
 
         The function first makes the job idle. After a result that is not an error, the job has got
         past the obstacles that it tried (see `Waits.passed`). An error that `done` raises affects
-        only this job; an error of a disk is that of the folder `root`, by default the outbox.
+        only this job; an error of a disk is attributed to the folder `root`, by default the outbox.
         """
 
         def call(result: Any) -> None:
@@ -411,8 +411,8 @@ class Jobs:
     def repeat(self, retry: bool = True) -> None:
         """Repeat the effects of claimed, ending and ended jobs whose wait is over.
 
-        Among jobs with the same obstacle, one at a time tries whether the obstacle is gone. Without
-        `retry`, no job tries an obstacle.
+        Among jobs with the same obstacle, one job at a time tries whether the obstacle is gone.
+        Without `retry`, no job tries an obstacle.
         """
         self._let_others_try()
         for job_id, live in list(self.live.items()):

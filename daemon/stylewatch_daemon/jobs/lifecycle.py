@@ -512,10 +512,11 @@ def may_resume(job: Job, earlier: Sequence[Attempt], limit: int) -> bool:
 
 
 def numbered(earlier: Sequence[Attempt]) -> Sequence[Attempt]:
-    """Return the `earlier` attempts that keep their numbers beside the next one.
+    """Return the `earlier` attempts that stay on record when the next attempt begins.
 
-    If the last two met obstacles, the next attempt takes the number of the last one: an obstacle
-    may last for days, and would otherwise fill the ledger and the receipt.
+    If the last two attempts met obstacles, the next attempt gets the number of the last attempt,
+    and replaces it: an obstacle may last for days, and would otherwise fill the ledger and the
+    receipt.
     """
     has_repeated = len(earlier) > 1 and all(attempt.how in OUTSIDE for attempt in earlier[-2:])
     return earlier[:-1] if has_repeated else earlier

@@ -56,8 +56,8 @@ class Worker:
     mismatched: set[str] = field(default_factory=set)
     """Paths of staged files that differ from their last announcement.
 
-    An announcement may be late: losses.csv may already be that of a later stage, which is announced
-    next. So this has no consequence until the attempt ends."""
+    An announcement may be late: losses.csv may already belong to a later stage, which is announced
+    next. So a difference has no consequence until the attempt ends."""
     obstacle: OSError | None = None
     """Error of the outbox that ends the attempt; later events, except the end, are ignored."""
 

@@ -79,12 +79,15 @@ class Waits:
     # -- who waits
 
     def held(self, retry: bool = True) -> frozenset[Obstacle]:
-        """Return the obstacles that nobody else may try now; without `retry`, all known ones."""
+        """Return the obstacles that no further job may try now.
+
+        Without `retry`, these include all known obstacles.
+        """
         obstacles = self._crashes.all() | self._met.all() | self._tried_by.keys()
         return frozenset(obstacle for obstacle in obstacles if self.is_held(obstacle, retry))
 
     def is_held(self, obstacle: Obstacle, retry: bool = True) -> bool:
-        """Return whether nobody else may try an obstacle now; see `held`."""
+        """Return whether no further job may try an obstacle now; see `held`."""
         is_met = self.is_paused(obstacle) if retry else self.knows(obstacle)
         # An outbox is tried by one job at a time whether or not it was an obstacle: nothing else
         # begins while it is searched, or prepared for an attempt.
@@ -131,9 +134,9 @@ class Waits:
     def meet(self, job_id: str, obstacle: Obstacle, *, is_common: bool = False) -> Obstacle:
         """Start the wait for an obstacle that a job met, which ends its trial.
 
-        The job itself waits longer, so that another one tries next. If other jobs got past the
-        obstacle since it was met first, it is the trouble of this job alone, unless it `is_common`
-        to all in any case. Return the obstacle for which the job waits.
+        The job itself waits longer, so that another job tries next. If the job has met an obstacle
+        before, and `obstacle` is not known now because other jobs got past it, the job waits for an
+        obstacle of its own instead, unless `is_common`. Returns the obstacle for which it waits.
         """
         job_obstacle = Obstacle(Kind.JOB, job_id)
         if not is_common and self.knows(job_obstacle) and not self.knows(obstacle):

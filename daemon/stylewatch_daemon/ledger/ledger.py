@@ -361,7 +361,7 @@ class Ledger:
         search: Search = NO_SEARCH,
         after: tuple[str, str] | None = None,
     ) -> list[Job]:
-        """Return a page of at most `limit` jobs that ended in one of these ways and match `search`.
+        """Return a page of at most `limit` jobs that have one of the `ends` and match `search`.
 
         Without a search these are the latest jobs outside the trash. `after` is the `search.key_of`
         and the id of the last job of the previous page, or None for the first page. There is an
@@ -397,7 +397,7 @@ class Ledger:
         return self._jobs(query, *values, limit)
 
     def recipes(self, *ends: str) -> list[str]:
-        """Return, sorted, the recipes of jobs outside the trash that ended in one of these ways."""
+        """Return, sorted, the recipes of jobs outside the trash that have one of the `ends`."""
         query = f"SELECT DISTINCT {_RECIPE} {_ENDED} AND {_AMONG} ORDER BY 1"
         return [str(row[0]) for row in self._rows(query, json.dumps(ends)) if row[0]]
 
@@ -519,7 +519,7 @@ class Ledger:
         outboxes: Collection[str] = (),
         places: Mapping[str, Place] = MappingProxyType({}),
     ) -> dict[str, str]:
-        """Return the id of the next queued job of each inbox that has one, by inbox.
+        """Return the ids of the next queued jobs, by inbox; an inbox without one is missing.
 
         Jobs with one of the ids `jobs`, or with one of these `needs` or `outboxes`, are left out,
         because they are blocked. `places` has the places, by id, of the jobs whose place does not
@@ -565,7 +565,7 @@ class Ledger:
         return frozenset(map(Path, json.loads(text)))
 
     def sight(self) -> Sight | None:
-        """Return what the daemon last saw of the clocks; None if no daemon has recorded it yet."""
+        """Return the last record of the clocks; None if no daemon has written one yet."""
         rows = self._rows("SELECT latest, counted_s, set_s, offset_s FROM clock")
         return Sight(datetime.fromisoformat(rows[0][0]), *rows[0][1:]) if rows else None
 

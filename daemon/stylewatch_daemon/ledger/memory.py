@@ -1,8 +1,8 @@
 """Memory of inboxes: which of their files were painted, by content (law 3).
 
-With `after: keep` a picture is known by its digest and by those of the files it is painted with,
-not by its path, its inode or its time, and not by the job, which may be deleted. Files that were
-left out with a job, such as the clip of a live photo, are remembered in the same way.
+With `after: keep` a picture is known by its digest and the digests of the files with which it is
+painted, not by its path, its inode or its time, and not by the job, which may be deleted. Files
+that were left out with a job, such as the clip of a live photo, are remembered in the same way.
 
 A painted pair is never forgotten because a file is missing: the file may have been moved. A file
 counts as dropped again only if its content arrives after it had certainly left all inboxes. The
@@ -54,7 +54,7 @@ class Seen(NamedTuple):
 class Painted(NamedTuple):
     """Record of a pair that stays in its inbox, and of the id of the `job` that paints it.
 
-    `digests` are the SHA-256 of all its files, `path` is that of its main file.
+    `digests` are the SHA-256 digests of all files of the pair, `path` is the path of its main file.
     """
 
     key: str

@@ -40,8 +40,8 @@ IN_INBOX_ORDER = f"{_COMES_LAST}, priority DESC, id"
 """SQL order in which the jobs of an inbox begin."""
 
 RANK = f"{_COMES_LAST}, -priority, id"
-"""SQL for values whose ascending order is IN_INBOX_ORDER, to compare two jobs. The indexes need the
-text of IN_INBOX_ORDER; no index has this one."""
+"""SQL for values whose ascending order is IN_INBOX_ORDER, to compare two jobs. No index has these
+values: to sort by an index, use IN_INBOX_ORDER."""
 
 WAITING = f"state IN {listed(State.CLAIMED, State.QUEUED)}"
 ENDED = f"state = '{State.ENDED}'"
@@ -137,8 +137,8 @@ _KEPT_TO_MEMORY = (
     """,
     "DROP TABLE kept",
 )
-"""Statements that move what version 1 kept into the tables of the memory, by functions of `memory`
-(see `upgrade`)."""
+"""Statements that move the table `kept` of version 1 into the tables of the memory. They call
+functions of the module `memory`, which `upgrade` registers."""
 
 _RETENTION = (
     """
@@ -359,7 +359,7 @@ def sql_value(value: object) -> object:
     """Return `value` in a form that SQLite accepts.
 
     Bytes in a name that are not valid text are escaped. An integer that is too large becomes the
-    largest one, because a sparse file can have such a size.
+    largest that SQLite stores, because a sparse file can have such a size.
     """
     if isinstance(value, str) and not value.isascii():
         return value.encode(errors="backslashreplace").decode()

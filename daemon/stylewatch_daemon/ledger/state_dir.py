@@ -12,8 +12,8 @@
   state/favorites/     the marks of favorites; see `favorites`
   state/styles/        copies of the default styles; see `style_key`
   state/trash/         folders about to be removed
-  state/settings.yaml  a copy of config.yaml that the daemon starts anew with; beside it the one
-                       before, settings.earlier.yaml
+  state/settings.yaml  a copy of config.yaml, with which the daemon restarts; the copy before it is
+                       settings.earlier.yaml
   state/status.json    the status of the daemon
   state/paused         exists while no job is started
   state/wake           a pipe: writing to it wakes the daemon
@@ -48,7 +48,7 @@ marks of favorites."""
 def reading_below(state: Path) -> Iterator[None]:
     """Convert an OSError of the block, which reads in `state`, to an OutputError with advice.
 
-    The accounts of clients may differ from that of the daemon, which alone may read the folder.
+    Clients may run as another user than the daemon, and only the daemon's user may read `state`.
     """
     try:
         yield

@@ -82,7 +82,7 @@ class LedgerWriter(Ledger):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Make all changes of the block in one transaction, or in the one that already began."""
+        """Make all changes of the block in one transaction, or in the outer one if it has begun."""
         if self._connection.in_transaction:  # part of an outer transaction
             yield
             return
