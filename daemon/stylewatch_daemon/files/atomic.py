@@ -266,7 +266,7 @@ def seconds_unchanged(file: BufferedReader, name: str, folder: int) -> float | N
     status = system.fstat(file.fileno())
     if status.st_nlink > 1:
         return math.inf
-    temporary = f".{_digits(name)}.tmp"  # of the same name each time, which removes leftovers
+    temporary = f".{_digits(name)}.tmp"  # always the same name: leftovers are removed
     entries.unlink(temporary, folder)
     with _created(temporary, folder, durable=False) as probe:
         now = system.fstat(probe.fileno()).st_ctime_ns

@@ -259,7 +259,7 @@ class Attempts:
             live.is_overtaken = hindrance is not None
         if hindrance is None and isinstance(result, Chosen):
             jobs.waits.passed(job.id)
-            # if another job has got the folder, the next round begins this one elsewhere
+            # if another job has got the folder, the next round begins this job elsewhere
             if result.place == job.place or result.place not in jobs.reserved(job.outbox):
                 self._begin_in(result, preparation)
                 return
@@ -454,7 +454,7 @@ class Attempts:
 
     def _order_of(self, job: Job, worker: Worker, checkpoint: Path, folder: Path) -> Order:
         settings = worker.settings
-        roles = sorted({file.role for file in self._jobs.claim_of(job).files})  # for all processes
+        roles = sorted({file.role for file in self._jobs.claim_of(job).files})  # same order in all runs
         order = order_for(
             self._jobs.settings,
             settings,
@@ -536,7 +536,7 @@ class Attempts:
         if worker.ticket and request is not worker.wanted:
             worker.wanted = request
             self._executor.ask(worker.ticket, request)
-            self._jobs.look_at(worker.outbox.root)  # does the worker wait for a silent outbox?
+            self._jobs.look_at(worker.outbox.root)  # the worker may wait for it: is it silent?
 
     def follow(self) -> Sequence[AttemptEvent]:
         """Process the events of workers since the last call; return the events that are of no job.

@@ -342,7 +342,7 @@ class Jobs:
                 self._meet(job, disk_obstacle, Cause.DISK, search.effect, search.reason)
 
         self.waits.release(job.id)
-        self.waits.take(job.id, Obstacle(kind, str(folder)))  # it may be an inbox, and not answer
+        self.waits.take(job.id, Obstacle(kind, str(folder)))  # perhaps an inbox that is silent
         self.turn(job.id, search)
         look = partial(obstacle_behind, job, folder, error, self.mount_guard, self.state.probe)
         self.lanes.do(folder, lambda step: look(), found)

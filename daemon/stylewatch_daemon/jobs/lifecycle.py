@@ -319,8 +319,8 @@ def _blocked(job: Job, event: Blocked) -> Next:
 
 
 def _end_blocked(job: Job, event: Blocked) -> Next:
-    # a cancellation lets it end without its disk, but an error does not say that the receipt of an
-    # output that is listed is not there (law 2)
+    # a canceled job may end without its disk; but if its output is listed, the receipt may exist,
+    # whatever the error (law 2)
     if _is_canceled(job) and job.end is not End.CANCELED and not event.has_output:
         return _end(job, End.CANCELED)
     return Next(job)

@@ -757,7 +757,7 @@ class MemoryReader:
                     self._version = version
                 return self._memory
             finally:
-                if self._is_closed:  # meanwhile
+                if self._is_closed:  # `close` was called meanwhile
                     self._ledger.close()
 
     def close(self) -> None:

@@ -339,7 +339,7 @@ def check_files(path: Path) -> None:
     """
     for ending in ("", *BESIDE):
         file = path.with_name(f"{path.name}{ending}")
-        file_status = entries.status(file)  # once, as a command may just remove what SQLite keeps
+        file_status = entries.status(file)  # once: a command may remove SQLite's files now
         if file_status is not None and not stat.S_ISREG(file_status.st_mode):
             raise damaged(path, f"{file.name} is not a regular file")
     ledger_status = entries.status(path)
