@@ -454,7 +454,7 @@ class Attempts:
 
     def _order_of(self, job: Job, worker: Worker, checkpoint: Path, folder: Path) -> Order:
         settings = worker.settings
-        roles = sorted({file.role for file in self._jobs.claim_of(job).files})  # same order in all runs
+        roles = sorted({file.role for file in self._jobs.claim_of(job).files})  # a fixed order
         order = order_for(
             self._jobs.settings,
             settings,
