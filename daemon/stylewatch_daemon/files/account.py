@@ -1,6 +1,6 @@
-"""Accounts: use of files by root as the owner of a folder (law 27), and owners in messages.
+"""Accounts: access of root to files as the owner of a folder (law 27), and owners in messages.
 
-A daemon runs as the owner of its folders.
+A daemon runs as the owner of its folders. It could not use files there that belong to root.
 """
 
 import errno
@@ -20,12 +20,12 @@ ROOT = 0
 
 @contextmanager
 def owning(folder: Path) -> Iterator[None]:
-    """Let root use files in this thread as the owner of `folder`, until the context ends.
+    """Make root access files in this thread as the owner of `folder`, until the context ends.
 
-    If the folder does not exist, its nearest existing parent counts. Files that are made then
-    belong to that account, and root does nothing in its folders that the account could not do
-    itself. Nothing changes for another user than root, nor for root in its own folders. Raises
-    OutputError if root cannot act as the owner: only Linux has users of threads.
+    If the folder does not exist, its nearest existing parent counts. New files belong to the owner,
+    and root can do nothing that the owner could not do. Nothing changes for users other than root,
+    nor for folders of root. Raises OutputError if root cannot act as the owner: only Linux has
+    file-system users for single threads.
     """
     status = _nearest_status(folder) if os.geteuid() == ROOT else None
     if status is None or status.st_uid == ROOT:
@@ -43,7 +43,7 @@ def owning(folder: Path) -> Iterator[None]:
 
 
 def _act_as(user: int, group: int) -> bool:
-    """Let root use files as another user in this thread; return False if that is impossible."""
+    """Make root access files in this thread as another user; return False if that is impossible."""
     import ctypes  # only here: few commands need it
 
     library = ctypes.CDLL(None)
@@ -65,7 +65,7 @@ def _nearest_status(folder: Path) -> os.stat_result:
 
 
 def whose(path: Path) -> str:
-    """Say why an entry is closed to this user: its owner and mode, and a command if one helps."""
+    """Return why this user may not use an entry: its owner and mode, and a command if one helps."""
     status = entries.attempt_status(path)
     if status is None:
         return "it cannot be looked at"
@@ -82,10 +82,11 @@ def whose(path: Path) -> str:
 
 @contextmanager
 def explained(path: Path, done: str) -> Iterator[None]:
-    """Say, in the error of a block that may not change an entry, whose it is; see `whose`.
+    """Replace the text of an EPERM error of the block by one that describes the owner of `path`.
 
-    `done` is what the block would have done to it, such as "moved". In a folder with the sticky bit
-    only the owner of an entry, or of the folder, may move it.
+    The text says that the entry cannot be `done`, such as "moved", and why: see `whose`. For
+    example, in a folder with the sticky bit only the owner of an entry, or of the folder, may move
+    the entry.
     """
     try:
         yield

@@ -1,8 +1,8 @@
 """Atomic writes: write and sync a temporary file, rename it, then sync the folder.
 
-Whenever a process is killed, a file is complete, as it was before, or absent. Paths may be names in
-an opened folder, so that a link that replaces the folder has no effect; `safe_dirs` opens such
-folders.
+If the process is killed at any time, a file is complete, as it was before, or absent. A path may be
+relative to an opened folder: then a link that replaces the folder has no effect. `safe_dirs` opens
+such folders.
 """
 
 import errno
@@ -38,27 +38,27 @@ DIGITS = 2 * RANDOM
 """Number of hexadecimal digits at the end of the name of a temporary file, before `.tmp`."""
 
 TAG = 8
-"""Number of the first of these DIGITS, which identify the owner of a temporary file; they are
-random if it has no owner."""
+"""Number of hexadecimal digits, the first of the DIGITS, that identify the owner of a temporary
+file; without an owner they are random."""
 
 _HALF = re.compile(
     r"\.(?:(?P<process>[0-9a-f]+)-)?"
     rf"(?P<tag>[0-9a-f]{{{TAG}}})[0-9a-f]{{{DIGITS - TAG}}}\.tmp"
 )
-"""Pattern for the names of temporary files (law 7): the digits of their process, if they belong to
-one, and a tag, which identifies their owner, if they have one."""
+"""Pattern for the names of temporary files (law 7). Group `process` has the digits of
+`this_process`, if the file belongs to a process; group `tag` has the TAG digits of its owner."""
 
 PROBE = f".0-{'0' * DIGITS}.tmp"
-"""Name of the file of `probe`; if an error or a power cut leaves the file, each `sweep` removes it
-that is not restricted to an owner."""
+"""Name of the file that `probe` writes. If an error or a power cut leaves the file behind, the next
+`sweep` without an `owner` removes it."""
 
 _START = secrets.token_hex(4)
-"""Random digits of this start of the process. The next start may have the same process id, in a
-container or after `execv`."""
+"""Random digits of this run of the program. The next run may have the same process id, in a
+container or after `execve`."""
 
 
 def this_process() -> str:
-    """Return the digits that this process alone puts into the names of its temporary files."""
+    """Return the digits that identify this process in the names of its temporary files."""
     return f"{os.getpid()}{_START}"
 
 
@@ -110,9 +110,10 @@ def _sync_own(path: Path) -> None:
 
 
 def sync_all(paths: Collection[Path]) -> dict[Path, Exception]:
-    """Make files and folders durable; return the errors of those that cannot be synced.
+    """Make files and folders durable; return the errors of those that cannot be synced, by path.
 
-    Several are synced at the same time, so that one commit of a disk's journal serves them.
+    Up to SYNCS_AT_ONCE are synced at the same time, so that they share a commit of the disk's
+    journal. Links are not followed: a link is an error.
     """
     errors: dict[Path, Exception] = {}
     unsynced = SimpleQueue[Path]()
@@ -167,7 +168,10 @@ def write(
 
 
 def probe(folder: Path | int) -> None:
-    """Raise OSError if no file can be written in a folder; nothing is synced."""
+    """Write and remove the file PROBE in a folder, a path or a handle, without a sync.
+
+    Raises OSError if no file can be written there.
+    """
     name, handle = (PROBE, folder) if isinstance(folder, int) else (folder / PROBE, None)
     write(name, b"can this be written?", handle, durable=False)
     entries.unlink(name, handle)
@@ -198,7 +202,7 @@ def copy(
 
     The copy has the holes and, if the disk allows that, the times of `source`. Each path may be a
     name in an opened folder. `step` is called for each chunk. Raises InputError if `source` is not
-    a regular file; a link to one counts only if `follow`.
+    a regular file; a link to a regular file is accepted only if `follow`.
     """
     with (
         open_regular(source, source_folder, follow=follow) as reading,
@@ -239,7 +243,7 @@ def digest(path: Path | str, folder: int | None = None, step: Step = lambda: Non
 def digest_of(file: BufferedReader, step: Step = lambda: None, *, most: int = sys.maxsize) -> str:
     """Return the SHA-256 of an opened file, from its current position on.
 
-    At most `most` bytes, and one more, are read: a file that is longer has another digest.
+    At most `most` + 1 bytes are read: the additional byte gives a longer file another digest.
     """
     sha256 = hashlib.sha256()
     remaining = most + 1
@@ -253,16 +257,16 @@ def digest_of(file: BufferedReader, step: Step = lambda: None, *, most: int = sy
 def seconds_unchanged(file: BufferedReader, name: str, folder: int) -> float | None:
     """Return the seconds since an opened file, called `name` in an opened folder, last changed.
 
-    Both times are by the clock of the file's disk, which may be that of a server: a temporary file
-    in the folder tells the present time. An mtime in the future is ignored. A ctime in the future
-    means that the clock was set back since, at a time that nobody knows; then the result is None.
-    It is infinite for a file with several hard links: what a program writes late is not lost with
-    this name, as the other names keep it. Raises OSError if the folder cannot be written.
+    Both times are by the clock of the file's disk, which may be that of a server: the present time
+    is read from a temporary file that is created in the folder. An mtime in the future is ignored.
+    After a ctime in the future the result is None, because the clock was set back at an unknown
+    time. For a file with several hard links the result is infinite: if this name is removed, the
+    other names keep what a program writes late. Raises OSError if the folder cannot be written.
     """
     status = system.fstat(file.fileno())
     if status.st_nlink > 1:
         return math.inf
-    temporary = f".{_digits(name)}.tmp"  # of the same name each time, which removes leftovers
+    temporary = f".{_digits(name)}.tmp"  # always the same name: leftovers are removed
     entries.unlink(temporary, folder)
     with _created(temporary, folder, durable=False) as probe:
         now = system.fstat(probe.fileno()).st_ctime_ns
@@ -320,12 +324,12 @@ def _tag(owner: str) -> str:
 
 
 def _digits(owner: str) -> str:
-    """Return the digits for the name of a temporary file of which `owner` has at most one."""
+    """Return DIGITS digits for the name of a temporary file, always the same for an `owner`."""
     return hashlib.sha256(owner.encode(errors="surrogateescape")).hexdigest()[:DIGITS]
 
 
 def _moving_beside(path: Path | str, folder: int | None) -> str:
-    """Remove the copy that an earlier `move` to `path` has left; return the path for a new one."""
+    """Remove the copy that an earlier `move` to `path` left; return the path for a new copy."""
     name = f".{this_process()}-{_digits(Path(path).name)}.tmp"
     hidden = str(Path(path).with_name(name))
     entries.remove(hidden, folder)
@@ -335,9 +339,9 @@ def _moving_beside(path: Path | str, folder: int | None) -> str:
 def _copy_compared(
     name: Path | str, to: Path | str, source: int | None, target: int | None, step: Step
 ) -> None:
-    """Copy a file, or a folder with all that is in it, durably, and read the files back.
+    """Copy a file, or a folder with its contents, durably, and read the copied files back.
 
-    Raises OSError (EIO) if one differs.
+    Raises OSError (EIO) if a copy differs, InputError for a link or a device.
     """
     if entries.is_own_folder(name, source):
         _copy_folder(name, to, source, target, step)
@@ -388,7 +392,7 @@ def move_unless_taken(
 
 
 def _is_copied(name: Path | str, to: Path | str, source: int | None, target: int | None) -> bool:
-    """Return whether two regular files have the same bytes and, up to rounding, the same time."""
+    """Return whether two regular files have the same bytes and, up to rounding, the same mtime."""
     first, second = identity.look(name, source), identity.look(to, target)
     if first is None or second is None or not first.resembles(second):
         return False
@@ -398,11 +402,11 @@ def _is_copied(name: Path | str, to: Path | str, source: int | None, target: int
 def sweep(folder: int, *, ours: bool | None = None, owner: str = "") -> None:
     """Remove temporary files in an opened folder (law 7).
 
-    `ours` selects those of this process (True), all others (False), or all (None); `owner`, if it
-    is not empty, restricts them to those of one owner, in a folder that jobs share. The owner of a
-    copy that `move` makes is its new name. Without an `owner`, the file of a `probe` is removed
-    whatever `ours` is. A process that is writing a removed file at this moment fails and has to try
-    again. Raises OSError if a file stays: whoever is about to use the folder has to try again, too.
+    `ours` selects the files of this process (True), all others (False), or all (None). An `owner`
+    that is not empty restricts them to the files of that owner, in a folder that jobs share; the
+    owner of a copy that `move` makes is the new name. Without an `owner`, the file of `probe` is
+    removed whatever `ours` is. A process that is writing to a removed file fails and has to try
+    again. Raises OSError if a file cannot be removed: call it again before you use the folder.
     """
     matches = filter(None, map(_HALF.fullmatch, entries.names(folder)))
     for half in matches:
@@ -426,9 +430,9 @@ def attempt_sweep(folder: Path, *, ours: bool | None, owner: str = "") -> bool:
 def discard(folder: Path, trash: Path) -> None:
     """Remove `folder` and its contents, if it exists, after a rename into the folder `trash`.
 
-    So the folder disappears as a whole; what cannot be removed stays in the trash. If the rename is
-    refused, as between two mounts, the folder is removed where it is. Raises OSError if it stays.
-    Nothing is synced: if the folder is back after a power cut, it is discarded again.
+    The rename makes the folder disappear as a whole; contents that cannot be removed stay in the
+    trash. If the rename is refused, as between two mounts, the folder is removed in its place.
+    Raises OSError if the folder stays. Nothing is synced: after a power cut the folder may be back.
     """
     if not entries.exists(folder):
         return
@@ -443,7 +447,7 @@ def discard(folder: Path, trash: Path) -> None:
 def open_regular(
     path: Path | str, folder: int | None = None, *, follow: bool = False
 ) -> BufferedReader:
-    """Open a regular file for reading; follow a link only if `follow`, and wait for no pipe.
+    """Open a regular file for reading, without waiting for a pipe; follow a link only if `follow`.
 
     `path` may be a name in an opened `folder`. Raises InputError if it is not a regular file.
     """
@@ -452,7 +456,7 @@ def open_regular(
     try:
         handle = system.open(path, flags, dir_fd=folder)
     except OSError as error:
-        # so do links and sockets fail, but also a disk that was unplugged (law 2)
+        # links and sockets fail with these errors, but so does an unplugged disk (law 2)
         if error.errno in (errno.ELOOP, errno.ENXIO) and not entries.is_file(path, folder):
             raise InputError(refusal) from error
         raise
@@ -469,7 +473,7 @@ def open_regular(
 def replacing(
     path: Path | str, folder: int | None = None, *, durable: bool = True
 ) -> Iterator[BufferedWriter]:
-    """Open a temporary file that replaces `path` if the context ends without an error.
+    """Open and yield a temporary file, which replaces `path` if the context ends without an error.
 
     After an error the temporary file is removed. If `durable`, its bytes are synced before it
     replaces `path`, and the folder of `path` afterwards. `path` may be a name in an opened
@@ -489,10 +493,10 @@ def replacing(
 
 @contextmanager
 def adding(name: str, folder: int, owner: str) -> Iterator[BufferedWriter]:
-    """Open a temporary file of `owner` that gets the name `name` in an opened folder at the end.
+    """Open and yield a temporary file of `owner`; at the end, add it to an opened folder as `name`.
 
-    If the context ends with an error, the file is removed. Raises FileExistsError if another file
-    has that name by then.
+    The added file and its name are durable. If the context ends with an error, the file is removed.
+    Raises FileExistsError at the end if another file has that name by then.
     """
     temporary = _hidden_beside(name, owner)
     try:
@@ -509,7 +513,7 @@ def adding(name: str, folder: int, owner: str) -> Iterator[BufferedWriter]:
 def _created(
     path: Path | str, folder: int | None, *, durable: bool = True
 ) -> Iterator[BufferedWriter]:
-    """Create a file and open it for writing; sync its bytes in the end if `durable`."""
+    """Create a file, and yield it opened for writing; sync its bytes in the end if `durable`."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with system.writer(system.open(path, flags, 0o666, dir_fd=folder)) as file:
         yield file

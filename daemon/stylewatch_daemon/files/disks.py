@@ -36,7 +36,7 @@ def table() -> str:
 
 
 class _Mount(NamedTuple):
-    """A mount: its file system, device (such as `8:1`) and mount point, and the kernel's number."""
+    """A mount: its file system, its device such as `8:1`, its mount point, and its kernel id."""
 
     kind: str = ""
     device: str = ""
@@ -46,7 +46,7 @@ class _Mount(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _by_point(mounts: str) -> Mapping[str, _Mount]:
-    """Return the mounts by their mount points; the last one at a point hides earlier ones."""
+    """Return the mounts by their mount points; the last mount at a point hides earlier mounts."""
     by_point = {}
     for line in mounts.splitlines():
         mount_fields, _, disk_fields = line.partition(" - ")
@@ -79,14 +79,15 @@ def is_remote(folder: Path, mounts: str) -> bool:
 def tells_events(folder: Path, mounts: str) -> bool:
     """Return whether the kernel reports all changes in `folder` as events.
 
-    It does not on remote file systems and on those of FUSE.
+    The result is False for remote file systems and for file systems of FUSE.
     """
     kind = kind_of(folder, mounts)
     return _REMOTE.fullmatch(kind) is None and _FUSE.fullmatch(kind) is None
 
 
 MARK = (".stylewatch", "disk")
-"""Folder in an inbox or outbox, and file in it, that identifies its disk wherever it is mounted."""
+"""Names of a folder in an inbox or outbox, and of the file in this folder that identifies the disk
+wherever it is mounted."""
 
 _MARK_SIZE, _MARKS_SIZE = 16, 4096
 """Number of digits of a mark, and maximum number of bytes that are read of the file with it."""
@@ -95,11 +96,12 @@ _MARK = re.compile(f"[0-9a-f]{{{_MARK_SIZE}}}")
 
 
 def disk_of(folder: Path) -> str:
-    """Return the identity of the disk of `folder`: its mark, and the time of change of that mark.
+    """Return the identity of the disk of `folder`: its mark, and the ctime of the mark's file.
 
-    A mark that was restored from a backup has another time, and so is that of another disk. Whole
-    hours do not count, by which times shift on FAT in the summer. Without a mark, file system,
-    device and mount point are the identity. Raises OSError if the mark cannot be read now.
+    A mark that was restored from a backup has another ctime, and so identifies another disk. The
+    ctime counts modulo one hour, because on FAT times shift by whole hours in the summer. Without a
+    mark, file system, device and mount point are the identity. Raises OSError if the mark cannot be
+    read now.
     """
     disk_mark = _mark(folder)
     if disk_mark:
@@ -131,7 +133,7 @@ def check_mark(folder: int, disk: str) -> None:
 
 
 class _Mark(NamedTuple):
-    """Mark of a disk: its text, and its time of change, which no backup restores."""
+    """Mark of a disk: its text, and the ctime of its file, which no backup restores."""
 
     text: str
     ctime_ns: int
@@ -152,7 +154,7 @@ def _mark(folder: Path) -> _Mark | None:
 def _mark_in(folder: int) -> _Mark | None:
     """Return the mark of the disk of an opened folder; None if it has none.
 
-    A mark that this user may not read does not count, nor does one behind a link.
+    A mark that this user may not read, or that is behind a link, does not count.
     """
     try:
         if not entries.is_own_folder(MARK[0], folder):
@@ -172,7 +174,7 @@ def _mark_in(folder: int) -> _Mark | None:
 
 def _mounts_below(folder: Path) -> dict[Path, _Mount]:
     """Return the mounts below `folder`, by their mount points as paths that begin with `folder`."""
-    real = Path(os.path.realpath(folder))  # which bears links that lead in circles
+    real = Path(os.path.realpath(folder))  # raises nothing for links that lead in circles
     mounts = ((Path(mount.point), mount) for mount in _by_point(table()).values())
     return {
         folder / point.relative_to(real): mount for point, mount in mounts if real in point.parents
@@ -182,7 +184,7 @@ def _mounts_below(folder: Path) -> dict[Path, _Mount]:
 def disks_in(folder: Path) -> dict[Path, str]:
     """Return the identities of the disks that are mounted below `folder`, by mount point.
 
-    The identity is empty if a disk cannot be asked.
+    The identity is empty if the mark of a disk cannot be read.
     """
     disks = {}
     for mount in _mounts_below(folder):
@@ -194,16 +196,17 @@ def disks_in(folder: Path) -> dict[Path, str]:
 
 
 def mounts_of(folder: Path) -> frozenset[str]:
-    """Return the kernel's numbers of the mount of `folder`, and of those below it.
+    """Return the kernel's ids of the mount of `folder` and of the mounts below it.
 
-    A disk that took the place of another one has another number, even a clone with the same mark.
+    If another disk is mounted in place of the former one, the id differs, even for a clone with the
+    same mark.
     """
     inner = (mount.number for mount in _mounts_below(folder).values())
     return frozenset({_mount_of(folder, table()).number, *inner})
 
 
 def marked(folder: Path, guard: "MountGuard") -> str:
-    """Return the durable mark of the disk of `folder`, made if necessary; empty if impossible.
+    """Mark the disk of `folder` as `mark` does; return its mark, empty if it has no durable one.
 
     Raises as `mark` does.
     """
@@ -211,11 +214,11 @@ def marked(folder: Path, guard: "MountGuard") -> str:
 
 
 def mark(folder: Path, guard: "MountGuard") -> bool:
-    """Mark the disk of `folder`, unless it has a mark; return whether it has a durable one then.
+    """Mark the disk of `folder`, unless it has a mark; return whether it has a durable mark now.
 
     The folder is opened first, and its disk checked then, so that nothing is written below a
-    missing mount. Of several programs that append a mark at once, the first one's counts. Raises
-    OSError if the folder cannot be opened, OutputError if its disk is missing.
+    missing mount. If several programs append marks at once, the first mark counts. Raises OSError
+    if the folder cannot be opened, OutputError if its disk is missing.
     """
     with entries.opened(folder, follow=True) as handle:
         guard.check(folder)
@@ -232,7 +235,7 @@ def mark(folder: Path, guard: "MountGuard") -> bool:
 
 
 def _append_mark(folder: int) -> None:
-    """Write a mark into an opened folder, unless somebody has written something there."""
+    """Append a new mark to the file MARK[1] in an opened folder, unless that file has content."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
     with system.writer(system.open(MARK[1], flags, 0o666, dir_fd=folder)) as file:
         if not system.fstat(file.fileno()).st_size:
@@ -240,10 +243,10 @@ def _append_mark(folder: int) -> None:
 
 
 def _has_durable_mark(folder: int) -> bool:
-    """Return whether the disk of an opened folder has a mark, once that is durable.
+    """Sync the mark of the disk of an opened folder; return False if the disk has none.
 
-    A program that was killed may have left a mark that a power cut would remove, and with it all
-    files of jobs that remember it would be on an unknown disk.
+    A killed program may have left a mark without a sync. If a power cut removed it, the files of
+    all jobs that remember the mark would be on an unknown disk.
     """
     if _mark_in(folder) is None:
         return False
@@ -256,7 +259,7 @@ def _has_durable_mark(folder: int) -> bool:
 
 
 def attempt_mark(folder: Path, guard: "MountGuard") -> bool:
-    """Mark the disk of a folder, unless it has a mark; return False if that fails in any way."""
+    """Mark the disk of a folder as `mark` does; return False also if that raises OSError."""
     try:
         return mark(folder, guard)
     except OSError:
@@ -264,12 +267,12 @@ def attempt_mark(folder: Path, guard: "MountGuard") -> bool:
 
 
 def tells_exchanges(identity: str) -> bool:
-    """Return whether a disk with this identity has a mark, which tells it from all other disks."""
+    """Return whether an identity contains a mark, which tells its disk from all other disks."""
     return _MARK.match(identity) is not None and identity[_MARK_SIZE] == " "
 
 
 def are_different(one: str, other: str) -> bool:
-    """Return whether two identities certainly are those of different disks, by their marks."""
+    """Return whether both identities have marks that differ: then the disks are different."""
     is_told = tells_exchanges(one) and tells_exchanges(other)
     return is_told and one[:_MARK_SIZE] != other[:_MARK_SIZE]
 
@@ -277,7 +280,7 @@ def are_different(one: str, other: str) -> bool:
 def shows_all(folder: Path, mounts: str) -> bool:
     """Return whether a file is certainly absent if `folder` does not list it.
 
-    A union of disks may go on without one of its disks, and then hides the files on that.
+    A union of disks may go on without one of its disks, and then hides the files of that disk.
     """
     return kind_of(folder, mounts).removeprefix("fuse.") not in ("mergerfs", "unionfs", "mhddfs")
 
@@ -290,7 +293,7 @@ def stores_local_time(folder: Path, mounts: str) -> bool:
 def lies_in(path: Path, folder: Path) -> bool:
     """Return whether `path` is in `folder`, including through links and bind mounts of `folder`.
 
-    Returns False if a disk cannot be asked: a setting is wrong only if that is certain.
+    Returns False if a disk cannot be read: a setting is refused only if it is certainly wrong.
     """
     try:
         if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
@@ -310,9 +313,9 @@ def lies_in(path: Path, folder: Path) -> bool:
 def has_moved(former: Path, path: Path) -> bool | None:
     """Return whether a file that was at `former` is at `path` now, or has both names.
 
-    Returns False if another file is at `former`, so that `path` is a copy, and None if that is
-    unknown: an error is not an absence (law 2), and files on other mounts than that of `path` are
-    not looked at, because they may hang (law 9).
+    Returns False if another file is at `former`, so that `path` is a copy. Returns None if the
+    answer is unknown: after an error (law 2), if the mounts change meanwhile, or if the two paths
+    are on different mounts, because the other mount may hang (law 9).
     """
     mounts = table()
     try:
@@ -334,18 +337,17 @@ class MountGuard:
         self.roots = frozenset[Path]()
         """Mounts on which this daemon has used folders."""
         self.former = frozenset[Path]()
-        """Mounts that an earlier daemon used. While one is missing, a folder in its place is used
-        only if a person has put a file there."""
+        """Mounts on which an earlier daemon used folders. While such a mount is missing, a folder
+        below it is used only if a person has put a file there."""
         self.identities: dict[Path, identity.Identity] = {}
         """Identities of the folders that were checked and exist."""
 
     def check(self, folder: Path, inner: str = "") -> Path:
         """Record and return the highest folder on the mount of `folder / inner`.
 
-        `inner` is a path in `folder`, and may be on another mount than `folder`. Raises OutputError
-        if the disk is just being mounted or unmounted, if a mount is missing on which this daemon
-        has used folders or, unless a person has put a file into `folder`, if one is missing that an
-        earlier daemon used.
+        `inner` is a path in `folder`, and may be on another mount. Raises OutputError if the disk
+        is just being mounted or unmounted, or if a mount in `roots` is missing; also if a mount in
+        `former` is missing, unless a person has put a file into `folder`.
         """
         place = folder / inner
         root = mount_root(place)
@@ -361,7 +363,7 @@ class MountGuard:
         return root
 
     def _refuse(self, place: Path, folder: Path, missing: Collection[Path]) -> None:
-        """Raise OutputError if a place in a folder may not be used without the `missing` mounts."""
+        """Raise OutputError if `place` in `folder` may not be used without the `missing` mounts."""
         is_of_this_daemon = not self.roots.isdisjoint(missing)
         if is_of_this_daemon or (missing and not _has_files(folder)):
             deepest = max(missing, key=lambda mount: len(mount.parts))
@@ -387,8 +389,9 @@ class MountGuard:
     def checked_inside(self, root: Path, *inner: str | None, disk: str = "") -> Iterator[None]:
         """Check the mounts of the folders `inner` of a folder `root`, as `checked` does.
 
-        None, as no `inner` at all, stands for `root` itself. Unless `disk` is empty, `root` must be
-        on the disk with this mark: another disk may have taken its place.
+        None, or no `inner` at all, stands for `root` itself. Unless the mark `disk` is empty,
+        `root` must be on the disk with this mark, or OutputError is raised: another disk may be
+        mounted there.
         """
 
         def check() -> None:
@@ -405,7 +408,7 @@ class MountGuard:
 
 
 def _missing_mounts(place: Path, root: Path, mounts: Iterable[Path]) -> frozenset[Path]:
-    """Return those of the `mounts` that were between a place and the mount `root` that it has now.
+    """Return the `mounts` between `place` and `root`, the mount on which `place` is now.
 
     An example, after a share was unmounted; a file that is written to the place now would be lost
     below the share once that is mounted again:
@@ -445,7 +448,7 @@ def _has_files(folder: Path) -> bool:
 def mount_root(folder: Path) -> Path:
     """Return the highest folder on the mount of `folder`, or of its nearest existing parent.
 
-    A bind mount has the device of what it shows, so that only the table of mounts tells of it.
+    A bind mount has the same device as its source; only the table of mounts reveals it.
     """
     point = _mount_of(folder, table()).point
     point_status = entries.target_status(Path(point)) if point else None
@@ -514,7 +517,7 @@ def free(folder: Path) -> int:
 def check_access(folder: Path) -> None:
     """Raise PermissionError if this user may not write in `folder`.
 
-    If it does not exist, its nearest parent counts, in which it is to be made.
+    If `folder` does not exist, its nearest existing parent counts.
     """
     nearest = _existing(folder)
     if not system.access(nearest, os.W_OK | os.X_OK):
@@ -536,7 +539,10 @@ def amount(bytes_: float) -> str:
 
 
 def excess(bytes_: int, limit: int) -> str:
-    """Say that a size exceeds a limit, in bytes if both would otherwise read the same."""
+    """Return a text that a size exceeds a limit, such as "is 2 MB; the limit is 1 MB".
+
+    Both are given exactly, in bytes, if their rounded amounts are the same.
+    """
     size = amount(bytes_)
     most = amount(limit)
     if size == most:

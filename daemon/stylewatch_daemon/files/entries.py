@@ -1,8 +1,8 @@
-"""Entries of folders: looks at them, and their creation, renaming and removal.
+"""Functions that examine, create, rename and remove entries of folders.
 
-Only ENOENT and ENOTDIR mean that there is no entry. After any other error it is unknown whether
-there is one: the error is raised, and nobody may act on it as on an absence (law 2). A name is a
-path, or relative to the opened `folder`. Functions called `attempt_...` raise no OSError.
+Only ENOENT and ENOTDIR mean that an entry does not exist. Any other error does not tell whether it
+exists; it is raised, and must not be treated as an absence (law 2). A `name` is a path or, with the
+descriptor of an opened `folder`, relative to that. Functions called `attempt_...` raise no OSError.
 """
 
 import errno
@@ -17,7 +17,7 @@ from typing import Any
 from stylewatch_daemon.files.system import system
 
 ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
-"""Errors that mean that there is no such entry."""
+"""Error numbers that mean that an entry does not exist."""
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
 """Flags to open a folder."""
@@ -28,7 +28,10 @@ Name = PurePath | str
 def done_unless(
     errors: Collection[int], call: Callable[..., object], *names: Any, **more: Any
 ) -> bool:
-    """Make a call of the operating system; return False if it fails with one of `errors`."""
+    """Call `call`; return False if it raises an OSError whose number is in `errors`, else True.
+
+    Any other OSError is raised.
+    """
     try:
         call(*names, **more)
     except OSError as error:
@@ -39,23 +42,26 @@ def done_unless(
 
 
 def real_path(path: Path) -> Path:
-    """Return the path of an entry without links, as far as these can be read."""
+    """Return `path` as an absolute path, with all links resolved that can be read."""
     return Path(os.path.realpath(path))
 
 
 def target_status(name: Name, folder: int | None = None) -> os.stat_result | None:
-    """Return the status of an entry, or of the target of a link; None if there is none."""
+    """Return the status of an entry, following links; None if the entry or target is missing."""
     return status(name, folder, follow=True)
 
 
 def leads_to(path: Path, handle: int) -> bool:
-    """Return whether a path, through links too, leads to the opened file or folder `handle`."""
+    """Return whether `path`, after following links, is the opened file or folder `handle`."""
     path_status = target_status(path)
     return path_status is not None and os.path.samestat(path_status, system.fstat(handle))
 
 
 def status(name: Name, folder: int | None = None, *, follow: bool = False) -> os.stat_result | None:
-    """Return the status of an entry, of a link itself unless `follow`; None if there is none."""
+    """Return the status of an entry; None if it does not exist.
+
+    For a link, this is the status of the link itself or, with `follow`, of its target.
+    """
     try:
         return system.stat(name, dir_fd=folder, follow_symlinks=follow)
     except OSError as error:
@@ -72,7 +78,8 @@ def exists(name: Name, folder: int | None = None) -> bool:
 def is_taken(name: Name, folder: int | None = None) -> bool:
     """Return whether a name is taken, so that a new entry needs another one.
 
-    A name that its folder lists is taken, even if its entry cannot be looked at (law 9).
+    A name in the listing of its folder is taken, even if the status of the entry cannot be read
+    (law 9).
     """
     try:
         return exists(name, folder)
@@ -84,13 +91,13 @@ def is_taken(name: Name, folder: int | None = None) -> bool:
 
 
 def is_folder(name: Name, folder: int | None = None) -> bool:
-    """Return whether an entry is a folder, or leads to one."""
+    """Return whether an entry is a folder or a link to one."""
     entry_status = target_status(name, folder)
     return entry_status is not None and stat.S_ISDIR(entry_status.st_mode)
 
 
 def is_file(name: Name, folder: int | None = None, *, follow: bool = False) -> bool:
-    """Return whether an entry is a regular file, not a link unless `follow`."""
+    """Return whether an entry is a regular file or, with `follow`, a link to one."""
     entry_status = status(name, folder, follow=follow)
     return entry_status is not None and stat.S_ISREG(entry_status.st_mode)
 
@@ -130,15 +137,15 @@ def opened(
 
 
 def make_folder(name: Name, folder: int | None = None) -> bool:
-    """Create a folder; return False if there is an entry of its name."""
+    """Create a folder; return False if an entry already has its name."""
     return done_unless({errno.EEXIST}, system.mkdir, name, dir_fd=folder)
 
 
 def is_closed(file: Path) -> bool:
     """Return whether this process is forbidden to read a file.
 
-    Returns False after any other error, which does not forbid it (law 2): reading the file raises
-    it again.
+    Any other error is not a prohibition (law 2): the result is False, and reading the file raises
+    that error again.
     """
     try:
         handle = system.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -161,21 +168,21 @@ def unlink(name: Name, folder: int | None = None) -> bool:
 
 
 def rename(name: Name, to: Name, source: int | None = None, target: int | None = None) -> bool:
-    """Rename an entry, and replace an entry of its new name; return False if it crosses a mount.
+    """Rename an entry, replacing any entry called `to`; return False on EXDEV (another mount).
 
-    Names may be in opened folders. Union file systems, bind mounts and quotas may refuse any rename
-    as if it crossed a mount (law 6).
+    `source` and `target` are opened folders, to which `name` and `to` are relative. Union file
+    systems, bind mounts and quotas may refuse any rename with EXDEV (law 6).
     """
     folders = {"src_dir_fd": source, "dst_dir_fd": target}
     return done_unless({errno.EXDEV}, system.rename, name, to, **folders)
 
 
 def link(name: Name, to: Name, source: int | None = None, target: int | None = None) -> bool:
-    """Give a file the second name `to`; return False if that is not possible.
+    """Give a file the second name `to`, a hard link; return False if the disk does not do it.
 
-    Disks without links raise errors of all kinds. If the disk has failed, the copy that the caller
-    makes instead raises the error. Names may be in opened folders. Raises FileExistsError if the
-    name is taken.
+    Raises FileExistsError if `to` is taken. Any other error gives False, because disks without hard
+    links raise various ones; if the disk itself has failed, so does the copy that the caller makes
+    instead. `source` and `target` are opened folders, to which `name` and `to` are relative.
     """
     try:
         system.link(name, to, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
@@ -204,12 +211,12 @@ def attempt_folder_removal(name: Name, folder: int | None = None) -> bool:
 
 
 def remove(name: Name, folder: int | None = None) -> None:
-    """Remove an entry, and the contents of a folder; no link is followed.
+    """Remove an entry if it exists, a folder with its contents; no link is followed.
 
-    Folders below the entry are first renamed to lie directly in it, so that no path becomes too
-    long; one whose rename is refused (law 6) is removed where it is. After an error a later call
-    removes the rest. Raises OSError, such as ENOTEMPTY if another program writes into the folder
-    meanwhile.
+    Inner folders are first moved up into the entry itself, so that a deep tree needs no deep
+    recursion; if the disk refuses such a rename (law 6), the inner folder is removed in its place.
+    Raises OSError, such as ENOTEMPTY if another program writes into the folder meanwhile; a later
+    call removes the rest.
     """
     if not is_own_folder(name, folder):
         unlink(name, folder)
@@ -244,7 +251,7 @@ def _remove_from(name: str, whole: int) -> list[str]:
 def attempt_removal(name: Name, folder: int | None = None) -> bool:
     """Remove an entry and its contents; return False if that fails, for example on a full disk.
 
-    Call it only for entries that cost nothing but space while they stay.
+    Call it only for entries that do no harm if they stay, apart from the space that they take.
     """
     try:
         remove(name, folder)
@@ -254,7 +261,10 @@ def attempt_removal(name: Name, folder: int | None = None) -> bool:
 
 
 def attempt_removal_if_old(folder: Path, since: float) -> None:
-    """Remove a folder, if possible, unless it or an entry in it changed after the time `since`."""
+    """Remove a folder, if possible, unless it or an entry in it changed after `since`.
+
+    `since` is in seconds since the epoch, and compared with modification times.
+    """
     with suppress(OSError):
         statuses = [status(path) for path in (folder, *(folder / name for name in names(folder)))]
         changed = max(
@@ -265,7 +275,7 @@ def attempt_removal_if_old(folder: Path, since: float) -> None:
 
 
 def attempt_removal_of_old(folder: Path, since: float, but: Path | None) -> None:
-    """Remove the folders in `folder`, apart from `but`, as `attempt_removal_if_old` does."""
+    """Call `attempt_removal_if_old` for each entry of `folder` except `but`."""
     with suppress(OSError):
         for path in (folder / name for name in names(folder)):
             if path != but:
@@ -275,7 +285,7 @@ def attempt_removal_of_old(folder: Path, since: float, but: Path | None) -> None
 def attempt_emptying(folder: Path) -> None:
     """Remove the entries of a folder, apart from those that cannot be removed.
 
-    Call it only for entries that cost nothing but space while they stay.
+    Call it only for entries that do no harm if they stay, apart from the space that they take.
     """
     try:
         contents = names(folder)
@@ -298,9 +308,9 @@ def make_pipe(path: Path) -> None:
 
 
 def attempt_privacy(folder: int) -> None:
-    """Let only its owner enter an opened folder, if its disk knows permissions.
+    """Restrict an opened folder to its owner (mode 0700), if its disk supports permissions.
 
-    The flag by which new files inherit the group of the folder stays.
+    The setgid bit, by which new files inherit the group of the folder, stays.
     """
     with suppress(OSError):
         mode = system.fstat(folder).st_mode
@@ -310,9 +320,9 @@ def attempt_privacy(folder: int) -> None:
 
 
 def attempt_status(name: Name) -> os.stat_result | None:
-    """Return the status of an entry or of a link's target; None if there is none, or on an error.
+    """Return the status of an entry, following links; None if it is missing or after an error.
 
-    Whoever must tell these cases apart calls `target_status`.
+    Call `target_status` to tell these cases apart.
     """
     try:
         return target_status(name)

@@ -1,4 +1,4 @@
-"""Checks whether a file is unchanged, or still being written."""
+"""Identities of files, and checks whether a file is unchanged or still being written."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from stylewatch_daemon.files import entries
 from stylewatch_daemon.files.system import system
 
 Identity = tuple[int, int]
-"""Device and inode, which a folder keeps under every path and through bind mounts."""
+"""Device and inode of a file or folder, the same under all its paths and through bind mounts."""
 
 _NEARBY_NS = 2 * 10**9
 """Difference in nanoseconds up to which times count as equal: FAT rounds them to two seconds."""
@@ -23,9 +23,9 @@ HOUR_NS = 3600 * 10**9
 
 @dataclass(frozen=True)
 class Look:
-    """Properties by which a file counts as unchanged: `size` in bytes, `mtime_ns` in nanoseconds.
+    """Size in bytes and mtime in nanoseconds; a file counts as unchanged while both stay the same.
 
-    The inode number is none of them: many file systems give a file another number after a while.
+    The inode number does not count: many file systems give a file another number after a while.
     """
 
     size: int
@@ -34,7 +34,8 @@ class Look:
     def resembles(self, other: "Look", *, local_time: bool = False) -> bool:
         """Return whether both looks may be of the same file, also on different disks.
 
-        Times may be rounded. On a disk that stores `local_time`, they may differ by whole hours.
+        Times may differ by rounding and, with `local_time`, for disks that store local time, also
+        by whole hours.
         """
         apart = abs(self.mtime_ns - other.mtime_ns)
         if local_time:
@@ -44,7 +45,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Version:
-    """Properties that any change of a file's bytes changes, as long as it stays opened."""
+    """Properties of an opened file, of which any change of its bytes changes at least one."""
 
     size: int
     mtime_ns: int
@@ -77,7 +78,7 @@ def look(path: Path | str, folder: int | None = None) -> Look | None:
 def look_of(status: os.stat_result) -> Look:
     """Return the look of the file with this `status`.
 
-    A time beyond 2262 becomes the last one that 64 bits can hold, so that a look from the ledger
+    A time beyond 2262 becomes the last time that 64 bits can hold, so that a look from the ledger
     equals a new look.
     """
     return Look(status.st_size, min(status.st_mtime_ns, (1 << 63) - 1))
@@ -90,7 +91,7 @@ def version(file: BufferedReader) -> Version:
 
 
 def is_same_file(file: BufferedReader, name: Path | str, folder: int | None = None) -> bool:
-    """Return whether an opened file still has the name `name`, which is not a link to it."""
+    """Return whether `name` still names an opened file itself, not a link to it."""
     status = entries.status(name, folder)
     return status is not None and identity(status) == identity(system.fstat(file.fileno()))
 
@@ -114,11 +115,12 @@ DEPTH = 32
 
 
 def writers(name: Path | str, folder: int | None = None) -> Writers:
-    """Return whether any process has a file open for writing; its name may be in an opened folder.
+    """Return whether any process has a file open for writing.
 
-    The kernel refuses a read lease of such a file. A lease is given back at once, because programs
-    that open the file wait for that. On a network file system only the programs of this machine
-    count. Raises OSError if the file cannot be opened.
+    `name` may be relative to an opened `folder`. The kernel refuses a read lease on a file that is
+    open for writing. A granted lease is released at once, because programs that open the file for
+    writing wait for the release. On a network file system only the programs of this machine count.
+    Raises OSError if the file cannot be opened.
     """
     with entries.opened(name, folder, flags=os.O_RDONLY | os.O_NONBLOCK) as handle:
         if sys.platform != "linux":

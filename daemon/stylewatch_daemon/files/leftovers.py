@@ -12,7 +12,7 @@ from typing import NamedTuple
 from stylewatch_daemon.files.names import folded, shown
 
 PUT_BACK = "(put back by stylewatch)"
-"""Part of the names of claimed files that were put back beside others of their names (law 4)."""
+"""Part of the new name of a claimed file that is put back when its old name is taken (law 4)."""
 
 
 class Kind(StrEnum):
@@ -21,17 +21,16 @@ class Kind(StrEnum):
     DEBRIS = "debris"
     """Entry that its program makes again; it is removed with an otherwise empty job folder."""
     DATA = "data"
-    """Data of a person, complete or not: it is never removed, and keeps its folder."""
+    """Data of a person, complete or not; it is never removed, so that its folder stays, too."""
 
 
 class Leftover(NamedTuple):
-    """Row of the table: a `pattern` of `fnmatch`, and `what` entries of such a name are.
+    """Row of the table: a `pattern` of `fnmatch` for names, and `what` entries of such names are.
 
-    For a name the row with exactly this name applies, else the first row whose pattern fits.
-    `source` is the page that describes such entries. The status names entries of rows with
-    `is_noted`, which people might take for input. Nobody misses entries that are hidden, that come
-    and go, or that lie on every disk, so their rows lack it. With `is_folder` the entry is a folder
-    of debris.
+    The row whose pattern is exactly the name of an entry applies, else the first whose pattern
+    matches. `source` is the page that describes such entries. `is_noted` is True if the status
+    lists the entries, because people might take them for input; it is False for entries that are
+    hidden, temporary or on every disk. `is_folder` is True if the entry is a folder of debris.
     """
 
     pattern: str
@@ -200,7 +199,7 @@ def leftover(name: str) -> Leftover | None:
     row = _NAMES.get(name)
     if row is not None:
         return row
-    if _ANY.match(name) is not None:  # one look tells of most names that no pattern fits
+    if _ANY.match(name) is not None:  # most names match no pattern at all
         for pattern, pattern_row in _PATTERNS:
             if pattern.match(name):
                 return pattern_row
@@ -208,7 +207,7 @@ def leftover(name: str) -> Leftover | None:
 
 
 class Ignored:
-    """Names that an inbox ignores: those in the table, and those that fit its own `patterns`."""
+    """Names that an inbox ignores: those in the table, and those that match its `patterns`."""
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
         self._own = _matching(patterns)
@@ -218,7 +217,7 @@ class Ignored:
         return self._is_own(name) or leftover(name) is not None
 
     def note(self, name: str) -> str:
-        """Return the description of an ignored entry for the status; empty if it has none there."""
+        """Return the description of an ignored entry for the status; empty if it is not noted."""
         row = None if self._is_own(name) else leftover(name)
         return row.what if row is not None and row.is_noted else ""
 
@@ -244,7 +243,10 @@ def may_leave_with(files: Iterable[str], folders: Iterable[str] = ()) -> bool:
 
 
 def what_stays(names: Iterable[str]) -> str:
-    """Describe the entries that keep a folder: all except debris."""
+    """Return a list, as text, of the entries that prevent the removal of a folder: all but debris.
+
+    An entry of the table is followed by its description.
+    """
     described = []
     for name in sorted(names):
         row = leftover(name)

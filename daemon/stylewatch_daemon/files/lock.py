@@ -26,9 +26,9 @@ class HeldError(Exception):
 def held(path: Path, seconds: float = 0.0, inherited: int | None = None) -> Iterator[int]:
     """Hold the lock file `path` exclusively, creating it if necessary; yield its descriptor.
 
-    Wait for it at most `seconds`. A descriptor that was `inherited` from an earlier image of this
-    process, which held the lock, goes on holding it, and is not closed. Raises HeldError if another
-    process holds it, OSError if the file cannot be opened.
+    Wait for the lock at most `seconds`. `inherited` is a descriptor with which this process held
+    the lock before an exec; if it still leads to `path`, it keeps the lock, and is not closed.
+    Raises HeldError if another process holds the lock, OSError if the file cannot be opened.
     """
     if inherited is not None and entries.leads_to(path, inherited):
         system.flock(inherited, fcntl.LOCK_EX | fcntl.LOCK_NB)

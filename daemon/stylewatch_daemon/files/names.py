@@ -1,4 +1,4 @@
-"""File names: their comparison, forms of them to store and to show, and their suffixes."""
+"""File names: their comparison, forms to store and to show, suffixes, and free names."""
 
 import re
 import unicodedata
@@ -9,7 +9,8 @@ from pathlib import Path
 from stylewatch_daemon.base.errors import UsageError
 
 LONGEST = 120
-"""Maximum bytes of a part of a name; file systems allow 255, but numbers and suffixes are added."""
+"""Maximum number of bytes of a result of `safe`. File systems allow 255, but numbers and suffixes
+may be added to it."""
 
 SHOWN = 240
 """Maximum number of characters of a path that are shown in the log and the status."""
@@ -56,10 +57,10 @@ def folded(text: str) -> str:
 
 
 def meant(wanted: str, names: Iterable[str], what: str) -> str | None:
-    """Return the name that a person means by `wanted`: an exact one, else one equal once folded.
+    """Return the name in `names` that equals `wanted` exactly, or else in its folded form.
 
-    Returns None if there is none. Raises UsageError if there are several; `what` says what has
-    these names.
+    Returns None if no name does. Raises UsageError if several names do, none exactly; in the
+    message, `what` is the plural of what the names belong to, such as "jobs".
     """
     equal = sorted({name for name in names if folded(name) == folded(wanted)})
     if wanted in equal:
@@ -85,8 +86,8 @@ def safe(part: str, ending: str = "") -> str:
     """Return `part` and `ending` as one part of a path that every file system can store.
 
     Unicode is composed (NFC), and a `_` replaces each invisible or unsafe character, and all
-    leading dots and dashes. Outer spaces and trailing dots are removed. A name that is reserved
-    here or in Windows gets a `_` in front. A name of more than LONGEST bytes is cut, if possible
+    leading dots and dashes. Outer spaces and trailing dots are removed. A name that stylewatch or
+    Windows reserves gets a `_` in front. A name of more than LONGEST bytes is cut, if possible
     before its `ending`. If nothing is left, the result is `_`.
     """
     part, ending = (_UNSAFE.sub("_", unicodedata.normalize("NFC", text)) for text in (part, ending))
@@ -115,7 +116,7 @@ def shown(text: object) -> str:
 
 
 def shortened(path: object) -> str:
-    """Return `path` on one line, without its middle part if it is long."""
+    """Return `path` on one line, with `...` for its middle if it has more than SHOWN characters."""
     text = shown(path)
     return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}...{text[-SHOWN // 2 :]}"
 
@@ -145,7 +146,7 @@ def candidates(name: str, suffix: str = "") -> Iterator[str]:
 
 
 def first_free(names: Iterable[str], is_taken: Callable[[str], bool]) -> str:
-    """Return the first of the `names` that is not taken; there must be one, as in `candidates`."""
+    """Return the first of the `names` that is not taken; raises AssertionError if all are taken."""
     for name in names:
         if not is_taken(name):
             return name

@@ -14,7 +14,7 @@ _CHUNK = 1 << 12
 
 def poke(pipe: Path) -> None:
     """Wake the process that waits for a `pipe`, if there is one."""
-    # nobody reads: whoever starts to looks for work first
+    # an error means that nobody reads; a process looks for work before it begins to read
     with suppress(OSError), entries.opened(pipe, flags=os.O_WRONLY | os.O_NONBLOCK) as handle:
         system.write(handle, b"!")  # a full pipe wakes the reader without it
 

@@ -25,12 +25,12 @@ def opened(
     within: str = "",
     check: Callable[[int], object] = lambda root: None,
 ) -> Iterator[int]:
-    """Open the folder `root / path`; `root` may be a link, but no part of `path` may be one.
+    """Open the folder `root / path` and yield its handle; no part of `path` may be a link.
 
-    With `make`, missing parts of `path` are created, but not the parts of `within`, with which
-    `path` begins. `check` is called with the opened `root` before any part is opened. Raises
-    OutputError if a part is a link or `path` leads upwards, OSError if a folder does not exist or
-    cannot be created.
+    `root` may be a link. With `make`, missing parts of `path` are created, but not the parts of
+    `within`, with which `path` begins. `check` is called with the handle of `root` before any part
+    is opened. Raises OutputError if a part is a link or `path` leads upwards, OSError if a folder
+    does not exist or cannot be created.
     """
     handle = system.open(root, entries.FOLDER)
     try:
@@ -46,7 +46,10 @@ def opened(
 
 
 def _enter(folder: int, name: str, where: tuple[Path, str], *, make: bool) -> int:
-    """Open a folder in an opened folder; `where` are root and path, for messages."""
+    """Return a handle of the folder `name` in an opened folder, after creating it with `make`.
+
+    `where` has the root and the path for messages. Raises as `opened` does.
+    """
     if name in ("..", "/"):
         raise OutputError(f"{where[0] / where[1]} leads out of its folder")
     try:

@@ -1,6 +1,6 @@
 """Reading of files in folders of other people, up to a limit of bytes and seconds (law 11).
 
-Somebody may have replaced a file by a sparse one of terabytes, which takes no space, or by one on a
+Somebody may replace a file by a sparse file of terabytes, which takes no space, or by a file on a
 disk that answers slowly.
 """
 
@@ -17,14 +17,15 @@ MAX_UNKNOWN = 64 << 20
 """Maximum bytes of a file of unknown size that are read."""
 
 PATIENCE_S, SLOWEST = 60.0, 100_000
-"""Maximum seconds for reading any file, and the number of bytes that add one second to them."""
+"""Seconds allowed for reading any file, and the number of bytes that adds one second to them."""
 
 
 def has_bytes(file: BufferedReader, sha256: str, size: int, step: Step = lambda: None) -> bool:
-    """Return whether an opened file has the bytes with this SHA-256, and no others.
+    """Return whether an opened file has this SHA-256, and the size `size` in bytes.
 
-    `size` is the number of bytes; a file of another size is not read. It is 0 if it is unknown, as
-    for some files in ledgers of version 1. Raises TimeoutError if reading takes too long.
+    `size` is 0 if it is unknown, as for some files in ledgers of version 1. A file of another size,
+    or a file above MAX_UNKNOWN bytes if `size` is unknown, is not read. Raises TimeoutError if
+    reading takes too long.
     """
     length = length_of(file)
     if not may_have(length, size):
@@ -56,7 +57,7 @@ def may_have(length: int, size: int) -> bool:
 def stored(path: Path) -> int:
     """Return the bytes that a file takes on its disk, few for a sparse file; 0 without a file.
 
-    If the disk says 0, it does not tell, and the result is the size of the file.
+    If the disk reports 0 blocks, the result is the size of the file.
     """
     status = entries.status(path)
     if status is None:
@@ -70,7 +71,7 @@ def length_of(file: BufferedReader) -> int:
 
 
 def in_time(size: int, step: Step) -> Step:
-    """Return a step that also raises TimeoutError after the time for a file of `size` bytes."""
+    """Return `step` with a deadline: it raises TimeoutError after the time for `size` bytes."""
     seconds = PATIENCE_S + size / SLOWEST
     deadline = time.monotonic() + seconds
 

@@ -1,7 +1,7 @@
-"""The operating system's calls on files, as one object whose methods tests replace.
+"""The operating system's calls on files, as methods of one object.
 
-This package makes them through that object alone. A test that shows what a failing disk does to the
-daemon replaces a method of `system`, and so reaches every place (docs/testing.md).
+This package makes all such calls through that object. A test replaces a method of `system` to see
+how every part of the daemon behaves when a disk fails (docs/testing.md).
 """
 
 import fcntl
@@ -41,7 +41,7 @@ class System:
 
     @staticmethod
     def scandir(folder: PurePath | str | int) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
-        """List the entries of a folder, given its path or its handle."""
+        """Return an iterator over the entries of a folder, given its path or its handle."""
         return os.scandir(folder) if isinstance(folder, int) else os.scandir(str(folder))
 
     @staticmethod
@@ -56,17 +56,17 @@ class System:
 
     @staticmethod
     def lease(handle: int) -> None:
-        """Take a read lease of an opened file, which is refused (EAGAIN) while others write to it.
+        """Take a read lease on an opened file; raises EAGAIN if others have it open for writing.
 
-        If others open the file during the lease, the kernel sends a signal: one that is ignored by
-        default, while SIGIO would end the process.
+        If others open the file for writing during the lease, the kernel sends SIGURG, which is
+        ignored by default; its usual signal, SIGIO, would end the process.
         """
         fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
 
     @staticmethod
     def release(handle: int) -> None:
-        """Give a lease back."""
+        """Release the lease on an opened file."""
         fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
     @staticmethod

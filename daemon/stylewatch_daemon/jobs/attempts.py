@@ -70,7 +70,7 @@ OBSTACLES: Mapping[Cause, type[OutputError | UnavailableError | ShortageError]] 
     Cause.MEMORY: MemoryShortError,
     Cause.MACHINE: ShortageError,
 }
-"""Errors for which a job waits, by the causes `lifecycle.OUTSIDE`."""
+"""Errors after which a job waits, by cause; the causes are those of `lifecycle.OUTSIDE`."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Hindrance(Enum):
     """Reason why no attempt at a job begins after its outbox was prepared."""
 
     CHANGED = auto()
-    """The job was canceled, or is begun anew later: its row is not that of the preparation."""
+    """The job has changed since its preparation, for example because it was canceled."""
     NO_TIME = auto()
     """Jobs may not begin now."""
     NO_WORKER = auto()
@@ -163,9 +163,9 @@ class Attempts:
     def free(self) -> int:
         """Number of idle workers that no job is about to get, and that are not `kept` or `lent`.
 
-        It is negative if more workers are promised than are idle. One is promised to each job that
-        was overtaken because its outbox is slow, as long as that outbox answers: otherwise the jobs
-        of a faster outbox would have all turns.
+        It is negative if more workers are promised than are idle. A worker is promised to each job
+        that was overtaken because its outbox is slow, as long as that outbox answers: otherwise the
+        jobs of a faster outbox would get all workers.
         """
         ordered = sum(not worker.ticket for worker in self.running.values())
         return self._executor.free() - ordered - self._awaited() - self.kept - self.lent
@@ -182,10 +182,11 @@ class Attempts:
     # -- beginning a job
 
     def begin(self, job: Job) -> None:
-        """Have the lane prepare the outbox for an attempt at a job; or post why none can begin.
+        """Have the lane prepare the outbox for an attempt at a job, or post why no attempt begins.
 
-        If its priority or its needs have changed, only these are recorded: it is begun when it is
-        its turn by them. Nothing else begins in its outbox in the meantime.
+        Until the outbox is prepared, nothing else begins in it. If the priority or the needs of the
+        job have changed, only the change is posted: the job then begins when its new turn comes.
+        Raises DamagedError and LedgerError.
         """
         waits = self._jobs.waits
         self._jobs.took_turn(job)
@@ -210,7 +211,7 @@ class Attempts:
         self._jobs.lanes.do(outbox.root, work, partial(self._prepared, preparation))
 
     def _preparation(self, job: Job) -> Preparation:
-        """Return what is known of the next attempt at a job before its outbox is looked at.
+        """Return the plan of the next attempt at a job, without access to its outbox.
 
         `_cannot_begin` handles the errors that this raises.
         """
@@ -221,7 +222,10 @@ class Attempts:
         return Preparation(job, claim, settings, recipe, earlier, place)
 
     def _prepare(self, preparation: Preparation, outbox: Outbox, step: Step) -> Chosen:
-        """Check the outbox of a job, and choose its folder there; this runs in the lane."""
+        """Check the outbox of a job, and choose its folder there; this runs in the lane.
+
+        If the folder is a new one, the checkpoints of the job are removed. Raises OSError.
+        """
         job = preparation.job
         place = preparation.place
         guard = self._jobs.mount_guard
@@ -231,16 +235,17 @@ class Attempts:
             disks.check(needed, self._jobs.settings.limits.free_bytes)
             if job.place is not None and not outbox.has_receipt(job.place):
                 return Chosen(job.place, job.disk)
-            # The stages that a checkpoint refers to are not in a new folder; whether it is new is
-            # forgotten once it is recorded.
+            # A new folder lacks the stages that a checkpoint refers to. Remove the checkpoints now:
+            # once the folder is recorded, nothing shows that it is new.
             self._forget_checkpoints(job.id, AttemptFiles(outbox, job.id))
             return Chosen(outbox.choose(place), job.disk or disks.marked(outbox.root, guard))
 
     def _prepared(self, preparation: Preparation, result: Chosen | Exception) -> None:
         """Begin an attempt in the folder that was chosen, or leave the job in the queue.
 
-        Unless a worker gets the job, which shows whether its obstacles are gone, its trial of them
-        ends in this function: otherwise all that wait for them would wait for ever.
+        If no attempt begins, the job's trial of its obstacles ends here: otherwise all jobs that
+        wait for these obstacles would wait forever. If an attempt begins, its worker shows whether
+        the obstacles are gone. An error of the preparation is posted.
         """
         job = preparation.job
         jobs = self._jobs
@@ -248,13 +253,13 @@ class Attempts:
         is_preparing = live.doing.activity is Activity.PREPARING
         if is_preparing:
             jobs.turn(job.id, Doing())
-        jobs.commit()  # a request that came meanwhile may end the job
+        jobs.commit()  # a request that came in the meantime may end the job
         hindrance = self._hindrance(job) if is_preparing else Hindrance.CHANGED
         if hindrance in (None, Hindrance.NO_WORKER):
             live.is_overtaken = hindrance is not None
         if hindrance is None and isinstance(result, Chosen):
             jobs.waits.passed(job.id)
-            # if another job has got the folder, the next round begins this one elsewhere
+            # if another job has got the folder, the next round begins this job elsewhere
             if result.place == job.place or result.place not in jobs.reserved(job.outbox):
                 self._begin_in(result, preparation)
                 return
@@ -263,7 +268,7 @@ class Attempts:
             self._cannot_begin(job, result)
 
     def _hindrance(self, job: Job) -> Hindrance | None:
-        """Return why no attempt at a job begins now that its outbox is prepared, if so."""
+        """Return why no attempt at a prepared job begins now; None if an attempt may begin."""
         if self._ledger.get(job.id) != job:
             return Hindrance.CHANGED
         if not self._may_begin():
@@ -271,7 +276,7 @@ class Attempts:
         return Hindrance.NO_WORKER if self.free <= 0 else None
 
     def _begin_in(self, chosen: Chosen, preparation: Preparation) -> None:
-        """Post that an attempt begins in the `chosen` folder."""
+        """Create the worker of an attempt in the `chosen` folder, and post that it begins."""
         job = preparation.job
         settings = preparation.settings
         place, disk = chosen
@@ -297,7 +302,7 @@ class Attempts:
 
         def record(ledger: LedgerWriter) -> None:
             row(ledger)
-            if is_new:  # what it published elsewhere before belongs to another job
+            if is_new:  # files that the job published in its former folder belong to another job
                 ledger.drop_files(job.id, [file.path for file in ledger.files(job.id)])
 
         event = lifecycle.Begun(place, settings.model_dump(mode="json"), disk)
@@ -320,12 +325,13 @@ class Attempts:
     def _settings_of(self, job: Job, earlier: Sequence[Attempt]) -> tuple[JobSettings, Recipe]:
         """Return the settings with which a job began, and its recipe as it is now.
 
-        A job that has not begun has the settings that its files and the service state now.
+        A job that has not begun gets its settings from its job.yaml and the service as they are
+        now.
         """
         service = self._jobs.settings
         guard = self._jobs.mount_guard
         if job.settings is not None and any(attempt.device for attempt in earlier):
-            with suppress(ValidationError):  # otherwise an earlier version wrote them
+            with suppress(ValidationError):  # of settings that an earlier version wrote
                 begun = JobFile.model_validate_json(json.dumps(job.settings))
                 with recipes_at_hand(service, guard):
                     return begun, self._recipe_of_begun(begun)
@@ -334,8 +340,8 @@ class Attempts:
     def _recipe_of_begun(self, settings: JobSettings) -> Recipe:
         """Return the recipe of a job that has begun.
 
-        Raises UnavailableError if it cannot be used now: the job has begun with this recipe, so a
-        package or a file is gone, for which it waits.
+        Raises UnavailableError if the recipe cannot be used now. Since the job has begun with it, a
+        package or a file must be gone, and the job waits until it is back.
         """
         try:
             return recipe_of(settings, self._jobs.settings, "the settings with which it was begun")
@@ -364,10 +370,11 @@ class Attempts:
         return name_fields(job.name, main, styles, recipe=settings.recipe, seed=settings.seed)
 
     def _order(self, job: Job, event: object) -> None:
-        """Have the lane make or reopen the folder of an attempt; then order it from the executor.
+        """Have the lane make or reopen the folder of an attempt; then order the attempt.
 
-        What earlier attempts left there is taken over, and a checkpoint that may not be resumed is
-        removed. If someone else has the folder, another one is recorded first.
+        Unpublished files of earlier attempts are taken over, and a checkpoint that may not be
+        resumed is removed. If someone else has created the folder, another folder is recorded
+        first.
         """
         worker = self._jobs.known(job.id).worker
         if worker is None:  # the attempt was given up before the ledger could be written
@@ -379,7 +386,7 @@ class Attempts:
         may_resume = lifecycle.may_resume(job, worker.earlier, limit)
 
         def work(step: Step) -> tuple[Path, Path] | str:
-            """Return the paths of checkpoint and staging, or another place if it is taken."""
+            """Return the paths of checkpoint and staging; if the folder is taken, a new place."""
             with self._on_disk_of(worker):
                 if not worker.is_new:
                     worker.outbox.reopen(worker.title)
@@ -394,7 +401,7 @@ class Attempts:
         if worker.obstacle is not None:
             self._blocked(job, worker.obstacle)
             return
-        if isinstance(result, str):  # someone else has created its folder: record another one first
+        if isinstance(result, str):  # someone else has created the folder: record another one
             self._jobs.post(job.id, lifecycle.Placed(result))
             return
         try:
@@ -410,7 +417,7 @@ class Attempts:
             self._ask(latest, None)
 
     def _on_disk_of(self, worker: Worker) -> AbstractContextManager[None]:
-        """Check around a block that the outbox is on the disk with the files of a worker."""
+        """Return a context that checks, at its start and end, the disk of a worker's outbox."""
         guard = self._jobs.mount_guard
         root = worker.outbox.root
         return guard.checked_inside(root, worker.title, disk=worker.disk)
@@ -418,11 +425,11 @@ class Attempts:
     def _in_lane(
         self, worker: Worker, work: Callable[[Step], Any], done: Callable[[Any], object]
     ) -> None:
-        """Do work in the outbox of a worker; then call `done`, if the attempt still goes on.
+        """Have the lane do `work` in a worker's outbox; then call `done`, if the attempt goes on.
 
-        An OSError of the work is an obstacle for the attempt, which ends: `done` gets None. Any
-        other error, also one in `done`, makes the job fail, except one of the ledger in `done`:
-        then the loop calls `done` again later, or ends.
+        `done` gets the result. An OSError of `work` becomes the obstacle of the attempt, which the
+        executor drops, and `done` gets None. An error of the ledger in `done` is raised: the main
+        loop then calls `done` again later, or ends. Any other error makes the job fail.
         """
 
         def call(result: Any) -> None:
@@ -447,7 +454,7 @@ class Attempts:
 
     def _order_of(self, job: Job, worker: Worker, checkpoint: Path, folder: Path) -> Order:
         settings = worker.settings
-        roles = sorted({file.role for file in self._jobs.claim_of(job).files})  # for all processes
+        roles = sorted({file.role for file in self._jobs.claim_of(job).files})  # a fixed order
         order = order_for(
             self._jobs.settings,
             settings,
@@ -469,7 +476,7 @@ class Attempts:
         )
 
     def _take_over(self, worker: Worker, *, may_resume: bool) -> Path:
-        """Take over what earlier attempts left unpublished; return the path of the checkpoint.
+        """Take over unpublished files of earlier attempts; return the path of the checkpoint.
 
         Unless the attempt `may_resume`, earlier checkpoints are removed first.
         """
@@ -477,8 +484,8 @@ class Attempts:
         if not may_resume:
             self._forget_checkpoints(worker.job_id, worker.files)
         if self._jobs.settings.executor.own.is_remote:
-            # The checkpoint comes first: the files it refers to are published, or will be published
-            # from this folder.
+            # The checkpoint comes first: the files that it refers to are published already, or will
+            # be published from this folder.
             name = staging.name([*worker.earlier, worker.attempt])
             checkpoint = worker.files.begin(name)
         worker.files.take_over()
@@ -491,7 +498,7 @@ class Attempts:
     # -- while it runs
 
     def _ask(self, job: Job, event: object) -> None:
-        """Pass the owner's request on to the worker."""
+        """Pass the owner's request, if there is one, on to the worker of a job."""
         worker = self._jobs.known(job.id).worker
         if worker is not None and job.asked is not None:
             is_cancel = job.asked is End.CANCELED
@@ -514,8 +521,9 @@ class Attempts:
     ) -> None:
         """Ask all workers, or those of the first `most` jobs, to save a checkpoint and stop.
 
-        Workers whose last request is in `but` are not asked. An attempt that was not ordered yet
-        ends at once. `reason` says why the attempts end; it is empty if the daemon stops.
+        Workers whose last request is in `but` are not asked. The end of an attempt that was not
+        ordered yet is posted at once. `reason` says why the attempts end; it is empty if the daemon
+        stops.
         """
         for job_id, worker in islice(self.running.items(), most):
             worker.stopped_for = reason
@@ -528,10 +536,10 @@ class Attempts:
         if worker.ticket and request is not worker.wanted:
             worker.wanted = request
             self._executor.ask(worker.ticket, request)
-            self._jobs.look_at(worker.outbox.root)  # if it is silent, the worker waits for it
+            self._jobs.look_at(worker.outbox.root)  # the worker may wait for it: is it silent?
 
     def follow(self) -> Sequence[AttemptEvent]:
-        """Process the events that workers have sent since the last call; return those of no job.
+        """Process the events of workers since the last call; return the events that are of no job.
 
         Events of attempts that were given up are dropped.
         """
@@ -554,7 +562,7 @@ class Attempts:
         if isinstance(event, messages.AttemptEnd):
             worker.has_ended = True
             self._note_silence(worker, event)
-            # what it staged before is looked at and recorded first
+            # first, the lane checks the files that the worker staged before, and they are recorded
             self._in_lane(worker, lambda step: None, partial(self._recorded, worker, event))
         elif worker.obstacle is not None:
             return
@@ -575,7 +583,7 @@ class Attempts:
             worker.attempt = replace(
                 worker.attempt, backend=event.backend, device=event.device, step=event.step
             )
-            self._jobs.waits.release(worker.job_id)  # others may have a device now, too
+            self._jobs.waits.release(worker.job_id)  # other jobs may get a device now, too
             self._jobs.post(worker.job_id, None, _row(worker))
             self._reporter.job_started(shown(worker.title), event)
         elif isinstance(event, messages.FileStaged):
@@ -585,13 +593,13 @@ class Attempts:
     def _look(self, worker: Worker, event: messages.FileStaged) -> StagedFile | None:
         """Return the size of a staged file, and whether it has the announced bytes.
 
-        Return None if it is gone.
+        Returns None if the file is gone.
         """
         with self._on_disk_of(worker):
             return worker.files.look(event.path, event.sha256)
 
     def _note_silence(self, worker: Worker, event: messages.AttemptEnd) -> None:
-        """Blame a disk that does not answer, not the worker that waits for it."""
+        """Record a silent outbox as the obstacle of a worker that died or failed meanwhile."""
         is_lost = isinstance(event, messages.AttemptLost | messages.Failed)
         if is_lost and worker.obstacle is None and worker.outbox.root in self._jobs.lanes.silent():
             worker.obstacle = OutputError(f"the outbox {worker.outbox.root} does not answer")
@@ -626,7 +634,7 @@ class Attempts:
     def _publish(self, job: Job, event: object) -> None:
         """Have the lane publish an announced file, and report it, unless an obstacle was met.
 
-        The receipt of another job in the folder is one.
+        The receipt of another job in the folder is an obstacle, too.
         """
         worker = self._jobs.known(job.id).worker
         assert isinstance(event, lifecycle.Staged)
@@ -655,9 +663,9 @@ class Attempts:
     # -- its end
 
     def _recorded(self, worker: Worker, end: messages.AttemptEnd, result: object) -> None:
-        """Commit what an attempt has staged, then check the attempt and handle its end.
+        """Commit the staged files of an attempt; then have the lane check the attempt, and end it.
 
-        The commit also publishes the staged files. Raises LedgerError if the ledger cannot be
+        The commit also begins to publish the files. Raises LedgerError if the ledger cannot be
         written now.
         """
         self._jobs.commit()
@@ -689,10 +697,10 @@ class Attempts:
         return end
 
     def _follow_end(self, worker: Worker, event: messages.AttemptEnd) -> None:
-        """Post what the checked end of an attempt means for its job, if that still runs.
+        """Post the consequence of the checked end of an attempt, if the job is still running.
 
-        It is complete, refused, waits for an obstacle, has failed once more, or goes back to the
-        queue, as it also does after a failure while the daemon stops.
+        The job is complete or refused, waits for an obstacle, has failed once more, or returns to
+        the queue. After a failure while the daemon stops it also returns to the queue.
         """
         job = self._ledger.get(worker.job_id)
         if job is None or job.state is not State.RUNNING:
@@ -749,11 +757,11 @@ class Attempts:
         self._jobs.block(job, error, also=also)
 
     def _end(self, job_id: str, event: object, how: End | Cause, reason: str = "") -> None:
-        """Post an event that ends the attempt at a job."""
+        """Drop the worker of a job, and post the event that ends its attempt."""
         self._jobs.post(job_id, event, self._closed(job_id, how, reason))
 
     def _closed(self, job_id: str, how: End | Cause, reason: str) -> Also:
-        """Drop the worker of a job; return a function that records how its attempt ended."""
+        """Drop the worker of a job, which becomes idle; return a function that records the end."""
         live = self._jobs.known(job_id)
         worker = live.worker
         live.worker = None
@@ -764,7 +772,7 @@ class Attempts:
         return _row(worker)
 
     def leave(self) -> None:
-        """Give up attempts that have not ended; they count as stopped, because the daemon exits."""
+        """Give up attempts that have not ended, and commit that they stopped: the daemon exits."""
         for job_id, worker in self.running.items():
             if worker.ticket and not worker.has_ended:
                 self._executor.drop(worker.ticket)

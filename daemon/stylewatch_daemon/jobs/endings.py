@@ -42,7 +42,8 @@ names."""
 
 
 PublishFiles = Callable[[Ending, Step], PublishedFiles | None]
-"""Function that publishes an end, except the receipt; it returns None if its folder is taken."""
+"""Function that publishes an end, except the receipt; it returns None if the job's folder is
+taken."""
 
 
 class Phase(Enum):
@@ -59,7 +60,7 @@ class Phase(Enum):
 
 
 def _phase_of(job: Job, listed: Iterable[OutputFile]) -> Phase:
-    """Return the next phase for a job with the files that the ledger lists for it."""
+    """Return the next phase of the end of a job; `listed` are its files in the ledger."""
     if job.end not in PICTURES:
         return Phase.FOLDER if job.refused_as is None else Phase.REFUSAL
     return Phase.RECEIPT if has_receipt(job, listed) else Phase.OUTPUT
@@ -82,9 +83,9 @@ class Endings:
         self.ended: Counter[End] = Counter()
         """Number of jobs that have ended in each way since the daemon started."""
         self._unsettled: set[str] = set()
-        """Jobs whose inputs stay only because a program may still write to them."""
+        """Ids of the jobs whose inputs stay only because a program may still write to them."""
         self._unswept = [*jobs.settings.outboxes, *jobs.settings.finals]
-        """Folders that may have something that a kill or a power cut left."""
+        """Outboxes and finals folders that may have leftovers of a kill or a power cut."""
         jobs.handlers |= {
             Effect.PUBLISH_END: self._publish,
             Effect.LINK: self._link,
@@ -104,13 +105,14 @@ class Endings:
         return not self._unsettled.isdisjoint(self._jobs.live)  # others have been deleted
 
     def look_at_writers(self) -> None:
-        """Let the inputs that programs may still write to be looked at again without delay."""
+        """End the waits of jobs whose inputs a program may still write to, to check them again."""
         self._jobs.waits.forget(*(Obstacle(Kind.JOB, job_id) for job_id in self._unsettled))
 
     def sweep(self) -> None:
-        """Remove temporary files that a kill or a power cut left in outboxes and finals folders.
+        """Have lanes remove leftovers of a kill or a power cut in outboxes and finals folders.
 
-        These include the staged files of jobs that have ended. The next call repeats what failed.
+        These are temporary files, and the staged files of jobs that have ended. The next call tries
+        the folders again in which that failed.
         """
         unswept = self._unswept
         self._unswept = []
@@ -165,11 +167,11 @@ class Endings:
     # -- publishing
 
     def _publish(self, job: Job, event: object) -> None:
-        """Publish what the end of a job lacks next: this effect runs once for each phase.
+        """Begin the next phase of publishing the end of a job: this effect runs once for each.
 
-        What a phase needs is committed before it begins, because others find a job's files by the
-        ledger alone: the folder before anything is written there, the list of the output before
-        its receipt. The event of that commit leads to this effect again, as a restart does.
+        The folder is committed before anything is written there, and the list of the output before
+        its receipt, because only the ledger tells which files a job has. The event of each commit
+        leads to this effect again, and so does a restart.
         """
         listed = tuple(self._jobs.ledger.files(job.id))
         match _phase_of(job, listed):
@@ -188,7 +190,7 @@ class Endings:
         """Archive the inputs and publish the output, or publish the inputs with the reason."""
         jobs = self._jobs
         claim = jobs.claim_to_publish(job)
-        with jobs.mount_guard.checked(jobs.state.root):  # else what is missing is unknown (law 2)
+        with jobs.mount_guard.checked(jobs.state.root):  # or a missing file may exist (law 2)
             names = jobs.state.input_names(job.id)
         files = tuple(file for file in claim.files if file.name in names)
         end = Ending(job, replace(claim, files=files), jobs.state.files(job.id), listed)
@@ -205,7 +207,7 @@ class Endings:
         self._do(job, Effect.PUBLISH_END, outbox, work, partial(self._published, job))
 
     def _publish_receipt(self, job: Job, listed: tuple[OutputFile, ...], event: object) -> None:
-        """Publish the receipt, which the ledger lists; then link the final picture."""
+        """Have the lane publish the receipt, which the ledger lists; then link the picture."""
         jobs = self._jobs
         claim = jobs.claim_to_publish(job)
         end = Ending(job, claim, jobs.state.files(job.id), listed)
@@ -226,7 +228,7 @@ class Endings:
     def _choose_folder(self, job: Job) -> None:
         """Have the lane choose the folder for the inputs of a job without an output; record it.
 
-        If another disk has replaced that of the job's files, the ledger forgets them.
+        If the job's files are on a disk that was replaced since, the ledger forgets these files.
         """
         jobs = self._jobs
         path = Path(job.outbox)
@@ -245,7 +247,7 @@ class Endings:
             jobs.post(job.id, Placed(place, disk), lambda ledger: forget(ledger, disk))
 
         def forget(ledger: LedgerWriter, disk: str) -> None:
-            """Forget the files on a disk that was replaced since: they are left to people."""
+            """Remove the job's files on a replaced disk from the ledger; the files stay there."""
             if job.disk and disk != job.disk:
                 ledger.drop_files(job.id, [file.path for file in ledger.files(job.id)])
 
@@ -254,7 +256,7 @@ class Endings:
     def _published(self, job: Job, result: PublishedFiles | None) -> None:
         """Post that the files of an end are published, or start anew if their folder is taken."""
         jobs = self._jobs
-        if result is None:  # someone else has taken its folder
+        if result is None:  # someone else has taken the job's folder
             if job.end in PICTURES:
                 jobs.post(job.id, Displaced())
             else:
@@ -264,7 +266,7 @@ class Endings:
         self._record(job, event(result.inputs), result)
 
     def _record(self, job: Job, event: object, result: PublishedFiles) -> None:
-        """Post an event with what was published for it, and report changed inputs."""
+        """Post an event together with the published files, and report inputs that changed."""
         for news in result.news:
             self._jobs.reporter.input_changed(shown(job.title), news)
         self._jobs.post(job.id, event, lambda ledger: ledger.put_files(job.id, result.files))
@@ -272,7 +274,7 @@ class Endings:
     def _finals_of(self, job: Job) -> Path | None:
         """Return the finals folder that the job's inbox had at the claim; None if it had none.
 
-        If the claim does not say it, the settings of now count.
+        If the claim does not record the folder, the present settings count.
         """
         claim = self._jobs.claim_to_publish(job)
         if claim.finals is not None:
@@ -283,10 +285,10 @@ class Endings:
     def _link(self, job: Job, event: object) -> None:
         """Link the final picture in the finals folder: this effect runs once for each phase.
 
-        The first run chooses the name in that folder. It is committed before anything is written,
-        and the event of that commit leads to this effect again, which links. A job that is canceled
-        ends without a link. Only the end of this job waits for that folder, in the lane of the
-        folder (law 9).
+        The first run chooses the name in that folder. The name is committed before anything is
+        written, and the event of that commit leads to this effect again, which links. Without a
+        finals folder or a final picture, and after a cancellation, the job ends without a link.
+        Only the end of this job waits for that folder, in the lane of the folder (law 9).
         """
         jobs = self._jobs
         folder = self._finals_of(job)
@@ -314,7 +316,7 @@ class Endings:
         def done(result: OutputFile | Linking | Exception) -> None:
             if isinstance(result, OSError):
                 self._wait_to_link(job, result)
-            elif isinstance(result, Exception):  # ours; the job has its output all the same
+            elif isinstance(result, Exception):  # a fault of stylewatch; the output is complete
                 jobs.log(job.id, f"{folder}: {result}", result)
                 jobs.post(job.id, Published())
             else:
@@ -327,7 +329,7 @@ class Endings:
         """Post what follows from a run of `_link`: the next run, or the end of the job.
 
         A name that was chosen leads to the run that links. A name that is taken is dropped, and the
-        next run chooses another. If the picture has its name, or is gone from the outbox, the job
+        next run chooses another. If the picture is linked, or is gone from the outbox, the job
         ends.
         """
         jobs = self._jobs
@@ -337,19 +339,19 @@ class Endings:
         elif result is Linking.DONE and chosen in listed:
             jobs.reporter.staged(shown(job.title), Path(chosen.path))
             jobs.post(job.id, Published())
-        else:  # another job may have its name by now
+        else:  # another job may have the name by now
             event = Published() if result is Linking.GONE else LinkChosen()
             paths = [chosen.path] if chosen is not None else []
             jobs.post(job.id, event, lambda ledger: ledger.drop_files(job.id, paths))
 
     def _wait_to_link(self, job: Job, error: OSError) -> None:
-        """Let only this job wait for its finals folder, and link later: its output is published."""
+        """Make only this job wait for its finals folder, then link; its output is published."""
         reason = shortages.in_words(error)
         self._jobs.reporter.waits(shown(job.title), reason)
         self._jobs.hold(job.id, reason, again=Effect.LINK)
 
     def _notify(self, job: Job, event: object) -> None:
-        """Report the end of a job."""
+        """Count and report the end of a job, and forget its waits."""
         jobs = self._jobs
         if job.end in PICTURES:
             jobs.got_past_all(job)
@@ -367,8 +369,8 @@ class Endings:
     def _discard(self, job: Job, event: object) -> None:
         """Remove the inputs of a job that has ended, as far as they are accounted for (law 1).
 
-        Originals that are held in the inbox go first, then the copies in the state folder. While
-        one stays, the job waits and tries again.
+        Originals that are held in the inbox are removed first, then the copies in the state folder.
+        While a file stays, the job waits and tries again.
         """
         jobs = self._jobs
         self._unsettled.discard(job.id)
@@ -394,9 +396,10 @@ class Endings:
     def _remove(
         self, end: Ending, account: Account, step: Step
     ) -> dict[str, Removal] | PublishedFiles:
-        """Remove a job's staging folder and its inputs; return why others stay, by their names.
+        """Remove a job's staging folder and its inputs; return why other inputs stay, by name.
 
-        If inputs changed after the end, they are published, and the result is what was published.
+        If none stays, the job's folder in the state folder is removed, too. If inputs changed after
+        the end, they are published, and the result is what was published.
         """
         jobs = self._jobs
         job = end.job
@@ -428,9 +431,10 @@ class Endings:
 
     @property
     def _settles_in(self) -> float:
-        """Seconds without a change after which programs that cannot be seen no longer write.
+        """Seconds without a change after which an input counts as complete.
 
-        Infinity if the wall clock was set less than that ago: then times of files say nothing.
+        They count only if it cannot be seen whether a program has the input open. They are infinite
+        if the wall clock was set less than that ago: then times of files say nothing.
         """
         wait = self._jobs.settings.watch.truncated_s
         since_set = self._wall_clock.seconds_since_set()

@@ -65,7 +65,7 @@ class _Posted(NamedTuple):
 
 
 class _BrokenEventError(Exception):
-    """The event at `index` could not be applied, because of an unforeseen error, its cause."""
+    """The event at `index` could not be applied; `__cause__` is the unforeseen error."""
 
     def __init__(self, index: int) -> None:
         super().__init__(index)
@@ -112,23 +112,23 @@ class Jobs:
         """Number of the last turn of each inbox, from which the next inbox is chosen."""
 
     def note_mounts(self) -> None:
-        """Have the mounts of all folders of the settings noted, each in the lane of its folder."""
+        """Have the lanes record the mounts of all folders in the settings."""
         inboxes = (inbox.path for inbox in self.settings.inboxes)
         sources = *self.settings.recipe_folders, self.settings.pairing.styles
         for folder in (*self.settings.outboxes, *inboxes, *self.settings.finals, *sources):
             self.look_at(folder)
 
     def look_at(self, folder: Path) -> None:
-        """Have the lane of `folder` check and note its mount, which shows if it answers (law 9).
+        """Have the lane of `folder` check and record its mount; this shows if it answers (law 9).
 
-        Return at once. Errors are dropped: they are reported when the folder is used.
+        Errors are dropped: they are reported when the folder is used.
         """
         self.lanes.do(folder, lambda step: self.mount_guard.check(folder), lambda result: None)
 
     # -- events
 
     def post(self, job_id: str, event: object, also: Also | None = None) -> None:
-        """Apply an event to a job at the next `commit`, together with what `also` writes.
+        """Queue an event for a job: the next `commit` applies it, together with what `also` writes.
 
         The event None changes no job, so that only `also` writes; `job_id` may then be empty.
         """
@@ -139,9 +139,9 @@ class Jobs:
         return any(posted.job_id == job_id for posted in self._posted)
 
     def withdraw(self, job_id: str) -> bool:
-        """Withdraw what was posted for a job that the ledger does not know yet, and forget the job.
+        """Withdraw the posted events of a job that the ledger does not have yet; forget the job.
 
-        Return False if the ledger knows the job. Raises LedgerError if it cannot be read now.
+        Returns False if the ledger has the job. Raises LedgerError if it cannot be read now.
         """
         if self.ledger.get(job_id) is not None:
             return False
@@ -152,8 +152,8 @@ class Jobs:
     def commit(self) -> bool:
         """Apply the posted events, commit, then begin their effects; return whether there were any.
 
-        If the ledger cannot be written, no effect begins, the result is False, and everything is
-        tried again later. Raises DamagedError if the ledger is damaged.
+        If the ledger cannot be written, no effect begins, the result is False, and a later call
+        tries everything again. Raises DamagedError if the ledger is damaged.
         """
         if self.trouble and self._clock() < self._retry_at:
             return False
@@ -192,7 +192,7 @@ class Jobs:
         """Apply events in one transaction; return the effects.
 
         Raises OutputError if the ledger cannot be written, and _BrokenEventError if an event cannot
-        be applied: then none of them is.
+        be applied; then no event is applied.
         """
         effects = []
         mounts = self._known_mounts
@@ -210,9 +210,10 @@ class Jobs:
         return effects
 
     def _instead_of(self, posted: _Posted, error: BaseException | None) -> _Posted:
-        """Return an event that makes the job fail, in place of one that could not be applied.
+        """Return an event that makes the job fail, in place of `posted`, which cannot be applied.
 
-        If that one was to make the job fail already, or to enter it, the result changes nothing.
+        If `posted` itself is a failure of the job or enters the job, the result changes nothing.
+        The `error` is logged.
         """
         broken = self._broken(posted.job_id, f"{type(posted.event).__name__}: ", error)
         if isinstance(posted.event, Broke | Found):
@@ -245,14 +246,14 @@ class Jobs:
     # -- effects
 
     def carry_out(self, job: Job, effect: Effect, event: object = None) -> None:
-        """Begin an effect; an error during it becomes another event."""
+        """Begin an effect; an error becomes an event of the job, except DamagedError."""
         with self._for_one(job, effect):
             self.handlers[effect](job, event)
 
     def turn(self, job_id: str, doing: Doing) -> None:
-        """Note that another activity of the daemon with a job begins (law 12).
+        """Set the activity of the daemon with a job (law 12).
 
-        Raises AssertionError if it may not follow the present activity by FOLLOWS.
+        Raises AssertionError if by FOLLOWS it may not follow the present activity.
         """
         live = self.known(job_id)
         former = live.doing.activity
@@ -266,7 +267,7 @@ class Jobs:
             self._debug(job_id, f"{former} -> {doing}{again}")
 
     def begin(self, job: Job, effect: Effect) -> None:
-        """Note that a lane or the inspection carries out an effect for a job."""
+        """Set the activity of the daemon with a job to `BEGINS[effect]`."""
         self.turn(job.id, Doing(BEGINS[effect], effect))
 
     def then(
@@ -274,9 +275,9 @@ class Jobs:
     ) -> Callable[[Any], object]:
         """Return a function that calls `done` with the result of `effect` for the job.
 
-        The job is idle from then on, and a result that is no error shows that it got past the
-        obstacles that it tried (see `Waits.passed`). An error in `done` affects only this job; one
-        of a disk comes from the folder `root`, by default the outbox.
+        The function first makes the job idle. After a result that is not an error, the job has got
+        past the obstacles that it tried (see `Waits.passed`). An error that `done` raises affects
+        only this job; an error of a disk is attributed to the folder `root`, by default the outbox.
         """
 
         def call(result: Any) -> None:
@@ -290,7 +291,7 @@ class Jobs:
 
     @contextmanager
     def _for_one(self, job: Job, effect: Effect, root: Path | None = None) -> Iterator[None]:
-        """Confine errors of an `effect` to its job."""
+        """Confine errors of an `effect` to its job: it waits or fails; DamagedError is raised."""
         try:
             yield
         except DamagedError:
@@ -341,7 +342,7 @@ class Jobs:
                 self._meet(job, disk_obstacle, Cause.DISK, search.effect, search.reason)
 
         self.waits.release(job.id)
-        self.waits.take(job.id, Obstacle(kind, str(folder)))  # it may be an inbox, and not answer
+        self.waits.take(job.id, Obstacle(kind, str(folder)))  # perhaps an inbox that is silent
         self.turn(job.id, search)
         look = partial(obstacle_behind, job, folder, error, self.mount_guard, self.state.probe)
         self.lanes.do(folder, lambda step: look(), found)
@@ -360,20 +361,21 @@ class Jobs:
         self.turn(job_id, Doing(Activity.WAITING, again, job_obstacle, reason))
 
     def got_past_all(self, job: Job) -> None:
-        """Forget all obstacles of a job that was painted, at least in part, and published."""
+        """Forget the obstacles of a job, apart from its inbox, once a file of it is published."""
         job_obstacle = Obstacle(Kind.JOB, job.id)
         needs = Obstacle(Kind.NEEDS, job.needs)
         self.waits.forget(job_obstacle, needs, Obstacle(Kind.OUTBOX, job.outbox), MACHINE)
 
     def go_on(self, job_id: str) -> None:
-        """Let a job that waits go on at once, because its owner wants it canceled or finished."""
+        """End the wait of a job at once, because its owner wants it canceled or finished."""
         live = self.live.get(job_id)
         if live is not None and live.doing.activity is Activity.WAITING:
             self.turn(job_id, replace(live.doing, obstacle=None))
 
     def lost(self, job: Job, cause: Cause, reason: str, trace: str, also: Also | None) -> None:
-        """Let a job whose worker died or met a bug wait for its next attempt, or give the job up.
+        """Post that the worker of a job died or met a bug; the job waits for its next attempt.
 
+        After `limits.attempts` such faults in a row the job fails. A canceled job does not wait.
         `also` records the end of the attempt.
         """
         if job.asked is not End.CANCELED:
@@ -384,7 +386,7 @@ class Jobs:
     def broke(self, job_id: str, error: Exception) -> None:
         """Make a job fail because of an unforeseen error, with its trace in the log."""
         job = self.ledger.get(job_id)
-        # where it ends or has ended, `Broke` may change nothing, and what broke is tried again
+        # `Broke` may change nothing in a job that is ending or has ended: then repeat the effect
         effects = {State.ENDING: Effect.PUBLISH_END, State.ENDED: Effect.DISCARD}
         self.hold(job_id, "", effects.get(job.state) if job is not None else None)
         self.post(job_id, self._broken(job_id, "", error))
@@ -395,7 +397,7 @@ class Jobs:
         return Broke(f"a fault of stylewatch: {reason}; please report it with the log")
 
     def _debug(self, job_id: str, text: str) -> None:
-        """Log a line about a job for those who look for the reason why it waits."""
+        """Log a line about a job at level DEBUG, which helps to find out why the job waits."""
         log = logging.getLogger(__name__)
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s", text, extra={"job": self.title(job_id)})
@@ -409,8 +411,8 @@ class Jobs:
     def repeat(self, retry: bool = True) -> None:
         """Repeat the effects of claimed, ending and ended jobs whose wait is over.
 
-        Among jobs with the same obstacle, one at a time tries whether the obstacle is gone. Without
-        `retry`, no job tries an obstacle.
+        Among jobs with the same obstacle, one job at a time tries whether the obstacle is gone.
+        Without `retry`, no job tries an obstacle.
         """
         self._let_others_try()
         for job_id, live in list(self.live.items()):
@@ -473,9 +475,10 @@ class Jobs:
         return self.ledger.reserved(outbox, self.live)
 
     def took_turn(self, job: Job) -> None:
-        """Record that `job` has the turn of its inbox; let it try obstacles it shares with others.
+        """Record that `job` has the turn of its inbox; reserve known obstacles for its trial.
 
-        The inbox whose last turn is longest ago is next. Raises LedgerError.
+        These are obstacles that the job may share with others. The inbox whose last turn is longest
+        ago is next. Raises LedgerError.
         """
         self.known(job.id).place = Place(self.ledger.newest(), self._clock())
         self.turns[job.inbox] = 1 + max(self.turns.values(), default=0)
@@ -498,7 +501,10 @@ class Jobs:
         self.waits.release(job_id)
 
     def title(self, job_id: str) -> str:
-        """Return the name of a job, for people."""
+        """Return the title of a job for messages.
+
+        If the ledger does not have the job, the result is its name in the claim, or else its id.
+        """
         job = self.ledger.get(job_id)
         live = self.live.get(job_id)
         if job is not None:
@@ -546,8 +552,8 @@ def _told(event: object, former: Job | None, current: Job | None, effects: Itera
 def has_receipt(job: Job, listed: Iterable[OutputFile]) -> bool:
     """Return whether the receipt of a job is among the files that the ledger lists for it.
 
-    Then its output is complete, and the receipt may be published: the list is all that a kill
-    leaves.
+    If so, the output of the job is complete, and the receipt may be published already: after a
+    kill, only the list tells that.
     """
     return f"{job.title}/{RECEIPT}" in {file.path for file in listed}
 

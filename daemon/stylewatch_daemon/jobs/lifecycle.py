@@ -54,7 +54,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Regained:
-    """This job, which has ended, is a favorite that the ledger has lost, or has as it once was."""
+    """This job, which has ended, is a favorite that the ledger lacks or has in an older state."""
 
     job: Job
 
@@ -228,7 +228,7 @@ class Restarted:
 
 
 class Next(NamedTuple):
-    """The changed job (None: there is no job), and the effects."""
+    """The changed job, None if there is no job, and the effects that follow."""
 
     job: Job | None
     effects: tuple[Effect, ...] = ()
@@ -252,7 +252,7 @@ def _end(job: Job, end: End, cause: Cause | None = None, reason: str = "") -> Ne
 
 
 def _queue(job: Job, **changes: Any) -> Next:
-    """Put a job into the queue, unless it is being canceled."""
+    """Put a job into the queue, or begin its end if it is being canceled."""
     if _is_canceled(job):
         return _end(job, End.CANCELED)
     return Next(replace(job, state=State.QUEUED, **changes))
@@ -319,8 +319,8 @@ def _blocked(job: Job, event: Blocked) -> Next:
 
 
 def _end_blocked(job: Job, event: Blocked) -> Next:
-    # a cancellation lets it end without its disk, but an error does not say that the receipt of an
-    # output that is listed is not there (law 2)
+    # a canceled job may end without its disk; but if its output is listed, the receipt may exist,
+    # whatever the error (law 2)
     if _is_canceled(job) and job.end is not End.CANCELED and not event.has_output:
         return _end(job, End.CANCELED)
     return Next(job)
@@ -350,7 +350,7 @@ def _broke(job: Job, event: Broke) -> Next:
 
 def _end_broke(job: Job, event: Broke) -> Next:
     if job.end in (End.FAILED, End.CANCELED):
-        return Next(job)  # it is tried again: no other end would help
+        return Next(job)  # publishing is tried again: no other end would help
     return _broke(job, event)
 
 
@@ -388,7 +388,7 @@ def _inputs_changed(job: Job, event: InputsChanged) -> Next:
 
 
 def _with_published(job: Job, published: Mapping[str, OutputFile]) -> Job:
-    """Return the job with the records of its inputs as they were published last.
+    """Return the job; its inputs get the size, digest and path of the files `published` for them.
 
     The daemon may remove its own copies of these bytes, and a retry reads the published files. An
     input that was not decoded keeps an empty digest.
@@ -478,8 +478,8 @@ queued job, because nothing was interrupted."""
 def advance(job: Job | None, event: object) -> Next:
     """Return `job` as `event` changes it, and the effects that follow.
 
-    Without a job, only Found and Regained make one. An event that TABLE does not list for the state
-    of the job changes nothing.
+    If `job` is None, only Found and Regained create a job. Regained replaces any job. Another event
+    that TABLE does not list for the state of the job changes nothing.
     """
     if isinstance(event, Regained):
         return Next(event.job)
@@ -512,10 +512,11 @@ def may_resume(job: Job, earlier: Sequence[Attempt], limit: int) -> bool:
 
 
 def numbered(earlier: Sequence[Attempt]) -> Sequence[Attempt]:
-    """Return the `earlier` attempts that keep their numbers beside the next one.
+    """Return the `earlier` attempts that stay on record when the next attempt begins.
 
-    If the last two met obstacles, the next attempt takes the number of the last one: an obstacle
-    may last for days, and would otherwise fill the ledger and the receipt.
+    If the last two attempts met obstacles, the next attempt gets the number of the last attempt,
+    and replaces it: an obstacle may last for days, and would otherwise fill the ledger and the
+    receipt.
     """
     has_repeated = len(earlier) > 1 and all(attempt.how in OUTSIDE for attempt in earlier[-2:])
     return earlier[:-1] if has_repeated else earlier

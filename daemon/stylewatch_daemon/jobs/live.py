@@ -56,8 +56,8 @@ class Worker:
     mismatched: set[str] = field(default_factory=set)
     """Paths of staged files that differ from their last announcement.
 
-    An announcement may be late: losses.csv may already be that of a later stage, which is announced
-    next. So this has no consequence until the attempt ends."""
+    An announcement may be late: losses.csv may already belong to a later stage, which is announced
+    next. So a difference has no consequence until the attempt ends."""
     obstacle: OSError | None = None
     """Error of the outbox that ends the attempt; later events, except the end, are ignored."""
 
@@ -82,6 +82,7 @@ class Live:
     is_overtaken: bool = False
     """True if no worker was free once the outbox of the job was prepared."""
     place: Place | None = None
-    """Place that it has in its inbox after its last try, if trouble of its own keeps it waiting."""
+    """Place of the job in its inbox since its last try; None before. It counts only while an
+    obstacle of this job alone makes it wait."""
     doing: Doing = field(default_factory=Doing)
     """Current activity with the job; only `Jobs.turn` changes it."""

@@ -25,9 +25,8 @@ _DROPPED = (
 def recover(jobs: Jobs) -> None:
     """Continue what a kill interrupted; call this once, right after `Intake.recover`.
 
-    Jobs that were in work go on. One whose files are gone fails, and one that the ledger lacks is
-    entered. So are favorites that it has lost, or does not have as they are because it is an old
-    copy.
+    Jobs that were in work go on. A job whose files are gone fails. Jobs that the ledger lacks are
+    entered, and so are favorites that the ledger lacks or, as an old copy, has in an older state.
     """
     state = jobs.state
     ledger = jobs.ledger
@@ -50,9 +49,9 @@ def recover(jobs: Jobs) -> None:
 def _regain_favorites(jobs: Jobs) -> set[str]:
     """Enter favorites again whose marks are newer than the ledger; refresh all other marks.
 
-    Requests that a mark outdates are dropped. Return the ids of the favorites that are entered
-    again. Raises LedgerError if the ledger cannot be written: else these requests would be acted
-    on.
+    Requests that a mark outdates are dropped. Returns the ids of the favorites that are entered
+    again. Raises LedgerError if favorites or dropped requests cannot be written: otherwise the
+    daemon would act on these requests.
     """
     root = jobs.state.root
     requests = jobs.ledger.requests()
@@ -77,7 +76,7 @@ def _regain_favorites(jobs: Jobs) -> set[str]:
 
 
 def _regain(jobs: Jobs, favorite: Favorite) -> None:
-    """Enter a favorite again, with what its inbox has of the pair, so that it is known (law 3)."""
+    """Enter a favorite again, with the records of its pair, so that this stays known (law 3)."""
     job = favorite.job
 
     def put(ledger: LedgerWriter) -> None:
@@ -89,7 +88,10 @@ def _regain(jobs: Jobs, favorite: Favorite) -> None:
 
 
 def _recover_job(jobs: Jobs, job_id: str) -> None:
-    """Record a claimed job that the ledger lacks; discard what remains of one that has ended."""
+    """Enter a claimed job that the ledger lacks, or discard the remains of a job that has ended.
+
+    A damaged claim is logged and left.
+    """
     if jobs.ledger.get(job_id) is not None:
         jobs.post(job_id, Restarted())
         return

@@ -1,6 +1,6 @@
 """Retries: new runs of jobs that have ended, with the same or other settings.
 
-A retry is a new job with copies of the old one's pictures. Nothing here uses the ledger;
+A retry is a new job with copies of the old job's pictures. Nothing here uses the ledger;
 `make_retry` runs in the lane of the outbox.
 """
 
@@ -68,9 +68,9 @@ def make_retry(
     """Create the job `new_id` in the state folder, to run `job` again as `name`; return its claim.
 
     The new job gets copies of `files`, and a job.yaml with all `settings`. `inbox` are the settings
-    of the inbox of `job`, and `finals` is as in Claim. After a kill at any moment this can be
-    repeated without doing anything twice. Raises InputError if it cannot be done, OSError if it
-    cannot be done now.
+    of the inbox of `job`, and `finals` is as in Claim. If a kill interrupts a call, another call
+    completes the job. Raises InputError if the job cannot be created, for example because a file is
+    too large or has changed; OSError if it cannot be created now.
     """
     folder = state.jobs / new_id
     claim_folder = state.retry(new_id)
@@ -100,9 +100,9 @@ def make_retry(
 
 
 def abandon(state: StateDir, new_id: str) -> None:
-    """Remove the uploads of a retry that is not made, and what was made of it (law 7).
+    """Remove the uploads of a retry that is given up, and the copies made for it (law 7).
 
-    Raises OSError if something stays: then its request has to wait.
+    Raises OSError if a file stays: then the request for the retry has to wait.
     """
     atomic.discard(state.retry(new_id), state.trash)
     entries.remove(state.uploads / new_id)
@@ -127,10 +127,10 @@ def _copy_all(
     guard: MountGuard,
     step: Step,
 ) -> list[File]:
-    """Copy `files` into `folder`, each with a unique name.
+    """Copy `files` into `folder`, each with a unique name; return the records of the copies.
 
-    The retry archives the copies of files in `job_folders`. The original of a file that was left in
-    an inbox stays there.
+    The retry owns, and archives, copies of files from `job_folders`. It does not own copies of
+    files from an inbox, because the originals stay there.
     """
     copies: list[File] = []
     taken = {JOB_FILE}
@@ -155,7 +155,7 @@ def _copy(file: SourceFile, source: Spot, target: Path, limits: LimitSettings, s
 
 
 def _write_job_file(settings: Mapping[str, Any], folder: Path) -> File:
-    """Write the job.yaml of a new job into `folder`."""
+    """Write the job.yaml of a new job into `folder`; return its record."""
     path = folder / JOB_FILE
     text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
     atomic.write(path, text.encode())

@@ -1,4 +1,4 @@
-"""Retention: remove old stages and inputs, forget old jobs, and delete jobs that are in the trash.
+"""Retention: remove old stages and inputs, forget old jobs, and delete old jobs in the trash.
 
 Favorites are left out.
 """
@@ -37,8 +37,8 @@ class Upkeep:
         self._due_s = 0.0
         """Value of `Sight.counted_s` at which the next upkeep is due."""
         self._expired = set[str]()
-        """Ids of the jobs whose deletion was requested today. If a disk is away, nothing waits for
-        it: they are tried again tomorrow."""
+        """Ids of the jobs whose deletion was requested since the last daily upkeep. A request does
+        not wait for a disk that is away: it is made again after the next upkeep."""
         self._open = 0
         """Number of pieces of work of retention that lanes have not ended yet."""
 
@@ -50,14 +50,15 @@ class Upkeep:
     def go(self) -> None:
         """Remove and forget what retention no longer keeps, at the first call and then once a day.
 
-        Each call records the sight of the clocks, if the wall clock was set since the last call,
-        and requests the deletion of further jobs whose days in the trash are over. Lanes remove.
+        Each call requests the deletion of further jobs whose days in the trash are over. The sight
+        of the clocks is recorded once a day, and when the wall clock was set since the last call.
+        Lanes remove the files.
         """
         last = self._sight
         sight = self._wall_clock.look(self._sight)
         self._sight = sight
         is_due = sight.counted_s >= self._due_s
-        # A jump would else be taken for time without a daemon at the next start.
+        # Otherwise the next start would take a jump for time without a daemon.
         if is_due or (last is not None and _has_jumped(last, sight)):
             self._jobs.post("", None, lambda ledger: ledger.see(sight))
             self._jobs.commit()
@@ -79,7 +80,7 @@ class Upkeep:
             self._expire(sight.counted_s - retention.ledger * DAY, limited)
 
     def _empty_trash(self, sight: Sight) -> None:
-        """Request the deletion of jobs that were in the trash for their days, a few at a time."""
+        """Request the deletion of jobs whose days in the trash are over, a few at a time."""
         jobs = self._jobs
         days = jobs.settings.retention.trash
         if days == "keep":
@@ -101,9 +102,10 @@ class Upkeep:
             jobs.commit()
 
     def _expire(self, threshold: float, parts: Iterable[str]) -> None:
-        """Forget jobs that have aged since before `threshold`, a time of `Sight.counted_s`.
+        """Forget jobs whose age began before `threshold`, a time of `Sight.counted_s`.
 
         Favorites, jobs in the state folder, and jobs that still have files of `parts` are kept.
+        Thumbnails that no job in the ledger needs are then removed.
         """
         jobs = self._jobs
         state = self._jobs.state
@@ -118,7 +120,7 @@ class Upkeep:
                 jobs.reporter.waits("retention", str(kept))
                 return
             try:
-                kept |= favorites.marked(state.root)  # some may be newer than the look of the lane
+                kept |= favorites.marked(state.root)  # some may be newer than those the lane found
             except OutputError as error:
                 jobs.reporter.waits("retention", str(error))
                 return
@@ -130,7 +132,7 @@ class Upkeep:
         self._jobs.lanes.do(state.root, work, done)
 
     def _remove(self, part: str, threshold: float) -> None:
-        """Remove the files of a `part` of the jobs that have aged since before `threshold`."""
+        """Have lanes remove the files of `part` of the jobs whose age began before `threshold`."""
         files: defaultdict[tuple[str, str], list[OutputFile]] = defaultdict(list)
         for job_id, outbox, file in self._jobs.ledger.outlived(part, threshold):
             files[job_id, outbox].append(file)
@@ -144,7 +146,7 @@ class Upkeep:
         state = self._jobs.state.root
 
         def work(step: Step) -> Removed:
-            """Remove the files, unless the job becomes a favorite: its disk may take long."""
+            """Remove the files, but stop if the job becomes a favorite while its disk is slow."""
             folder = str(Path(files[0].path).parent)
             is_kept = partial(favorites.is_marked, state, job.id)
             guard = self._jobs.mount_guard

@@ -3,8 +3,8 @@
 An obstacle is known from `meet` (or `begin`, if it ended no trial) until `forget`. For a while
 after it was met, nobody tries it. Then one job at a time does, and the others wait for its result.
 The trial of a job begins with `take`; it ends with `release` if it has no result, and with `meet`
-if it failed. With `passed` the job says that a step of its work succeeded, which means for each
-kind:
+if it failed. `passed` tells that a step of the job's work succeeded; what follows depends on the
+kind of the obstacle:
 
 | kind    | held                     | a step succeeded            | also forgotten after        |
 | ------- | ------------------------ | --------------------------- | --------------------------- |
@@ -16,7 +16,7 @@ kind:
 | REQUEST | this request             | (no job tries it)           | the end of the request      |
 
 Only a worker shows whether a job has what it needs: once it has started, the trial is released. A
-trial must end when its job does nothing more: all that wait for the same obstacles are held by it.
+trial must end when work on the job ends, because it holds all jobs with the same obstacles.
 
 A crash is no obstacle: it holds its job alone, with delays of its own, and nobody tries it.
 """
@@ -35,13 +35,13 @@ from stylewatch_daemon.jobs.lifecycle import MACHINE, Kind, Obstacle
 from stylewatch_daemon.outbox.publish import Outbox
 
 RETRY = Backoff(first=1.0, most=60.0)
-"""Delays after a crash of a job, or the refusal of pictures that may still be written."""
+"""Delays, in seconds, after a crash of a job or the refusal of pictures that may be incomplete."""
 
 PAUSE = Backoff(first=5.0, most=60.0)
-"""Delays of everything that waits for an obstacle; they are doubled for the job that met it."""
+"""Delays, in seconds, before an obstacle is tried again; doubled for the job that met it."""
 
 LEEWAY = 1 << 20
-"""Free bytes, beside those that must stay free, below which a disk has no room for any job."""
+"""Free bytes, beyond `limits.free_bytes`, below which a disk has no room for any job."""
 
 
 class _Conclusion(Enum):
@@ -60,31 +60,34 @@ _CONCLUSIONS: Mapping[Kind, _Conclusion] = {
     Kind.MACHINE: _Conclusion.OBSTACLE_IS_GONE,
     Kind.REQUEST: _Conclusion.NONE,
 }
-"""The conclusion about each kind, as in the table above."""
+"""The conclusion about each kind of obstacle, as in the table above."""
 
 
 class Waits:
-    """Obstacles that are waited for; `clock` is monotonic, in seconds.
+    """Obstacles for which jobs and requests wait; `clock` is monotonic, in seconds.
 
-    An obstacle must be in the way of all that wait for it alike, because one job tries it for all:
-    trouble that depends on the job is an obstacle of that job alone.
+    An obstacle must stop all jobs that wait for it alike, because one job tries it for all. Trouble
+    that depends on the job is an obstacle of that job alone.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._crashes = Pauses[Obstacle](RETRY, clock)
         self._met = Pauses[Obstacle](PAUSE, clock)
         self._tried_by: dict[Obstacle, str] = {}
-        """Ids of the jobs that try obstacles, or search for them, at this moment."""
+        """For each obstacle, the id of the job that tries it, or searches for it, now."""
 
     # -- who waits
 
     def held(self, retry: bool = True) -> frozenset[Obstacle]:
-        """Return the obstacles that nobody else may try now; without `retry`, all known ones."""
+        """Return the obstacles that no further job may try now.
+
+        Without `retry`, these include all known obstacles.
+        """
         obstacles = self._crashes.all() | self._met.all() | self._tried_by.keys()
         return frozenset(obstacle for obstacle in obstacles if self.is_held(obstacle, retry))
 
     def is_held(self, obstacle: Obstacle, retry: bool = True) -> bool:
-        """Return whether an obstacle is among those that are held."""
+        """Return whether no further job may try an obstacle now; see `held`."""
         is_met = self.is_paused(obstacle) if retry else self.knows(obstacle)
         # An outbox is tried by one job at a time whether or not it was an obstacle: nothing else
         # begins while it is searched, or prepared for an attempt.
@@ -93,7 +96,7 @@ class Waits:
         return is_met or is_tried or self._crashes.seconds(obstacle) > 0
 
     def is_paused(self, obstacle: Obstacle) -> bool:
-        """Return whether an obstacle was met so short a while ago that nobody tries it now."""
+        """Return whether the pause after an obstacle was met still lasts; nobody tries it then."""
         return self._met.seconds(obstacle) > 0
 
     def knows(self, obstacle: Obstacle | None) -> bool:
@@ -110,7 +113,7 @@ class Waits:
         return Obstacle(Kind.JOB, job_id) in self._crashes
 
     def seconds(self, obstacle: Obstacle | None) -> float:
-        """Return the seconds until an obstacle may be tried again; 0 if nobody waits for it."""
+        """Return the seconds until an obstacle may be tried again; 0 if it may be tried now."""
         return self._met.seconds(obstacle)
 
     def soonest(self) -> float | None:
@@ -131,9 +134,9 @@ class Waits:
     def meet(self, job_id: str, obstacle: Obstacle, *, is_common: bool = False) -> Obstacle:
         """Start the wait for an obstacle that a job met, which ends its trial.
 
-        The job itself waits longer, so that another one tries next. If other jobs got past the
-        obstacle since it was met first, it is the trouble of this job alone, unless it `is_common`
-        to all in any case. Return the obstacle for which the job waits.
+        The job itself waits longer, so that another job tries next. If the job has met an obstacle
+        before, and `obstacle` is not known now because other jobs got past it, the job waits for an
+        obstacle of its own instead, unless `is_common`. Returns the obstacle for which it waits.
         """
         job_obstacle = Obstacle(Kind.JOB, job_id)
         if not is_common and self.knows(job_obstacle) and not self.knows(obstacle):
@@ -157,23 +160,23 @@ class Waits:
     # -- trials
 
     def take(self, job_id: str, *obstacles: Obstacle) -> None:
-        """Let a job alone try `obstacles`, or search for them, except those that another tries."""
+        """Reserve `obstacles` for the trial, or search, by a job, unless another job tries them."""
         for obstacle in obstacles:
             self._tried_by.setdefault(obstacle, job_id)
 
     def release(self, job_id: str) -> None:
-        """End the trial of a job, of all its obstacles, without a result."""
+        """End the trials of all obstacles by a job, without a result."""
         for obstacle in self._tried(job_id):
             del self._tried_by[obstacle]
 
     def give_up(self, job_id: str, folder: Obstacle) -> None:
-        """End the trial of a job whose `folder` does not answer, except that of the folder."""
+        """End the trials by a job whose `folder` does not answer, except that of the folder."""
         for obstacle in self._tried(job_id):
             if obstacle != folder:
                 del self._tried_by[obstacle]
 
     def passed(self, job_id: str) -> None:
-        """Note that a step of a job has succeeded, and what follows for the obstacles it tries."""
+        """End trials and forget obstacles after a successful step of a job; see the table above."""
         for obstacle in self._tried(job_id):
             conclusion = _CONCLUSIONS[obstacle.kind]
             if conclusion is not _Conclusion.NONE:
@@ -195,9 +198,9 @@ def obstacle_behind(
 ) -> Obstacle:
     """Return the obstacle behind an `error` of `job` on a disk, by trying the disks.
 
-    If `root`, the outbox or the inbox of the job, does not work, it is that folder; else the
-    machine, if `probe` raises OSError as the state folder cannot be written; else the job alone. A
-    full disk with room for smaller jobs is the trouble of the job, too.
+    If `root`, the outbox or the inbox of the job, does not work, the obstacle is that folder; else
+    the machine, if `probe` raises OSError because the state folder cannot be written; else the job
+    alone. A full disk with room for smaller jobs is an obstacle of the job alone, too.
     """
     is_outbox = root == Path(job.outbox)
     folder = Obstacle(Kind.OUTBOX if is_outbox else Kind.INBOX, str(root))
@@ -221,9 +224,9 @@ def obstacle_behind(
 
 
 def cause_of(error: Exception) -> Cause:
-    """Return the cause of an error that blocks a job: that of its class, else the disk.
+    """Return the cause of an error that blocks a job: `cause` of its class, else `Cause.DISK`.
 
-    A shortage has the cause of the machine.
+    The cause of a shortage is `Cause.MACHINE`.
     """
     if shortages.shortage(error) is not None:
         return Cause.MACHINE

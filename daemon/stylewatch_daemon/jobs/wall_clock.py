@@ -83,7 +83,10 @@ class WallClock:
             self._set_at = clock - (counted_s - last.set_s)
 
     def look(self, last: Sight | None) -> Sight:
-        """Return the sight of both clocks now; an earlier daemon may have had the `last` one."""
+        """Return the sight of both clocks now.
+
+        `last` is the sight before it, perhaps of an earlier daemon; None for the first sight.
+        """
         now = self._now()
         clock = self._clock()
         looked_at = self._looked_at

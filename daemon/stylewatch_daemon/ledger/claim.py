@@ -25,9 +25,9 @@ FILES = "files"
 """Name of the folder with a job's claimed files, beside the claim."""
 
 ORIGINALS = "originals"
-"""Name of a file that is beside the claim as long as the inbox may have the job's own folder, or
-originals that are held for the job. It has the marks of the disks of these originals: without its
-disk an original only seems to be gone (law 2)."""
+"""Name of a file beside the claim, which exists while the inbox may have the job's own folder, or
+originals that are held for the job. It contains the marks of the disks of these originals: while
+its disk is away, an original only seems to be gone (law 2)."""
 
 MAX_BYTES = 16 << 20
 """Maximum size of a claim in bytes, enough for thousands of pictures with the longest names."""
@@ -35,7 +35,7 @@ MAX_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class File:
-    """A file of a job: its source, its look there, and its name in files/.
+    """A file of a job: its `source`, its look at the source, and its `name` in the folder FILES.
 
     `own` is True if it belongs to this job alone. Files that jobs share, such as an album's style,
     stay in the inbox.
@@ -68,13 +68,13 @@ class Claim:
     left_out: tuple[tuple[Path, Look], ...] = ()
     """Files that are left out because of this job, such as the clip of a live photo."""
     near: tuple[str, ...] | None = None
-    """Paths in the inbox of the other entries that concern the job, such as a text in its own
-    folder. An entry that comes while the claim waits may be a part of it. None if they are not
-    known: in claims of an earlier version, or because they are very many."""
+    """Paths in the inbox of the other entries that concern the job, such as a text in its folder,
+    when it was claimed. A new entry that arrives before the files are moved may be a part of the
+    job. None if unknown: in claims of an earlier version, or if there are very many entries."""
     finals: tuple[Path, ...] | None = None
-    """The finals folder of the inbox, if it has one: the settings may lack the inbox by the time at
-    which the job ends. None, in claims of earlier versions and in those of some retries, stands for
-    the folder that the settings name then."""
+    """The finals folder of the inbox; empty if it has none. When the job ends, the settings may no
+    longer have the inbox. None, in claims of earlier versions and of some retries, stands for the
+    folder that the settings name at the end."""
     disks: tuple[tuple[Path, str], ...] = ()
     """The inbox and the mount points in it, each with the identity of its disk when the files were
     found; empty in claims of earlier versions."""
@@ -101,7 +101,7 @@ class Claim:
         return next((disks[folder] for folder in path.parents if folder in disks), "")
 
     def file_from(self, source: Path) -> File:
-        """Return the first of the files whose source is `source`, which must be one of theirs."""
+        """Return the first file whose source is `source`; raises KeyError if there is none."""
         return {file.source: file for file in reversed(self.files)}[source]
 
     def _all(self, role: str) -> list[File]:
@@ -125,16 +125,17 @@ class Claim:
     def published(self) -> tuple[File, ...]:
         """The files that may be archived with an output, and that are published with a refusal.
 
-        In claims of an earlier version, jobs with other styles share a content and its mask.
+        A content and its mask count even if they are not the job's own: in claims of an earlier
+        version, jobs with different styles share them.
         """
         return tuple(file for file in self.files if file.own or file.role.startswith("content"))
 
     def stays_elsewhere(self, file: File) -> bool:
-        """Return whether `file` is our copy of a file that stays in the inbox, or in the library.
+        """Return whether `file` is a copy whose original stays in the inbox or the style library.
 
-        A retry has files from uploads, or from an earlier job, which may be deleted: these stay
-        nowhere else (law 1). With `after: keep` the job.yaml counts as a copy, also that of a
-        retry.
+        That is not so for files of a retry from uploads or from an earlier job, because these may
+        be deleted (law 1). With `after: keep` a job.yaml always counts as such a copy, even that of
+        a retry.
         """
         if file not in self.published:
             return True
@@ -166,9 +167,10 @@ def save(claim: Claim, folder: Path, *, durable: bool = True) -> None:
 
 
 def hold(folder: Path, disks: Mapping[Path, str]) -> None:
-    """Note in a job's `folder` that its inbox may still have files of the job, or its own folder.
+    """Record in a job's `folder`, as ORIGINALS, that the inbox may still have files of the job.
 
-    `disks` are the marks of the disks on which its originals are held, by a folder on each disk.
+    These are originals that are held for the job, or the job's own folder in the inbox. `disks` are
+    the marks of the disks on which originals are held, by a folder on each disk.
     """
     marks = {str(path): mark for path, mark in disks.items()}
     atomic.write(folder / ORIGINALS, json.dumps(marks, ensure_ascii=True).encode("ascii"))
@@ -177,8 +179,8 @@ def hold(folder: Path, disks: Mapping[Path, str]) -> None:
 def held_on(folder: Path) -> Mapping[Path, str]:
     """Return the marks of the disks on which originals of a job are held, by a folder on each.
 
-    They are empty if none is held. Raises OutputError if the note of `hold` is damaged, OSError if
-    it cannot be read.
+    The result is empty if no original is held. Raises OutputError if the file that `hold` wrote is
+    damaged, OSError if it cannot be read.
     """
     if not is_held(folder):
         return {}
@@ -190,7 +192,10 @@ def held_on(folder: Path) -> Mapping[Path, str]:
 
 
 def is_held(folder: Path) -> bool:
-    """Return whether the inbox may still have files of the job in `folder`, or its own folder."""
+    """Return whether the inbox may still have a job's own folder, or files held for the job.
+
+    `folder` is the folder of the job in the state folder.
+    """
     return entries.exists(folder / ORIGINALS)
 
 

@@ -1,8 +1,9 @@
 """Favorites: jobs with a picture that retention and the deletion of several jobs leave out.
 
-A file in `state/favorites` is the mark of a job, and the only one. It has all that the ledger has
-of the job, so that a favorite is entered again after the ledger was lost. It follows the job into
-the trash and out of it, so that it tells an old copy of the ledger.
+A job is a favorite if it has a mark, a file in `state/favorites`. The mark contains everything that
+the ledger has of the job, so that a favorite is entered again if the ledger is lost. It is written
+anew when the job goes into the trash or comes out of it, so that it reveals an old copy of the
+ledger.
 """
 
 import json
@@ -29,9 +30,9 @@ LONGEST = 64 << 20
 class Favorite:
     """A job that has ended with a picture, with its files in the outbox and its attempts.
 
-    If its pair stays in an inbox, `seen` and `painted` are what the memory has of it. `request` is
-    the last one to make it a favorite, or to move it into the trash or out of it; None if an
-    earlier version wrote the mark, which did not follow the job.
+    If the pair stays in an inbox, `seen` and `painted` are its records in the memory. `request` is
+    the last request to make the job a favorite, or to move it into the trash or out of it. It is
+    None in a mark of an earlier version, which recorded no request.
     """
 
     job: Job
@@ -42,21 +43,21 @@ class Favorite:
     request: Request | None = None
 
     def is_newer(self, job: Job | None) -> bool:
-        """Return whether the mark is newer than the `job` in the ledger.
+        """Return whether the mark is newer than `job`, the row of the job in the ledger, if any.
 
-        At a start they differ only if the ledger is an old copy, or if its request waits there to
-        be carried out again: the mark is written just before the ledger.
+        When the daemon starts, mark and row differ only if the ledger is lost or an old copy, or if
+        the request of the mark still waits in the ledger: the mark is written just before the row.
         """
         if job is None or not job.has_ended:
             return True
         return self.request is not None and job.trashed != self.job.trashed
 
     def outdates(self, request: Request, waiting: Collection[Request]) -> bool:
-        """Return whether `request` was made before that of the mark, and would undo it.
+        """Return whether `request` was made before the request of the mark, and would undo it.
 
-        If that is among the `waiting` requests, all of them are carried out in their order. An id
-        tells the order in one ledger, and may be given again after an old copy is restored; then
-        the time tells a later request.
+        Returns False if the request of the mark is among the `waiting` requests, because these are
+        carried out in their order. Ids give the order of requests in one ledger. After an old copy
+        of the ledger is restored, ids are used again; then the times tell which request is later.
         """
         last = self.request
         if last is None or last in waiting or request.has_begun:
@@ -72,19 +73,22 @@ _FAVORITE = TypeAdapter(Favorite)
 
 
 _OF_THE_START = Request(0, "")
-"""Stands for the request in a mark of an earlier version, once a start has refreshed it."""
+"""Request in a mark that an earlier version wrote without a request and a later start refreshed."""
 
 
 def mark(state: Path, ledger: Ledger, job: Job, request: Request | None = None) -> None:
-    """Make a job a favorite, durably, by a `request`; raises OSError."""
+    """Write the mark of a job, durably, which makes the job a favorite; raises OSError.
+
+    `request` is the request that led to this; see Favorite.
+    """
     atomic.make_folder(state / FAVORITES)
     atomic.write(_path(state, job.id), _content(_favorite(ledger, job, request)))
 
 
 def refresh(state: Path, ledger: Ledger, favorite: Favorite) -> None:
-    """Write the mark of a favorite anew if the ledger has more, and if the disk allows that now.
+    """Write the mark of a favorite anew, if possible, if it differs from the ledger.
 
-    Earlier versions wrote less, and what is known of a pair changes with its files.
+    Earlier versions wrote less, and the records of a pair in the memory change with its files.
     """
     job = ledger.get(favorite.job.id)
     if job is None:
@@ -105,7 +109,7 @@ def _favorite(ledger: Ledger, job: Job, request: Request | None) -> Favorite:
 
 
 def unmark(state: Path, job_id: str) -> None:
-    """Make a job no favorite any more, durably, if it is one; raises OSError."""
+    """Remove the mark of a job, durably, if it has one; raises OSError."""
     if entries.unlink(_path(state, job_id)):
         atomic.sync_folder(state / FAVORITES)
 
@@ -124,9 +128,9 @@ def marked(state: Path) -> set[str]:
 
 
 def read_all(state: Path) -> Iterator[Favorite]:
-    """Yield all favorites; raises OutputError.
+    """Yield all favorites, in the order of their ids; raises OutputError.
 
-    A damaged file is logged, and left where it is.
+    A damaged file is logged, left where it is, and not yielded.
     """
     for job_id in sorted(marked(state)):
         path = _path(state, job_id)

@@ -1,9 +1,8 @@
 """Queries of the ledger: every job, its state, its attempts and its published files.
 
 Only the ledger holds the state of each job. The sources of a job's files are in the claim beside
-the files: the rename that moves the files, on any mount, commits the claim with them, and no
-database can take part in that. Therefore a job is still complete if the ledger is lost, and is
-entered again.
+the files: the rename that moves the files also commits the claim, which a database could not do. So
+a job is still complete if the ledger is lost, and is entered again from its claim.
 
 Any process may read while the daemon writes: `with reading(path) as ledger: ledger.counts()`.
 """
@@ -55,7 +54,7 @@ _TRASHED = "FROM jobs INDEXED BY jobs_trashed WHERE trashed NOT NULL"
 """SQL for the jobs in the trash."""
 
 _AMONG = "end IN (SELECT value FROM json_each(?))"
-"""SQL condition that a job ended in one of the ways in a list, a parameter in JSON."""
+"""SQL condition that the end of a job is in a list; the parameter is that list in JSON."""
 
 _TITLE = "coalesce(place, name)"
 """SQL for the name of a job as people see it: `Job.title`."""
@@ -77,13 +76,13 @@ class Place(NamedTuple):
     """Place of a job in the order of its inbox, among the jobs of its priority."""
 
     behind: str
-    """The id of the job, or the greatest id of those that come before it."""
+    """The id of the job or, after a try, the greatest id of the jobs that come before it."""
     tried_at: float = 0.0
-    """Time of its last try, on a monotonic clock in seconds; 0 if it was not tried."""
+    """Time of the job's last try, on a monotonic clock in seconds; 0 if it was not tried."""
 
 
 class _Ranked(NamedTuple):
-    """A waiting job; of two in an inbox, the lesser one begins first, as IN_INBOX_ORDER says."""
+    """A waiting job; the lesser of two jobs of an inbox begins first, as in IN_INBOX_ORDER."""
 
     comes_last: int
     negated_priority: int
@@ -105,8 +104,8 @@ ORDERS: Mapping[Order, tuple[str, str, str]] = {
     "oldest": ("finished", "ASC", ">"),
     "name": (_SORTED_TITLE, "ASC", ">"),
 }
-"""For each order, in SQL: the key, the direction, and the comparison of the key of a job with that
-of an earlier job."""
+"""SQL for each order: the key, the direction, and the operator that compares the key of a job with
+the key of a job before it."""
 
 
 @dataclass(frozen=True)
@@ -131,14 +130,14 @@ class Search:
     """The ids of the jobs to search in; None for all."""
 
     def key_of(self, job: Job) -> str:
-        """Return the key of `job` in the `order`, after which the next page of jobs starts."""
+        """Return the sort key of `job` in the `order`; the next page starts after the last key."""
         return job.title if self.order == "name" else job.finished or ""
 
 
 NO_SEARCH = Search()
 
 EXPIRE = "expire"
-"""Verb of the daemon's own requests to delete jobs that were in the trash for their days."""
+"""Verb of the daemon's own requests to delete jobs whose days in the trash are over."""
 
 DELETIONS = ("delete", EXPIRE)
 """Verbs of requests that remove the files of a job."""
@@ -146,7 +145,10 @@ DELETIONS = ("delete", EXPIRE)
 
 @dataclass(frozen=True)
 class Request:
-    """Request of a person that the daemon has not acted on yet."""
+    """Request, of a person or with the verb EXPIRE, that the daemon has not acted on yet.
+
+    `made` is the time of the request: UTC, ISO 8601.
+    """
 
     id: int
     verb: str
@@ -163,12 +165,12 @@ class Request:
 
     @property
     def has_begun(self) -> bool:
-        """True if it has begun to remove files: it is not given up any more."""
+        """True if the daemon has begun to remove files for it; then it is not given up any more."""
         return bool(self.arguments.get("begun"))
 
 
 class Hook(NamedTuple):
-    """Hook, which has not ended, of a job that has ended."""
+    """Pending or running hook of a `job` that has ended."""
 
     id: int
     job: str
@@ -185,7 +187,7 @@ class Sight(NamedTuple):
     latest: datetime
     """Latest time that the wall clock has shown since it last jumped by many days, UTC."""
     counted_s: float
-    """Seconds that have passed since the first daemon, as far as that is certain."""
+    """Seconds that have certainly passed since the first daemon started."""
     set_s: float | None = None
     """Value of `counted_s` when the wall clock was last seen to be set; None if it never was."""
     offset_s: float | None = None
@@ -229,8 +231,8 @@ class Ledger:
     def find(self, name: str) -> Job | None:
         """Return the job with the id `name`, else the latest with this name; None if there is none.
 
-        Jobs with this name in the outbox go before those with this name in the inbox alone. A name
-        of files in the inbox is also found if it is not a valid name for a job.
+        Jobs with this name in the outbox go before those with this name in the inbox alone. Jobs
+        are also found by the name that `safe_path` makes of `name`.
         """
         query = (
             "SELECT * FROM jobs WHERE id = ?1 OR place IN (?1, ?2) OR name IN (?1, ?2) "
@@ -244,10 +246,10 @@ class Ledger:
         return self._jobs("SELECT * FROM jobs WHERE name = ? ORDER BY id", name)
 
     def meant(self, name: str) -> str:
-        """Return the name of the job that a person means by `name`; `name` if there is none.
+        """Return the name of the job that a person means by `name`; `name` if there is no such job.
 
         An exact name or id wins; otherwise names are compared in their folded form (law 8). Raises
-        UsageError if several jobs fit that have no name in common.
+        UsageError if `name` fits several jobs that have no name in common.
         """
         if self.find(name) is not None:
             return name
@@ -264,7 +266,7 @@ class Ledger:
         return min(shared) if shared else meant(wanted, names, "jobs") or name
 
     def names_like(self, stem: str) -> frozenset[str]:
-        """Return the names of jobs, in the inbox or the outbox, that begin with `stem`."""
+        """Return the names that jobs have in an inbox or outbox and that begin with `stem`."""
         query = (
             "SELECT name, place FROM jobs "
             "WHERE substr(name, 1, ?1) = ?2 OR substr(place, 1, ?1) = ?2"
@@ -277,10 +279,11 @@ class Ledger:
     ) -> Job | None:
         """Return the job that a person means by a name or an id (law 8); None if there is none.
 
-        Jobs whose title is that name go before jobs that had it in the inbox alone. Several are
-        narrowed down to those outside the trash, if any; then to those for which a condition holds:
-        the first of `preferred` that holds for any of them, or else that the job has a folder of
-        that name in an outbox. A folder counts as that of the latest job that had it.
+        An exact id wins. Otherwise the jobs whose title is the name count or, if there are none,
+        those that had it in the inbox. Several are narrowed down in steps, each of which has no
+        effect if no job would be left: to jobs outside the trash; to jobs for which a condition
+        holds, the first of `preferred` that holds for any job, or else that the job's folder in the
+        outbox has the name. Of the jobs with one folder, the latest counts.
 
         With `exactly`, only titles count, and nothing is narrowed down, so that a request that is
         sent twice never acts on a second job. Raises UsageError with the ids if several jobs are
@@ -315,13 +318,13 @@ class Ledger:
         return jobs[0] if jobs else None
 
     def attempts(self, job_id: str) -> tuple[Attempt, ...]:
-        """Return the attempts at a job, in order."""
+        """Return the attempts at a job, in the order of their numbers."""
         columns = ", ".join(Attempt.__dataclass_fields__)
         query = f"SELECT {columns} FROM attempts WHERE job = ? ORDER BY number"
         return tuple(Attempt(*row) for row in self._rows(query, job_id))
 
     def files(self, job_id: str) -> list[OutputFile]:
-        """Return the files of a job that were published or were about to be published."""
+        """Return the files of a job that were published or are about to be, sorted by path."""
         query = "SELECT path, part, sha256, size FROM files WHERE job = ? ORDER BY path"
         return [OutputFile(*row) for row in self._rows(query, job_id)]
 
@@ -372,7 +375,7 @@ class Ledger:
         search: Search = NO_SEARCH,
         after: tuple[str, str] | None = None,
     ) -> list[Job]:
-        """Return a page of at most `limit` jobs that ended in one of these ways and match `search`.
+        """Return a page of at most `limit` jobs that have one of the `ends` and match `search`.
 
         Without a search these are the latest jobs outside the trash. `after` is the `search.key_of`
         and the id of the last job of the previous page, or None for the first page. There is an
@@ -408,15 +411,15 @@ class Ledger:
         return self._jobs(query, *values, limit)
 
     def recipes(self, *ends: str) -> list[str]:
-        """Return, sorted, the recipes of jobs outside the trash that ended in one of these ways."""
+        """Return, sorted, the recipes of jobs outside the trash that have one of the `ends`."""
         query = f"SELECT DISTINCT {_RECIPE} {_ENDED} AND {_AMONG} ORDER BY 1"
         return [str(row[0]) for row in self._rows(query, json.dumps(ends)) if row[0]]
 
     def undismissed(self, limit: int, outbox: str | None = None) -> list[Job]:
         """Return the latest refused and failed jobs that are not dismissed, the latest first.
 
-        At most `limit` are returned, none of those in the trash and, with an `outbox`, only jobs
-        there.
+        At most `limit` jobs are returned, none from the trash and, with an `outbox`, only jobs of
+        that outbox.
         """
         source = f"FROM jobs INDEXED BY jobs_undismissed WHERE {schema.UNDISMISSED}"
         order = "ORDER BY finished DESC, id DESC LIMIT ?"
@@ -437,15 +440,19 @@ class Ledger:
         return [job for job in jobs if job.inputs and job.inputs[0].role == "content"]
 
     def count_ended(self, ends: Collection[str], since: str) -> int:
-        """Return how many jobs outside the trash ended in one of `ends`, at `since` or later."""
+        """Return how many jobs outside the trash ended in one of `ends`, at `since` or later.
+
+        `since` is UTC, ISO 8601.
+        """
         query = f"SELECT count(*) {_ENDED} AND {_AMONG} AND finished >= ?"
         return self._count(query, json.dumps([*ends]), since)
 
     def outlived(self, part: str, threshold: float) -> list[tuple[str, str, OutputFile]]:
-        """Return the files of a `part` of the jobs that have aged since before `threshold`.
+        """Return the files with this `part` of the jobs whose age began before `threshold`.
 
-        The threshold is a time of `Sight.counted_s`. Jobs about which a request waits are left out:
-        one of them may become a favorite. Each file comes after its job's id and outbox.
+        The threshold is a time of `Sight.counted_s`. Jobs about which a request waits are left out,
+        because the request may make the job a favorite. An element is the id of a job, its outbox,
+        and a file.
         """
         query = (
             "SELECT jobs.id, outbox, path, part, sha256, size FROM files JOIN jobs ON id = job "
@@ -457,17 +464,17 @@ class Ledger:
         ]
 
     def open_jobs(self) -> dict[str, str]:
-        """Return the titles of the jobs that have not ended, by id, in order."""
+        """Return the titles of the jobs that have not ended, by id, in the order of the ids."""
         query = f"SELECT id, {_TITLE} FROM jobs WHERE NOT {schema.ENDED} ORDER BY id"
         return {row[0]: row[1] for row in self._rows(query)}
 
     def waiting(
         self, outboxes: Iterable[str], limit: int, turns: Mapping[str, int]
     ) -> tuple[dict[str, str], int]:
-        """Return the titles of the next `limit` jobs of `outboxes`, by id, and the number of all.
+        """Return the titles of the next `limit` waiting jobs of `outboxes`, by id, and their count.
 
-        Jobs come in the order in which they begin if none is blocked: inboxes take turns, and
-        `turns` has the number of the last turn of each.
+        The count includes the jobs beyond `limit`. Jobs come in the order in which they begin if
+        none is blocked: inboxes take turns, and `turns` has the number of the last turn of each.
         """
         source = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING} AND outbox = ?"
         inboxes = f"SELECT inbox, count(*) {source} GROUP BY inbox"
@@ -488,7 +495,10 @@ class Ledger:
         return {job.id: job.title for *_, job in rounds[:limit]}, count
 
     def place(self, job_id: str) -> int | None:
-        """Return the place, from 1, of a waiting job in the queue; None if inboxes take turns."""
+        """Return the place of a waiting job in the queue, from 1.
+
+        Returns None if jobs of several inboxes wait, because inboxes take turns.
+        """
         source = f"FROM jobs INDEXED BY jobs_waiting WHERE {schema.WAITING}"
         if self._count(f"SELECT count(DISTINCT inbox) {source}") > 1:
             return None
@@ -501,17 +511,17 @@ class Ledger:
         return [row[0] for row in self._rows(f"SELECT DISTINCT outbox {jobs}")]
 
     def in_state(self, *states: State) -> list[Job]:
-        """Return all jobs in one of `states`, in order."""
+        """Return all jobs in one of `states`, in the order of their ids."""
         query = f"SELECT * FROM jobs WHERE state IN {schema.listed(*states)} ORDER BY id"
         return self._jobs(query)
 
     def queued_for(self, cause: Cause) -> list[Job]:
-        """Return the queued jobs that wait because of a cause, in order."""
+        """Return the queued jobs that wait because of `cause`, in the order of their ids."""
         query = f"SELECT * FROM jobs WHERE state = '{State.QUEUED}' AND cause = ? ORDER BY id"
         return self._jobs(query, cause)
 
     def queued_with(self, needs: str, limit: int) -> tuple[list[Job], int]:
-        """Return the first queued jobs with some needs, at most `limit`, and the number of all."""
+        """Return the first `limit` queued jobs with the `needs`, and the number of all of them."""
         queued = f"FROM jobs WHERE state = '{State.QUEUED}' AND needs = ?"
         first = self._jobs(f"SELECT * {queued} ORDER BY id LIMIT ?", needs, limit)
         return first, self._count(f"SELECT COUNT(*) {queued}", needs)
@@ -523,11 +533,11 @@ class Ledger:
         outboxes: Collection[str] = (),
         places: Mapping[str, Place] = MappingProxyType({}),
     ) -> dict[str, str]:
-        """Return the id of the next queued job of each inbox that has one, by inbox.
+        """Return the ids of the next queued jobs, by inbox; an inbox without one is missing.
 
         Jobs with one of the ids `jobs`, or with one of these `needs` or `outboxes`, are left out,
-        because they are blocked. The `places` are those of jobs, by id, that have other ones than
-        their ids say.
+        because they are blocked. `places` has the places, by id, of the jobs whose place does not
+        follow from their id.
         """
         held = {"needs": needs, "outbox": outboxes}
         values = [json.dumps([*names]) for names in held.values() if names]
@@ -564,12 +574,12 @@ class Ledger:
     # -- other questions
 
     def mounts(self) -> frozenset[Path]:
-        """Return the mounts on which folders were used."""
+        """Return the mount points of the disks on which daemons have used folders."""
         ((text,),) = self._rows("SELECT mounts FROM about")
         return frozenset(map(Path, json.loads(text)))
 
     def sight(self) -> Sight | None:
-        """Return what the daemon last saw of the clocks; None if no daemon has recorded it yet."""
+        """Return the last record of the clocks; None if no daemon has written one yet."""
         rows = self._rows("SELECT latest, counted_s, set_s, offset_s FROM clock")
         return Sight(datetime.fromisoformat(rows[0][0]), *rows[0][1:]) if rows else None
 
@@ -614,9 +624,10 @@ class Ledger:
         return Memory(seen, {key: _plain(path) for key, path in painted.items()}, sizes)
 
     def remembered(self, job_id: str) -> tuple[tuple[Seen, ...], Painted | None]:
-        """Return what the memory has of the pair that a job has painted, its files and itself.
+        """Return the records in the memory of the pair that a job paints: its files, and the pair.
 
-        A file that is gone is so since scan 0, because another ledger counts the scans anew.
+        The result is `((), None)` if there are none. A file that is gone gets the scan number 0,
+        because another ledger, which may get these records, counts its scans anew.
         """
         rows = self._rows("SELECT key, path, sha256 FROM painted WHERE job = ?", job_id)
         if not rows:
@@ -668,7 +679,10 @@ class Ledger:
         return frozenset(place for row in rows for place in row if place)
 
     def trashed_since(self, job_id: str) -> float | None:
-        """Return since when a job was seen in the trash, a time of `Sight.counted_s`, or None."""
+        """Return the time of `Sight.counted_s` at which a job was first seen in the trash.
+
+        Returns None if the job is not in the trash, or was not seen there yet.
+        """
         query = (
             "SELECT trashed_since FROM ages JOIN jobs ON id = job "
             "WHERE job = ? AND trashed NOT NULL"
@@ -679,7 +693,7 @@ class Ledger:
     def outlived_trash(self, threshold: float) -> list[tuple[str, str]]:
         """Return id and outbox of the jobs in the trash since before `threshold`, oldest first.
 
-        That is a time of `Sight.counted_s`. Jobs about which a request waits are left out.
+        The threshold is a time of `Sight.counted_s`. Jobs about which a request waits are left out.
         """
         query = (
             "SELECT id, outbox FROM ages JOIN jobs ON id = job "
@@ -689,9 +703,9 @@ class Ledger:
         return [tuple(row) for row in self._rows(query, threshold)]
 
     def links_of_others(self, job_id: str) -> frozenset[str]:
-        """Return the paths in finals folders that were chosen by other jobs that are about to end.
+        """Return the paths in finals folders that other jobs in the state `ending` have chosen.
 
-        Bytes in them that are not valid text are escaped, as by `schema.sql_value`.
+        Bytes in the paths that are not valid text are escaped, as by `schema.sql_value`.
         """
         query = (
             "SELECT path FROM jobs CROSS JOIN files ON job = id "  # few jobs are in this state
@@ -713,7 +727,7 @@ def reading(path: Path) -> AbstractContextManager[Ledger]:
 
 
 def opened(path: Path) -> Ledger:
-    """Return the ledger opened as by `reading`, for one thread at a time; the caller closes it."""
+    """Open the ledger as `reading` does, for one thread at a time; the caller closes it."""
     with reading_below(path.parent):
         schema.check_files(path)
     where = f"{path.absolute().as_uri()}?mode=ro"
@@ -731,8 +745,8 @@ def opened(path: Path) -> Ledger:
 class MemoryReader:
     """Reader of the memory in the ledger at `path`, for the thread that scans an inbox.
 
-    The memory is read again only if the ledger has changed. Only a connection that stays open can
-    tell that, so it is open until `close`.
+    The memory is read again only if the ledger has changed. Only an open connection can tell that,
+    so the connection stays open until `close`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -744,7 +758,7 @@ class MemoryReader:
         self._is_closed = False
 
     def __call__(self) -> Memory:
-        """Return the memory; raises OutputError."""
+        """Return the present memory; raises OutputError, also after `close`."""
         with self._lock:
             if self._is_closed:  # the thread was abandoned, and goes on now
                 raise OutputError("the ledger is closed: the daemon is stopping")
@@ -757,7 +771,7 @@ class MemoryReader:
                     self._version = version
                 return self._memory
             finally:
-                if self._is_closed:  # meanwhile
+                if self._is_closed:  # `close` was called meanwhile
                     self._ledger.close()
 
     def close(self) -> None:

@@ -1,12 +1,13 @@
 """Memory of inboxes: which of their files were painted, by content (law 3).
 
-With `after: keep` a picture is known by its digest and by those of the files it is painted with,
-not by its path, its inode or its time, and not by the job, which may be deleted. Files that were
-left out with a job, such as the clip of a live photo, are remembered in the same way.
+With `after: keep` a picture is known by its digest and the digests of the files with which it is
+painted, not by its path, its inode or its time, and not by the job, which may be deleted. Files
+that were left out with a job, such as the clip of a live photo, are remembered in the same way.
 
-A painted pair is never forgotten because a file is missing: the file may have been moved. Somebody
-has dropped a file again only if its content arrives after it was certainly in no inbox any more.
-The numbers of scans tell which came first: anybody can set the times of files, and clocks err.
+A painted pair is never forgotten because a file is missing: the file may have been moved. A file
+counts as dropped again only if its content arrives after it had certainly left all inboxes. The
+numbers of scans give the order of events, because anybody can set the times of files, and clocks
+may be wrong.
 """
 
 import hashlib
@@ -53,7 +54,7 @@ class Seen(NamedTuple):
 class Painted(NamedTuple):
     """Record of a pair that stays in its inbox, and of the id of the `job` that paints it.
 
-    `digests` are the SHA-256 of all its files, `path` is that of its main file.
+    `digests` are the SHA-256 digests of all files of the pair, `path` is the path of its main file.
     """
 
     key: str
@@ -71,7 +72,7 @@ def key_of(roles: Roles) -> str:
 
 
 BEFORE = "it was painted by an earlier version"
-"""Reason to leave out a file that version 1 copied, and was to remove later or had not hashed."""
+"""Reason to leave out a file that version 1 copied but did not hash, or was to remove later."""
 
 
 def files_of_kept(record: str) -> str:
@@ -86,7 +87,7 @@ def files_of_kept(record: str) -> str:
 
 
 def files_of_job(inputs: str) -> str:
-    """Return, as JSON, path, size and digest of each input of a job of version 1 that has one."""
+    """Return, as JSON, path, size and digest of the inputs with a digest of a job of version 1."""
     files = (file for file in json.loads(inputs) if file.get("sha256"))
     return json.dumps(
         [[json.dumps(file["source"]), file["size"], file["sha256"]] for file in files]
@@ -96,10 +97,10 @@ def files_of_job(inputs: str) -> str:
 def keys_of_kept(key: str, record: str, inputs: str | None) -> str:
     """Return, as JSON, the keys of a pair that version 1 of the ledger kept.
 
-    `record` is its record, and `inputs` are those of its job, or None if that no longer exists. The
-    record has only the digests of the pair's own files; the inputs have those of its styles, too.
-    If one of these is unknown, the pair counts as painted with any style, or has no key if a digest
-    of its own files is unknown.
+    `record` is the record of the pair; `inputs` are the inputs of its job, or None if the job no
+    longer exists. The record has only the digests of the pair's own files; the inputs also have
+    those of its styles. If a digest of an input is unknown, the key is that of `former_key`: the
+    pair counts as painted with any style. If a digest of an own file is unknown, there is no key.
     """
     plain = json.loads(record)
     own = {file["path"]: file["sha256"] for file in plain["files"]}
@@ -115,7 +116,7 @@ def keys_of_kept(key: str, record: str, inputs: str | None) -> str:
 def former_key(name: str, digests: Collection[str]) -> str:
     """Return the key by which version 1 knew a pair: a digest of its `name` and of `digests`.
 
-    These are the digests of the pair's own files.
+    `digests` are those of the pair's own files.
     """
     return _digest([name, *sorted(digests)])
 
@@ -135,13 +136,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Judgment:
-    """Result of a look at the memory for a pair."""
+    """Answer of `Memory.judge` about a pair."""
 
     verdict: Verdict
     unknown: tuple[Path, ...] = ()
     """Files to hash."""
     equal: str = ""
-    """Path under which the same content was painted; empty if it is that of the pair."""
+    """Path of the main file when the pair was painted; empty if it still has that path, or if the
+    pair was not painted."""
 
 
 @dataclass(frozen=True)
@@ -166,11 +168,10 @@ class Memory:
     ) -> Seen | None:
         """Return the record of a file on a disk; None if there is none, or the file has changed.
 
-        `look` is how the file looks now. A clip that was left out is known by its name alone,
-        because it may still be growing. What was left out has no digest by which it could be known
-        on a disk whose identity has changed, as `chown` and a restored mark do: there it is known
-        by its path and its look (law 3). With `any_disk`, so is every file. `Look.resembles`
-        explains `local_time`.
+        `look` is the present look of the file. A clip that was left out is recognized by its path
+        alone, because it may still be growing. The identity of a disk may change, by `chown` or a
+        restored mark; then a file that was left out, which has no digest, is recognized by its path
+        and look (law 3). With `any_disk`, so is every file. `Look.resembles` explains `local_time`.
         """
         name = str(path)
         record = self.seen.get((disk, name)) or self.seen.get(("", name))
@@ -186,7 +187,7 @@ class Memory:
     def namesakes(self, path: Path, look: Look, *, local_time: bool = False) -> Iterator[Seen]:
         """Yield the records, on all disks, of files with this name and look that are not gone.
 
-        One at another path may be this file, if a folder above it was renamed.
+        A record with another path may be of the same file, if a folder above it was renamed.
         """
         for record in self._present.get((path.name, look.size), ()):
             if record.look.resembles(look, local_time=local_time):
@@ -209,11 +210,12 @@ class Memory:
         sizes: Mapping[Path, int],
         records: Mapping[Path, Seen | None],
     ) -> Judgment:
-        """Judge a pair called `name`, whose main file is the first of `roles`.
+        """Return whether a pair called `name` has been painted, as far as the memory tells.
 
-        Its `own` files belong to no other pair. `records` and `sizes`, in bytes, are those of all
-        its files. A file is new if no record has its size, and then its pair is new. A pair of
-        version 1 may be known by its own files alone, as that version recorded no others.
+        The main file is the first of `roles`. The `own` files belong to no other pair. `records`
+        and `sizes`, in bytes, are those of all files of the pair. A file is new if no record has
+        its size, and then its pair is new. A pair that version 1 painted may be known by its own
+        files alone, because version 1 recorded no others.
         """
         digests = {path: seen.sha256 for path, seen in records.items() if seen and seen.sha256}
         keys = []

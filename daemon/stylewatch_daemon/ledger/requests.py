@@ -1,6 +1,7 @@
-"""Requests to the daemon from commands and the page: rows of the ledger, each acted on once.
+"""Requests to the daemon from commands and the page: rows of the ledger.
 
-Their writers wake the daemon through the pipe `wake` in the state folder.
+The daemon acts on each request once. Whoever adds a request wakes the daemon through the pipe
+`wake` in the state folder.
 """
 
 import json
@@ -35,10 +36,10 @@ PAUSING = ("pause", "resume")
 
 
 def leave(state: Path, verb: str, **arguments: Any) -> int:
-    """Add a request for the daemon of the folder `state`, running or not; return its id.
+    """Add a request for the daemon of the folder `state`, and wake the daemon; return its id.
 
-    The daemon removes the request when it has acted on it. Raises OutputError if the request cannot
-    be written.
+    If no daemon runs, the next one acts on the request, and then removes it. A missing ledger is
+    created. Raises OutputError if the request cannot be written.
     """
     try:
         with account.owning(state):
@@ -86,11 +87,9 @@ def waiting(state: Path) -> list[Request]:
 
 
 def wait(state: Path, ids: Collection[int], seconds: float) -> bool:
-    """Wait at most `seconds` until the daemon has acted on the requests with the ids `ids`.
+    """Wait until the daemon has acted on the requests with the ids `ids`; return whether it has.
 
-    Return whether it has.
-
-    Raises DaemonError if the ledger cannot be read.
+    The wait lasts at most `seconds`. Raises DaemonError if the ledger cannot be read.
     """
     until = time.monotonic() + seconds
     with reading(state / LEDGER) as ledger:

@@ -1,4 +1,4 @@
-"""Tables of the ledger: versions, checks, and SQLite's errors in words."""
+"""Tables of the ledger, their upgrades and checks, and the translation of SQLite's errors."""
 
 import sqlite3
 import stat
@@ -29,7 +29,7 @@ _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 
 def listed(*values: StrEnum) -> str:
-    """Return a list of states or ends in SQL."""
+    """Return states or ends as a list in SQL, with parentheses."""
     return "(" + ", ".join(f"'{value}'" for value in values) + ")"
 
 
@@ -40,8 +40,8 @@ IN_INBOX_ORDER = f"{_COMES_LAST}, priority DESC, id"
 """SQL order in which the jobs of an inbox begin."""
 
 RANK = f"{_COMES_LAST}, -priority, id"
-"""SQL for values whose ascending order is IN_INBOX_ORDER, to compare two jobs. The indexes need the
-text of IN_INBOX_ORDER; no index has this one."""
+"""SQL for values whose ascending order is IN_INBOX_ORDER, to compare two jobs. No index has these
+values: to sort by an index, use IN_INBOX_ORDER."""
 
 WAITING = f"state IN {listed(State.CLAIMED, State.QUEUED)}"
 ENDED = f"state = '{State.ENDED}'"
@@ -95,7 +95,7 @@ _MEMORY_TABLES = (
     """,
     "CREATE INDEX painted_by_digest ON painted (sha256)",
 )
-"""Tables by which the content of inboxes is known, whatever becomes of the jobs."""
+"""Tables of the memory, whose rows stay when jobs are deleted, and of data about the ledger."""
 
 _KEPT_TO_MEMORY = (
     # files_of: rows of path, inbox, size, time, digest and left_out, for the files of a record
@@ -137,8 +137,8 @@ _KEPT_TO_MEMORY = (
     """,
     "DROP TABLE kept",
 )
-"""Statements that move what version 1 kept into the tables of the memory, by functions of `memory`
-(see `upgrade`)."""
+"""Statements that move the table `kept` of version 1 into the tables of the memory. They call
+functions of the module `memory`, which `upgrade` registers."""
 
 _RETENTION = (
     """
@@ -339,7 +339,7 @@ def check_files(path: Path) -> None:
     """
     for ending in ("", *BESIDE):
         file = path.with_name(f"{path.name}{ending}")
-        file_status = entries.status(file)  # once, as a command may just remove what SQLite keeps
+        file_status = entries.status(file)  # once: a command may remove SQLite's files now
         if file_status is not None and not stat.S_ISREG(file_status.st_mode):
             raise damaged(path, f"{file.name} is not a regular file")
     ledger_status = entries.status(path)
@@ -359,7 +359,7 @@ def sql_value(value: object) -> object:
     """Return `value` in a form that SQLite accepts.
 
     Bytes in a name that are not valid text are escaped. An integer that is too large becomes the
-    largest one, because a sparse file can have such a size.
+    largest that SQLite stores, because a sparse file can have such a size.
     """
     if isinstance(value, str) and not value.isascii():
         return value.encode(errors="backslashreplace").decode()
@@ -391,9 +391,9 @@ def upgrade(
 
 
 def check(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise DamagedError if a file is not a ledger, or is a damaged one or one of a newer version.
+    """Raise DamagedError unless a file is an undamaged ledger of this version or an earlier one.
 
-    Its tables are strict, so that SQLite's own check covers the types and constraints of all
+    The tables are strict, so that SQLite's own check covers the types and constraints of all
     values. Raises LedgerError if the file cannot be read now.
     """
     with translated_errors(path):
@@ -406,7 +406,7 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
 def check_version(connection: sqlite3.Connection, path: Path) -> None:
     """Raise OldLedgerError or DamagedError unless a ledger has the tables of this version.
 
-    Call it whenever a ledger is opened, also for reading: nobody knows what other tables mean.
+    Call it whenever a ledger is opened, also for reading: other tables may mean something else.
     """
     if _check_tables(connection, path) < len(VERSIONS):
         raise OldLedgerError(

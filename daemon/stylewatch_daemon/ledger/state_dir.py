@@ -12,8 +12,8 @@
   state/favorites/     the marks of favorites; see `favorites`
   state/styles/        copies of the default styles; see `style_key`
   state/trash/         folders about to be removed
-  state/settings.yaml  a copy of config.yaml that the daemon starts anew with; beside it the one
-                       before, settings.earlier.yaml
+  state/settings.yaml  a copy of config.yaml, with which the daemon restarts; the copy before it is
+                       settings.earlier.yaml
   state/status.json    the status of the daemon
   state/paused         exists while no job is started
   state/wake           a pipe: writing to it wakes the daemon
@@ -36,7 +36,7 @@ from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.ledger.claim import FILES, Claim, is_held, load
 
 RETRY = "retry-"
-"""Start of the name of a folder of claims that has copies alone, so that it may be removed."""
+"""Prefix of a folder of claims that has only copies, and may therefore be removed."""
 
 LEDGER, LOCK, WAKE = "ledger.sqlite3", "lock", "wake"
 PREVIEWS, UPLOADS, TRIES, FAVORITES = "previews", "uploads", "tries", "favorites"
@@ -48,7 +48,7 @@ marks of favorites."""
 def reading_below(state: Path) -> Iterator[None]:
     """Convert an OSError of the block, which reads in `state`, to an OutputError with advice.
 
-    The accounts of clients may differ from that of the daemon, which alone may read the folder.
+    Clients may run as another user than the daemon, and only the daemon's user may read `state`.
     """
     try:
         yield
@@ -80,18 +80,18 @@ class StateDir:
         self.ledger = root / LEDGER
         self.wake = root / WAKE
         self._former_tries: list[Path] = []
-        """Folders of tries of earlier processes that are left."""
+        """Folders of tries of earlier processes, which are still to be removed."""
         self._is_swept = False
         """True once the temporary files of earlier processes are removed."""
 
     @shortages.translated("the state folder cannot be used")
     def make(self) -> None:
-        """Create the folder for this user alone, and in it, if missing, what every daemon needs.
+        """Create the state folder, for this user alone, with its pipe and main folders, if missing.
 
-        That is the pipe and the folders of claims, jobs, trash and favorites. Empty trash and
-        tries, and remove temporary files, as far as possible. Raises OutputError if an entry of
-        another kind has the name of a folder, or of the pipe, or if something cannot be created;
-        ShortageError.
+        The main folders are those of claims, jobs, trash and favorites. Then empty trash and tries,
+        and remove temporary files, as far as possible. Raises OutputError if an entry has the name
+        of a folder or the pipe but is of another kind, or if an entry cannot be created;
+        ShortageError if the machine is short of file descriptors.
         """
         make_root(self.root)
         folders = (self.claims, self.jobs, self.trash, self.thumbs, self.previews, self.uploads,
@@ -112,8 +112,8 @@ class StateDir:
     def tidy(self) -> None:
         """Empty the trash and remove temporary files, as far as possible.
 
-        The temporary files and the tries of earlier processes, which were killed, are looked for
-        until all are removed once; the temporary files of this process each time.
+        Each call removes the temporary files of this process. The temporary files and the tries of
+        earlier processes, which were killed, are removed until one call has removed all of them.
         """
         entries.attempt_emptying(self.trash)
         self._former_tries = [
@@ -127,7 +127,7 @@ class StateDir:
             self._is_swept = all(swept)
 
     def probe(self) -> None:
-        """Raise OSError if the folder cannot be written."""
+        """Write and remove a file in the state folder; raises OSError if that is impossible."""
         atomic.probe(self.root)
 
     def files(self, job_id: str) -> Path:
@@ -140,7 +140,7 @@ class StateDir:
         return entries.names(folder) if entries.is_own_folder(folder) else []
 
     def is_held(self, job_id: str) -> bool:
-        """Return whether the inbox may still have files of a claimed job, or its own folder."""
+        """Return whether the inbox may still have a claimed job's folder, or files held for it."""
         return is_held(self.jobs / job_id)
 
     def style_copies(self) -> Mapping[str, tuple[Path, str]]:
@@ -149,9 +149,9 @@ class StateDir:
         return {key: (self.styles / name, sha256) for (key, _, sha256), name in names.items()}
 
     def claims_of(self, inbox: Path) -> Iterator[Claim]:
-        """Yield the claims of jobs from an inbox, without damaged claims.
+        """Yield the claims of jobs from an inbox, in the order of the ids, without damaged claims.
 
-        Whoever needs a damaged claim reports it.
+        A damaged claim is reported when it is needed for its job.
         """
         for job_id in sorted(self.claimed()):
             try:
@@ -166,7 +166,7 @@ class StateDir:
         return {name for name in entries.names(self.jobs) if not name.startswith(".")}
 
     def retry(self, new_id: str) -> Path:
-        """Return the folder in which the files of a job that runs again are gathered."""
+        """Return the folder in which the files of the retry `new_id` are gathered."""
         return self.claims / f"{RETRY}{new_id}"
 
     def discard(self, job_id: str, *, durable: bool = False) -> None:

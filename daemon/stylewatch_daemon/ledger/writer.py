@@ -39,8 +39,8 @@ class LedgerWriter(Ledger):
     def open(cls, path: Path) -> Self:
         """Open the ledger at `path`, or create it, and upgrade it to the newest version.
 
-        Raises SettingsError on a network file system, DamagedError, also for a newer version, and
-        OutputError if the disk cannot be written.
+        Raises SettingsError on a network file system, DamagedError for a ledger that is damaged or
+        of a newer version, and OutputError if the disk cannot be written.
         """
         with shortages.translated("the table of mounts cannot be read"):
             is_remote = disks.is_remote(path.parent, disks.table())
@@ -67,7 +67,7 @@ class LedgerWriter(Ledger):
         return cls(path, connection)
 
     def close(self) -> None:
-        """Write the log into the ledger and close it, as well as its readers of the memory."""
+        """Close the readers of the memory, merge SQLite's log into the ledger, and close it."""
         for reader in self._readers:
             reader.close()
         with suppress(sqlite3.Error):  # this fails while others are reading
@@ -76,13 +76,13 @@ class LedgerWriter(Ledger):
         self._connection.close()
 
     def memory_reader(self) -> MemoryReader:
-        """Return a reader of the memory for another thread, which is closed with the ledger."""
+        """Return a new reader of the memory for another thread; `close` closes the reader, too."""
         self._readers.append(MemoryReader(self.path))
         return self._readers[-1]
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Make all changes of the block in one transaction, or in the one that already began."""
+        """Make all changes of the block in one transaction, or in the outer one if it has begun."""
         if self._connection.in_transaction:  # part of an outer transaction
             yield
             return
@@ -90,7 +90,7 @@ class LedgerWriter(Ledger):
             yield
 
     def put(self, job: Job) -> None:
-        """Insert or replace a job. Only `jobs.jobs`, which checks transitions, may call this."""
+        """Insert or replace a job; only `jobs.jobs`, which checks transitions, may call this."""
         row = {**vars(job), "inputs": json.dumps([*map(asdict, job.inputs)])}
         row["settings"] = None if job.settings is None else json.dumps(job.settings)
         self._put("jobs", row)
@@ -106,8 +106,8 @@ class LedgerWriter(Ledger):
     def put_files(self, job_id: str, files: Iterable[OutputFile]) -> None:
         """Add files to the list of a job's published files; known paths get the new digests.
 
-        A path in the outbox no longer belongs to another job of that outbox, unless the files of
-        that job are on another disk; an absolute path no longer belongs to any other job.
+        A path in the outbox is removed from the lists of other jobs of that outbox, unless their
+        files are on another disk. An absolute path is removed from the lists of all other jobs.
         """
         others = (
             "DELETE FROM files WHERE path = ? AND job != ? AND (? OR job IN (SELECT other.id FROM "
@@ -121,9 +121,9 @@ class LedgerWriter(Ledger):
                 self._put("files", {"job": job_id, **file._asdict()})
 
     def put_link(self, job_id: str, file: OutputFile) -> None:
-        """Add the file that a job has chosen in a finals folder, unless another one has chosen it.
+        """Add the file that a job has chosen in a finals folder, unless another job has chosen it.
 
-        Several jobs may choose the same free name at the same time: the first one has it.
+        Several jobs may choose the same free name at the same time: the first job gets it.
         """
         with self.transaction():
             if schema.sql_value(file.path) not in self.links_of_others(job_id):
@@ -141,11 +141,11 @@ class LedgerWriter(Ledger):
         self._write(statement, json.dumps([*job_ids]))
 
     def expire(self, threshold: float, parts: Iterable[str], kept: Iterable[str]) -> None:
-        """Remove jobs that have aged since before `threshold`, a time of `Sight.counted_s`.
+        """Remove jobs whose age began before `threshold`, a time of `Sight.counted_s`.
 
-        Jobs with a file of `parts` or with a request stay, and so do those in the trash, whose
-        files are yet to be removed. So do `kept` jobs: favorites, and those whose files are still
-        in the state folder, as the next start would paint them again.
+        Jobs with a file of `parts` or with a request stay, and so do jobs in the trash, whose files
+        are yet to be removed. The jobs with the ids `kept` stay, too: favorites, and jobs with
+        files in the state folder, which the next start would enter and paint again.
         """
         query = (
             f"DELETE FROM jobs WHERE {schema.KEPT} AND id IN (SELECT job FROM ages "
@@ -156,9 +156,9 @@ class LedgerWriter(Ledger):
         self._write(query, threshold, json.dumps([*parts]), json.dumps([*kept]))
 
     def see(self, sight: Sight) -> None:
-        """Record what the daemon has seen of the clocks.
+        """Record the last `sight` of the clocks, and begin the ages of jobs that have none yet.
 
-        Jobs that ended, or were moved into the trash, since the last such record age from now on.
+        These are the jobs that have ended, and those moved into the trash, since the last record.
         """
         ended = (
             f"INSERT OR IGNORE INTO ages (job, since) SELECT id, ? FROM jobs WHERE {schema.ENDED}"
@@ -173,14 +173,14 @@ class LedgerWriter(Ledger):
             self._write(trashed, sight.counted_s)
 
     def forget_age(self, job_id: str) -> None:
-        """Let a job that was restored from the trash age anew."""
+        """Remove the age of a job that was restored; the next `see` begins it anew."""
         self._write("DELETE FROM ages WHERE job = ?", job_id)
 
     def ask_to_expire(self, job_ids: Iterable[str], at: float, made: str) -> None:
-        """Request the deletion of jobs that were in the trash for their days.
+        """Request the deletion of jobs whose days in the trash are over.
 
         `at` is the present time of `Sight.counted_s`; `made` is the time of the requests, UTC, ISO
-        8601. Whoever acts on a request looks again whether the days are over (`Commands._expire`).
+        8601. `Commands._expire`, which acts on a request, checks again whether the days are over.
         """
         query = "INSERT INTO requests (verb, arguments, made) VALUES (?, ?, ?)"
         with self.transaction():
@@ -188,7 +188,7 @@ class LedgerWriter(Ledger):
                 self._write(query, EXPIRE, json.dumps({"job": job_id, "at": at}), made)
 
     def begin_request(self, request_id: int) -> None:
-        """Record that a request has begun to remove files, so that it is not given up any more."""
+        """Record that the daemon has begun to remove files for a request: it must be completed."""
         self._write(
             "UPDATE requests SET arguments = json_set(arguments, '$.begun', json('true')) "
             "WHERE id = ?",
@@ -227,10 +227,10 @@ class LedgerWriter(Ledger):
     # -- memory of inboxes
 
     def remember(self, seen: Iterable[Seen], painted: Painted | None = None) -> None:
-        """Record files that stay in an inbox, or are gone from it, and a pair that is `painted`.
+        """Record files that stay in an inbox or are gone from it and, if given, a pair `painted`.
 
-        Without `painted` only the files are recorded. Paths are written as JSON, in which names
-        that are not valid UTF-8 stay distinct.
+        Records of former places and of former content of the files that are there are removed.
+        Paths are written as JSON, in which names that are not valid UTF-8 stay distinct.
         """
         with self.transaction():
             for file in seen:
@@ -262,7 +262,8 @@ class LedgerWriter(Ledger):
     def _forget_former_content(self, file: Seen) -> None:
         """Remove the records of gone files that had the content of `file` before it was edited.
 
-        That content was there until the edit, so whoever drops a copy of it does not drop it again.
+        Until the edit, that content was in the inbox. Without these records, a copy of it that
+        arrives later does not count as dropped again (see `arrived`).
         """
         path = json.dumps(file.path)
         former = self._rows("SELECT sha256 FROM seen WHERE path = ? AND disk = ?", path, file.disk)
@@ -271,12 +272,13 @@ class LedgerWriter(Ledger):
                 self._write("DELETE FROM seen WHERE gone IS NOT NULL AND sha256 = ?", sha256)
 
     def arrived(self, seen: Seen, absent: int, inboxes: Iterable[Path]) -> None:
-        """Record a hashed file; `absent` is the number of the last scan that certainly lacked it.
+        """Record a hashed file, and forget painted pairs with it if it was dropped again (law 3).
 
-        If the content of the file was once known, and was neither in one of the `inboxes` nor in
-        the style library by that scan, somebody dropped it again: pairs with it are to be painted
-        again (law 3). `inboxes` are those of the settings; records of other inboxes do not count.
-        But a pair with a file that is there, and was in none of these, has stayed where it is.
+        `absent` is the number of the last scan that certainly lacked the file. The file was dropped
+        again if its content has records in the `inboxes` of the settings or in the style library,
+        and all of these files were gone by that scan. Its pairs are then painted again, except
+        pairs of which another file is still present and has records only in other inboxes: such a
+        pair has stayed in its place.
         """
         query = (
             "SELECT gone FROM seen WHERE sha256 = ? AND inbox IN (SELECT value FROM json_each(?))"
@@ -306,7 +308,7 @@ _FORGET = """
         )
     )
     """
-"""SQL that forgets the painted pairs with a digest, but for those that stay in other inboxes."""
+"""SQL that removes the painted pairs with a digest, except pairs that stay in other inboxes."""
 
 
 @cache
