@@ -482,15 +482,18 @@ class Account:
     def _cease_to_keep(self, inbox: Inbox) -> None:
         """Account for an inbox whose files leave from now on: what was painted or claimed stays.
 
-        A second copy of what was painted may be known where it is, or is painted.
+        A second copy of what was painted may be known where it is, or is painted. A claim that the
+        ledger could not record was withdrawn.
         """
         claimed = {token for path in self.claimed_at for token in self.tokens_at.get(path, ())}
         jobs = wiring.jobs(Path(self.world.path("state")))
         begun = {pair.key for pair in self._whole(keep=True)}
         pairs = [pair for pair in self.pairs_in(inbox) if pair.is_whole]
         for pair in sorted(pairs, key=lambda pair: not self._is_claimed(pair)):
-            if self._is_claimed(pair):
-                mine = (job for job in jobs if pair.main in job.sources and job.state != "claimed")
+            own_jobs = [job for job in jobs if pair.main in job.sources]
+            is_withdrawn = not own_jobs and pair.key not in self.world.laws.seen.by_key
+            if self._is_claimed(pair) and not is_withdrawn:
+                mine = (job for job in own_jobs if job.state != "claimed")
                 if any(self.world.contents_of(job) == pair.key.pictures for job in mine):
                     self.surely_painted.add(pair)
             elif pair.key in begun or pair.key.content in claimed:
