@@ -1,7 +1,7 @@
 """Plain values of recipes and settings: YAML with the line of every value; merging of values.
 
-0100 is not octal, and dates and times are text. Anybody who can drop files can write settings:
-tags are refused, and sizes, depths, numbers and characters are limited.
+0100 is not octal, 0x40 is not a number, and dates and times are text. Anybody who can drop files
+can write settings: tags are refused, and sizes, depths, numbers and characters are limited.
 """
 
 import re
@@ -15,6 +15,7 @@ from yaml.error import Mark
 from yaml.events import CollectionEndEvent, CollectionStartEvent, NodeEvent
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.reader import ReaderError
+from yaml.tokens import DocumentEndToken, DocumentStartToken
 
 from stylewatch_painter.validation import Location, brief, quoted, refusing
 
@@ -45,7 +46,13 @@ _MOST_ADDRESSES = 3
 _TOO_LARGE = "this is too large or too deep for settings"
 
 _TEXT_ONLY = frozenset({f"{_TAG}timestamp", f"{_TAG}value"})
-_INTEGER = re.compile("[-+]?(0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$")
+_INTEGER = re.compile("[-+]?(0|[1-9][0-9_]*)$")
+_FLOAT = re.compile(
+    r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)([eE][-+][0-9]+)?$"
+    r"|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"
+)
+_PATTERNS = {f"{_TAG}int": _INTEGER, f"{_TAG}float": _FLOAT}
+"""Patterns in place of YAML 1.1's, for which 0x400 is 1024, and `1:30.` is 90."""
 
 
 class YamlError(ValueError):
@@ -56,17 +63,16 @@ class YamlError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which reads dates and times, and numbers such as 0100, as text.
+    """PyYAML's safe loader, which reads dates, times, and numbers like 0100 or 0x40 as text.
 
-    No setting is a date or a time, but a name can look like one. YAML 1.1 would read 0100 as 64.
+    No setting is a date or a time, but a name can look like one. YAML 1.1 would read 0100 and 0x40
+    as 64.
     """
 
 
 _Loader.yaml_implicit_resolvers = {
     first: [
-        (tag, _INTEGER if tag == f"{_TAG}int" else pattern)
-        for tag, pattern in resolvers
-        if tag not in _TEXT_ONLY
+        (tag, _PATTERNS.get(tag, pattern)) for tag, pattern in resolvers if tag not in _TEXT_ONLY
     ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
@@ -114,10 +120,41 @@ def parse(text: str, file_name: str) -> Document:
 
 
 def value(text: str) -> Any:
-    """Parse `text` as one YAML value; None for empty text. Raises YamlError as `parse` does."""
+    """Parse `text`, all of which is one YAML value; None for empty text.
+
+    What YAML would take for a comment, an anchor or the start of a document is part of a text
+    without quotes. Raises YamlError if it is beside any other value, and as `parse` does.
+    """
     with refusing(YamlError, "the value"):
         node = _compose(text, "the value")
-        return None if node is None else _Walk("the value").value(node, ())
+        whole = text.strip()
+        if node is None or (_is_bare(node) and node.value != whole):
+            return whole or None
+        if not (_is_bare(node) or _is_one_value(text)):
+            raise YamlError(
+                f"{quoted(whole)} is a value with something beside it, such as a comment: leave "
+                "that out or, if it is part of a text, put the text in quotes"
+            )
+        return _Walk("the value").value(node, ())
+
+
+def _is_bare(node: Node) -> bool:
+    """Return whether a node is a scalar without quotes."""
+    return isinstance(node, ScalarNode) and node.style is None
+
+
+def _is_one_value(text: str) -> bool:
+    """Return whether `text` has neither comments, which are between tokens, nor a document mark."""
+    end = 0
+    try:
+        for token in yaml.scan(text, _Loader):
+            between = text[end : token.start_mark.index]
+            if between.strip() or isinstance(token, DocumentStartToken | DocumentEndToken):
+                return False
+            end = token.end_mark.index
+    except yaml.MarkedYAMLError:
+        return True  # it is an address without quotes
+    return True
 
 
 def _error(file_name: str, mark: Mark, sentence: str) -> YamlError:

@@ -35,9 +35,30 @@ def test_a_file_is_a_mapping_of_plain_values_in_utf_8() -> None:
         yaml_lines.parse_bytes(b"name: \xff\n", "job.yaml", 999)
     for text, value in (
         ("640", 640), ("", None), ("=", "="), ("[1, 2]", [1, 2]), ("yes", True),
-        ("0100", "0100"), ("12:30", "12:30"), ("-1_0", -10), ("0x1F", 31),
+        ("0100", "0100"), ("12:30", "12:30"), ("-1_0", -10), ("0x1F", "0x1F"), ("1:30.", "1:30."),
+        (" 1.5 ", 1.5), (".5", 0.5), ("-1.", -1.0), ("1.5e+3", 1500.0), ("[::1]:80", "[::1]:80"),
     ):  # fmt: skip
         assert yaml_lines.value(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["wave #2", "# 2", "&co bar", "&co", "--- foo", "7 # seven", "foo ...", "a\n b", "*"]
+)
+def test_all_of_a_text_without_quotes_is_the_value(text: str) -> None:
+    if text == "*":
+        with pytest.raises(SettingsError, match="not YAML"):
+            yaml_lines.value(text)
+    else:
+        assert yaml_lines.value(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["'wave' #2", "[1, 2] # 3", "# 0\n[1]", "a: 1 # b", "--- [1]", "[1]\n...", "{a: [1, # 2\n 3]}"],
+)
+def test_a_value_with_something_beside_it_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="a value with something beside it, such as a comment"):
+        yaml_lines.value(text)
 
 
 DOUBLING = "".join(
