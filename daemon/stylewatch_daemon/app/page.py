@@ -192,18 +192,18 @@ class Supervisor:
         """Serve the page until `leave` or `close` is called; try again after each OSError."""
         failures = 0
         while not self._is_leaving([], 0):
+            began = time.monotonic()
             try:
                 inherited = self._inherited
                 self._inherited = None
                 fd = None if inherited is None else inherited.fd
                 with listening_socket(page.address, fd) as listening:
-                    failures = 0
                     self._log_address(page, listening)
                     self._keep_serving(page, listening)
                     if self._keeps:
                         self._kept = Listening(listening.detach(), str(page.address))
             except OSError as error:
-                failures += 1
+                failures = 1 if time.monotonic() - began >= STABLE_S else failures + 1
                 why = shortages.shortage(error) or error.strerror or error
                 self._warn(f"the page cannot be served at {page.address} ({why}): "
                            "painting goes on, and it is tried again")  # fmt: skip

@@ -267,10 +267,7 @@ def attempt_removal_if_old(folder: Path, since: float) -> None:
     """
     with suppress(OSError):
         statuses = [status(path) for path in (folder, *(folder / name for name in names(folder)))]
-        changed = max(
-            entry_status.st_mtime for entry_status in statuses if entry_status is not None
-        )
-        if changed <= since:
+        if all(each is None or each.st_mtime <= since for each in statuses):
             remove(folder)
 
 

@@ -15,9 +15,11 @@ from typing import Any
 from stylewatch_daemon.base.errors import (
     DaemonError,
     DamagedError,
+    FullError,
     LockedError,
     OldLedgerError,
     OutputError,
+    ShortageError,
 )
 from stylewatch_daemon.base.model import now
 from stylewatch_daemon.files import account, entries, pipes
@@ -46,7 +48,7 @@ def leave(state: Path, verb: str, **arguments: Any) -> int:
             request_id = _add(state, verb, arguments)
             pipes.poke(state / WAKE)
             return request_id
-    except (DamagedError, LockedError, OldLedgerError):
+    except (DamagedError, FullError, LockedError, OldLedgerError, ShortageError):
         raise
     except OSError as error:
         raise OutputError(

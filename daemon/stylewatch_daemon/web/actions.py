@@ -44,6 +44,7 @@ from stylewatch_daemon.files.names import folded, is_picture, meant, safe, shown
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import EXPIRE, FILE_NAME, reading
 from stylewatch_daemon.ledger.state_dir import UPLOADS
+from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.style_library import (
     add_style,
     default_styles,
@@ -171,7 +172,7 @@ async def with_selected(request: Request, verb: Literal["trash", "restore", "del
     jobs, are_several = await run_in_threadpool(jobs_of, site, fields.getlist("job"), verb)
     if verb != "delete":  # another tab may have moved some there, or restored some
         jobs = [job for job in jobs if bool(job.trashed) is (verb == "restore")] or jobs
-    if fields.get("trashed"):
+    if _is_chosen(fields, "trashed"):
         jobs = [job for job in jobs if job.trashed]
         if not jobs:
             raise StateError(
@@ -212,6 +213,15 @@ def _check_names(fields: Fields, *known: str) -> None:
     unknown = fields.keys() - {*known}
     if unknown:
         raise FormError({name: nearest(name, known, "field") for name in sorted(unknown)})
+
+
+def _is_chosen(fields: Mapping[str, str], name: str) -> bool:
+    """Return whether a field says yes; a missing one says no. Raises FormError for other text."""
+    with suppress(SettingsError):
+        chosen = yaml_lines.value(fields.get(name) or "no")
+        if isinstance(chosen, bool):
+            return chosen
+    raise FormError({name: "should be yes or no"})
 
 
 def _number(fields: Fields, name: str) -> int | None:
@@ -631,7 +641,7 @@ def _left_out(job: Job, form: Form, *, has_others: bool) -> Iterator[int]:
     styles = range(1, 1 + sum(file.role == "style" for file in job.inputs))
     if not {*form.values.get("keep", ())} <= {"", *map(str, styles)}:
         raise FormError({"keep": f"should be numbers of styles, from 1 to {len(styles)}"})
-    if has_others and not form.fields.get("blend"):
+    if has_others and not _is_chosen(form.fields, "blend"):
         yield from styles
     elif "keep" in form.values:
         yield from (number for number in styles if str(number) not in form.values["keep"])

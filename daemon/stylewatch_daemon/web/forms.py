@@ -23,7 +23,7 @@ from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.files import atomic, disks
 from stylewatch_daemon.files.names import CONTENT_SUFFIXES, safe
 from stylewatch_daemon.ledger.state_dir import UPLOADS
-from stylewatch_daemon.web.http import Context, context
+from stylewatch_daemon.web.http import Context, check_given_once, context
 
 AT_ONCE = 4
 """Maximum number of uploads at the same time; a further upload is refused, unless one of them
@@ -38,6 +38,9 @@ MIN_RATE = 2_000
 
 MAX_FILES, MAX_FIELDS = 40, 100
 """Maximum numbers of files (as for 20 photographs and 20 styles) and of other fields in a form."""
+
+SEVERAL = ("keep", "library")
+"""Fields that may have several values."""
 
 MAX_FIELD_BYTES = 1_024
 """Maximum size of a field in bytes; the parser's message gives it in units of 1,024."""
@@ -60,7 +63,7 @@ class Form:
 
     @property
     def fields(self) -> dict[str, str]:
-        """The last value of each field, without surrounding space."""
+        """The value of each field, without surrounding space; the last one of those in SEVERAL."""
         return {name: values[-1].strip() for name, values in self.values.items()}
 
 
@@ -96,6 +99,7 @@ async def received(request: Request) -> AsyncIterator[Form]:
             form = await run_in_threadpool(_stored, data, Path(folder))
         finally:
             await data.close()
+        check_given_once(form.values, *SEVERAL)
         yield form
 
 

@@ -1,7 +1,7 @@
 """Functions that all routes share, for the application's parts, the ledger, forms and answers."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
+from stylewatch_daemon.base.errors import InputError
 from stylewatch_daemon.base.model import Job
 from stylewatch_daemon.client import operations, status_json
 from stylewatch_daemon.client.operations import Verb
@@ -195,4 +196,14 @@ async def form(request: Request, within_s: float | None = None) -> Fields:
         raise HTTPException(408, "the form did not arrive in time") from None
     except ValueError:
         raise HTTPException(400, "the body is not a valid form") from None
-    return Fields([(name, value.strip()) for name, value in fields if value.strip()])
+    given = Fields([(name, value.strip()) for name, value in fields if value.strip()])
+    check_given_once({name: given.getlist(name) for name in given}, "job")
+    return given
+
+
+def check_given_once(values: Mapping[str, Sequence[str]], *several: str) -> None:
+    """Raise InputError if a field has different values, unless it is one of `several`."""
+    doubtful = [name for name, of in values.items() if name not in several and len({*of}) > 1]
+    if doubtful:
+        names = " and ".join(map(shown, sorted(doubtful)))
+        raise InputError(f"{names} has several values: give one")

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,9 @@ def test_a_removal_needs_no_rename(root: Path) -> None:
         lambda root: entries.attempt_mode(root / "file", 0o600),
         lambda root: entries.attempt_touch(root / "file"),
         lambda root: _private(root / "empty"),
+        lambda root: entries.attempt_removal_if_old(root / "full", time.time()),
+        lambda root: entries.attempt_removal_if_old(root / "missing", 0.0),
+        lambda root: entries.attempt_removal_of_old(root, time.time(), None),
     ],
 )
 def test_what_costs_nothing_while_it_fails_is_only_attempted(attempt: Question, root: Path) -> None:

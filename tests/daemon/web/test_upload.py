@@ -416,6 +416,8 @@ def test_another_style_replaces_those_of_the_job_unless_they_are_blended(
         ({}, []),
         (other, [1]),
         ({**other, "keep": ["", "1"]}, [1]),
+        ({**other, "blend": "no"}, [1]),
+        ({**other, "blend": ""}, [1]),
         ({**other, "keep": ["", "1"], "blend": "yes"}, []),
         ({**other, "keep": "", "blend": "yes"}, [1]),
     ):
@@ -430,9 +432,15 @@ def test_a_job_is_not_painted_again_without_its_inputs_or_with_a_mistake(
         ({"keep": ""}, "style", "at least one style"), ({"keep": ["", "2"]}, "keep", "from 1 to 1"),
         ({"keep": "one", "library": "wave"}, "keep", "numbers of styles"),
         ({"style_weights": "1, 2"}, "style_weights", "2 numbers for 1 style"),
+        ({"library": "wave", "blend": "perhaps"}, "blend", "should be yes or no"),
     ):  # fmt: skip
         answer = again(fields)
         assert answer.status_code == 400 and reason in answer.json()["mistakes"][name]
+    assert answer.status_code == 422
+    assert answer.json()["error"] == "steps has several values: give one"
+    assert (
+        answer.status_code == 422 and answer.json()["error"] == "steps has several values: give one"
+    )
     answer = again({"steps": "many"}, headers=BROWSER)
     assert answer.status_code == 400 and 'value="many"' in answer.text
     assert 'class="options" open' in answer.text, "the mistake is in the part that is folded"
