@@ -38,7 +38,7 @@ _ENOUGH = 0.1
 """Deviation of the colors of a frame, in Oklab, from which no other frame need be read. Measured
 on the sample pictures: 0.13 to 0.21, and at half of their values 0.07 to 0.12."""
 _ONE_COLOR = 1e-4
-"""Deviation of colors, in Oklab, below which nothing is to be seen."""
+"""Deviation of the colors of a frame, in Oklab, below which it counts as a frame of one color."""
 _SAMPLES, _OPENING = 9, 1500
 """Maximum number of frames that are compared by their colors, and the number of frames, from the
 first one, over which they are spread: to decode more may take minutes."""
@@ -49,7 +49,7 @@ _REDUCED = 512
 def is_clip(path: Path) -> bool:
     """Return whether a file is a film, or an animated picture with more than one frame.
 
-    A file that cannot be read is none, except a damaged AVIF with frames.
+    Return False for a file that cannot be read, except a damaged AVIF sequence.
     """
     head = b""
     with suppress(PictureError), open_file(path) as file:
@@ -95,9 +95,10 @@ def frames(path: Path, limits: ClipLimits, first: int = 0, every: int = 1) -> It
 def decoded(
     path: Path, limits: ClipLimits, first: int = 0, every: int = 1
 ) -> Iterator[Frame | None]:
-    """Yield the frames as `frames` does, and None for each other frame that is decoded.
+    """Yield the frames that `frames` yields, and None for every other frame that is decoded.
 
-    The earlier frames may take long to decode; each None shows that decoding goes on.
+    The frames before `first` may take long to decode, and each None shows progress. Raises
+    PictureError as `frames` does.
     """
     numbers = range(first, sys.maxsize, every)
     if _kind_of(path) == _ANIMATED:
@@ -123,10 +124,11 @@ def first_picture(path: Path, limits: ClipLimits, clip: Clip) -> Picture:
 def colored_like(path: Path, limits: ClipLimits, clip: Clip, first: Picture) -> Picture:
     """Return a picture with the colors of the `clip` at `path`; `first` is its first frame.
 
-    That is `first`, unless its colors differ little, and those of some of _SAMPLES frames at least
-    twice as much, as in a fade: then it is the frame with the median difference among these. It
-    depends on the file alone. A warning tells if all have one color (law 19). Raises PictureError
-    as `frames` does.
+    The result is `first` if its colors deviate by at least _ENOUGH, or by at least half as much as
+    those of any of up to _SAMPLES frames. Otherwise, as in a fade, it is a sampled frame, reduced:
+    among the frames with at least half of the largest deviation, the one with the median. The
+    choice depends on the file alone. If all sampled frames show one color, the result is `first`
+    with a warning (law 19). Raises PictureError as `frames` does.
     """
     if Spread.of(_reduced(first.pixels)).deviation >= _ENOUGH:
         return first
@@ -146,7 +148,7 @@ def colored_like(path: Path, limits: ClipLimits, clip: Clip, first: Picture) -> 
 
 
 def _reduced(pixels: Pixels | Bytes) -> Pixels:
-    """Return a picture with at most _REDUCED pixels on its long side."""
+    """Return a picture, float32, with at most _REDUCED pixels on its long side."""
     size = Size.of(pixels)
     return resize(pixels, size.times(min(1, _REDUCED / size.long)), "bilinear")
 

@@ -87,14 +87,17 @@ ASSOCIATED, UNASSOCIATED = 1, 2
 
 
 Part = tuple[str, int, int]
-"""Format of a tag's values, the place in the file of their number, and the place of the values."""
+"""`struct` format of a tag's values, and the offsets in the file of their count and of the field
+that has the values or their offset."""
 
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory: the values of its tags that are whole numbers or text, as numbers.
+    """A directory of a TIFF file.
 
-    `parts` has the places of the values of tags about strips and tiles, which are read on demand.
+    `tags` has the values of the tags with integers or text, at most _MAX_VALUES each; text is a
+    tuple of bytes. `parts` has the places of the values of tags about strips and tiles, which are
+    all read on demand.
     """
 
     tags: Mapping[int, tuple[int, ...]]
@@ -119,9 +122,9 @@ class Directory:
 
     @property
     def trouble(self) -> str:
-        """The reason, for people, why the picture is refused (law 18); empty if it is not.
+        """Reason, for the user, to refuse the picture (law 18); empty if it is not refused.
 
-        libvips would misread such a picture.
+        libvips would misread a refused picture.
         """
         kind = self.first(PHOTOMETRIC)
         is_float = self.first(SAMPLE_FORMAT) == _FLOATS
@@ -196,9 +199,10 @@ def directories(data: bytes) -> list[Directory]:
 
 
 def exif(data: bytes) -> bytes:
-    """Return the file as EXIF, whose format is TIFF; empty if the file cannot serve as EXIF.
+    """Return the whole file as EXIF, whose format is TIFF; empty if it cannot serve as EXIF.
 
-    EXIF is read with all of its values, so a file with too many bytes of values cannot.
+    It cannot if it is a BigTIFF, if its first directory is damaged, or if its values have more than
+    _LARGEST_TAGS bytes, because readers of EXIF load all values.
     """
     reader = _Reader.of(data)
     page = None if reader is None or reader.is_big else next(reader.pages(), None)
@@ -240,7 +244,7 @@ def is_raw(data: bytes) -> bool:
 def cut_raw(data: bytes) -> bool:
     """Return whether parts of a raw picture lie beyond the end of the file, or are damaged JPEG.
 
-    LibRaw would show whatever its memory held in place of these parts, without a word.
+    In place of these parts LibRaw would silently show uninitialized memory.
     """
     reader = _Reader.of(data)
     if reader is None:
@@ -278,7 +282,7 @@ def main_page(pages: list[Directory]) -> int:
 class _Reader:
     data: bytes
     order: str
-    """`<` or `>`."""
+    """Byte order for `struct`: `<` or `>`."""
     is_big: bool
     """True for BigTIFF, with offsets of 8 bytes."""
 

@@ -76,10 +76,11 @@ def longest_side(format: Format) -> int:
 def write_segment(
     path: Path, frames: Iterable[Bytes], format: Format, quality: int
 ) -> Iterator[None]:
-    """Encode frames (height, width, 3) as a segment, for `join`; yield after each frame.
+    """Encode uint8 sRGB frames (height, width, 3) as a segment, and yield after each frame.
 
-    The segment is the file `path`, and starts with a key frame. `quality` is 1 to 100, and has no
-    effect for FFV1, which is lossless. Sides must be even, except for FFV1.
+    The segment is the file `path`, for `join`, and starts with a key frame. It is complete when the
+    generator ends. `quality` is 1 to 100, and has no effect for FFV1, which is lossless. Sides must
+    be even, except for FFV1.
     """
     output = _OUTPUTS[format]
     crf = {"libx264": 10 + 0.4 * (100 - quality), "libvpx-vp9": 12 + 0.5 * (100 - quality)}
@@ -191,7 +192,7 @@ def _timed(segments: Iterable[Path], times: Sequence[Fraction], target: Any) -> 
 def _sound(
     path: Path, container: Any, output: _Output, times: Sequence[Fraction], warnings: list[str]
 ) -> Iterator[Any]:
-    """Yield the packets of a film's first sound track between `times`, and add it to `container`.
+    """Add a film's first sound track to `container`, and yield its packets between `times`.
 
     Sound that the format cannot hold is left out, with a sentence in `warnings`. A film without
     sound between `times` adds no track.
