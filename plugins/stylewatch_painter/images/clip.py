@@ -74,7 +74,7 @@ screens, including rates such as 30000/1001, a frame lasts a whole number of tic
 
 
 def check_length(count: int, seconds: Fraction, limits: ClipLimits) -> None:
-    """Raise PictureError for a `count` of frames above the limit, or `seconds` above LONGEST."""
+    """Raise PictureError if `count` exceeds `limits.max_frames`, or `seconds` exceeds LONGEST."""
     if count > limits.max_frames:
         raise PictureError(
             f"has more than {limits.max_frames:,} frames, which is the limit (limits.max_frames):"

@@ -33,7 +33,7 @@ _FROM_CONES = np.linalg.inv(_TO_CONES)
 _FROM_LAB = np.linalg.inv(_TO_LAB)
 
 BRIGHTNESS = (0.2126, 0.7152, 0.0722)
-"""Weights of R, G and B in the brightness, as in ITU-R BT.709."""
+"""Weights of R, G and B in the brightness (luma) by ITU-R BT.709."""
 
 _KNEE = 0.0031308
 """Linear value up to which sRGB's curve is a straight line."""
@@ -117,21 +117,27 @@ def _relit(level: Floats, chroma: Floats) -> Floats:
 
 
 def _is_shown(lab: Floats) -> NDArray[np.bool_]:
-    """Return flags of the colors that sRGB contains, within _TOLERANCE."""
+    """Return flags of the Oklab colors that are inside of sRGB, within _TOLERANCE."""
     linear = (lab @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
     away: Floats = np.abs(linear - 0.5).max(axis=-1)
     return away <= 0.5 + _TOLERANCE
 
 
 def _linear(coded: Floats) -> Floats:
-    """Decode sRGB values in 0..1 to linear light by IEC 61966-2-1, mirrored for negative values."""
+    """Decode sRGB values, 1 for white, to linear light by IEC 61966-2-1.
+
+    A negative value gives the negative light of its magnitude.
+    """
     size = np.abs(coded)
     light = np.where(size <= 12.92 * _KNEE, size / 12.92, ((size + 0.055) / 1.055) ** 2.4)
     return np.copysign(light, coded)
 
 
 def coded(linear: Floats) -> Floats:
-    """Encode linear light in 0..1 as sRGB values by IEC 61966-2-1, mirrored for negative values."""
+    """Encode linear light, 1 for white, as sRGB values by IEC 61966-2-1.
+
+    Negative light gives the negative value of its magnitude.
+    """
     size = np.abs(linear)
     coded = np.where(size <= _KNEE, size * 12.92, 1.055 * size ** (1 / 2.4) - 0.055)
     return np.copysign(coded, linear)
@@ -376,7 +382,10 @@ def lit_like(style: Pixels, content: Pixels, weights: tuple[Plane | None, ...]) 
 
 
 def _of_plane(plane: Plane, weights: Plane | None) -> tuple[float, float]:
-    """Return the mean and the standard deviation of a plane, unweighted if all weights are 0."""
+    """Return the mean and the standard deviation of a plane.
+
+    They are unweighted if `weights` is None, or if all weights are 0.
+    """
     if weights is None or not weights.any():
         return float(plane.mean(dtype=np.float64)), float(plane.std(dtype=np.float64))
     mean = np.average(plane.astype(np.float64), weights=weights)

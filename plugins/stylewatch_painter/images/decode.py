@@ -34,7 +34,8 @@ for floats only."""
 _MOST = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 _OVERSHOOT = 1.5
-"""Maximum ratio to white of values that resampling made brighter."""
+"""Maximum ratio to white of the values of a picture in integers of 32 bits, because resampling can
+raise values above white."""
 
 _BRIGHTEST = 16
 """Maximum ratio of the brightest light to white in a picture of floats. It is about the square root

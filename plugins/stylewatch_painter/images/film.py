@@ -298,9 +298,10 @@ class Film:
                         yield decoded
 
     def _pixels(self, picture: Any, size: Size | None = None) -> Bytes:
-        """Return the pixels of a picture, at `size` or else at the film's own size.
+        """Return the pixels of a picture, uint8 sRGB, upright.
 
-        Raises PictureError if memory is lacking, or if the colors cannot be converted.
+        `size`, by default the film's own size, is the size before the picture is turned. Raises
+        PictureError if memory is lacking, or if the colors cannot be converted.
         """
         how = self._shown or video_color.Shown()
         try:
@@ -392,7 +393,7 @@ def _decoded(decoder: Any, packet: Any, said: list[str]) -> list[Any]:
 
 
 def _has_complained(said: list[str]) -> bool:
-    """Return whether FFmpeg said anything since the last call, and empty `said`."""
+    """Empty `said`, and return whether it had messages of FFmpeg."""
     has_complained = bool(said)
     said.clear()
     return has_complained

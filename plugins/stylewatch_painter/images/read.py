@@ -106,7 +106,8 @@ def picture_of(
 def picture_size(path: Path, max_pixels: int = MAX_PIXELS) -> Size:
     """Return the size of the picture at `path`, upright, without decoding it.
 
-    Raises PictureError as `read` does, for reasons that the file's header shows.
+    Raises PictureError if the file cannot be read, is unsupported or exceeds a limit, and
+    LibraryError if a library cannot be loaded.
     """
     data = file_bytes(path)
     with decoding(path.name, data[:HEAD]):
@@ -116,7 +117,8 @@ def picture_size(path: Path, max_pixels: int = MAX_PIXELS) -> Size:
 def file_bytes(path: Path) -> bytes:
     """Read a picture file, following symbolic links.
 
-    Raises PictureError if the file is missing, not a regular file, empty or too large.
+    Raises PictureError if the file is missing, not a regular file, empty, larger than MAX_BYTES, or
+    unreadable.
     """
     with open_file(path) as file:
         length = os.fstat(file.fileno()).st_size
@@ -204,7 +206,7 @@ _MAX_CHARACTERS = 200
 
 
 def _unknown(head: bytes) -> str:
-    """Describe a file in an unknown format."""
+    """Return a clause, for an error message, about a file in an unknown format."""
     if is_film(head):
         return "is a film; only the content of a job can be one: export a picture of it"
     if _is_text(head):

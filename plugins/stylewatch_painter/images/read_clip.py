@@ -35,13 +35,13 @@ _SEQUENCE = b"ftypavis"
 """Box type and brand of an AVIF whose pictures are frames."""
 
 _ENOUGH = 0.1
-"""Deviation of the colors of a frame, in Oklab, from which no other frame need be read. Measured
-on the sample pictures: 0.13 to 0.21, and at half of their values 0.07 to 0.12."""
+"""Deviation of the colors of a frame, in Oklab, from which no other frame need be read. It is 0.13
+to 0.21 for the sample pictures, and 0.07 to 0.12 for these with halved values."""
 _ONE_COLOR = 1e-4
 """Deviation of the colors of a frame, in Oklab, below which it counts as a frame of one color."""
 _SAMPLES, _OPENING = 9, 1500
-"""Maximum number of frames that are compared by their colors, and the number of frames, from the
-first one, over which they are spread: to decode more may take minutes."""
+"""Maximum number of frames whose colors are compared, and the number of frames at the start of a
+clip over which they are spread. Decoding more frames may take minutes."""
 _REDUCED = 512
 """Maximum length of the long side, in pixels, to which frames are reduced to compare colors."""
 
@@ -66,11 +66,11 @@ def is_clip(path: Path) -> bool:
 
 
 def inspect(path: Path, limits: ClipLimits) -> Clip:
-    """Describe the clip at `path`.
+    """Return a description of the clip at `path`.
 
     All packets of a film are read and one frame is decoded; all frames of an animated picture are
     decoded. Raises PictureError if the file is not a clip, exceeds `limits` or is damaged, or if
-    the extra that is needed to paint it is missing.
+    the extra that is needed to paint it is missing, and LibraryError if a library cannot be loaded.
     """
     kind = _kind_of(path)
     if find_spec("cv2") is None:  # `flow` needs it, so refuse the clip before painting begins
@@ -154,7 +154,7 @@ def _reduced(pixels: Pixels | Bytes) -> Pixels:
 
 
 def _kind(head: bytes) -> str:
-    """Return `_FILM`, `_ANIMATED`, or an empty text for the head of any other file.
+    """Return the kind of a file by its head: `_FILM`, `_ANIMATED`, or an empty string.
 
     Every GIF and PNG is `_ANIMATED`: only their further content tells how many frames they have.
     """

@@ -14,8 +14,8 @@ _SHORTEST = 16  # bytes
 _MAX_DIRECTORIES = 1_000
 _MAX_ENTRIES = 4_096
 _MAX_VALUES, _MOST_PARTS, _MAX_RAW = 64, 100_000, 16
-"""Maximum numbers that are read: of values of a tag, of places of strips or tiles, and of raw
-pictures."""
+"""Maximum numbers of values of a tag, of offsets of strips or tiles, and of raw pictures that are
+read."""
 
 _LARGEST_TAGS = 16 * 2**20
 """Maximum bytes of all values in the directories of a file that is read as EXIF."""
@@ -44,8 +44,8 @@ DNG_VERSION = 50706
 _PARTS = (STRIPS, STRIP_BYTES, TILES, TILE_BYTES)
 
 _SIZES = {1: "B", 2: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
-"""Formats, for `struct`, of types of values: bytes, text, and whole numbers of 2 to 8 bytes. Values
-of other types are not read."""
+"""`struct` formats of the types of values that are read: bytes, text, and unsigned integers of 2 to
+8 bytes."""
 
 _WIDTHS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of a value by its type; values of all other types have one byte."""
@@ -188,12 +188,15 @@ class Directory:
 
     @property
     def alpha_at(self) -> int:
-        """Place of the alpha among the extra samples, from 0; 0 if there is none."""
+        """Index of the alpha among the extra samples; 0 without alpha."""
         return self.tags[EXTRA_SAMPLES].index(self.alpha) if self.alpha else 0
 
 
 def directories(data: bytes) -> list[Directory]:
-    """Return the directories of a file's pages up to a damaged one; none if the file is no TIFF."""
+    """Return the directories of a file's pages, up to a damaged one.
+
+    The list is empty if the file is no TIFF.
+    """
     reader = _Reader.of(data)
     return [] if reader is None else list(reader.pages())
 
@@ -268,7 +271,7 @@ def _is_whole(reader: "_Reader", page: Directory) -> bool:
 
 
 def main_page(pages: list[Directory]) -> int:
-    """Return the number, from 0, of the first page that is no reduced copy and no mask.
+    """Return the index of the first page that is neither a reduced copy nor a mask.
 
     Without such a page it is 0.
     """
@@ -307,7 +310,7 @@ class _Reader:
             yield directory
 
     def directory(self, at: int) -> Directory | None:
-        """Return the directory at a place in the file; None if it is damaged."""
+        """Return the directory at the offset `at` in the file; None if it is damaged."""
         found = self._read(at)
         return None if found is None else found[0]
 
@@ -320,7 +323,10 @@ class _Reader:
         return int(offset)
 
     def _read(self, at: int) -> tuple[Directory, int] | None:
-        """Return a directory and the place of the next one; None if the directory is damaged."""
+        """Return the directory at the offset `at`, and the offset of the next one; 0 is the end.
+
+        Return None if the directory is damaged.
+        """
         count_format, entry, value = ("Q", 20, 12) if self.is_big else ("H", 12, 8)
         start = at + struct.calcsize(f"={count_format}")
         tags = dict[int, tuple[int, ...]]()
@@ -344,7 +350,7 @@ class _Reader:
         return Directory(tags, parts, size), self._offset(start + count * entry)
 
     def parts(self, page: Directory, tag: int) -> tuple[int, ...]:
-        """Return all values of a tag about strips or tiles; none if they are damaged."""
+        """Return all values of a tag about strips or tiles; empty without sound values."""
         if tag not in page.parts:
             return ()
         try:

@@ -82,7 +82,7 @@ def shown(picture: Any) -> Shown:
 
 
 def keeps_sides(how: Shown) -> bool:
-    """Return whether pictures are shown without a turn by 90 degrees."""
+    """Return whether pictures keep their width and height when they are turned upright."""
     return how.axes[0] != 0
 
 
@@ -177,7 +177,7 @@ def _has_alpha(picture: Any) -> bool:
 
 
 def _guessed_matrix(picture: Any) -> int | None:
-    """Return the assumed matrix for a picture that states none; None if it does, or is in RGB."""
+    """Return the matrix to assume for a picture; None if it states a matrix or is in RGB."""
     if picture.colorspace != UNSTATED or picture.format.is_rgb:
         return None
     if picture.color_primaries == _BT2020 or picture.color_trc in HDR_TRANSFERS:
@@ -201,7 +201,10 @@ def opaque(pixels: Bytes) -> Bytes:
 
 
 def _axes(data: bytes) -> Axes:
-    """Return the directions of a picture's axes on the display, by a display matrix."""
+    """Return the axes by the display matrix in `data`, rounded to multiples of 90 degrees.
+
+    Without a complete matrix they are UPRIGHT.
+    """
     if len(data) < _DISPLAY_MATRIX:
         return UPRIGHT
     a, b, c, d = (int(value) for value in np.frombuffer(data, np.int32)[[0, 1, 3, 4]])

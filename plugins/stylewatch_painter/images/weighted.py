@@ -74,7 +74,10 @@ def _eroded(weights: Plane) -> Plane:
 
 
 def around(plane: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield each pixel's 3x3 neighbors, itself included, as nine arrays of the shape of `plane`."""
+    """Yield each pixel's 3x3 neighbors, itself included, as nine arrays of the shape of `plane`.
+
+    Edge pixels are repeated beyond the edges.
+    """
     height, width = plane.shape[:2]
     padded = np.pad(plane, [(1, 1), (1, 1)] + [(0, 0)] * (plane.ndim - 2), mode="edge")
     for row in range(3):

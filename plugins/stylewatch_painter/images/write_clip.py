@@ -112,12 +112,12 @@ def join(
     format: Format,
     sound: Path | None = None,
 ) -> tuple[str, ...]:
-    """Join segments to a file without encoding them again, and return warnings.
+    """Join segments to the file `target` without encoding them again, and return warnings.
 
-    `times` are as in `Clip.times`. If `sound` is a film, its first sound track between the first
-    and the last of `times` is copied, unless the format cannot hold it. The warnings are sentences
-    about sound that is left out. Raises ValueError if the number of frames in the segments does not
-    match the number of times.
+    `times` are the start times of the frames and the end time of the last one, in seconds. If
+    `sound` is a film, its first sound track between the first and the last of `times` is copied,
+    unless the format cannot hold it. The warnings are sentences about sound that is left out.
+    Raises ValueError if the number of frames in the segments does not match the number of times.
     """
     output = _OUTPUTS[format]
     av = pyav()
@@ -171,7 +171,10 @@ def _opened(segment: Path) -> Any:
 
 
 def _timed(segments: Iterable[Path], times: Sequence[Fraction], target: Any) -> Iterator[Any]:
-    """Yield the packets of segments for the stream `target`, at the times of their frames."""
+    """Yield the packets of segments for the stream `target`, at the times of their frames.
+
+    Raises ValueError if the number of packets does not match the number of times.
+    """
 
     def of(segment: Path) -> Iterator[Any]:
         with _opened(segment) as container:
@@ -241,7 +244,7 @@ def _during(source: Any, track: Any, times: Sequence[Fraction], *, early: bool) 
 
 
 def _rising(packets: Iterable[Any]) -> Iterator[Any]:
-    """Yield packets, each moved behind the previous one if needed: muxers want increasing times."""
+    """Yield packets, delayed if needed so that their times increase, as muxers require."""
     last: int | None = None
     for packet in packets:
         if last is not None and packet.dts <= last:
