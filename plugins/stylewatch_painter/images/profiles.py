@@ -15,7 +15,7 @@ from stylewatch_painter.images.encoding import Encoding, profile_of
 from stylewatch_painter.images.vips import vips
 
 _SHOWN = 60
-"""Number of characters of a profile's name in the receipt."""
+"""Maximum number of characters of a profile's name in the receipt."""
 
 _SAME = 1
 """Maximum change of a color, in levels of 0..255, by a profile that counts as sRGB."""
