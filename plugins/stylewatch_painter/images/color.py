@@ -126,7 +126,7 @@ def _is_shown(lab: Floats) -> NDArray[np.bool_]:
 def _linear(coded: Floats) -> Floats:
     """Decode sRGB values, 1 for white, to linear light by IEC 61966-2-1.
 
-    A negative value gives the negative light of its magnitude.
+    The curve f is extended to negative values by f(-x) = -f(x).
     """
     size = np.abs(coded)
     light = np.where(size <= 12.92 * _KNEE, size / 12.92, ((size + 0.055) / 1.055) ** 2.4)
@@ -136,7 +136,7 @@ def _linear(coded: Floats) -> Floats:
 def coded(linear: Floats) -> Floats:
     """Encode linear light, 1 for white, as sRGB values by IEC 61966-2-1.
 
-    Negative light gives the negative value of its magnitude.
+    The curve f is extended to negative light by f(-x) = -f(x).
     """
     size = np.abs(linear)
     coded = np.where(size <= _KNEE, size * 12.92, 1.055 * size ** (1 / 2.4) - 0.055)

@@ -68,7 +68,7 @@ the end."""
 
 @dataclass(frozen=True)
 class NeededSize:
-    """The size that a user of a picture needs, so that a large picture can be decoded reduced.
+    """The size at which a picture is needed, so that a larger picture can be decoded reduced.
 
     `shown` is the largest size that the upright picture will be resized to, or a function that
     computes it from the picture's full size. `reduce` is `box` to average pixels, or `nearest` to

@@ -55,7 +55,7 @@ def end_of(data: bytes) -> int:
 
 
 def _check_frame(kind: bytes, bits: bytes) -> None:
-    """Raise PictureError for an unsupported frame, by its kind and its bits per sample."""
+    """Raise PictureError for a frame of an unsupported kind or number of bits per sample."""
     reason = _UNREAD.get(kind)
     if reason is None and kind in _FRAMES and bits > bytes([_BITS]):
         reason = f"is a JPEG of {bits[0]} bits per channel"

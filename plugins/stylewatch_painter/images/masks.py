@@ -37,7 +37,7 @@ WHITE: Color = (255, 255, 255)
 
 
 def near(a: Color, b: Color) -> bool:
-    """Return whether two colors count as equal."""
+    """Return whether two colors differ by at most NEAR in every channel."""
     return max(abs(a - b) for a, b in zip(a, b, strict=True)) <= NEAR
 
 

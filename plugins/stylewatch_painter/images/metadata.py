@@ -84,7 +84,10 @@ class Tags:
         return exif.tobytes()
 
     def _texts(self) -> dict[int, Any]:
-        """Return the main tags, with text as bytes of the file, which Pillow decodes as Latin-1."""
+        """Return the main tags, with text encoded as Latin-1.
+
+        Pillow decodes text as Latin-1, so this restores the bytes of the file.
+        """
         return {
             tag: value.encode("latin-1", "replace") if isinstance(value, str) else value
             for tag, value in self.main.items()

@@ -168,7 +168,7 @@ class Directory:
 
     @property
     def colors(self) -> int:
-        """Number of channels of color; 0 if unknown."""
+        """Number of color channels; 0 if unknown."""
         return _COLORS.get(self.first(PHOTOMETRIC), 0)
 
     @property

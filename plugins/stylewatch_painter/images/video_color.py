@@ -44,7 +44,7 @@ matrix."""
 
 _NAMES = {1: "BT.709", 5: "BT.601", 6: "BT.601", 7: "SMPTE 240M", 9: "BT.2020"}
 _WIDE = (9, 11, 12)
-"""Primaries with more saturated colors than sRGB's."""
+"""Numbers of the primaries whose colors are more saturated than sRGB's."""
 
 _DISPLAY_MATRIX = 36  # bytes
 _MOST_LIGHT = 72

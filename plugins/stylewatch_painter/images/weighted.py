@@ -59,7 +59,7 @@ class Weighted:
         return Weighted(self.pixels, _eroded(inner.plane))
 
     def cropped(self) -> "Weighted":
-        """Return the picture, cropped to the smallest rectangle with all pixels of any weight."""
+        """Return the picture, cropped to the bounding box of the pixels with weight."""
         if self.plane is None:
             return self
         rows, columns = (np.flatnonzero(self.plane.any(axis=axis)) for axis in (1, 0))

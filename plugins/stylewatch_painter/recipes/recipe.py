@@ -343,7 +343,8 @@ GEOMETRY = frozenset(
     {"size", "side_rounding", "fit", "enlarge", "enlarge_styles", "style_size", "style_scale"}
     | {"preview", "stroke", "resample", "eight_bit", "rounding"}
 )
-"""Schedule fields that define the output's geometry; the others define how it is computed."""
+"""Schedule fields that define the output's geometry; the others define how the output is
+computed."""
 
 
 class Recipe(Strict):
