@@ -24,17 +24,18 @@ from stylewatch_painter.stage import Bytes
 FORMATS = ("AVIF", "GIF", "PNG", "WEBP")
 """Pillow's names of formats that can be animated."""
 
-_WHITE = 255  # of colors; as alpha it is opaque
+_WHITE = 255  # white as a color, opaque as alpha
 
 _SHORTEST, _INSTEAD = Fraction(11, 1000), Fraction(1, 10)
-"""Shortest duration of an animation's frame, and the duration that replaces shorter ones as in
-browsers, in seconds."""
+"""Minimum duration of an animation's frame, and the duration that replaces a shorter one, as in
+browsers; both in seconds."""
 
 
 def inspect(path: Path, limits: ClipLimits) -> Clip:
-    """Describe an animated picture, all frames of which are decoded.
+    """Decode all frames of an animated picture, and return its description.
 
-    Raises PictureError if it cannot be decoded, or exceeds `limits`.
+    Raises PictureError if the picture cannot be decoded or exceeds `limits`, and LibraryError if a
+    library cannot be loaded.
     """
     durations, pictures, converted = zip(*frames(path, limits, range(1)), strict=True)
     times = tuple(accumulate(durations, initial=Fraction(0)))
@@ -45,11 +46,11 @@ def inspect(path: Path, limits: ClipLimits) -> Clip:
 def frames(
     path: Path, limits: ClipLimits, numbers: range
 ) -> Iterator[tuple[Fraction, Bytes, tuple[str, ...]]]:
-    """Yield the duration of each frame in seconds, its pixels and phrases about its conversions.
+    """Yield the duration in seconds, the pixels, and phrases about conversions of each frame.
 
-    The pixels are uint8 (height, width, 3), sRGB; frames whose number, from 0, is not in `numbers`
-    have neither pixels nor phrases. Raises PictureError if the picture cannot be decoded, or
-    exceeds `limits`.
+    The pixels are uint8 (height, width, 3), sRGB. A frame whose number, from 0, is not in `numbers`
+    has an empty array and no phrases. Raises PictureError if the picture cannot be decoded or
+    exceeds `limits`, and LibraryError if a library cannot be loaded.
     """
     data = file_bytes(path)
     name = path.name
@@ -75,7 +76,10 @@ def frames(
 
 
 def _upright(image: Image.Image, conversions: list[str]) -> Image.Image:
-    """Return a decoded picture turned as its EXIF states; a turn adds a phrase to `conversions`."""
+    """Return a decoded picture, turned upright by its EXIF orientation.
+
+    A turn appends a phrase to `conversions`. Damaged EXIF is ignored.
+    """
     with suppress(Exception):  # damaged EXIF raises nearly any error; the picture is still usable
         if image.getexif().get(Base.Orientation, 1) != 1:
             turned = ImageOps.exif_transpose(image)
@@ -85,9 +89,10 @@ def _upright(image: Image.Image, conversions: list[str]) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image, stated: Encoding | None, conversions: list[str]) -> Bytes:
-    """Return a decoded picture in 8 bits of sRGB, over white, and add phrases to `conversions`.
+    """Convert a decoded picture to uint8 sRGB (height, width, 3), composited over white.
 
-    `stated` is the encoding that the file states, if it takes precedence over the profile.
+    `stated` is an encoding that takes precedence over the picture's ICC profile, or None. Phrases
+    are appended to `conversions`.
     """
     profile = image.info.get("icc_profile") or b""
     if image.mode in ("P", "PA"):

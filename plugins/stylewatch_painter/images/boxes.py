@@ -9,11 +9,15 @@ _MAX_BOXES = 10_000
 """Maximum number of boxes that are read in one file."""
 
 Numbers = tuple[int, int]
-"""Primaries and transfer function by ITU-T H.273."""
+"""Numbers of the primaries and of the transfer function in ITU-T H.273."""
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the kinds and bodies of boxes until one is damaged; the last one may be cut off."""
+    """Yield the type, 4 bytes, and the body of each box in `data`.
+
+    The iteration ends at a damaged box, and after _MAX_BOXES boxes. The body of the last box may be
+    truncated.
+    """
     at = 0
     for _ in range(_MAX_BOXES):
         length = int.from_bytes(data[at : at + 4])
@@ -31,7 +35,7 @@ def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 @dataclass(frozen=True)
 class Item:
-    """A picture in a file, with the kinds and bodies of the boxes that state its properties.
+    """A picture in a file, with the types and bodies of the boxes that state its properties.
 
     `is_premultiplied` is True if the colors are multiplied by alpha (ISO 23008-12, 6.4.4, `prem`).
     """
@@ -41,7 +45,7 @@ class Item:
 
     @property
     def numbers(self) -> Numbers | None:
-        """The numbers in a box `colr` (ISO 23008-12, 6.5.5) of the kind `nclx`, or None."""
+        """The numbers in a `colr` box of the type `nclx` (ISO 23008-12, 6.5.5); None without it."""
         for kind, body in self.properties:
             if kind == b"colr" and body[:4] == b"nclx" and len(body) >= struct.calcsize(">4sHH"):
                 primaries, transfer = struct.unpack_from(">HH", body, 4)
@@ -55,7 +59,7 @@ class Item:
 
     @property
     def is_turned(self) -> bool:
-        """True if a reader rotates or mirrors the picture (`irot`, `imir`, 6.5.10 and 6.5.12)."""
+        """True if readers must rotate or mirror the picture (`irot`, `imir`, 6.5.10 and 6.5.12)."""
         return any(
             kind == b"imir" or (kind == b"irot" and body[:1] != b"\0")
             for kind, body in self.properties
@@ -63,7 +67,10 @@ class Item:
 
 
 def primary(data: bytes) -> Item:
-    """Return the item that a file shows; an item without properties if the boxes are damaged."""
+    """Return the primary item of a file.
+
+    The item has no properties if its boxes are missing or damaged.
+    """
     with suppress(IndexError):
         meta = next((body for kind, body in boxes(data) if kind == b"meta"), b"")
         parts = dict(boxes(meta[4:]))
@@ -89,7 +96,10 @@ def _primary_item(body: bytes) -> int:
 
 
 def _properties_of(item: int, body: bytes) -> Iterator[int]:
-    """Yield the numbers, from 1 on, of the properties that are associated with an item."""
+    """Yield the indices, from 1, of an item's properties in the `body` of an `ipma` box.
+
+    An index of 0 stands for no property. Raises IndexError if the body is truncated.
+    """
     is_long = body[0] > 0
     is_wide = body[3] & 1
     at = 8

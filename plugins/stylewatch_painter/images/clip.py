@@ -1,4 +1,4 @@
-"""Clips, which are films or animated pictures: their description, their frames, their limits."""
+"""Clips (films and animated pictures): descriptions, frames and limits."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -8,7 +8,7 @@ from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Bytes
 
 LONGEST = 86_400
-"""Maximum length of a clip in seconds, one day; a longer one has a damaged timestamp."""
+"""Maximum length of a clip in seconds: one day. A longer clip has a damaged timestamp."""
 
 LARGEST_FRAME = 250_000_000
 """Maximum number of pixels in a frame."""
@@ -23,18 +23,18 @@ class ClipLimits:
 
     @property
     def most(self) -> int:
-        """Maximum number of pixels in a frame, which is decoded as a whole."""
+        """Maximum number of pixels in a frame: `max_pixels`, but at most LARGEST_FRAME."""
         return min(self.max_pixels, LARGEST_FRAME)
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A description of a clip, from its file.
+    """Description of a clip.
 
-    `size` is that of a frame, upright, with square pixels. `times` are the start times of the
+    `size` is the size of a frame, upright, with square pixels. `times` are the start times of the
     frames and the end time of the last one, in seconds on the file's clock. `converted` has a
-    phrase for each conversion of the pictures, `warnings` have sentences, without the name of the
-    file, about what may be wrong with it.
+    phrase for each conversion of the frames. `warnings` has sentences about possible faults of the
+    file, without the file's name.
     """
 
     size: Size
@@ -58,7 +58,8 @@ class Frame:
     """A frame of a clip: its `number`, from 0, and its `pixels`, uint8 (height, width, 3), sRGB.
 
     `is_damaged` is True if the frame's picture cannot be decoded, and another picture replaces it.
-    `is_doubtful` is True if the frame, or one that it is based on, was decoded with complaints.
+    `is_doubtful` is True if FFmpeg reported damage in the frame, or in an earlier frame since the
+    last key frame.
     """
 
     number: int
@@ -68,12 +69,12 @@ class Frame:
 
 
 CLOCK = 5_760_000
-"""Ticks per second of written films. All usual frame rates of films and screens divide it, or 1,001
-times it."""
+"""Maximum clock rate of a written film, in ticks per second. At every usual frame rate of films and
+screens, including rates such as 30000/1001, a frame lasts a whole number of ticks."""
 
 
 def check_length(count: int, seconds: Fraction, limits: ClipLimits) -> None:
-    """Raise PictureError for a `count` of frames above the limit, or `seconds` above LONGEST."""
+    """Raise PictureError if `count` exceeds `limits.max_frames`, or `seconds` exceeds LONGEST."""
     if count > limits.max_frames:
         raise PictureError(
             f"has more than {limits.max_frames:,} frames, which is the limit (limits.max_frames):"

@@ -33,7 +33,7 @@ _FROM_CONES = np.linalg.inv(_TO_CONES)
 _FROM_LAB = np.linalg.inv(_TO_LAB)
 
 BRIGHTNESS = (0.2126, 0.7152, 0.0722)
-"""Weights of R, G and B in the brightness, as in ITU-R BT.709."""
+"""Weights of R, G and B in the brightness (luma) by ITU-R BT.709."""
 
 _KNEE = 0.0031308
 """Linear value up to which sRGB's curve is a straight line."""
@@ -62,7 +62,10 @@ def lightness(pixels: Pixels) -> Plane:
 
 
 def gray(light: Plane) -> Pixels:
-    """Return the gray picture of a lightness (height, width), clipped to 0..1."""
+    """Return a gray picture, float32 (height, width, 3), of a lightness (height, width).
+
+    The lightness is clipped to 0..1.
+    """
 
     def of_rows(light: Plane) -> Floats:
         level = np.clip(light.astype(np.float64), 0, 1)[..., None]
@@ -72,9 +75,10 @@ def gray(light: Plane) -> Pixels:
 
 
 def with_lightness(pixels: Pixels, light: Plane) -> Pixels:
-    """Return `pixels` with their own hues and the lightness `light` (height, width), in 0..255.
+    """Return `pixels`, clipped to 0..255, with the lightness `light` (height, width).
 
-    The lightness is clipped to 0..1. If sRGB lacks a color, its chroma is reduced until it fits.
+    `light` is clipped to 0..1. Hues are kept. The chroma of a color that sRGB lacks is reduced
+    until the color fits.
     """
 
     def of_rows(pixels: Pixels, light: Plane) -> Pixels:
@@ -85,7 +89,7 @@ def with_lightness(pixels: Pixels, light: Plane) -> Pixels:
 
 
 def by_rows(make: Callable[..., NDArray[np.floating]], *planes: NDArray[Any]) -> Pixels:
-    """Apply `make` to arrays of equal height in bands of rows; return all results as float32."""
+    """Apply `make` to bands of rows of arrays of equal height, and join the results as float32."""
     height, width = planes[0].shape[:2]
     rows = max(1, _BAND // width)
     result: Pixels = np.empty(0, dtype=np.float32)
@@ -98,7 +102,7 @@ def by_rows(make: Callable[..., NDArray[np.floating]], *planes: NDArray[Any]) ->
 
 
 def _relit(level: Floats, chroma: Floats) -> Floats:
-    """Join lightness and chroma; reduce the chroma of colors that sRGB lacks at that lightness."""
+    """Return Oklab colors of this lightness and chroma, with less chroma where sRGB lacks them."""
     lab = np.concatenate([level, chroma], axis=-1)
     outside = ~_is_shown(lab)
     if outside.any():
@@ -113,28 +117,34 @@ def _relit(level: Floats, chroma: Floats) -> Floats:
 
 
 def _is_shown(lab: Floats) -> NDArray[np.bool_]:
-    """Return flags of the colors that sRGB contains, within _TOLERANCE."""
+    """Return flags of the Oklab colors that are inside of sRGB, within _TOLERANCE."""
     linear = (lab @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
     away: Floats = np.abs(linear - 0.5).max(axis=-1)
     return away <= 0.5 + _TOLERANCE
 
 
 def _linear(coded: Floats) -> Floats:
-    """Decode sRGB values in 0..1 to linear light by IEC 61966-2-1, mirrored for negative values."""
+    """Decode sRGB values, 1 for white, to linear light by IEC 61966-2-1.
+
+    The curve f is extended to negative values by f(-x) = -f(x).
+    """
     size = np.abs(coded)
     light = np.where(size <= 12.92 * _KNEE, size / 12.92, ((size + 0.055) / 1.055) ** 2.4)
     return np.copysign(light, coded)
 
 
 def coded(linear: Floats) -> Floats:
-    """Encode linear light in 0..1 as sRGB values by IEC 61966-2-1, mirrored for negative values."""
+    """Encode linear light, 1 for white, as sRGB values by IEC 61966-2-1.
+
+    The curve f is extended to negative light by f(-x) = -f(x).
+    """
     size = np.abs(linear)
     coded = np.where(size <= _KNEE, size * 12.92, 1.055 * size ** (1 / 2.4) - 0.055)
     return np.copysign(coded, linear)
 
 
 _FLAT = 1e-9
-"""Maximum variance, relative to white as 1, of a picture that counts as constant."""
+"""Maximum variance, in Oklab with white at a lightness of 1, of values that count as constant."""
 
 
 _NO_CHROMA = 6e-5
@@ -143,7 +153,7 @@ _LITTLE = 1e-4
 """Value added to the variances of Oklab coordinates, so that covariances have an inverse."""
 
 _PASSES, _STEEPNESS = 5, 10.0
-"""How chroma that was matched is smoothed: see `smoothed`."""
+"""Arguments of `smoothed` in `with_matched_chroma`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,12 +190,12 @@ class Spread:
         return math.sqrt(max(0.0, float(np.trace(self.covariance))))
 
     def way_to(self, other: "Spread") -> Floats:
-        """Return the matrix (3, 3) that maps colors around this mean to the covariance of `other`.
+        """Return the matrix (3, 3) of the optimal transport of colors to the covariance of `other`.
 
-        Of all such matrices it is the one that moves colors least: A = S^-1/2 (S^1/2 T S^1/2)^1/2
-        S^-1/2, where S is this covariance and T that of `other` (Olkin and Pukelsheim 1982; the
-        linear Monge-Kantorovich map of Pitie and Kokaram 2007, equation 9). A is 0 along directions
-        without variance.
+        The matrix applies to colors minus their mean. Of all linear maps to that covariance, it
+        moves colors least: A = S^-1/2 (S^1/2 T S^1/2)^1/2 S^-1/2, where S is this covariance and T
+        that of `other` (Olkin and Pukelsheim 1982; the linear Monge-Kantorovich map of Pitie and
+        Kokaram 2007, equation 9). A is 0 along directions in which S has no variance.
         """
         root = _root(self.covariance)
         inverse = _root(self.covariance, inverse=True)
@@ -193,7 +203,11 @@ class Spread:
 
 
 def recolored(style: Pixels, spread: Spread, target: Spread) -> Pixels:
-    """Return `style`, mapped from the statistics `spread` to `target`; values are not clipped."""
+    """Return `style` with its colors mapped from the statistics `spread` to those of `target`.
+
+    `spread` is the mean and covariance of `style`. The map is that of `Spread.way_to`; values are
+    not clipped.
+    """
     way = spread.way_to(target)
 
     def moved(pixels: Pixels) -> Pixels:
@@ -203,16 +217,17 @@ def recolored(style: Pixels, spread: Spread, target: Spread) -> Pixels:
 
 
 def with_matched_chroma(picture: Pixels, content: Pixels, styles: Sequence[Weighted]) -> Pixels:
-    """Return a picture with its own lightness and the content's chroma, mapped to the styles'.
+    """Return `picture` with the chroma of `content`, mapped to the statistics of `styles`.
 
     This is the last step of Kolkin et al. 2022 (arXiv 2203.13215), as in their program: in Oklab,
-    with values taken for linear light. All `styles` count as one picture, the style, each pixel by
-    its weight. The lightness is clamped to the style's range; the content's a and b get the mean
-    and covariance of the style's, are smoothed along edges of the lightness, and clamped. If the
-    style has no chroma, the content is not used, and all three coordinates of the picture get the
-    style's mean and covariance. `picture` and `content` have the same size. The result is within
-    0..255 and takes 12 bytes for each pixel; of everything else only a band of rows exists at a
-    time.
+    with values taken for linear light. All `styles` count as one picture, the style, with weighted
+    pixels. The lightness of `picture` is clamped to the style's range. The content's a and b are
+    mapped to the mean and covariance of the style's, smoothed along edges of the lightness, and
+    clamped. If the style has no chroma, `content` is not used, and all three coordinates of
+    `picture` are mapped to the style's mean and covariance.
+
+    `picture` and `content` have the same size. The result is float32 (height, width, 3) in 0..255.
+    Besides the result, only a band of rows is in memory at a time.
     """
     theirs = _Range.of([style.without_rim() for style in styles])
 
@@ -246,10 +261,10 @@ def with_matched_chroma(picture: Pixels, content: Pixels, styles: Sequence[Weigh
 def with_margin(
     picture: Pixels, margin: int, pixels: int = _BAND
 ) -> Iterator[tuple[slice, slice, slice]]:
-    """Yield three slices for each band of rows, of about so many `pixels`.
+    """Yield three slices of rows for each band of about `pixels` pixels of a picture.
 
-    They are the band; a wider band with a `margin` of rows above and below; and the place of the
-    band in the wider band.
+    They are the band; the band with up to `margin` more rows above and below; and the position of
+    the band within the latter.
     """
     height, width = picture.shape[:2]
     size = max(1, pixels // width)
@@ -278,8 +293,8 @@ class _Range:
     ) -> "_Range":
         """Return the statistics of all pixels of `pictures`, after a `change` of their colors.
 
-        Pixels count by their weights. In minimum and maximum are those with at least half of the
-        greatest weight.
+        Mean and covariance are weighted. Minimum and maximum are those of the pixels with at least
+        half of the greatest weight in their picture.
         """
 
         def bands() -> Iterator[tuple[Floats, Plane | None, float]]:
@@ -311,9 +326,10 @@ class _Range:
         return _Range(self.mean[first:], square, self.low[first:], self.high[first:])
 
     def map_to(self, other: "_Range") -> Callable[[Floats], Floats]:
-        """Return the map of colors to the mean and the covariance of `other`, by roots of both.
+        """Return a function that maps colors (..., C) to the mean and the covariance of `other`.
 
-        A small value is added to the variances, so that the inverse exists.
+        The matrix is T^1/2 S^-1/2, where S is this covariance and T that of `other`, both with
+        _LITTLE added to the variances, so that the inverse exists.
         """
         little = _LITTLE * np.eye(len(self.mean))
         way = _root(other.covariance + little) @ _root(self.covariance + little, inverse=True)
@@ -326,7 +342,7 @@ def _times(rows: Floats, weights: Plane | None) -> Floats:
 
 
 def _taken_as_linear(pixels: Pixels) -> Floats:
-    """Return the Oklab coordinates of a picture whose values are taken for linear light."""
+    """Convert a picture to Oklab as if its values, clipped to 0..255, were linear light."""
     lab: Floats = np.cbrt(np.clip(pixels.astype(np.float64) / 255, 0, 1) @ _TO_CONES.T) @ _TO_LAB.T
     return lab
 
@@ -336,8 +352,9 @@ def smoothed(
 ) -> NDArray[Any]:
     """Average chroma (height, width, C) over 3x3 pixels, weighted by similarity in lightness.
 
-    `light` is (height, width); a difference of d counts exp(-`steepness` d). Each of the `passes`
-    needs one more row above and below a band.
+    `light` is (height, width). A neighbor whose lightness differs by d has the weight
+    exp(-`steepness` d). The average is repeated `passes` times, and each pass needs one more row
+    above and below a band.
     """
     weights = [np.exp(-steepness * np.abs(light - other))[..., None] for other in around(light)]
     total = np.sum(weights, axis=0)
@@ -351,8 +368,9 @@ def lit_like(style: Pixels, content: Pixels, weights: tuple[Plane | None, ...]) 
 
     L'_S = sigma_C / sigma_S (L_S - mu_S) + mu_C, equation 10 of Gatys, Bethge, Hertzmann and
     Shechtman, "Preserving Color in Neural Artistic Style Transfer", 2016, with the lightness as L.
-    Values beyond black and white are clipped. `weights` are two planes (height, width) or None:
-    the weights of the style's pixels, and of the content's.
+    If the lightness of `style` is constant, the result is mu_C everywhere. Values beyond black and
+    white are clipped. `weights` are two planes (height, width) or None: the weights of the style's
+    pixels, and of the content's.
     """
     style_light = lightness(style)
     content_light = lightness(content)
@@ -364,7 +382,10 @@ def lit_like(style: Pixels, content: Pixels, weights: tuple[Plane | None, ...]) 
 
 
 def _of_plane(plane: Plane, weights: Plane | None) -> tuple[float, float]:
-    """Return the mean and the standard deviation of a plane, unweighted if all weights are 0."""
+    """Return the mean and the standard deviation of a plane.
+
+    They are unweighted if `weights` is None, or if all weights are 0.
+    """
     if weights is None or not weights.any():
         return float(plane.mean(dtype=np.float64)), float(plane.std(dtype=np.float64))
     mean = np.average(plane.astype(np.float64), weights=weights)

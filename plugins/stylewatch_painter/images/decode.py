@@ -24,19 +24,22 @@ OVERSAMPLING = 2
 """Minimum ratio of the sides of a reduced picture to the needed sides."""
 
 _FLOAT_BYTES = 28
-"""Bytes per pixel of a picture that is not reduced: its floats, and the values before them."""
+"""Bytes per pixel of a picture that is decoded in full: its floats, and the values that they are
+made from."""
 
 _WHITES = (1, 255, 65535, 2**31 - 1, 2**32 - 1)
-"""Usual values of white in pictures of 32 bits per channel, which state none; 1 is for floats."""
+"""Usual values of white in pictures of 32 bits per channel, whose files do not state white; 1 is
+for floats only."""
 
 _MOST = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 _OVERSHOOT = 1.5
-"""Maximum ratio to white of values that resampling made brighter."""
+"""Maximum ratio to white of the values of a picture in integers of 32 bits, because resampling can
+raise values above white."""
 
 _BRIGHTEST = 16
-"""Maximum ratio to white of lights in floats. It is about the root of 255, the ratio of two usual
-whites."""
+"""Maximum ratio of the brightest light to white in a picture of floats. It is about the square root
+of 255, the ratio of two usual whites."""
 
 _MOSTLY = 99
 """Percentile of the values from which white is derived; a few larger values are ignored."""
@@ -44,28 +47,31 @@ _MOSTLY = 99
 _MEGA = 1_000_000
 
 HIDDEN = "alpha left out, as it hides everything"
-"""Phrase for a picture without any visible pixel, whose colors are used (law 19)."""
+"""Phrase for a picture that is transparent everywhere, of which only the colors are used (law
+19)."""
 
 _HARMLESS = re.compile(
     r"source: bad seek|unknown JFIF revision|Unknown Adobe color transform|"
     r"Invalid SOS parameters for sequential JPEG"
 )
-"""Pattern for messages about good pictures; others but `_STRAY` mean damage (law 19)."""
+"""Pattern for messages that libraries also write about undamaged pictures. Any other message,
+except one that matches `_STRAY`, means damage (law 19)."""
 
 _DAMAGED = re.compile(r"Corrupt JPEG data: (.*)")
 """Pattern for messages of libjpeg about pictures that are partly gray or shifted."""
 
 _STRAY = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker")
 _MOST_STRAY, _MOST_UNREAD = 64, 32
-"""Maximum numbers of bytes, between markers and at the end, that cameras leave in good pictures."""
+"""Maximum numbers of bytes that cameras leave unused in undamaged pictures: between markers, and at
+the end."""
 
 
 @dataclass(frozen=True)
 class NeededSize:
-    """The size that is sufficient for a large picture, which can then be decoded reduced.
+    """The size at which a picture is needed, so that a larger picture can be decoded reduced.
 
     `shown` is the largest size that the upright picture will be resized to, or a function that
-    computes it from the picture's own size. `reduce` is `box` to average pixels, or `nearest` to
+    computes it from the picture's full size. `reduce` is `box` to average pixels, or `nearest` to
     pick pixels, for masks. A picture of at most `above` pixels is decoded in full.
     """
 
@@ -74,7 +80,7 @@ class NeededSize:
     above: int = FULL_DECODING_PIXELS
 
     def factor(self, size: Size) -> int:
-        """Return the factor by which both sides of a picture of `size` can shrink; 1 for none."""
+        """Return the integer by which both sides of a picture of `size` can be divided, or 1."""
         if size.area <= self.above:
             return 1
         shown = self.shown(size) if callable(self.shown) else self.shown
@@ -92,9 +98,10 @@ class Raster:
     """A decoded picture, upright, in sRGB.
 
     `values` is (height, width, bands), with 1 band of gray or 3 of color, and one more for alpha if
-    `has_alpha`; values are from 0 to `white`. `conversions` has a phrase for each conversion, and
-    `warnings` has sentences about possible faults. `size` is the size of the picture in the file,
-    upright; `tags` are the file's metadata.
+    `has_alpha`; it is uint8, uint16, float32 or float64. Black is 0 and white is `white`; float64
+    values can be outside of this range. `conversions` has a phrase for each conversion, and
+    `warnings` has sentences about possible faults. `size` is the upright size of the picture in the
+    file, and `tags` is the file's metadata.
     """
 
     values: NDArray[Any]
@@ -109,20 +116,21 @@ class Raster:
 def upright_size(data: bytes, max_pixels: int) -> Size:
     """Return the size of the picture in `data`, upright, without decoding it.
 
-    Raises the errors of `loaders.opened`.
+    Raises PictureError if the file is unsupported or exceeds a limit, and any error of a library
+    for data that it cannot read.
     """
     return opened(data, max_pixels).upright
 
 
 def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) -> Raster:
-    """Decode the main picture in `data`, inside a `read.decoding` context.
+    """Decode the main picture in `data`.
 
-    With `needed_size` a large picture may be decoded reduced.
+    Call this inside of a `read.decoding` context. With `needed_size` a large picture may be decoded
+    reduced.
 
     Raises:
         PictureError: the picture has more than `max_pixels` or takes too much memory, its values
-            are not finite, its colors cannot be converted, it is damaged, or its library is
-            missing.
+            are not finite, its colors cannot be converted, it is damaged, or an extra is missing.
         Exception: any error of a library for data that it cannot decode.
     """
     said: list[str] = []
@@ -167,7 +175,11 @@ def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) 
 
 
 def _loaded(source: Source, needed_size: NeededSize | None, conversions: list[str]) -> Loaded:
-    """Load a picture; if `needed_size` allows it, reduced, with a phrase in `conversions`."""
+    """Load a picture, reduced if `needed_size` allows it.
+
+    A reduction appends a phrase to `conversions`. Raises PictureError if the picture cannot be
+    reduced and does not fit in memory.
+    """
     size = source.upright
     factor = 1
     shrink = 1
@@ -186,7 +198,7 @@ def _loaded(source: Source, needed_size: NeededSize | None, conversions: list[st
 
 
 def _check_whole(pixels: int) -> None:
-    """Raise PictureError if a large picture is needed in full and does not fit in memory."""
+    """Raise PictureError if a picture above FULL_DECODING_PIXELS does not fit in memory."""
     needed = _FLOAT_BYTES * pixels
     available = installed()
     if pixels > FULL_DECODING_PIXELS and needed > available:
@@ -200,8 +212,8 @@ def _check_whole(pixels: int) -> None:
 def _reduced(image: Any, factor: int, needed_size: NeededSize) -> Any:
     """Reduce a picture by `factor` on each side.
 
-    A pixel becomes the mean of a square, weighted by alpha, or one of its pixels if
-    `needed_size.reduce` is `nearest`.
+    A pixel of the result is one pixel of a square if `needed_size.reduce` is `nearest`, or else the
+    mean of the square. The mean is weighted by alpha, except for CMYK.
     """
     if needed_size.reduce == "nearest":
         return image.subsample(factor, factor)
@@ -217,10 +229,13 @@ def _reduced(image: Any, factor: int, needed_size: NeededSize) -> Any:
 
 
 def _scaled(image: Any, conversions: list[str]) -> tuple[NDArray[Any], int, list[str]]:
-    """Decode pixels; return the values (height, width, bands), the value of white, and warnings.
+    """Return decoded pixels (height, width, bands), the value of white, and warnings.
 
-    Phrases about a change of gray or of the depth are added to `conversions`. Raises PictureError
-    for values that are not finite.
+    Values are not rescaled, except that float alpha of at most 1 is multiplied by white. uint8 and
+    uint16 keep their type, all others become float64. Phrases about gray, 32-bit and float pictures
+    are appended to `conversions`. A warning names the assumed white if the values exceed the usual
+    one, which is 1 for floats and 255 for integers of 32 bits. Raises PictureError for NaN and
+    infinite values.
     """
     values = image.numpy()
     values = values.reshape(image.height, image.width, image.bands)
@@ -253,10 +268,10 @@ def _scaled(image: Any, conversions: list[str]) -> tuple[NDArray[Any], int, list
 
 
 def _white(most: float, usual: tuple[int, ...], brightest: float) -> int:
-    """Return the value of white of a picture whose file does not state it.
+    """Guess the value of white of a picture whose file does not state it.
 
-    It is the first of the `usual` values of white with which `most`, a value that few pixels
-    exceed, is at most `brightest` times white; the last one if there is no such value.
+    Return the first of the `usual` values for which `most` is at most `brightest` times white, or
+    the last one if there is none. `most` is a value that few pixels exceed.
     """
     for white in usual:
         if most <= white * brightest:
@@ -267,9 +282,9 @@ def _white(most: float, usual: tuple[int, ...], brightest: float) -> int:
 def _from_hdr(
     values: NDArray[Any], white: int, hdr: Encoding, *, has_alpha: bool
 ) -> NDArray[np.float32]:
-    """Convert values of HDR, 0..`white`, to values of sRGB in three channels, 0..255.
+    """Convert HDR values in 0..`white` to sRGB, float32 (height, width, 3) in 0..255.
 
-    Alpha stays an additional channel, scaled to 0..255.
+    Alpha is kept as a fourth channel, scaled to 0..255.
     """
     colors = values[..., :-1] if has_alpha else values
     if colors.shape[-1] == 1:
@@ -282,10 +297,11 @@ def _from_hdr(
 
 
 def _judged(said: Iterable[str], unread: int) -> list[str]:
-    """Return a warning if a picture may be damaged; raises PictureError if it is damaged.
+    """Return a list with a warning if a picture may be damaged, or else an empty list.
 
-    `said` are the lines that libraries wrote about the picture, and `unread` is the number of bytes
-    of which no pixel was made. Some cameras leave a few such bytes in good pictures.
+    Raises PictureError if the picture is damaged. `said` are the lines that libraries wrote about
+    it, and `unread` is the number of bytes of pixel data that were not decoded. Some cameras leave
+    a few such bytes in undamaged pictures.
     """
     stray = 0
     for line in said:
@@ -302,14 +318,17 @@ def _judged(said: Iterable[str], unread: int) -> list[str]:
 
 
 def _flatness(colors: NDArray[Any]) -> list[str]:
-    """Return a warning if all pixels of a picture have the same color (law 19)."""
+    """Return a list with a warning if all of several pixels have the same color (law 19).
+
+    Otherwise the list is empty.
+    """
     if colors.shape[0] * colors.shape[1] > 1 and (colors == colors[:1, :1]).all():
         return ["shows one color alone"]
     return []
 
 
 def _turned(values: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Return a view of the values, turned by an EXIF orientation."""
+    """Return a view of `values`, turned upright by an EXIF `orientation`."""
     if orientation in SWAPPED:
         values = values.swapaxes(0, 1)
     down = -1 if orientation in (3, 4, 7, 8) else 1

@@ -1,6 +1,7 @@
-"""Encoding of float pictures by libvips, as sRGB; the time of encoding is not written.
+"""Encoding of float pictures as sRGB files by libvips.
 
-Values are rounded, or truncated, only once, to the depth of the file.
+Values are rounded or truncated only once, to the depth of the file. The time of encoding is not
+written.
 """
 
 from functools import cache
@@ -133,7 +134,10 @@ def whole(pixels: Pixels | Plane, rounding: Rounding = "round") -> Bytes:
 def _values(
     pixels: Pixels, alpha: Plane | None, rounding: Rounding, depth: Depth
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Return the file's values (height, width, 3), or (height, width, 4) with alpha."""
+    """Return the file's values (height, width, 3), or (height, width, 4) with alpha.
+
+    They are uint8 or, for a `depth` of 16, uint16.
+    """
     most = (1 << depth) - 1
     scaled = np.clip(pixels, 0, 255) * np.float32(most / 255)
     colors = np.rint(scaled) if rounding == "round" else scaled
@@ -152,7 +156,7 @@ def _srgb() -> bytes:
 def over_white(pixels: Pixels, alpha: Plane | None) -> Pixels:
     """Composite a picture (height, width, 3), clipped to 0..255, over white by its `alpha`.
 
-    `alpha` is (height, width), 0..1; without it the picture is returned unchanged, not clipped.
+    `alpha` is (height, width), 0..1. If it is None, `pixels` is returned unchanged, not clipped.
     """
     if alpha is None:
         return pixels

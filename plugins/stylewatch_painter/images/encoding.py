@@ -1,8 +1,8 @@
-"""Meaning of the values of a picture, and their conversion to sRGB (law 17).
+"""Encodings of the colors of pictures, and their conversion to sRGB (law 17).
 
-A decoder yields values and, if the file states one, an `Encoding`. Colors of ordinary dynamic range
-are converted by the ICC profile of the file, or by a profile that this module makes of the
-encoding. HDR is mapped to the range of sRGB by this module. Numbers of primaries and transfer
+A decoder yields values and, if the file states one, an `Encoding`. Colors of standard dynamic range
+are converted by the ICC profile of the file, or by a profile that this module makes for the
+encoding. HDR is tone-mapped to the range of sRGB by this module. Numbers of primaries and transfer
 functions are those of ITU-T H.273.
 """
 
@@ -24,7 +24,7 @@ from stylewatch_painter.stage import Pixels
 Floats = NDArray[np.float64]
 
 Chromaticities = tuple[float, float, float, float, float, float, float, float]
-"""x and y of red, green, blue and white."""
+"""CIE 1931 x and y of red, green, blue and white, in this order."""
 
 UNSTATED = 2
 
@@ -58,11 +58,12 @@ _BRADFORD = np.array([
     [-0.7502, 1.7135, 0.0367],
     [0.0389, -0.0685, 1.0296],
 ])  # fmt: skip
-"""Matrix from XYZ to the cone responses in which whites are adapted (Lam 1985; ICC.1:2022, E)."""
+"""Bradford matrix from XYZ to cone responses, for chromatic adaptation (Lam 1985; ICC.1:2022,
+E)."""
 
 
 class Curve(Enum):
-    """A transfer function that is no power function."""
+    """A transfer function other than a power function."""
 
     SRGB = "sRGB"
     PQ = "PQ"
@@ -88,8 +89,8 @@ HLG_WHITE = 0.265
 """Scene light of diffuse white in HLG, whose signal is 75 % (ITU-R BT.2408-7, table 1)."""
 
 PQ_MASTERED_NITS = 1000.0
-"""Luminance, in candela per square meter, of the brightest light in a film in PQ that states none.
-"""
+"""Luminance, in candela per square meter, that is assumed for the brightest light in a PQ film that
+states none."""
 
 _MOST_NITS = 10_000.0
 _PEAK_SHARE = 0.9999
@@ -115,7 +116,7 @@ class Encoding:
 
     @property
     def is_hdr(self) -> bool:
-        """True if lights can be brighter than white."""
+        """True if the transfer function is PQ or HLG, whose lights can be brighter than white."""
         return self.curve in (Curve.PQ, Curve.HLG)
 
     @property
@@ -133,8 +134,9 @@ class Encoding:
 def of_numbers(primaries: int, transfer: int, peak: float = 0.0) -> Encoding:
     """Return the encoding for numbers of `primaries` and `transfer` of ITU-T H.273.
 
-    Primaries that are not stated are those of BT.2020 for HDR, of BT.709 otherwise. `peak` is that
-    of the encoding. Raises PictureError if colors of these numbers cannot be converted.
+    Unstated primaries become those of BT.2020 for HDR, and those of BT.709 otherwise. `peak` is the
+    `Encoding.peak` of the result. Raises PictureError if colors of these numbers cannot be
+    converted.
     """
     curve = _CURVES.get(transfer)
     if primaries in (UNSTATED, *_TELEVISION):
@@ -157,11 +159,11 @@ def from_hdr(
 ) -> Pixels:
     """Convert HDR (height, width, 3), coded in 0..`white`, to float32 sRGB in 0..255.
 
-    `peak` is the luminance of the brightest light in candela per square meter; if it is 0, it is
-    measured. If no light is brighter than diffuse white, diffuse white becomes white. Otherwise
-    lights are compressed by the curve of ITU-R BT.2390-11, section 5.1.4, applied to the largest
-    channel, so that hues stay. Colors that sRGB lacks lose saturation. HLG is scene-referred (ITU-R
-    BT.2408-7, section 5.3): the curve of its display is left out.
+    `peak` is the luminance of the brightest light in candela per square meter; 0 means that it is
+    measured by `brightest`. If no light is brighter than diffuse white, diffuse white becomes
+    white. Otherwise lights are compressed by the curve of ITU-R BT.2390-11, section 5.1.4, computed
+    from the largest channel, which keeps hues. Colors outside of sRGB lose saturation. HLG is
+    scene-referred (ITU-R BT.2408-7, section 5.3): the display's curve (OOTF) is not applied.
     """
     peak = peak or brightest(values, encoding, white)
     to_srgb = np.linalg.inv(_to_xyz(BT709)) @ _to_xyz(encoding.primaries)
@@ -190,8 +192,9 @@ def brightest(values: NDArray[Any], encoding: Encoding, white: int) -> float:
 def mastered(encoding: Encoding) -> float:
     """Return the luminance of a film's brightest light, in candela per square meter.
 
-    In HLG it is the light of the largest signal. In PQ the film states it, or a default applies. It
-    cannot be measured in a single frame, because each frame may be darker.
+    For HLG this is the light of the largest signal. For PQ it is `encoding.peak`, or
+    PQ_MASTERED_NITS if the film states none, clamped to WHITE_NITS..10,000. It is not measured in a
+    frame, because other frames can be brighter.
     """
     if encoding.curve is Curve.HLG:
         return WHITE_NITS / HLG_WHITE
@@ -239,9 +242,10 @@ def _pq_signal(nits: Floats) -> Floats:
 
 
 def _compressed(light: Floats, peak: float) -> Floats:
-    """Compress light up to `peak` (candela per square meter) into 0..1; BT.2390-11, 5.1.4.
+    """Compress light, in which 1 is diffuse white, to 0..1 (ITU-R BT.2390-11, section 5.1.4).
 
-    The spline begins at a knee, below which light is unchanged.
+    `peak` is the brightest light in candela per square meter. Light below the knee, where the
+    spline begins, is unchanged.
     """
     if peak <= WHITE_NITS:
         return np.minimum(light, 1)
@@ -260,7 +264,7 @@ def _compressed(light: Floats, peak: float) -> Floats:
 
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
-"""Luminances of red, green and blue of BT.709."""
+"""Relative luminances of the red, green and blue primaries of BT.709."""
 
 
 def _with_less_saturation(linear: Floats) -> Floats:
@@ -278,9 +282,9 @@ def _with_less_saturation(linear: Floats) -> Floats:
 
 @cache
 def profile_of(encoding: Encoding) -> bytes:
-    """Make the ICC profile of an encoding that is not HDR, with a matrix and curves (ICC.1:2022).
+    """Return an ICC profile with a matrix and curves (ICC.1:2022) for an encoding that is not HDR.
 
-    Raises PictureError if its chromaticities are impossible.
+    Raises PictureError if the chromaticities are impossible.
     """
     white = _white_xyz(encoding.primaries)
     cones = _BRADFORD @ _D50 / (_BRADFORD @ white)
@@ -331,7 +335,10 @@ def _white_xyz(primaries: Chromaticities) -> Floats:
 
 
 def _to_xyz(primaries: Chromaticities) -> Floats:
-    """Return the matrix from linear RGB to XYZ, with a luminance of 1 for white."""
+    """Return the matrix from linear RGB to XYZ, with a luminance of 1 for white.
+
+    Raises PictureError if the matrix is not finite.
+    """
     pairs = zip(primaries[0:6:2], primaries[1:6:2], strict=True)
     columns = np.array([[x / y, 1.0, (1 - x - y) / y] for x, y in pairs]).T
     scale = np.linalg.solve(columns, _white_xyz(primaries))

@@ -47,8 +47,8 @@ CODECS = {
     "vp8": "VP8",
     "vp9": "VP9",
 }
-"""Names for people of the formats of films, by the names of their decoders in FFmpeg. No other
-decoder is allowed: FFmpeg has hundreds, and each is a risk with untrusted files."""
+"""Display names of the supported codecs, by the names of their decoders in FFmpeg. All other
+decoders for pictures are disabled: FFmpeg has hundreds, and each is a risk with untrusted files."""
 
 _SOUND = (
     "aac,ac3,alac,eac3,flac,mp2,mp2float,mp3,mp3float,opus,libopus,vorbis,"
@@ -91,11 +91,12 @@ def is_film(path: Path) -> bool:
 
 @contextmanager
 def opened(path: Path, said: list[str] | None = None) -> Iterator[tuple[Any, Any]]:
-    """Open a film; yield the container and the stream with the pictures.
+    """Open a film, and yield PyAV's container and the stream with the pictures.
 
-    FFmpeg reads the first packets; its messages about damage in them are added to `said`. Raises
-    PictureError if the file cannot be read, is cut off, or has another container or codec than
-    allowed, and for any error of FFmpeg inside the context.
+    FFmpeg reads the first packets; its messages about damage in them are appended to `said`. Raises
+    PictureError if the file cannot be read, is truncated, has no pictures, has an unsupported
+    container or codec, or needs a missing extra, and for any error of FFmpeg inside the context.
+    Raises LibraryError if PyAV cannot be loaded.
     """
     av = pyav()
     with open_file(path) as file:
@@ -133,7 +134,7 @@ def opened(path: Path, said: list[str] | None = None) -> Iterator[tuple[Any, Any
 
 
 def _end_of_boxes(file: BufferedReader, size: int) -> int:
-    """Return the place where a cut-off box of MP4 or MOV would end; 0 if there is none."""
+    """Return the offset in bytes where a truncated box of MP4 or MOV should end; 0 without one."""
     at = 0
     for _ in range(_MAX_BOXES):
         file.seek(at)
@@ -148,7 +149,7 @@ def _end_of_boxes(file: BufferedReader, size: int) -> int:
 
 
 def _end_of_segment(head: bytes, segment: re.Match[bytes]) -> int:
-    """Return the end of a Matroska file as its segment states it; 0 if its size is unknown."""
+    """Return the offset in bytes of the end of a Matroska file's segment; 0 if it is not stated."""
     start = segment.start(1)
     length = 9 - segment[1][0].bit_length()  # as many bytes as zeros before the first one, plus 1
     most = (1 << 7 * length) - 1
@@ -157,7 +158,8 @@ def _end_of_segment(head: bytes, segment: re.Match[bytes]) -> int:
 
 
 _FLUSH = None
-"""Value in place of a packet, at which a decoder returns the pictures that it still holds."""
+"""Value that is given to a decoder in place of a packet, so that it returns its remaining
+pictures."""
 
 
 @dataclass(frozen=True)
@@ -166,23 +168,26 @@ class _Decoded:
 
     picture: Any
     is_doubtful: bool
-    """True if the picture, or one that it is based on, was decoded with complaints."""
+    """True if FFmpeg reported damage in the picture, or in an earlier one since the last key
+    frame."""
 
 
 class Film:
-    """A film, with the times of its frames as in `Clip.times`.
+    """A film, whose frames can be decoded.
 
-    The constructor reads all packets. It raises PictureError if the film cannot be opened, has no
-    frames, or exceeds the limits.
+    `times` are the start times of the frames and the end time of the last one, in seconds. The
+    constructor reads all packets without decoding them. It raises PictureError if the film cannot
+    be opened, has no frames, or exceeds the limits.
     """
 
     def __init__(self, path: Path, limits: ClipLimits) -> None:
         self._path = path
         self._limits = limits
         self._said: list[str] = []
-        """Messages of FFmpeg about damage in the film."""
+        """Messages of FFmpeg about damage, from reading the packets."""
         self._shown: video_color.Shown | None = None
-        """Direction and colors of the first picture, which apply to all pictures."""
+        """Orientation and colors of the first picture, which apply to all pictures; None until the
+        first picture is decoded."""
         with opened(path, self._said) as (container, stream):
             ratio = stream.sample_aspect_ratio or 1
             self._aspect = Fraction(ratio) if 1 / _WIDEST <= ratio <= _WIDEST else Fraction(1)
@@ -193,9 +198,10 @@ class Film:
             check_length(len(self._ticks), self.times[-1] - self.times[0], limits)
 
     def _read_ticks(self, container: Any, stream: Any) -> tuple[list[int], int]:
-        """Read all packets; return the times of the frames, sorted, and the last frame's duration.
+        """Read all packets; return the sorted times of the frames, and the last packet's duration.
 
-        Both are in ticks of the stream, as the file states them; a duration is 0 if not stated.
+        Both are in ticks of the stream, as the file states them; a duration of 0 is not stated.
+        Raises PictureError if there are no frames, or more than the limit.
         """
         ticks: list[int] = []
         packet: Any = None
@@ -210,7 +216,7 @@ class Film:
         return sorted(ticks), packet.duration or 0
 
     def describe(self) -> Clip:
-        """Describe the film by its first picture.
+        """Decode the first picture, and return a description of the film.
 
         Raises PictureError if there is no picture, or if its colors cannot be converted.
         """
@@ -228,10 +234,11 @@ class Film:
         return Clip(size, self.times, converted, warnings)
 
     def frames(self, numbers: range) -> Iterator[Frame | None]:
-        """Yield the frames with these `numbers`, and None for each picture of another frame.
+        """Decode the film; yield the frames with these `numbers`, and None for other pictures.
 
-        A frame without a picture repeats the previous picture; at the start of the film it shows
-        the first one. Raises PictureError if the film has no picture.
+        The frames are in order. A frame without a picture repeats the previous picture; at the
+        start of the film it shows the first one. Raises PictureError if the film has no picture, or
+        if its colors cannot be converted.
         """
         following = 0  # number of the frame after the latest one
         latest = None
@@ -253,7 +260,7 @@ class Film:
         yield from self._repeated(latest, range(following, len(self._ticks)), numbers)
 
     def _repeated(self, picture: Any, lacking: range, numbers: range) -> Iterator[Frame]:
-        """Yield the frames that are `lacking` and in `numbers`, damaged, with this `picture`."""
+        """Yield the frames in both `lacking` and `numbers`, with `picture`, marked as damaged."""
         for number in lacking:
             if number in numbers:
                 yield Frame(number, self._pixels(picture), is_damaged=True)
@@ -261,9 +268,9 @@ class Film:
     def _pictures(self) -> Iterator["_Decoded"]:
         """Decode the film; yield its pictures, except corrupt ones and those without a time.
 
-        FFmpeg marks pictures as corrupt. After a packet with complaints all pictures are doubtful
-        up to the next key frame, which is decoded without earlier frames. The first picture of all
-        determines how colors are shown (`_shown`).
+        FFmpeg marks corrupt pictures. After a packet with reported damage all pictures are doubtful
+        up to the next key frame, which is decoded without earlier frames. The first picture, even
+        if it is corrupt, sets `_shown`.
         """
         said = list[str]()
         doubts = dict[int, bool]()
@@ -291,9 +298,10 @@ class Film:
                         yield decoded
 
     def _pixels(self, picture: Any, size: Size | None = None) -> Bytes:
-        """Return the pixels of a picture, at `size` or else at the film's own size.
+        """Return the pixels of a picture, uint8 sRGB, upright.
 
-        Raises PictureError if memory is lacking, or if the colors cannot be converted.
+        `size`, by default the film's own size, is the size before the picture is turned. Raises
+        PictureError if memory is lacking, or if the colors cannot be converted.
         """
         how = self._shown or video_color.Shown()
         try:
@@ -307,9 +315,9 @@ class Film:
 
 
 def _times(ticks: list[int], last_duration: int, stream: Any) -> tuple[Fraction, ...]:
-    """Return the times of the frames, strictly increasing, and the end of the last one, in seconds.
+    """Return the start times of the frames and the end time of the last one, in seconds.
 
-    `ticks` are sorted times, some of which may be equal. The returned times differ by at least a
+    `ticks` are sorted times, some of which may be equal. The returned times increase by at least a
     tick of CLOCK, so that films can be written with them.
     """
     unit = Fraction(stream.time_base)
@@ -341,19 +349,19 @@ def packets(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def _is_hidden(packet: Any, codec: str) -> bool:
-    """Return whether a packet shows no picture, but holds one on which others are based.
+    """Return whether a packet holds a reference picture that is never shown.
 
-    In VP8 it does so if it is an alternate reference. In files, VP9 and AV1 join such a picture
-    with one that is shown, in a superframe or a temporal unit.
+    Only VP8 has such packets, for alternate references. In files of VP9 and AV1 a hidden picture
+    shares a packet with a shown one (a superframe or a temporal unit).
     """
     return codec == "vp8" and packet.size > 0 and not memoryview(packet)[0] & _SHOW_FRAME
 
 
 def _stamped(container: Any, stream: Any, said: list[str]) -> Iterator[Any]:
-    """Yield the packets of a stream, each with a time for its picture.
+    """Yield the packets of a stream, each with a presentation time.
 
-    A packet without such a time gets the time of its decoding, or else one after the previous
-    packet. FFmpeg's messages about damage are added to `said`.
+    A packet without one gets its decoding time, or else the time of the previous packet plus 1.
+    FFmpeg's messages about damage are appended to `said`.
     """
     latest = -1
     remaining = packets(container, stream)
@@ -369,9 +377,10 @@ def _stamped(container: Any, stream: Any, said: list[str]) -> Iterator[Any]:
 
 
 def _decoded(decoder: Any, packet: Any, said: list[str]) -> list[Any]:
-    """Decode a packet and return its pictures; a damaged packet has none.
+    """Decode a packet, and return its pictures; the list is empty for a damaged packet.
 
-    FFmpeg's messages about damage are added to `said`.
+    FFmpeg's messages about damage are appended to `said`. Raises NoMemoryError if memory is
+    lacking.
     """
     try:
         with _hearing(said):
@@ -384,7 +393,7 @@ def _decoded(decoder: Any, packet: Any, said: list[str]) -> list[Any]:
 
 
 def _has_complained(said: list[str]) -> bool:
-    """Return whether FFmpeg said anything since the last call, and empty `said`."""
+    """Empty `said`, and return whether it had messages of FFmpeg."""
     has_complained = bool(said)
     said.clear()
     return has_complained
@@ -392,7 +401,10 @@ def _has_complained(said: list[str]) -> bool:
 
 @contextmanager
 def _hearing(said: list[str]) -> Iterator[None]:
-    """Collect this thread's messages of FFmpeg about damage; add them to `said` at the end."""
+    """Append FFmpeg's messages about damage, as logged in this thread, to `said` on exit.
+
+    An exception inside the context discards them.
+    """
     with pyav().logging.Capture() as heard:
         yield
     said.extend(message for _, _, message in heard if not _HARMLESS.search(message))
@@ -439,7 +451,10 @@ def _let_tell(av: Any) -> None:
 
 
 def _pictures_of(container: Any) -> Any:
-    """Return the first video stream that is not cover art."""
+    """Return the first video stream that is not cover art.
+
+    Raises PictureError if there is no such stream, or if its codec is not in CODECS.
+    """
     cover = 0x0400 | 0x0800  # attached picture, timed thumbnails
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:

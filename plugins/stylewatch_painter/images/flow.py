@@ -1,9 +1,10 @@
 """Optical flow between the frames of a clip, and its use to move painted frames to a later frame.
 
 The flow is dense inverse search (Kroeger, Timofte, Dai, Van Gool 2016, arXiv 1603.03590), as in
-OpenCV, where the frames have evidence for it, and is filled in elsewhere. A displacement is float32
-(height, width, 2), in pixels to the right and down. Everything runs on one thread, because OpenCV's
-flow depends on the number of threads.
+OpenCV. Where the frames have too little texture to confirm the flow, it is interpolated from the
+surroundings. The degree to which texture confirms it is called evidence, 0..1. A displacement is
+float32 (height, width, 2), in pixels to the right and down. Everything runs on one thread, because
+OpenCV's flow depends on the number of threads.
 """
 
 from collections.abc import Iterable
@@ -20,86 +21,92 @@ from stylewatch_painter.stage import Bytes, Pixels, Plane, Regions
 Displacement = NDArray[np.float32]
 
 Tensors = NDArray[np.float32]
-"""A symmetric tensor for each pixel, (height, width, 3): xx, xy and yy."""
+"""Components xx, xy and yy of a symmetric 2x2 tensor for each pixel, (height, width, 3)."""
 
 LONGEST_SIDE = 32_766
-"""Maximum side of a frame in pixels, which is that of OpenCV's `remap`."""
+"""Maximum side of a frame in pixels, a limit of OpenCV's `remap`."""
 
 _LEAST_SIDE = 32
-"""Minimum side in pixels; in smaller pictures dense inverse search has no patches."""
+"""Minimum side in pixels of frames whose flow is computed. Dense inverse search finds no patches in
+smaller frames."""
 
 _SAME, _OTHER = 12.0, 36.0
 """Mean color differences of two frames at the same place, in levels of 0..255. Up to `_SAME` both
 show the same thing, and from `_OTHER` on they show different things."""
 
 _CHANGED = 24.0
-"""Mean color difference, in levels, between a frame and what a pixel was painted from. Above that
-the painting shows something else, however slowly the clip has changed."""
+"""Minimum mean color change, in levels, since a pixel was painted, from which the painting shows
+something else, however slow the change."""
 
 _ALONE, _NEAR = (1, 1), (3, 3)
 """Columns and rows of pixels over which differences are averaged."""
 
 _WIDE = (9, 9)
-"""Columns and rows over which even coarse grain has a mean near 0, and detail is compared."""
+"""Columns and rows over which the mean of even coarse grain is near 0. Gradients are compared over
+the same window."""
 
 _FAINT = 0.01
-"""Mean square of the slopes of detail in two frames, added up, in levels for a pixel, from which
-detail is evidence: what is fainter is hardly seen, and may be left by a codec."""
+"""Mean squared gradient, added up over two frames, in squared levels per squared pixel, at which
+the correlation of equal gradients is halved. Fainter detail is hardly visible, and may be an
+artifact of a codec."""
 
 _BY_CHANCE, _CERTAIN = 0.7, 0.95
-"""Correlations of the slopes of two frames. Up to `_BY_CHANCE` it may be grain that happens to be
-alike; from `_CERTAIN` on it is the same detail."""
+"""Correlations of the gradients of two frames. Up to `_BY_CHANCE` the evidence is 0, because
+different grain can be alike by chance; from `_CERTAIN` on it is 1."""
 
 _LEAST_EVIDENCE = 0.08
-"""Mean evidence in a frame below which what is even rather stands still than moves along: a drawn
-figure moves before an even ground, and in a pan there is more."""
+"""Mean evidence in a frame at which areas without texture get half of the mean motion. With less
+they are closer to rest, like the even ground behind a drawn figure. In a pan there is more."""
 
 _ENOUGH = 0.5
-"""Mean evidence in the surroundings of a pixel from which no wider ones count."""
+"""Mean evidence around a pixel from which its wider surroundings are ignored."""
 
 _BETTER, _AS_GOOD = 0.3, 0.6
-"""Ratios of the mean squared differences that the search leaves to those that the filled flow
-leaves. Up to `_BETTER` the search is right also without evidence, as in frames without grain; from
-`_AS_GOOD` on it may have brought grain to similar grain."""
+"""Ratios of the mean squared error of the flow as measured to that of the interpolated flow. Up to
+`_BETTER` the measured flow is used even without evidence, as in frames without grain. From
+`_AS_GOOD` on the interpolated flow is used, because the search may have matched similar grain."""
 
 _FINE = 1.0
-"""Deviation in pixels of the blur before slopes are compared."""
+"""Standard deviation, in pixels, of the Gaussian blur before gradients are computed."""
 
 _EVEN = 0.25
-"""Share of a frame that is taken to be even: there frames differ by their grain alone."""
+"""Share of a frame that is assumed to be without texture, where frames differ by their grain
+alone."""
 
 _MOST_GRAIN = 24.0
-"""Maximum mean difference of two frames, in levels, that is taken for grain: that of normal
-deviations of 21 levels. From there on they show different things."""
+"""Maximum mean absolute difference of two frames, in levels, that is taken for grain: the
+difference of two frames with Gaussian noise of a standard deviation of 21 levels."""
 
 _GRAIN = 1.5
-"""Factor of the mean difference by grain up to which a difference is taken for grain: in 3x3 pixels
-the mean of coarse grain varies by half."""
+"""Factor of the mean difference by grain up to which a difference is taken for grain. The mean of
+coarse grain over 3x3 pixels varies by half."""
 
 _LIGHT = 2**0.5
-"""Factor of exposure, half a stop, up to which a frame is the same picture in another light. In a
-fade there are more."""
+"""Maximum factor of brightness, half a stop, between two frames of the same picture in changing
+light. A fade has larger factors."""
 
 _SEEN = 16.0
-"""Minimum level of the pixels from which a change of light is told."""
+"""Level above which pixels are used to measure a change of light."""
 
 _LEFT_OUT = 0.02
-"""Share of a frame that may stay unknown without consulting older frames."""
+"""Maximum share of a frame that may remain unknown without a look at older frames."""
 
 _LEAST_KNOWN = 0.25
 """Minimum share of a frame that earlier frames show; if they show less, a new scene begins."""
 
 _MOST_REDONE = 0.27
-"""Maximum share of a frame that has slowly become another picture. In a fade a scene begins then,
-because colors are painted by how they relate to the rest of a picture."""
+"""Maximum share of a frame that has slowly become another picture within a scene. A larger share,
+as in a fade, begins a new scene, because the painted color of a pixel depends on the rest of the
+picture."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
     """An earlier frame of the clip, original and painted, in the same size.
 
-    `maturity` is uint8 (height, width): for each pixel, the steps since it was revealed, as a share
-    of a still picture's steps in 255ths. `change` is as in Known, and `redone`, in 255ths, too.
+    `maturity` is uint8 (height, width): the number of steps since a pixel was revealed, relative to
+    the steps of a still picture, in 255ths. `change`, float16 (height, width, 3), and `redone`,
+    uint8 (height, width) in 255ths, are as in Known.
     """
 
     frame: Bytes
@@ -115,10 +122,11 @@ class Known:
 
     `picture` is float32 (height, width, 3), 0..255. The planes are float32 (height, width), 0..1:
     `shown` is the similarity to the earlier frames, `trust` is smaller where earlier frames may
-    show another object, and `maturity` comes from `Reference.maturity` of the pixels that are used.
-    `change` is float32 (height, width, 3): the change of the clip's colors, in levels, since these
-    pixels were painted; many small steps can add up to another picture. `redone` is 1 where pixels
-    have been painted anew for that reason since the scene began.
+    show another object, and `maturity` is the `Reference.maturity` of the pixels that are used,
+    multiplied by their similarity. `change` is float32 (height, width, 3): the change of the clip's
+    colors, in levels, since these pixels were painted; many small steps can add up to another
+    picture. `redone` is 1 where pixels have been painted anew for that reason since the scene
+    began.
     """
 
     picture: Pixels
@@ -130,24 +138,24 @@ class Known:
 
     @property
     def is_cut(self) -> bool:
-        """True if a scene begins with the frame, perhaps in the middle of a fade."""
+        """True if a new scene begins with the frame, at a cut or within a fade."""
         is_other = float(self.redone.mean()) > _MOST_REDONE
         return is_other or float(self.trust.mean()) < _LEAST_KNOWN
 
     @property
     def unfinished(self) -> float:
-        """Share of the frame that is not finished, 0..1."""
+        """Mean share, 0..1, of a still picture's steps that the pixels of the frame still lack."""
         return 1 - float(self.maturity.mean())
 
 
 def known(frame: Bytes, references: Iterable[Reference], regions: Regions | None = None) -> Known:
     """Move painted `references` along the flow to `frame`, and blend them.
 
-    With `regions`, float32 (height, width, R), 0..1, which stay where they are, pixels that move
-    from one to another are not shown: they were painted in another way. A reference counts only so
-    far as those before it in the order of `references` do not show the frame, as in the long-term
-    terms of Ruder, Dosovitskiy, Brox 2016 (arXiv 1604.08610), section 4.1. References are left out
-    once almost the whole frame is shown.
+    Each of the `references` fills only what earlier ones do not show, as in the long-term terms of
+    Ruder, Dosovitskiy, Brox 2016 (arXiv 1604.08610), section 4.1. The rest of them are not read
+    once almost the whole frame is shown. `regions`, float32 (height, width, R), 0..1, do not move.
+    Pixels that move from one region to another are not shown, because each region is painted in
+    another way. Raises LibraryError if OpenCV cannot be loaded.
     """
     height, width, _ = frame.shape
     shown, trust, maturity, redone, left = np.zeros((5, height, width), np.float32)
@@ -175,9 +183,10 @@ def known(frame: Bytes, references: Iterable[Reference], regions: Regions | None
 class _Seen:
     """What a single reference shows of a frame.
 
-    `moved` holds its pixels, moved to the frame, which count as far as `moved.shown` says.
+    `moved` has the pixels of the reference, moved to the frame; `moved.shown` is their weight.
     `left` (height, width) is the `redone` of pixels that are not shown because they have slowly
-    become another picture; it is 0 elsewhere. `flicker` is the change from the latest frame.
+    become another picture; it is 0 elsewhere. `flicker` (height, width, 3) is the change of colors
+    from the latest reference to the frame.
     """
 
     moved: Known
@@ -188,7 +197,11 @@ class _Seen:
 def _from(
     reference: Reference, frame: Bytes, regions: Regions | None, flicker: Pixels | None
 ) -> _Seen:
-    """Move a reference along the flow to `frame`; `flicker` is None for the latest reference."""
+    """Move a reference along the flow to `frame`.
+
+    `flicker` is the change of colors from the latest reference to `frame`; it is None for the
+    latest reference itself, for which it is measured.
+    """
     forward = displacement(frame, reference.frame)
     backward = displacement(reference.frame, frame)
     alike = likeness(frame, reference.frame, forward)
@@ -215,9 +228,10 @@ def _from(
 
 
 def recolored(frame: Pixels, reference: Reference) -> Pixels:
-    """Map the colors of a frame, float32 (height, width, 3), to the colors of a painting.
+    """Return `frame`, float32 (height, width, 3) of any size, in the colors of a painting.
 
-    The affine map is the one that maps the frame of `reference` closest to its painting.
+    An affine map of colors is fitted by least squares from `reference.frame` to
+    `reference.painted`, and applied to `frame`. The result is float32, clipped to 0..255.
     """
     ends = np.concatenate([reference.frame, np.full_like(reference.frame[..., :1], 255)], axis=-1)
     original, painted = (
@@ -229,11 +243,12 @@ def recolored(frame: Pixels, reference: Reference) -> Pixels:
 
 
 def displacement(source: Bytes, target: Bytes) -> Displacement:
-    """Return the displacement of each pixel of `source` to its place in `target`.
+    """Return the optical flow from `source` to `target`, two frames of the same size.
 
-    Parts without evidence, such as an even sky, move with what is around them, unless the search
-    fits `target` much better there (_BETTER). The displacement is 0 for frames with a side of less
-    than _LEAST_SIDE pixels.
+    Where a frame lacks texture, as in a clear sky, the flow is interpolated from the surroundings,
+    unless the flow as measured matches `target` much better (see `_BETTER` and `_AS_GOOD`). It is 0
+    for frames with a side of less than _LEAST_SIDE pixels. Raises LibraryError if OpenCV cannot be
+    loaded.
     """
     if min(source.shape[:2]) < _LEAST_SIDE:
         return np.zeros((*source.shape[:2], 2), np.float32)
@@ -254,17 +269,21 @@ def displacement(source: Bytes, target: Bytes) -> Displacement:
 
 
 def _apart(source: Plane, target: Plane, forward: Displacement) -> Plane:
-    """Return the mean squared difference, above 0, of gray `source` to the displaced `target`."""
+    """Return the local mean squared difference of gray `source` to gray `target` displaced.
+
+    It is averaged over _WIDE; 0.01 is added, so that it is never 0.
+    """
     difference = source.astype(np.float32) - _sampled(target, forward, is_cubic=True)
     mean: Plane = _opencv().blur(difference * difference + np.float32(0.01), _WIDE)
     return mean
 
 
 def _evidence(source: Plane, target: Plane, forward: Displacement) -> Tensors:
-    """Return the evidence that gray `source` shows `target` displaced by `forward`.
+    """Return the evidence that gray `source` shows gray `target` displaced by `forward`.
 
-    In each direction it is the correlation of the slopes in this direction around each pixel. That
-    is about 0 for even parts, where the search brings grain to similar grain, and along an edge.
+    A tensor has the evidence in each direction: how well the gradients of both frames in this
+    direction correlate around a pixel (see `_BY_CHANCE`). It is about 0 in areas without texture,
+    where the search matches similar grain, and along an edge.
     """
     cv2 = _opencv()
     smooth = [cv2.GaussianBlur(x.astype(np.float32), (0, 0), _FINE) for x in (source, target)]
@@ -276,7 +295,7 @@ def _evidence(source: Plane, target: Plane, forward: Displacement) -> Tensors:
     xx, xy, yy = (
         cv2.blur(each, _WIDE) for each in (x * x + x2 * x2, x * y + x2 * y2, y * y + y2 * y2)
     )
-    angle = np.arctan2(2 * xy, xx - yy) / 2  # of the steepest slopes
+    angle = np.arctan2(2 * xy, xx - yy) / 2  # direction of the largest gradients
     evidence: Tensors = np.zeros((*source.shape, 3), np.float32)
     for cos, sin in ((np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))):
         square = np.stack([cos * cos, cos * sin, sin * sin], axis=-1)
@@ -296,9 +315,10 @@ def _times(tensors: Tensors, vectors: Displacement) -> Displacement:
 
 
 def _around(weighted: Displacement, evidence: Tensors) -> Displacement:
-    """Return the displacement in the nearest surroundings of each pixel that have evidence.
+    """Interpolate the flow at each pixel from the nearest surroundings that have evidence.
 
-    `weighted` is the product of the displacement with the evidence. Each call halves both.
+    `weighted` is the product of the evidence and the flow. Both are halved in size for each
+    recursive call, down to one pixel.
     """
     height, width, _ = evidence.shape
     if height == width == 1:
@@ -323,7 +343,7 @@ def _around(weighted: Displacement, evidence: Tensors) -> Displacement:
 def consistent(forward: Displacement, backward: Displacement) -> NDArray[np.bool_]:
     """Return flags (height, width) of the pixels at which forward and backward flow cancel out.
 
-    Edges of a motion are excluded. The conditions are those of Sundaram, Brox, Keutzer 2010, and of
+    Motion boundaries are excluded. The conditions are those of Sundaram, Brox, Keutzer 2010, and of
     Ruder et al., equations (5) and (6), with larger constants, because dense inverse search is less
     exact than the flow in these papers.
     """
@@ -338,10 +358,10 @@ def consistent(forward: Displacement, backward: Displacement) -> NDArray[np.bool
 
 
 def likeness(source: Bytes, target: Bytes, forward: Displacement) -> Plane:
-    """Return the similarity, 0..1, of `source` to `target` displaced by `forward`.
+    """Return the similarity, 0..1 (height, width), of `source` to `target` displaced by `forward`.
 
-    Neither grain nor another light counts. The similarity is 0 for pixels whose centers leave
-    `target`; its area ends half a pixel beyond the outermost centers.
+    Differences by grain and by a change of light are ignored. The similarity is 0 for pixels whose
+    centers leave `target`; its area ends half a pixel beyond the outermost centers.
     """
     height, width, _ = source.shape
     places = _places(height, width) + forward
@@ -355,9 +375,9 @@ def likeness(source: Bytes, target: Bytes, forward: Displacement) -> Plane:
 
 
 def _softened(change: Pixels, forward: Displacement) -> Pixels:
-    """Return a change, blurred a little where anything moves.
+    """Blur `change` over 3x3 pixels where anything moves.
 
-    What sampling does to fine detail would add up.
+    Without the blur, errors of the interpolation of fine detail would add up over frames.
     """
     moves = np.minimum(8 * _square(forward), 1)[..., None]
     softened: Pixels = change + moves * (_opencv().blur(change, _NEAR) - change)
@@ -367,10 +387,10 @@ def _softened(change: Pixels, forward: Displacement) -> Pixels:
 def _is_another(frame: Bytes, changed: Pixels, flicker: Pixels) -> NDArray[np.bool_]:
     """Return flags (height, width) of the pixels that have become another picture.
 
-    `changed` is the change since they were painted; `flicker` is that since the frame before, which
-    may be grain. Such a pixel, or the mean of 3x3 pixels, has changed by more than another light
-    explains, and by several times the flicker around it: more times for a single pixel, as single
-    pixels vary more.
+    `changed` is the change of colors since the pixels were painted, and `flicker` is the change
+    from the latest frame, which may be grain. A pixel is flagged if the mean change over 3x3 pixels
+    exceeds _CHANGED and 3 times the flicker around it, or if its own change exceeds _CHANGED and 5
+    times that flicker. A change that a change of light explains does not count.
     """
     since = [frame - each for each in _in_lights(frame - changed, frame)]
     is_another = np.zeros(frame.shape[:2], np.bool_)
@@ -382,10 +402,10 @@ def _is_another(frame: Bytes, changed: Pixels, flicker: Pixels) -> NDArray[np.bo
 
 
 def _in_lights(before: Pixels, frame: Bytes) -> list[Pixels]:
-    """Return an earlier picture of the same place, perhaps also a copy in the light of `frame`.
+    """Return `before` in a list, followed by a copy in the light of `frame` if the light changed.
 
-    There is no copy if the light has changed by more than _LIGHT, or explains less than half of the
-    difference: the light changes in a dissolve, too.
+    Both show the same place. There is no copy if brightness changed by more than _LIGHT, or if the
+    change explains less than half of the difference: in a dissolve the brightness changes, too.
     """
     was, now = before.mean(-1), frame.mean(-1)
     seen = was > _SEEN
@@ -397,9 +417,10 @@ def _in_lights(before: Pixels, frame: Bytes) -> list[Pixels]:
 
 
 def _without_grain(difference: Pixels) -> Plane:
-    """Return the mean difference (height, width) around each pixel, less what grain explains.
+    """Return the mean absolute difference (height, width) over 3x3 pixels, less that of grain.
 
-    Grain is in the whole frame, also where the frame is even, and its mean over _WIDE is near 0.
+    Grain is measured in the most even parts of the frame (_EVEN), and is assumed to be in all
+    others. Its mean over _WIDE is near 0.
     """
     blur = _opencv().blur
     fine = _mean(difference - blur(difference, _WIDE), _WIDE)
@@ -418,7 +439,10 @@ def _mean(difference: Pixels, around: tuple[int, int]) -> Plane:
 
 
 def _staying(regions: Regions, forward: Displacement) -> Plane:
-    """Return how much of each pixel, 0..1, has the region of the pixel that it comes from."""
+    """Return the share of each pixel, 0..1, that comes from the same region.
+
+    The area outside of all `regions` counts as a region.
+    """
     parts = [*np.moveaxis(regions, 2, 0), np.clip(1 - regions.sum(2), 0, 1)]
     plane: Plane = np.sum([np.minimum(part, _sampled(part, forward)) for part in parts], axis=0)
     return np.minimum(plane, 1)
@@ -427,7 +451,10 @@ def _staying(regions: Regions, forward: Displacement) -> Plane:
 def _sampled(
     picture: NDArray[Any], forward: Displacement, *, is_cubic: bool = False
 ) -> NDArray[np.float32]:
-    """Return the values of `picture` at the pixels displaced by `forward`."""
+    """Return the values of `picture` at the pixels displaced by `forward`, interpolated, float32.
+
+    Beyond the edges, the values at the edges are repeated.
+    """
     cv2 = _opencv()
     places = _places(*forward.shape[:2]) + forward
     method = cv2.INTER_CUBIC if is_cubic else cv2.INTER_LINEAR
@@ -451,7 +478,10 @@ def _square(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _opencv() -> Any:
-    """Return OpenCV, set to one thread; `read_clip.inspect` has checked that it is installed."""
+    """Return the module of OpenCV, limited to one thread.
+
+    Raises LibraryError if it cannot be loaded.
+    """
     cv2 = library("cv2")
     cv2.setNumThreads(1)
     return cv2

@@ -54,7 +54,7 @@ _FOREIGN = {
 def kind_of(head: bytes) -> str:
     """Return the format of a file by its first bytes; empty for an unsupported format.
 
-    Camera raw may begin like a TIFF, which this function returns then; see `kind_in`.
+    The result is TIFF for camera raw that begins like a TIFF; see `kind_in`.
     """
     brands = head[8 : int.from_bytes(head[:4])] if head[4:8] == b"ftyp" else b""
     for kind, brand in _BRANDS.items():

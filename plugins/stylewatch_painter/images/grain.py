@@ -1,8 +1,8 @@
-"""Measurement and removal of grain of color: differences in chroma between neighboring pixels.
+"""Measurement and removal of color grain: differences in chroma between neighboring pixels.
 
-A painting has more of it than its style, in even areas and as fringes along edges. Chroma is a
-color minus its brightness Y' (ITU-R BT.709, of the coded values), so that smoothing it keeps the
-brightness.
+A painting has more color grain than its style, in even areas and as fringes along edges. Chroma is
+a color minus its brightness Y' (ITU-R BT.709, of the coded values), so that smoothing the chroma
+keeps the brightness.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,23 +14,24 @@ from stylewatch_painter.images.weighted import Weighted, around
 from stylewatch_painter.stage import Pixels, Plane
 
 _PASSES, _STEEPNESS = 3, 0.04
-"""How chroma is averaged along the brightness, of 0..255: see `color.smoothed`."""
+"""Arguments of `color.smoothed`, for a brightness in 0..255."""
 
 _BAND = 1 << 16
 """Number of pixels that are smoothed at a time, so that they stay in the processor's cache."""
 
 _TILE, _TILES = 128, 4
-"""Side in pixels of the square tiles in which grain is measured, and their number in each direction
-of a picture, over which they are spread."""
+"""Side in pixels of the square tiles in which grain is measured, and the number of tiles across and
+down a picture."""
 
 
 def with_grain_of(picture: Pixels, regions: Sequence[tuple[Sequence[Weighted], Plane]]) -> Pixels:
-    """Return a picture (height, width, 3) without the grain that the styles do not have.
+    """Return `picture` (height, width, 3), with less color grain where it has more than its styles.
 
-    A region has its styles, in the size in which they are painted, and the shares (height, width)
-    of its pixels, which add up to at most 1 over all regions. As much grain remains in it as its
-    styles have, or all if it has less. With a share below 1 a pixel keeps more. All regions are
-    measured before any changes, so that their order does not count.
+    Each of `regions` has the style pictures of a region, in the size in which they are painted, and
+    the share of each pixel that is in the region, (height, width). The shares of a pixel add up to
+    at most 1. In each region the grain is reduced to that of the style with the most grain; a pixel
+    with a share below 1 keeps more. All regions are measured before any is changed. The result is
+    `picture` itself if no region has more grain than its styles.
     """
     removed = np.zeros(picture.shape[:2], np.float32)
     for styles, shares in regions:
@@ -45,7 +46,10 @@ def with_grain_of(picture: Pixels, regions: Sequence[tuple[Sequence[Weighted], P
 
 
 def _excess(region: Weighted, styles: Sequence[Weighted]) -> float:
-    """Return the share of its removable grain that a region has and none of its styles, 0..1."""
+    """Return the share, 0..1, of a region's removable grain that exceeds the grain of all styles.
+
+    Removable grain is the grain that `smoothed` removes.
+    """
     region = region.without_rim()
     own, theirs = grain(region), max(grain(style.without_rim()) for style in styles)
     if own <= theirs:
@@ -57,9 +61,9 @@ def _excess(region: Weighted, styles: Sequence[Weighted]) -> float:
 
 
 def grain(picture: Weighted, change: Callable[[Pixels], Pixels] = lambda tile: tile) -> float:
-    """Return the root mean square of the difference in chroma from the 3x3 pixels around.
+    """Return the root mean square difference in chroma, 0..255, from the mean of 3x3 pixels.
 
-    It is measured in tiles of the part that counts, after a `change` of these.
+    It is measured in a few tiles of `picture`, after a `change` of each tile, and weighted.
     """
     part = picture.cropped()
     squares, totals = [], []
@@ -85,9 +89,10 @@ def smoothed(picture: Pixels) -> Pixels:
 
 
 def _places(part: Weighted) -> list[tuple[slice, slice]]:
-    """Return the tiles in which pixels count, out of some that are spread evenly over a picture.
+    """Return the rows and columns of the tiles to measure, spread evenly over a picture.
 
-    A small picture has fewer. If all pixels that count much are between these, there are more.
+    Only tiles with a pixel of at least half the greatest weight are returned. The number of tiles
+    is doubled in both directions until there is such a tile. A small picture has fewer tiles.
     """
     counts_much = None if part.plane is None else part.plane >= part.plane.max() / 2
     count = _TILES

@@ -1,7 +1,7 @@
-"""Drawings in one ink: pictures such as etchings, in which the lightness tells the color.
+"""Drawings in one ink: pictures such as etchings, in which the lightness determines the color.
 
-Between the paper and the ink there are only mixtures of both. A painting of such a style has no
-other color, however colorful the photograph is.
+All colors are mixtures of the paper's and the ink's. A painting in such a style has no other
+colors, however colorful the photograph is.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Ink:
     """The colors of a style in Oklab: `chroma` (_LEVELS, 2) at levels of lightness from 0 to 1.
 
     `darkest` and `lightest` are the lightness of the ink and of the paper. `share` is 1 if the
-    style is drawn in one ink, 0 if it is not, and between both if that is not sure.
+    style is surely drawn in one ink, 0 if it surely is not, and in between otherwise.
     """
 
     chroma: Floats
@@ -45,7 +45,7 @@ class Ink:
 
     @classmethod
     def of(cls, styles: Sequence[Weighted]) -> "Ink":
-        """Measure the parts that count of style pictures as if they were one picture."""
+        """Measure `styles`, by the weights of their pixels, as if they were one picture."""
         measured = [_small(style) for style in styles]
         colors = np.concatenate([to_lab(style.pixels).reshape(-1, 3) for style in measured])
         weights = np.concatenate([_weights(style) for style in measured])
@@ -59,9 +59,9 @@ class Ink:
         return cls(chroma, darkest, lightest, share)
 
     def colors(self, light: Floats) -> Pixels:
-        """Return the colors (..., 3), 0..255, of this ink on this paper at levels of lightness.
+        """Return the colors (..., 3), 0..255, of this ink and paper at a lightness (...).
 
-        The lightness is limited to that of both.
+        The lightness is clamped to `darkest` and `lightest`.
         """
         limited = light.clip(self.darkest, self.lightest)
         chroma = _at(limited * (_LEVELS - 1), self.chroma)
@@ -69,11 +69,12 @@ class Ink:
 
 
 def drawn(picture: Pixels, inks: Sequence[tuple[Ink, Plane]]) -> Pixels:
-    """Return a picture (height, width, 3) in inks, each with its shares (height, width).
+    """Return a picture (height, width, 3) in the colors of `inks`, each with its shares.
 
-    The lightness of a pixel decides its color in each ink. What the shares, which add up to at most
-    1, leave is that of the picture. If a style is not surely drawn in one ink, its shares are less,
-    or 0.
+    In each ink, the lightness of a pixel determines its color. The shares (height, width) are the
+    weights of the ink's color at each pixel, multiplied by `Ink.share`. They add up to at most 1,
+    and the picture's own color has the remaining weight. The result is `picture` itself if no ink
+    has a share.
     """
     sure = [(ink, shares) for ink, shares in inks if ink.share > 0]
     if not sure:
@@ -90,7 +91,7 @@ def drawn(picture: Pixels, inks: Sequence[tuple[Ink, Plane]]) -> Pixels:
 
 
 def _small(style: Weighted) -> Weighted:
-    """Return a small copy of the part of a style that counts."""
+    """Crop a style to its weighted part, and shrink that to at most _LOOKED_AT pixels a side."""
     part = style.without_rim().cropped()
     size = Size.of(part.pixels)
     factor = min(1.0, _LOOKED_AT / size.long)
@@ -100,13 +101,13 @@ def _small(style: Weighted) -> Weighted:
 
 
 def _weights(style: Weighted) -> Floats:
-    """Return the weight (pixels,) of each pixel."""
+    """Return the weight of each pixel, float64 (pixels,); 1 without weights."""
     plane = np.ones(style.pixels.shape[:2]) if style.plane is None else style.plane
     return plane.ravel().astype(np.float64)
 
 
 def _quantiles(light: Floats, weights: Floats, shares: list[float]) -> tuple[float, ...]:
-    """Return the levels below which pixels with these shares of all weight are."""
+    """Return the weighted quantiles of `light` at these `shares` of the weight."""
     if weights.min() == weights.max():
         return tuple(np.quantile(light, shares).tolist())
     order = light.argsort()
@@ -116,9 +117,10 @@ def _quantiles(light: Floats, weights: Floats, shares: list[float]) -> tuple[flo
 
 
 def _means(level: Floats, chroma: Floats, weights: Floats) -> Floats:
-    """Return the mean chroma (_LEVELS, 2) around each level, from pixels less than 1 from it.
+    """Return the mean chroma (_LEVELS, 2) at each level, from pixels less than 1 level away.
 
-    Pixels count by how near they are, and by their `weights`. Levels without any are interpolated.
+    A pixel counts by its nearness to the level, and by its weight. Levels without pixels are
+    interpolated.
     """
     below = np.floor(level).astype(int).clip(0, _LEVELS - 2)
     upper = level - below
@@ -135,6 +137,6 @@ def _means(level: Floats, chroma: Floats, weights: Floats) -> Floats:
 
 
 def _at(level: Floats, chroma: Floats) -> Floats:
-    """Return the chroma (..., 2) at levels of lightness, interpolated."""
+    """Return the chroma (..., 2) at fractional levels of lightness, interpolated."""
     levels = np.arange(_LEVELS)
     return np.stack([np.interp(level, levels, chroma[:, part]) for part in (0, 1)], axis=-1)

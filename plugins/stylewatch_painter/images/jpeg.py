@@ -1,4 +1,4 @@
-"""Scans and ends of JPEG files (ITU-T T.81), which libvips does not check."""
+"""Checks of JPEG files (ITU-T T.81) that libvips does not make: their kind, scans and end."""
 
 import re
 from typing import Any
@@ -24,12 +24,12 @@ _FRAMES = {bytes([kind]) for kind in range(0xC0, 0xD0)} - {b"\xc4", b"\xc8", b"\
 _BITS = 8
 
 _NEAR_END, _FINE = 16_384, 16
-"""Number of bytes before the end of the picture at which `Feed` begins to hand out its bytes in
-small parts, and the maximum number of bytes of such a part."""
+"""Number of bytes before the end of the picture from which `Feed` returns only small parts, and the
+maximum number of bytes of such a part."""
 
 
 def end_of(data: bytes) -> int:
-    """Return the place in `data` where the pixels end; the length of `data` if no end is found.
+    """Return the offset in `data` where the last complete scan ends; without one, its length.
 
     Segments such as a thumbnail are skipped, and so are the bytes after the end of the picture,
     which may be anything, such as the clip of a motion photo. Raises PictureError for too many
@@ -55,7 +55,7 @@ def end_of(data: bytes) -> int:
 
 
 def _check_frame(kind: bytes, bits: bytes) -> None:
-    """Raise PictureError for an unsupported frame, by its kind and its bits per sample."""
+    """Raise PictureError for a frame of an unsupported kind or number of bits per sample."""
     reason = _UNREAD.get(kind)
     if reason is None and kind in _FRAMES and bits > bytes([_BITS]):
         reason = f"is a JPEG of {bits[0]} bits per channel"
@@ -64,10 +64,10 @@ def _check_frame(kind: bytes, bits: bytes) -> None:
 
 
 class Feed:
-    """Feed of a JPEG's bytes to libvips, which counts the bytes that libvips asked for.
+    """Source of a JPEG's bytes for libvips, which records how far libvips reads.
 
-    Near the `end` of the picture only a few bytes are handed out at a time, so that bytes that
-    libvips did not ask for are known to belong to no pixel.
+    Near the `end` of the picture a read returns only a few bytes, so that the bytes that libvips
+    did not ask for are known to belong to no pixel.
     """
 
     def __init__(self, data: bytes, end: int) -> None:
@@ -80,15 +80,18 @@ class Feed:
     def unread(self) -> int:
         """Return the number of bytes before the end of the picture that libvips did not ask for.
 
-        If a signal raised an exception while libvips was reading, libvips discarded that exception;
-        it is raised here.
+        Call this once all pixels have been decoded. If a signal handler raised an exception while
+        libvips was reading, libvips discarded that exception, and this method raises it.
         """
         if self._raised is not None:
             raise self._raised
         return max(0, self._end - self._most)
 
     def load(self, shrink: int) -> Any:
-        """Return the picture, at 1/shrink of its size; its pixels are decoded as they are used."""
+        """Return the picture at 1/`shrink` of its size; its pixels are decoded as they are used.
+
+        This restarts the count of `unread`.
+        """
         self._at = self._most = 0
         source = vips().SourceCustom()
         source.on_read(self._read)

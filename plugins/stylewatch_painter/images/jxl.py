@@ -24,7 +24,7 @@ _ANY_DEPTH = 3
 
 
 class Decoded:
-    """A decoded picture: `values` are its bytes in Pillow's `mode`, unless `is_jpeg`.
+    """A decoded file: `values` are the bytes of a picture in Pillow's `mode`, or a JPEG file.
 
     `profile` and `exif` are bytes, empty if the file has none. The constructor raises PictureError
     if the extra is missing, LibraryError if it cannot be loaded, and any error of libjxl.
@@ -37,7 +37,7 @@ class Decoded:
             )
         decoder = library("pillow_jxl").Decoder(num_threads=0)
         self.is_jpeg: bool
-        """True if `values` is the JPEG file from which the file was made."""
+        """True if `values` is the JPEG file from which the JPEG XL file was made."""
         self.is_jpeg, info, self.values, profile, boxes = decoder(data)
         self.mode: str = info.mode
         self.size = Size(info.width, info.height)
@@ -58,7 +58,7 @@ def _exif_of(boxes: Any) -> bytes:
 
 
 def is_of_jpeg(data: bytes) -> bool:
-    """Return whether a file was made from a JPEG and has the box with which to restore it."""
+    """Return whether a file has the box `jbrd`, with which the original JPEG can be restored."""
     return data[:12] == _CONTAINER and any(kind == b"jbrd" for kind, _ in boxes(data))
 
 
@@ -71,10 +71,10 @@ class Head:
 
 
 def head_of(data: bytes) -> Head:
-    """Read the head of a file (ISO 18181-1, annex D). Raises EOFError if it is cut off.
+    """Read the size and the decoding cost of a picture from the head of its file.
 
-    Raises PictureError for an animation, of which the last frame would be shown; a head with a
-    preview is not read so far.
+    The format of the head is in ISO 18181-1, annex D. Raises EOFError if the head is cut off, and
+    PictureError for an animation, of which the decoder would return the last frame.
     """
     bits = _Bits(_codestream(data)[2:34])
     size = _size(bits)
@@ -87,7 +87,10 @@ def head_of(data: bytes) -> Head:
 
 
 def _may_have_alpha(bits: "_Bits", has_fields: int) -> bool:
-    """Return whether the picture may have more channels than colors."""
+    """Return whether the picture may have more channels than colors.
+
+    Raises PictureError for an animation.
+    """
     if has_fields:
         if bits.take(1):  # another size for display
             _size(bits)
@@ -104,7 +107,7 @@ def _may_have_alpha(bits: "_Bits", has_fields: int) -> bool:
 
 
 def _pass_preview(bits: "_Bits") -> None:
-    """Pass over the size of a preview, whose sides are stored in other numbers of bits."""
+    """Skip the size of a preview, whose sides have other numbers of bits than the picture's."""
     lengths = (0, 0, 5, 9) if bits.take(1) else (6, 8, 10, 12)  # in units of 8 pixels, or of one
     bits.take(lengths[bits.take(2)])
     if _RATIOS[bits.take(3)] is None:
@@ -124,7 +127,10 @@ def _side(bits: "_Bits", is_small: int) -> int:
 
 
 def _codestream(data: bytes) -> bytes:
-    """Return the first 64 bytes of the codestream, which is the whole file or in its boxes."""
+    """Return the first 64 bytes of the codestream, which is the whole file or in its boxes.
+
+    Raises EOFError if no box has a codestream.
+    """
     if data[:12] != _CONTAINER:
         return data[:64]
     for kind, body in boxes(data):

@@ -1,4 +1,4 @@
-"""Opening of picture files by the library for their format, and reading of their statements.
+"""Opening of picture files by the library for their format, and reading of their metadata.
 
 libvips decodes JPEG, PNG and TIFF in a stream, so that a large picture that is reduced is never in
 memory as a whole. Pillow decodes BMP and PPM, pillow-heif HEIC, LibRaw camera raw, libjxl JPEG XL.
@@ -30,7 +30,7 @@ MAX_SIDE = 100_000
 """Maximum side of a picture in pixels, far beyond any photograph."""
 
 MAX_DECODING_BYTES = 1_350_000_000
-"""Maximum bytes that decoding takes, for a limit of up to DEFAULT_LIMIT pixels."""
+"""Maximum bytes that decoding may take, for a limit of up to DEFAULT_LIMIT pixels."""
 
 DEFAULT_LIMIT = 1_000_000_000
 """Default of `limits.max_pixels`, in pixels."""
@@ -54,7 +54,7 @@ _SAMPLES = {"4:2:0": 1.5, "4:2:2": 2.0}
 """Samples per pixel of a JPEG with subsampled colors."""
 
 _MOST = {"uchar": 255, "ushort": 65535}
-"""Largest values of libvips's formats of whole numbers."""
+"""Largest values of libvips's integer formats."""
 
 _JPEG_SHRINKS = (8, 4, 2)
 SWAPPED = range(5, 9)
@@ -69,23 +69,24 @@ _PPM_HEAD = re.compile(rb"P(?:[14](?:%b){2}|[2356f](?:%b){3})[\s#]" % (_WORD, _W
 
 
 def memory(max_pixels: int) -> int:
-    """Return the maximum bytes that decoding takes, for a limit of `max_pixels`."""
+    """Return the maximum bytes that decoding may take, for a limit of `max_pixels`."""
     return round(MAX_DECODING_BYTES * max(1.0, max_pixels / DEFAULT_LIMIT))
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A loaded picture of libvips, whose pixels are decoded as they are used.
+    """A picture of libvips, whose pixels are decoded as they are used.
 
-    `encoding` and `exif` are set if only loading tells them: they replace those of the Source.
+    `encoding` and `exif`, if they are set, replace those of the Source: some libraries tell them
+    only when they load a picture.
     """
 
     image: Any
     encoding: Encoding | None = None
     exif: bytes = b""
     unread: Callable[[], int] = lambda: 0
-    """Function that returns the number of bytes of which no pixel was made, once all pixels have
-    been used."""
+    """Function that returns the number of bytes of pixel data that were not read, once all pixels
+    have been used."""
 
 
 Load = Callable[[int], Loaded]
@@ -97,8 +98,9 @@ class Source:
     """A picture whose head was read: its format, its size as stored, and how to load it.
 
     `load` takes 1, or one of `shrinks`. `orientation` is that of EXIF, by which the loaded picture
-    must still be turned. `encoding` is what the file states about its colors beside a profile.
-    `notes` are phrases about what was chosen in the file.
+    must still be turned. `encoding` is an encoding that takes precedence over the profile, or None.
+    `dpi` are dots per inch, across and down, or None. `notes` are phrases about what was chosen in
+    the file.
     """
 
     kind: str
@@ -111,9 +113,10 @@ class Source:
     dpi: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
     bytes_per_pixel: float = 0.0
-    """Bytes that the decoder holds for each pixel of the whole picture."""
+    """Bytes that the decoder holds for each pixel of the whole picture; 0 if it decodes in a
+    stream."""
     profile: bytes = b""
-    """The profile in a file that libvips opens, also one that libpng leaves out; or empty."""
+    """The ICC profile in a file that libvips opens, even if libpng ignores it; or empty."""
 
     @property
     def upright(self) -> Size:
@@ -135,10 +138,11 @@ class Source:
 
 
 def opened(data: bytes, max_pixels: int) -> Source:
-    """Read the head of a picture file, and check its limits.
+    """Read the head of a picture file, check its limits, and return its source.
 
-    Raises PictureError if a limit is exceeded or the file is unsupported, and any error of a
-    library for data that it cannot read.
+    A JPEG XL that was made from a JPEG is decoded to that JPEG. Raises PictureError if a limit is
+    exceeded, the file is unsupported or an extra is missing, LibraryError if a library cannot be
+    loaded, and any error of a library for data that it cannot read.
     """
     kind = kind_in(data)
     openers = {"JPEG": _jpeg, "PNG": _png, "TIFF": _tiff, "AVIF": _avif, "HEIC": _heic, RAW: _raw,
@@ -155,7 +159,10 @@ def opened(data: bytes, max_pixels: int) -> Source:
 
 
 def _streamed(kind: str, data: bytes, numbers: Numbers | None = None, **options: Any) -> Source:
-    """Open a file with libvips; `numbers` are what its boxes state about its colors."""
+    """Open a file with libvips.
+
+    `numbers` are what its boxes state about its colors. `options` are passed to the loader.
+    """
     image = _load(kind, data, **options)
     exif = bytes(image.get("exif-data")) if image.get_typeof("exif-data") else b""
     profile = profiles.profile_in(image)
@@ -177,9 +184,10 @@ def _streamed(kind: str, data: bytes, numbers: Numbers | None = None, **options:
 
 
 def _meaning(numbers: Numbers | None, profile: bytes, exif: bytes = b"") -> Encoding | None:
-    """Return the encoding that a file states, if it counts before the file's `profile`.
+    """Return the encoding that takes precedence over a file's `profile`, or None.
 
-    `numbers` count if there is no profile, or if they state HDR.
+    With a profile it is HDR, as stated by `numbers` or by the profile. Without a profile it is that
+    of `numbers`, or else that of `exif`.
     """
     if profile and not stated.are_hdr(numbers):
         return stated.by_profile(profile, profiles.name_of(profile))
@@ -197,9 +205,10 @@ def _jpeg(kind: str, data: bytes) -> Source:
 
 
 def _png(kind: str, data: bytes) -> Source:
-    """Open a PNG, whose EXIF may follow the pixels, and whose numbers count before a profile.
+    """Open a PNG, whose EXIF may follow the pixels.
 
-    libpng silently leaves out some profiles as invalid; this program reads them itself.
+    A cICP chunk takes precedence over the profile. libpng silently ignores some profiles as
+    invalid, so they are read here.
     """
     source = _streamed(kind, data)
     exif = source.exif or stated.png_exif(data)
@@ -218,10 +227,10 @@ def _png(kind: str, data: bytes) -> Source:
 
 
 def _tiff(kind: str, data: bytes) -> Source:
-    """Open the first page of a TIFF that is no reduced copy, without unknown extra samples.
+    """Open the first page of a TIFF that is neither a reduced copy nor a mask.
 
-    An extra sample that is not stated to be alpha can mean anything (TIFF 6.0, ExtraSamples).
-    Raises PictureError for a page that libvips would misread.
+    An extra sample is left out unless it is stated to be alpha, because it can mean anything (TIFF
+    6.0, ExtraSamples). Raises PictureError for a page that libvips would misread.
     """
     pages = tiff.directories(data)
     number = tiff.main_page(pages)
@@ -256,9 +265,11 @@ def _avif(kind: str, data: bytes) -> Source:
 
 
 def _of_item(item: boxes.Item, source: Source, bits: int = 0) -> Source:
-    """Undo what libheif does to an `item`: colors multiplied by alpha, and gray in three channels.
+    """Return `source` with its images changed where libheif ignores what the `item` states.
 
-    `bits` is the depth of the file if the library does not tell it.
+    Values of 9 to 15 bits are spread over 16 bits, premultiplied colors are divided by alpha, and
+    gray in three channels becomes one channel. `bits` is the depth of the file if the library does
+    not tell it.
     """
 
     def as_stored(image: Any) -> Any:
@@ -397,7 +408,7 @@ def _load(kind: str, data: bytes, **options: Any) -> Any:
 
 
 def _from_pillow(picture: Image.Image, profile: bytes) -> Any:
-    """Decode a Pillow picture and convert it for libvips."""
+    """Decode a Pillow picture, and convert it to a picture of libvips with this ICC `profile`."""
     if picture.mode.startswith("I"):
         return from_array(np.asarray(picture).astype(np.uint16), profile)
     if picture.mode in ("L", "LA", "F"):
@@ -408,7 +419,10 @@ def _from_pillow(picture: Image.Image, profile: bytes) -> Any:
 
 
 def from_array(values: np.ndarray[Any, Any], profile: bytes = b"") -> Any:
-    """Return a picture of libvips with these values, (height, width) or (height, width, bands)."""
+    """Return a picture of libvips with these values, (height, width) or (height, width, bands).
+
+    It has the ICC `profile`, unless that is empty.
+    """
     is_gray = values.ndim < len("hwc") or values.shape[2] <= len("LA")
     is_deep = values.dtype == np.uint16
     kinds = {(True, True): "grey16", (True, False): "b-w", (False, True): "rgb16"}
@@ -461,7 +475,7 @@ def _too_large(pixels: int, max_pixels: int) -> str:
 
 
 def _check_memory(source: Source, file_bytes: int, max_pixels: int) -> None:
-    """Raise PictureError if decoding takes more bytes than allowed."""
+    """Raise PictureError if decoding takes more bytes than `memory` allows for `max_pixels`."""
     pixels = source.size.area
     allowed = memory(max_pixels)
     kind = source.kind

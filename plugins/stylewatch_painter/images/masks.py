@@ -37,7 +37,7 @@ WHITE: Color = (255, 255, 255)
 
 
 def near(a: Color, b: Color) -> bool:
-    """Return whether two colors count as equal."""
+    """Return whether two colors differ by at most NEAR in every channel."""
     return max(abs(a - b) for a, b in zip(a, b, strict=True)) <= NEAR
 
 
@@ -50,10 +50,10 @@ def _distances(pixels: NDArray[np.uint8], color: Color) -> NDArray[np.int32]:
 
 
 def regions_of(pixels: Bytes) -> tuple[Color, ...]:
-    """Return the colors of the regions of a mask uint8 (height, width, 3), sorted.
+    """Return the colors of the regions of a mask, uint8 (height, width, 3), sorted.
 
     A mask that is gray except for specks has only the color white; a black mask and noise have
-    none. For a mask with too many colors, more than MOST are returned.
+    none. More than MOST colors mean that the mask has too many; not all of them are returned.
     """
     step = max(1, max(pixels.shape) // _LOOKED_AT)
     planes = np.ascontiguousarray(pixels[::step, ::step].transpose(2, 0, 1))
@@ -137,8 +137,9 @@ class Mask:
     def weights(self, regions: Sequence[Color], most: Size) -> Regions:
         """Return the weight of each pixel in each of `regions`, float32 (height, width, R), 0..1.
 
-        A region is made of the mask's color that is nearest to it, and is empty if none is near.
-        The size is that of the mask, or `most` if that has fewer columns.
+        For each region, the weights are those of the mask's color that is nearest to the region's
+        color, or 0 if none is near. The size is that of the mask, or `most` if that has fewer
+        columns.
         """
         size = self.size if self.size.width <= most.width else most
         nearest = [
@@ -165,7 +166,7 @@ class Mask:
 
     @cached_property
     def _nearest(self) -> NDArray[np.uint8]:
-        """The number of the color nearest to each pixel, from 1; 0 is black."""
+        """Index of the nearest of `colors` at each pixel, plus 1, or 0 for black, uint8."""
         nearest = np.zeros(self.pixels.shape[:2], dtype=np.uint8)
         least = _distances(self.pixels, BLACK)
         for number, color in enumerate(self.colors, start=1):
@@ -227,9 +228,10 @@ def _hex(color: Color) -> str:
 
 
 def feathered(regions: Regions, reach: float) -> Regions:
-    """Soften the edges of `regions`: from 1 to 0 over `reach` pixels on either side.
+    """Blur the edges of `regions` (height, width, R) over `reach` pixels on either side.
 
-    This applies two box filters, each `reach` wide; the picture is extended at its edges.
+    This applies two box filters, each `reach` pixels wide; edge pixels are repeated beyond the
+    edges. Without a positive `reach` the result is `regions` itself.
     """
     if reach <= 0:
         return regions
@@ -245,7 +247,7 @@ def feathered(regions: Regions, reach: float) -> Regions:
 def kept_outside(painting: Pixels, photograph: Pixels, regions: Regions) -> Pixels:
     """Return the painting inside of `regions`, and the photograph, of the same size, outside.
 
-    Both are clipped to 0..255.
+    Both are clipped to 0..255. `regions` (height, width, R) are resized to the painting.
     """
     covered = regions.sum(axis=2).clip(0, 1)
     is_hard = bool(np.isin(covered, (0, 1)).all())  # and stays so, however small the mask is
@@ -257,9 +259,9 @@ def kept_outside(painting: Pixels, photograph: Pixels, regions: Regions) -> Pixe
 
 
 def _box_down(plane: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """Return the mean of each pixel's column over `width` pixels around its middle.
+    """Apply a box filter of `width` pixels, which may be a fraction, to the columns of `plane`.
 
-    A fraction of the pixels at both ends counts; beyond the edges the edge pixels are repeated.
+    Pixels at the ends of the box count in part; beyond the edges the edge pixels are repeated.
     """
     count = plane.shape[0]
     beyond = int(np.ceil(width / 2)) + 1

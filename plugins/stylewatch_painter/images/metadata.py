@@ -48,8 +48,8 @@ _SRGB = 1
 class Tags:
     """Metadata: `dpi` (across, down), and tags of EXIF by their numbers.
 
-    `main` are the tags of the first table, `shot` those about the exposure, and `place` those of
-    GPS. `dpi` is None if unknown. `damaged` is True if the file has EXIF that cannot be read.
+    `main` are the tags of IFD 0, `shot` those of the Exif IFD, and `place` those of the GPS IFD.
+    `dpi` is None if unknown. `damaged` is True if the file has EXIF that cannot be read.
     """
 
     dpi: tuple[float, float] | None = None
@@ -59,7 +59,7 @@ class Tags:
     damaged: bool = False
 
     def kept(self, keep: Keep) -> "Tags":
-        """Return the metadata to copy: `none`, `all`, or what is `safe`.
+        """Return the metadata to copy: `none`, `all`, or only the `safe` tags.
 
         Safe are the resolution, the camera, dates, the author, the copyright and the exposure, but
         no GPS, no serial numbers and no descriptions.
@@ -73,7 +73,7 @@ class Tags:
         return replace(self, main=main, shot=shot, place={})
 
     def exif(self) -> bytes:
-        """Return the tags as EXIF, with its header; empty without tags."""
+        """Return the tags as EXIF, with its header and upright orientation; empty without tags."""
         exif = Image.Exif()
         exif.update(self._texts())
         for which, tags in self._tables().items():
@@ -84,14 +84,17 @@ class Tags:
         return exif.tobytes()
 
     def _texts(self) -> dict[int, Any]:
-        """Return the main tags; text, of any encoding, becomes the bytes that the file has."""
+        """Return the main tags, with text encoded as Latin-1.
+
+        Pillow decodes text as Latin-1, so this restores the bytes of the file.
+        """
         return {
             tag: value.encode("latin-1", "replace") if isinstance(value, str) else value
             for tag, value in self.main.items()
         }
 
     def _tables(self) -> dict[int, dict[int, Any]]:
-        """Return the sub-tables of EXIF, by the tags that point to them."""
+        """Return the Exif IFD and the GPS IFD, unless empty, by the tags that point to them."""
         shot = {**self.shot, Base.ColorSpace: _SRGB} if self.shot else {}
         tables = {int(IFD.Exif): shot, int(IFD.GPSInfo): dict(self.place)}
         return {which: dict(tags) for which, tags in tables.items() if tags}
@@ -116,9 +119,11 @@ def orientation_of(value: Any) -> int:
 
 
 def tags_of(data: bytes, dpi: tuple[float, float] | None = None) -> Tags:
-    """Read EXIF from `data`, with or without EXIF's header; damaged EXIF is left out.
+    """Read the metadata in the EXIF `data`, with or without EXIF's header.
 
-    `dpi` are the dots per inch that the file states elsewhere; they take precedence over EXIF's.
+    If the EXIF is damaged, the result has only `dpi`, and `damaged` is True. Tags that cannot be
+    written again, or exceed MOST bytes, are left out. `dpi` are the dots per inch that the file
+    states elsewhere; they take precedence over EXIF's.
     """
     dpi = _dpi(dpi)
     exif = Image.Exif()

@@ -15,10 +15,10 @@ from stylewatch_painter.images.encoding import Encoding, profile_of
 from stylewatch_painter.images.vips import vips
 
 _SHOWN = 60
-"""Number of characters of a profile's name in the receipt."""
+"""Maximum number of characters of a profile's name in the receipt."""
 
 _SAME = 1
-"""Maximum difference of two encodings of the same sRGB color, in levels of 0..255."""
+"""Maximum change of a color, in levels of 0..255, by a profile that counts as sRGB."""
 
 FIELD = "icc-profile-data"
 """Name of the field of libvips's pictures that holds the profile."""
@@ -30,10 +30,10 @@ def profile_in(image: Any) -> bytes:
 
 
 def to_srgb(image: Any, encoding: Encoding | None, conversions: list[str]) -> Any:
-    """Convert colors to sRGB, and add phrases to `conversions`.
+    """Convert a picture of libvips to sRGB, and append phrases to `conversions`.
 
-    An `encoding`, which the file states beside its profile, counts before the profile. Without
-    both, color is sRGB, and gray stays gray. Raises PictureError for an unsupported number of
+    An `encoding` takes precedence over the picture's profile, except for CMYK. Without both, color
+    is taken as sRGB, and gray stays gray. Raises PictureError for an unsupported number of
     channels.
     """
     if image.interpretation in ("lab", "labs"):  # `labs`: of 16 bits
@@ -58,7 +58,10 @@ def to_srgb(image: Any, encoding: Encoding | None, conversions: list[str]) -> An
 
 
 def _by_encoding(image: Any, encoding: Encoding, conversions: list[str]) -> Any:
-    """Convert a picture from `encoding`; return it unchanged if the colors are taken as sRGB."""
+    """Convert a picture from `encoding`; return it unchanged if its colors are taken as sRGB.
+
+    A phrase is appended to `conversions`, unless `encoding` is sRGB.
+    """
     if encoding.is_srgb:
         return image
     converted = _by_profile(image, profile_of(encoding))
@@ -70,9 +73,9 @@ def _by_encoding(image: Any, encoding: Encoding, conversions: list[str]) -> Any:
 
 
 def _by_own_profile(image: Any, profile: bytes, conversions: list[str]) -> Any:
-    """Convert a picture by the profile in its file.
+    """Convert a picture by the profile in its file, and append phrases to `conversions`.
 
-    Return it unchanged if the profile equals sRGB or cannot be used.
+    Return the picture unchanged if the profile equals sRGB or cannot be used.
     """
     is_cmyk = image.interpretation == "cmyk"
     converted = _by_profile(image, profile)
@@ -178,9 +181,9 @@ _OTHER = 12
 def _use_of(profile: bytes) -> _Use | None:
     """Return how to use a profile, with the first of _INTENTS that it supports.
 
-    Return None if it is damaged, defines no colors, supports none, or if libvips rejects it.
-    In place of a profile that it rejects, libvips silently uses another one. Therefore its colors
-    are compared with those of LittleCMS.
+    Return None if the profile is damaged, defines no colors, or supports no intent, or if libvips
+    rejects it. libvips silently uses another profile in place of one that it rejects. Therefore its
+    colors are compared with those of LittleCMS.
     """
     mode = _MODES.get(profile[16:20], "")
     if profile[12:16] not in _DEVICES or not mode:

@@ -49,7 +49,7 @@ def _opened(data: bytes) -> Iterator[Any]:
 def size(data: bytes) -> Size:
     """Return the size of the developed picture, upright, without developing it.
 
-    Raises PictureError as `develop` does.
+    Raises PictureError if the extra is missing, or if LibRaw cannot develop the file.
     """
     with _opened(data) as raw:
         developed = Size(raw.sizes.iwidth, raw.sizes.iheight)
@@ -60,7 +60,8 @@ def develop(data: bytes, *, half: bool = False) -> NDArray[np.uint16]:
     """Return the picture, uint16 (height, width, 3), sRGB, upright, or at `half` its size.
 
     LibRaw chooses the exposure: the brightest hundredth of the pixels becomes white. Raises
-    PictureError if the extra is missing, or if LibRaw cannot develop the file.
+    PictureError if the extra is missing, or if LibRaw cannot develop the file, and LibraryError if
+    LibRaw cannot be loaded.
     """
     with _opened(data) as raw:
         pixels: NDArray[np.uint16] = raw.postprocess(

@@ -82,9 +82,10 @@ def read(
 def picture_of(
     name: str, data: bytes, max_pixels: int = MAX_PIXELS, needed_size: NeededSize | None = None
 ) -> Picture:
-    """Decode the picture in `data`, the content of the file `name`; raises as `read` does.
+    """Decode the picture in `data`, the content of the file `name`.
 
-    A process decodes one picture at a time, in any number of threads.
+    A process decodes one picture at a time, in any number of threads. Raises PictureError and
+    LibraryError as `read` does.
     """
     digest = hashlib.sha256(data).hexdigest()
     with decoding(name, data[:HEAD]):
@@ -105,7 +106,8 @@ def picture_of(
 def picture_size(path: Path, max_pixels: int = MAX_PIXELS) -> Size:
     """Return the size of the picture at `path`, upright, without decoding it.
 
-    Raises PictureError as `read` does, for reasons that the file's header shows.
+    Raises PictureError if the file cannot be read, is unsupported or exceeds a limit, and
+    LibraryError if a library cannot be loaded.
     """
     data = file_bytes(path)
     with decoding(path.name, data[:HEAD]):
@@ -115,7 +117,8 @@ def picture_size(path: Path, max_pixels: int = MAX_PIXELS) -> Size:
 def file_bytes(path: Path) -> bytes:
     """Read a picture file, following symbolic links.
 
-    Raises PictureError if the file is missing, not a regular file, empty or too large.
+    Raises PictureError if the file is missing, not a regular file, empty, larger than MAX_BYTES, or
+    unreadable.
     """
     with open_file(path) as file:
         length = os.fstat(file.fileno()).st_size
@@ -158,8 +161,8 @@ def decoding(name: str, head: bytes) -> Iterator[None]:
     """Convert every error of decoding a file to a PictureError that names the file.
 
     An ImportError becomes a LibraryError instead. `head` is the first HEAD bytes of the file; if
-    its format is unknown, PictureError is raised at once. A PictureError raised inside has no
-    subject; `name` is added here. One thread of a process at a time is inside.
+    its format is unknown, PictureError is raised at once. `name` is put before the message of a
+    PictureError that is raised inside. Only one thread of a process at a time can be inside.
     """
     if not kind_of(head):
         raise PictureError(f"{name} {_unknown(head)}")
@@ -203,7 +206,7 @@ _MAX_CHARACTERS = 200
 
 
 def _unknown(head: bytes) -> str:
-    """Describe a file in an unknown format."""
+    """Return a clause, for an error message, about a file in an unknown format."""
     if is_film(head):
         return "is a film; only the content of a job can be one: export a picture of it"
     if _is_text(head):
@@ -250,8 +253,8 @@ def filled(pixels: Pixels, alpha: Plane) -> Pixels:
 
     Each color is weighted by its `alpha`, 0..1; the rest comes from a coarser picture, recursively
     (push and pull, Gortler and others, "The Lumigraph", 1996, section 3.4). A picture without
-    visible colors becomes white. `pixels` is overwritten, because a copy of a large picture takes
-    much memory.
+    visible colors becomes white. The result may be `pixels` itself, which is overwritten, because a
+    copy of a large picture takes much memory.
     """
     if not alpha.any():
         return np.full_like(pixels, _WHITE)
@@ -265,7 +268,7 @@ def filled(pixels: Pixels, alpha: Plane) -> Pixels:
 
 
 def _lay_under(channel: Plane, alpha: Plane, around: Plane) -> None:
-    """Fill the hidden parts of a channel from a channel of half the size."""
+    """Fill the hidden parts of `channel` in place from `around`, a channel of half the size."""
     height, width = alpha.shape
     coarse = Image.fromarray(np.ascontiguousarray(around))
     near = coarse.resize((2 * coarse.width, 2 * coarse.height), Image.Resampling.BILINEAR)

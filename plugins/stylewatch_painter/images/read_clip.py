@@ -35,13 +35,13 @@ _SEQUENCE = b"ftypavis"
 """Box type and brand of an AVIF whose pictures are frames."""
 
 _ENOUGH = 0.1
-"""Deviation of the colors of a frame, in Oklab, from which no other frame need be read. Measured
-on the sample pictures: 0.13 to 0.21, and at half of their values 0.07 to 0.12."""
+"""Deviation of the colors of a frame, in Oklab, from which no other frame need be read. It is 0.13
+to 0.21 for the sample pictures, and 0.07 to 0.12 for these with halved values."""
 _ONE_COLOR = 1e-4
-"""Deviation of colors, in Oklab, below which nothing is to be seen."""
+"""Deviation of the colors of a frame, in Oklab, below which it counts as a frame of one color."""
 _SAMPLES, _OPENING = 9, 1500
-"""Maximum number of frames that are compared by their colors, and the number of frames, from the
-first one, over which they are spread: to decode more may take minutes."""
+"""Maximum number of frames whose colors are compared, and the number of frames at the start of a
+clip over which they are spread. Decoding more frames may take minutes."""
 _REDUCED = 512
 """Maximum length of the long side, in pixels, to which frames are reduced to compare colors."""
 
@@ -49,7 +49,7 @@ _REDUCED = 512
 def is_clip(path: Path) -> bool:
     """Return whether a file is a film, or an animated picture with more than one frame.
 
-    A file that cannot be read is none, except a damaged AVIF with frames.
+    Return False for a file that cannot be read, except a damaged AVIF sequence.
     """
     head = b""
     with suppress(PictureError), open_file(path) as file:
@@ -66,11 +66,11 @@ def is_clip(path: Path) -> bool:
 
 
 def inspect(path: Path, limits: ClipLimits) -> Clip:
-    """Describe the clip at `path`.
+    """Return a description of the clip at `path`.
 
     All packets of a film are read and one frame is decoded; all frames of an animated picture are
     decoded. Raises PictureError if the file is not a clip, exceeds `limits` or is damaged, or if
-    the extra that is needed to paint it is missing.
+    the extra that is needed to paint it is missing, and LibraryError if a library cannot be loaded.
     """
     kind = _kind_of(path)
     if find_spec("cv2") is None:  # `flow` needs it, so refuse the clip before painting begins
@@ -95,9 +95,10 @@ def frames(path: Path, limits: ClipLimits, first: int = 0, every: int = 1) -> It
 def decoded(
     path: Path, limits: ClipLimits, first: int = 0, every: int = 1
 ) -> Iterator[Frame | None]:
-    """Yield the frames as `frames` does, and None for each other frame that is decoded.
+    """Yield the frames that `frames` yields, and None for every other frame that is decoded.
 
-    The earlier frames may take long to decode; each None shows that decoding goes on.
+    The frames before `first` may take long to decode, and each None shows progress. Raises
+    PictureError as `frames` does.
     """
     numbers = range(first, sys.maxsize, every)
     if _kind_of(path) == _ANIMATED:
@@ -123,10 +124,11 @@ def first_picture(path: Path, limits: ClipLimits, clip: Clip) -> Picture:
 def colored_like(path: Path, limits: ClipLimits, clip: Clip, first: Picture) -> Picture:
     """Return a picture with the colors of the `clip` at `path`; `first` is its first frame.
 
-    That is `first`, unless its colors differ little, and those of some of _SAMPLES frames at least
-    twice as much, as in a fade: then it is the frame with the median difference among these. It
-    depends on the file alone. A warning tells if all have one color (law 19). Raises PictureError
-    as `frames` does.
+    The result is `first` if its colors deviate by at least _ENOUGH, or by at least half as much as
+    those of any of up to _SAMPLES frames. Otherwise, as in a fade, it is a sampled frame, reduced:
+    among the frames with at least half of the largest deviation, the one with the median. The
+    choice depends on the file alone. If all sampled frames show one color, the result is `first`
+    with a warning (law 19). Raises PictureError as `frames` does.
     """
     if Spread.of(_reduced(first.pixels)).deviation >= _ENOUGH:
         return first
@@ -146,13 +148,13 @@ def colored_like(path: Path, limits: ClipLimits, clip: Clip, first: Picture) -> 
 
 
 def _reduced(pixels: Pixels | Bytes) -> Pixels:
-    """Return a picture with at most _REDUCED pixels on its long side."""
+    """Return a picture, float32, with at most _REDUCED pixels on its long side."""
     size = Size.of(pixels)
     return resize(pixels, size.times(min(1, _REDUCED / size.long)), "bilinear")
 
 
 def _kind(head: bytes) -> str:
-    """Return `_FILM`, `_ANIMATED`, or an empty text for the head of any other file.
+    """Return the kind of a file by its head: `_FILM`, `_ANIMATED`, or an empty string.
 
     Every GIF and PNG is `_ANIMATED`: only their further content tells how many frames they have.
     """

@@ -28,8 +28,9 @@ def resize(
     """Resize a picture (height, width, 3) to `size` (width, height) in pixels, as float32.
 
     Floats are neither rounded nor clipped: a filter may overshoot 0..255. With `eight_bit` the
-    picture is clipped and rounded to 8 bits before it is resized. Floats that already have the size
-    are returned unchanged. Integers are converted channel by channel to save memory.
+    picture is clipped and rounded to 8 bits before it is resized. A picture that already has the
+    size is only converted to float32, even with `eight_bit`. Integers are converted channel by
+    channel to save memory.
     """
     if size == Size.of(pixels):
         return pixels.astype(np.float32, copy=False)
@@ -41,7 +42,10 @@ def resize(
 
 
 def resize_plane(plane: Plane, size: tuple[int, int], resample: Resample = "bilinear") -> Plane:
-    """Resize an alpha channel or mask, float32 (height, width), and clip the result to 0..1."""
+    """Resize an alpha channel or mask, float32 (height, width), and clip the result to 0..1.
+
+    A plane that already has the `size` (width, height) is returned unchanged.
+    """
     if size == Size.of(plane):
         return plane
     return np.clip(_resized(plane, size, resample), 0, 1)

@@ -94,7 +94,7 @@ def _font(label: str, letter: int) -> Font:
 
 
 def in_rows(cells: Sequence[Cell], columns: int) -> list[Sequence[Cell]]:
-    """Arrange cells in rows of `columns`."""
+    """Arrange cells in rows of `columns`; the last row may be shorter."""
     return [cells[at : at + columns] for at in range(0, len(cells), columns)]
 
 
@@ -110,7 +110,7 @@ def _image(picture: Pixels, side: int) -> Image.Image:
 
 
 def _fitting(line: str, font: Font, width: int) -> str:
-    """Shorten `line` to at most `width` pixels."""
+    """Shorten `line` to at most `width` pixels, with an ellipsis at the end."""
     if font.getlength(line) <= width:
         return line
     while line and font.getlength(f"{line}...") > width:

@@ -1,6 +1,6 @@
-"""Statements of still pictures about their colors that no library reads.
+"""Reading of metadata about the colors of still pictures that no library reads.
 
-All reading is bounded, and damaged parts state nothing.
+The amount of data that is read is limited, and damaged parts are ignored.
 """
 
 import re
@@ -57,9 +57,9 @@ _ADOBE_INDEX = "R03"
 def by_png(data: bytes) -> Encoding | None:
     """Return the encoding that a PNG states in cICP or, without a profile, in sRGB, gAMA and cHRM.
 
-    The order is that of the PNG specification, third edition, section 4.3. None means that it
-    states none of them. Raises PictureError if the values have a narrow range, or if the colors
-    cannot be converted.
+    The order is that of the PNG specification, third edition, section 4.3. None means that no chunk
+    states a usable encoding. Raises PictureError if the values have a narrow range, or if the
+    colors cannot be converted.
     """
     chunks = dict[bytes, memoryview]()
     for name, content in _png_chunks(data):
@@ -94,7 +94,11 @@ def _by_gamma(chunks: Mapping[bytes, memoryview]) -> Encoding | None:
 
 
 def png_profile(data: bytes) -> tuple[str, bytes]:
-    """Return the name of a PNG's profile, and the profile; both are empty without a sound one."""
+    """Return the name and the content of the ICC profile in the iCCP chunk of a PNG.
+
+    Both are empty if there is no such chunk before the pixels, or if it cannot be decompressed. A
+    truncated profile is returned as far as it can be decompressed, without an error.
+    """
     content = b""
     for kind, body in takewhile(lambda chunk: chunk[0] != b"IDAT", _png_chunks(data)):
         if kind == b"iCCP":
@@ -142,9 +146,9 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def by_profile(profile: bytes, name: str) -> Encoding | None:
-    """Return the encoding of a profile of HDR; None for another profile.
+    """Return the encoding of an ICC profile for HDR; None for any other profile.
 
-    HDR is told by the tag `cicp` (ICC.1:2022, 9.2.17), or by the profile's `name`. The profile
+    A profile is for HDR by its tag `cicp` (ICC.1:2022, 9.2.17), or else by its `name`. The profile
     itself cannot be used to convert HDR, because its white is the brightest light of all. Raises
     PictureError if the colors cannot be converted.
     """
@@ -195,9 +199,9 @@ def by_color_space(space: object, index: str) -> Encoding | None:
 
 
 def by_numbers(numbers: Numbers | None) -> Encoding | None:
-    """Return the encoding of `numbers`; None if they state nothing.
+    """Return the encoding of `numbers`; None if these are None or unstated.
 
-    Raises PictureError if its colors cannot be converted.
+    Raises PictureError if the colors cannot be converted.
     """
     if numbers is None or numbers == (UNSTATED, UNSTATED):
         return None

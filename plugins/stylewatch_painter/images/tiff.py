@@ -14,8 +14,8 @@ _SHORTEST = 16  # bytes
 _MAX_DIRECTORIES = 1_000
 _MAX_ENTRIES = 4_096
 _MAX_VALUES, _MOST_PARTS, _MAX_RAW = 64, 100_000, 16
-"""Maximum numbers that are read: of values of a tag, of places of strips or tiles, and of raw
-pictures."""
+"""Maximum numbers of values of a tag, of offsets of strips or tiles, and of raw pictures that are
+read."""
 
 _LARGEST_TAGS = 16 * 2**20
 """Maximum bytes of all values in the directories of a file that is read as EXIF."""
@@ -44,8 +44,8 @@ DNG_VERSION = 50706
 _PARTS = (STRIPS, STRIP_BYTES, TILES, TILE_BYTES)
 
 _SIZES = {1: "B", 2: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
-"""Formats, for `struct`, of types of values: bytes, text, and whole numbers of 2 to 8 bytes. Values
-of other types are not read."""
+"""`struct` formats of the types of values that are read: bytes, text, and unsigned integers of 2 to
+8 bytes."""
 
 _WIDTHS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of a value by its type; values of all other types have one byte."""
@@ -87,14 +87,17 @@ ASSOCIATED, UNASSOCIATED = 1, 2
 
 
 Part = tuple[str, int, int]
-"""Format of a tag's values, the place in the file of their number, and the place of the values."""
+"""`struct` format of a tag's values, and the offsets in the file of their count and of the field
+that has the values or their offset."""
 
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory: the values of its tags that are whole numbers or text, as numbers.
+    """A directory of a TIFF file.
 
-    `parts` has the places of the values of tags about strips and tiles, which are read on demand.
+    `tags` has the values of the tags with integers or text, at most _MAX_VALUES each; text is a
+    tuple of bytes. `parts` has the places of the values of tags about strips and tiles, which are
+    all read on demand.
     """
 
     tags: Mapping[int, tuple[int, ...]]
@@ -119,9 +122,9 @@ class Directory:
 
     @property
     def trouble(self) -> str:
-        """The reason, for people, why the picture is refused (law 18); empty if it is not.
+        """Reason, for the user, to refuse the picture (law 18); empty if it is not refused.
 
-        libvips would misread such a picture.
+        libvips would misread a refused picture.
         """
         kind = self.first(PHOTOMETRIC)
         is_float = self.first(SAMPLE_FORMAT) == _FLOATS
@@ -165,7 +168,7 @@ class Directory:
 
     @property
     def colors(self) -> int:
-        """Number of channels of color; 0 if unknown."""
+        """Number of color channels; 0 if unknown."""
         return _COLORS.get(self.first(PHOTOMETRIC), 0)
 
     @property
@@ -185,20 +188,24 @@ class Directory:
 
     @property
     def alpha_at(self) -> int:
-        """Place of the alpha among the extra samples, from 0; 0 if there is none."""
+        """Index of the alpha among the extra samples; 0 without alpha."""
         return self.tags[EXTRA_SAMPLES].index(self.alpha) if self.alpha else 0
 
 
 def directories(data: bytes) -> list[Directory]:
-    """Return the directories of a file's pages up to a damaged one; none if the file is no TIFF."""
+    """Return the directories of a file's pages, up to a damaged one.
+
+    The list is empty if the file is no TIFF.
+    """
     reader = _Reader.of(data)
     return [] if reader is None else list(reader.pages())
 
 
 def exif(data: bytes) -> bytes:
-    """Return the file as EXIF, whose format is TIFF; empty if the file cannot serve as EXIF.
+    """Return the whole file as EXIF, whose format is TIFF; empty if it cannot serve as EXIF.
 
-    EXIF is read with all of its values, so a file with too many bytes of values cannot.
+    It cannot if it is a BigTIFF, if its first directory is damaged, or if its values have more than
+    _LARGEST_TAGS bytes, because readers of EXIF load all values.
     """
     reader = _Reader.of(data)
     page = None if reader is None or reader.is_big else next(reader.pages(), None)
@@ -240,7 +247,7 @@ def is_raw(data: bytes) -> bool:
 def cut_raw(data: bytes) -> bool:
     """Return whether parts of a raw picture lie beyond the end of the file, or are damaged JPEG.
 
-    LibRaw would show whatever its memory held in place of these parts, without a word.
+    In place of these parts LibRaw would silently show uninitialized memory.
     """
     reader = _Reader.of(data)
     if reader is None:
@@ -264,7 +271,7 @@ def _is_whole(reader: "_Reader", page: Directory) -> bool:
 
 
 def main_page(pages: list[Directory]) -> int:
-    """Return the number, from 0, of the first page that is no reduced copy and no mask.
+    """Return the index of the first page that is neither a reduced copy nor a mask.
 
     Without such a page it is 0.
     """
@@ -278,7 +285,7 @@ def main_page(pages: list[Directory]) -> int:
 class _Reader:
     data: bytes
     order: str
-    """`<` or `>`."""
+    """Byte order for `struct`: `<` or `>`."""
     is_big: bool
     """True for BigTIFF, with offsets of 8 bytes."""
 
@@ -303,7 +310,7 @@ class _Reader:
             yield directory
 
     def directory(self, at: int) -> Directory | None:
-        """Return the directory at a place in the file; None if it is damaged."""
+        """Return the directory at the offset `at` in the file; None if it is damaged."""
         found = self._read(at)
         return None if found is None else found[0]
 
@@ -316,7 +323,10 @@ class _Reader:
         return int(offset)
 
     def _read(self, at: int) -> tuple[Directory, int] | None:
-        """Return a directory and the place of the next one; None if the directory is damaged."""
+        """Return the directory at the offset `at`, and the offset of the next one; 0 is the end.
+
+        Return None if the directory is damaged.
+        """
         count_format, entry, value = ("Q", 20, 12) if self.is_big else ("H", 12, 8)
         start = at + struct.calcsize(f"={count_format}")
         tags = dict[int, tuple[int, ...]]()
@@ -340,7 +350,7 @@ class _Reader:
         return Directory(tags, parts, size), self._offset(start + count * entry)
 
     def parts(self, page: Directory, tag: int) -> tuple[int, ...]:
-        """Return all values of a tag about strips or tiles; none if they are damaged."""
+        """Return all values of a tag about strips or tiles; empty without sound values."""
         if tag not in page.parts:
             return ()
         try:

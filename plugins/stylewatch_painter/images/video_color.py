@@ -44,7 +44,7 @@ matrix."""
 
 _NAMES = {1: "BT.709", 5: "BT.601", 6: "BT.601", 7: "SMPTE 240M", 9: "BT.2020"}
 _WIDE = (9, 11, 12)
-"""Primaries with more saturated colors than sRGB's."""
+"""Numbers of the primaries whose colors are more saturated than sRGB's."""
 
 _DISPLAY_MATRIX = 36  # bytes
 _MOST_LIGHT = 72
@@ -53,7 +53,7 @@ _MOST_LIGHT = 72
 
 @dataclass(frozen=True)
 class Shown:
-    """Direction and colors of a film's pictures, as the first picture states them.
+    """Orientation and colors of a film's pictures, as the first picture states them.
 
     `axes` are the directions of the axes on the display. `encoding` is None for sRGB, and for
     colors that are taken for sRGB.
@@ -64,7 +64,7 @@ class Shown:
 
 
 def shown(picture: Any) -> Shown:
-    """Return the direction and the colors of a film's pictures, by the first `picture`.
+    """Return the orientation and the colors of a film's pictures, by the first `picture`.
 
     Call this for one picture of a film only: PyAV keeps the side data of each such picture in
     memory. Raises PictureError if the colors cannot be converted.
@@ -82,7 +82,7 @@ def shown(picture: Any) -> Shown:
 
 
 def keeps_sides(how: Shown) -> bool:
-    """Return whether pictures are shown without a turn by 90 degrees."""
+    """Return whether pictures keep their width and height when they are turned upright."""
     return how.axes[0] != 0
 
 
@@ -99,7 +99,7 @@ def _brightest(data: dict[str, bytes]) -> float:
 
 
 def to_srgb(picture: Any, size: Size, how: Shown) -> Bytes:
-    """Convert a picture to 8 bits of sRGB (height, width, 3), over white, turned upright.
+    """Convert a picture to sRGB, uint8 (height, width, 3), over white, turned upright.
 
     The picture is resampled to `size` before it is turned.
     """
@@ -115,7 +115,7 @@ def to_srgb(picture: Any, size: Size, how: Shown) -> Bytes:
 
 
 def of_hdr(pixels: NDArray[Any], meaning: Encoding, white: int) -> Bytes:
-    """Convert a frame of HDR, (height, width, 3) with values 0..`white`, to 8 bits of sRGB.
+    """Convert a frame of HDR, (height, width, 3) with values 0..`white`, to sRGB, uint8.
 
     `meaning` is the encoding of the values.
     """
@@ -129,7 +129,7 @@ def _converted(picture: Any, size: Size, format: str) -> Any:
 
 
 def conversions(picture: Any, how: Shown) -> tuple[str, ...]:
-    """Describe the conversions that `to_srgb` applies to a picture, except resizing."""
+    """Return phrases about the conversions that `to_srgb` applies to a picture, except resizing."""
     bits = max((component.bits for component in picture.format.components), default=_BITS)
     found = how.encoding
     name = _color_name(picture)
@@ -147,7 +147,7 @@ def conversions(picture: Any, how: Shown) -> tuple[str, ...]:
 
 
 def from_srgb(pixels: Bytes, format: str) -> Any:
-    """Return a picture for an encoder in the pixel `format`.
+    """Return a picture of PyAV for an encoder, in the pixel `format`, from uint8 sRGB pixels.
 
     The picture is in RGB for the format `RGB`, otherwise in YCbCr by BT.709 in limited range.
     """
@@ -177,7 +177,7 @@ def _has_alpha(picture: Any) -> bool:
 
 
 def _guessed_matrix(picture: Any) -> int | None:
-    """Return the assumed matrix for a picture that states none; None if it does, or is in RGB."""
+    """Return the matrix to assume for a picture; None if it states a matrix or is in RGB."""
     if picture.colorspace != UNSTATED or picture.format.is_rgb:
         return None
     if picture.color_primaries == _BT2020 or picture.color_trc in HDR_TRANSFERS:
@@ -201,7 +201,10 @@ def opaque(pixels: Bytes) -> Bytes:
 
 
 def _axes(data: bytes) -> Axes:
-    """Return the directions of a picture's axes on the display, by a display matrix."""
+    """Return the axes by the display matrix in `data`, rounded to multiples of 90 degrees.
+
+    Without a complete matrix they are UPRIGHT.
+    """
     if len(data) < _DISPLAY_MATRIX:
         return UPRIGHT
     a, b, c, d = (int(value) for value in np.frombuffer(data, np.int32)[[0, 1, 3, 4]])

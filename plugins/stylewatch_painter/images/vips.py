@@ -31,10 +31,10 @@ def vips() -> Any:
 
 @contextmanager
 def hearing(said: list[str]) -> Iterator[None]:
-    """Collect libvips's messages; add their lines to `said` at the end of the context.
+    """Append the lines of libvips's messages inside the context to `said` on exit.
 
-    These are messages about pictures that libvips decodes all the same. An error inside the context
-    adds none.
+    These are messages about pictures that libvips decodes nevertheless. An exception inside the
+    context discards them.
     """
     _clear()  # of earlier pictures (law 20)
     yield

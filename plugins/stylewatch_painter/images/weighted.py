@@ -1,4 +1,4 @@
-"""Pictures of which only a part counts: what a mask selects, or what is not transparent."""
+"""Pictures whose pixels have weights, from a mask or from transparency."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from stylewatch_painter.stage import Pixels, Plane
 class Weighted:
     """A picture (height, width, 3) with the `weights` of its pixels.
 
-    The weights have the shape of the picture, in any size. None stands for weights that are all the
-    same, also if all are 0: then nothing says which part counts, and the whole picture does.
+    `weights` is a plane with the shape of the picture, in any size. None means equal weights. It
+    replaces weights that are all equal, even if all are 0.
     """
 
     pixels: Pixels
@@ -30,7 +30,7 @@ class Weighted:
 
     @cached_property
     def plane(self) -> Plane | None:
-        """The weights in the size of the picture, or None."""
+        """The weights in the size of the picture; None if all are equal, or vanish at that size."""
         if self.weights is None:
             return None
         plane = resize_plane(self.weights, Size.of(self.pixels))
@@ -38,16 +38,18 @@ class Weighted:
 
     @property
     def total(self) -> float:
-        """The sum of the weights of all pixels, which without weights are 1."""
+        """The sum of the weights of all pixels; without weights, the number of pixels."""
         if self.plane is None:
             return Size.of(self.pixels).area
         return float(self.plane.sum(dtype=np.float64))
 
     def without_rim(self) -> "Weighted":
-        """Return the picture with less weight for pixels at the edge of the part that counts.
+        """Return the picture with its weights eroded by one pixel.
 
-        Filters that resize pictures and masks mix them with what does not count, and their
-        neighbors do not count. Lines, which are all edge, keep their weight.
+        They are eroded in their own size, and again in the size of the picture if that differs,
+        because filters that resize pictures and masks mix pixels at the edge of a mask with pixels
+        outside. Weights that would lose more than half of their sum, such as those of lines, are
+        not eroded.
         """
         if self.weights is None:
             return self
@@ -57,7 +59,7 @@ class Weighted:
         return Weighted(self.pixels, _eroded(inner.plane))
 
     def cropped(self) -> "Weighted":
-        """Return the smallest rectangle of the picture outside of which no pixel counts."""
+        """Return the picture, cropped to the bounding box of the pixels with weight."""
         if self.plane is None:
             return self
         rows, columns = (np.flatnonzero(self.plane.any(axis=axis)) for axis in (1, 0))
@@ -66,13 +68,16 @@ class Weighted:
 
 
 def _eroded(weights: Plane) -> Plane:
-    """Return the least weight in the 3x3 pixels around each, unless less than half would remain."""
+    """Return the minimum weight over 3x3 pixels, or `weights` if less than half would remain."""
     least: Plane = reduce(np.minimum, around(weights))
     return least if least.sum() >= weights.sum() / 2 else weights
 
 
 def around(plane: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield each pixel's 3x3 neighbors, itself included, as nine arrays of the shape of `plane`."""
+    """Yield each pixel's 3x3 neighbors, itself included, as nine arrays of the shape of `plane`.
+
+    Edge pixels are repeated beyond the edges.
+    """
     height, width = plane.shape[:2]
     padded = np.pad(plane, [(1, 1), (1, 1)] + [(0, 0)] * (plane.ndim - 2), mode="edge")
     for row in range(3):

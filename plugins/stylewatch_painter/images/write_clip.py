@@ -76,10 +76,11 @@ def longest_side(format: Format) -> int:
 def write_segment(
     path: Path, frames: Iterable[Bytes], format: Format, quality: int
 ) -> Iterator[None]:
-    """Encode frames (height, width, 3) as a segment, for `join`; yield after each frame.
+    """Encode uint8 sRGB frames (height, width, 3) as a segment, and yield after each frame.
 
-    The segment is the file `path`, and starts with a key frame. `quality` is 1 to 100, and has no
-    effect for FFV1, which is lossless. Sides must be even, except for FFV1.
+    The segment is the file `path`, for `join`, and starts with a key frame. It is complete when the
+    generator ends. `quality` is 1 to 100, and has no effect for FFV1, which is lossless. Sides must
+    be even, except for FFV1.
     """
     output = _OUTPUTS[format]
     crf = {"libx264": 10 + 0.4 * (100 - quality), "libvpx-vp9": 12 + 0.5 * (100 - quality)}
@@ -111,12 +112,12 @@ def join(
     format: Format,
     sound: Path | None = None,
 ) -> tuple[str, ...]:
-    """Join segments to a file without encoding them again, and return warnings.
+    """Join segments to the file `target` without encoding them again, and return warnings.
 
-    `times` are as in `Clip.times`. If `sound` is a film, its first sound track between the first
-    and the last of `times` is copied, unless the format cannot hold it. The warnings are sentences
-    about sound that is left out. Raises ValueError if the number of frames in the segments does not
-    match the number of times.
+    `times` are the start times of the frames and the end time of the last one, in seconds. If
+    `sound` is a film, its first sound track between the first and the last of `times` is copied,
+    unless the format cannot hold it. The warnings are sentences about sound that is left out.
+    Raises ValueError if the number of frames in the segments does not match the number of times.
     """
     output = _OUTPUTS[format]
     av = pyav()
@@ -170,7 +171,10 @@ def _opened(segment: Path) -> Any:
 
 
 def _timed(segments: Iterable[Path], times: Sequence[Fraction], target: Any) -> Iterator[Any]:
-    """Yield the packets of segments for the stream `target`, at the times of their frames."""
+    """Yield the packets of segments for the stream `target`, at the times of their frames.
+
+    Raises ValueError if the number of packets does not match the number of times.
+    """
 
     def of(segment: Path) -> Iterator[Any]:
         with _opened(segment) as container:
@@ -191,7 +195,7 @@ def _timed(segments: Iterable[Path], times: Sequence[Fraction], target: Any) -> 
 def _sound(
     path: Path, container: Any, output: _Output, times: Sequence[Fraction], warnings: list[str]
 ) -> Iterator[Any]:
-    """Yield the packets of a film's first sound track between `times`, and add it to `container`.
+    """Add a film's first sound track to `container`, and yield its packets between `times`.
 
     Sound that the format cannot hold is left out, with a sentence in `warnings`. A film without
     sound between `times` adds no track.
@@ -240,7 +244,7 @@ def _during(source: Any, track: Any, times: Sequence[Fraction], *, early: bool) 
 
 
 def _rising(packets: Iterable[Any]) -> Iterator[Any]:
-    """Yield packets, each moved behind the previous one if needed: muxers want increasing times."""
+    """Yield packets, delayed if needed so that their times increase, as muxers require."""
     last: int | None = None
     for packet in packets:
         if last is not None and packet.dts <= last:

@@ -30,7 +30,7 @@ ANSWER_WITHIN = 1.0
 
 _Result = TypeVar("_Result")
 _readers: dict[Path, Patience] = {}
-"""The readers of users' folders, by the folder."""
+"""Runners of the calls that read users' folders, by the path of the folder."""
 
 _NO_FILE = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
@@ -48,9 +48,10 @@ def names(*folders: Path) -> list[str]:
 
 
 def _listed(folder: Path) -> Mapping[str, Path]:
-    """Return the recipes in a user's folder, by name; raises RecipesAwayError.
+    """Return the recipes in a user's folder, by name.
 
-    An empty folder may be the mount point of a disk that is away. The recipes on that disk are then
+    Raises RecipesAwayError if the folder is empty, does not answer or cannot be listed. An empty
+    folder may be the mount point of a disk that is not mounted. The recipes on that disk are
     unknown, and a recipe of an installed package must not take the place of a recipe of the same
     name on the disk (law 2).
     """
@@ -66,10 +67,11 @@ def _listed(folder: Path) -> Mapping[str, Path]:
 
 
 def _answered(folder: Path, read: Callable[[], _Result]) -> _Result:
-    """Return the result of `read` in a user's folder.
+    """Call `read`, which reads a user's folder, and return its result.
 
-    Raises RecipesAwayError if the disk of the folder is silent. While one call hangs, every further
-    call for the same folder fails at once, so that at most one thread hangs (law 9).
+    Raises RecipesAwayError if there is no answer within ANSWER_WITHIN seconds, and the errors of
+    `read`. While one call hangs, every further call for the same folder fails at once, so that at
+    most one thread hangs (law 9). A call for a folder of a package has no time limit.
     """
     if folder in {path.parent for path in packaged().values()}:
         return read()
@@ -91,7 +93,8 @@ def _away(folder: Path, reason: str) -> RecipesAwayError:
 def packaged() -> Mapping[str, Path]:
     """Return the files of the recipes of the painter and of installed packages, by name.
 
-    Raises RecipesAwayError if the recipes of the painter cannot be listed.
+    A recipe with the name of an earlier one is left out, with a warning in the log. Raises
+    RecipesAwayError if the recipes of the painter cannot be listed.
     """
     try:
         found = {path.stem: path for path in _files(_OWN)}
@@ -106,7 +109,7 @@ def packaged() -> Mapping[str, Path]:
 
 
 def _files(*folders: Path) -> list[Path]:
-    """Return the recipes in folders of packages; raises OSError."""
+    """Return the recipes in folders of packages; raises OSError if a folder cannot be listed."""
     listed = (path for folder in folders for path in regular_file.listed(folder))
     return [path for path in listed if path.suffix == _SUFFIX]
 
@@ -117,7 +120,7 @@ def _of_package(package: ModuleType) -> list[Path]:
 
 
 def _misfit(name: str, package: Any) -> str | None:
-    """Return why a package brings no recipes; None if it does."""
+    """Return the reason why a package has no recipes; None if it has recipes."""
     if not hasattr(package, "__path__"):
         return "it is no package of YAML files"
     return None if _of_package(package) else "there is no YAML file in its folder"
@@ -126,9 +129,9 @@ def _misfit(name: str, package: Any) -> str | None:
 def find(name: str, *folders: Path) -> Recipe:
     """Load the recipe called `name`, or the YAML file with that path; `folders` are searched first.
 
-    Raises RecipeError if there is no such recipe, or with a list of all its mistakes. Raises
-    RecipesAwayError if the recipe, or a part of it, may be in a folder or file that cannot be read,
-    or in a package that cannot be imported.
+    Raises RecipeError if there is no such recipe, or if it is invalid, with a list of all mistakes.
+    Raises RecipesAwayError if the recipe, or a part of it, may be in a folder or file that cannot
+    be read, or in a package that cannot be imported.
     """
     with _sure(), refusing(RecipeError, f"recipe {quoted(name)}"):
         path = _locate(name, folders)
@@ -143,7 +146,8 @@ def _sure() -> Iterator[None]:
     """Turn a RecipeError into a RecipesAwayError while the installation is incomplete (law 2).
 
     The recipes, losses and optimizers of a package that cannot be imported are unknown, not
-    missing. The painter's own are unknown while files of the painter are missing.
+    missing. So are those of the painter while files of the painter are missing. The cache of
+    `packaged` is cleared, so that a later call finds recipes that have come back.
     """
     try:
         yield
@@ -160,8 +164,9 @@ def _locate(
 ) -> Path:
     """Return the file of the recipe `name`, which may be a path that is relative to `start`.
 
-    Files in `above` are passed over: a recipe that extends its own name extends the next file of
-    that name.
+    Files in `above` are skipped: a recipe that extends its own name extends the next file of that
+    name. Raises RecipeError if there is no such recipe, and RecipesAwayError if it may be on a disk
+    that is not available.
     """
     for folder in folders:
         if "/" not in name and (path := _listed(folder).get(name)) and path not in above:
@@ -184,10 +189,11 @@ def unknown(name: str, known: Collection[str]) -> str:
 
 
 def _check_there(path: Path, *, is_listed: bool = False) -> None:
-    """Raise FileNotFoundError if there is nothing at `path`, RecipesAwayError if it may be away.
+    """Raise FileNotFoundError if no file is at `path`, or RecipesAwayError if it may be away.
 
-    If the folder lists the name (`is_listed`), or if the path is a link, its target is away, not
-    missing (law 2). So is a file whose folder is missing, empty or unreadable.
+    A file may be away, not missing, if its folder lists its name (`is_listed`), if `path` is a
+    link, or if the folder does not answer, is missing, empty or unreadable (law 2). Any other
+    OSError is passed on.
     """
     try:
         _answered(path.parent, path.stat)
@@ -205,7 +211,7 @@ def _check_there(path: Path, *, is_listed: bool = False) -> None:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Translate an OSError: a RecipeError if there is no file at `path`, else RecipesAwayError."""
+    """Turn an OSError into a RecipeError if no file is at `path`, else into a RecipesAwayError."""
     try:
         yield
     except PainterError:
@@ -218,13 +224,16 @@ def _reading(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Merged:
-    """A recipe merged over what it extends: `places` has the file and line of each value."""
+    """The fields of a recipe, merged over those of the recipe that it extends.
+
+    `places` has the file and the line of each value, by the path of the value.
+    """
 
     plain: Mapping[str, Any]
     places: Mapping[Location, str]
 
     def place(self, where: Location) -> str:
-        """Return the place of the value at `where`, or of the nearest parent that has one."""
+        """Return the file and line of the value at `where`, or else of its nearest known parent."""
         ends = (where[:end] for end in range(len(where), -1, -1))
         return next(self.places[end] for end in ends if end in self.places)
 
@@ -232,7 +241,8 @@ class _Merged:
 def _read(path: Path, folders: tuple[Path, ...], above: tuple[Path, ...] = ()) -> _Merged:
     """Read the recipe in `path`, merged over the recipe that it extends.
 
-    `above` are the files that extend `path`.
+    `above` are the files that extend `path`. Raises RecipeError if a file is invalid, and
+    RecipesAwayError if it cannot be read now.
     """
     with _reading(path):
         content = _answered(path.parent, partial(_content, path))
@@ -262,7 +272,11 @@ def _placed(document: Document, key: str) -> Iterator[None]:
 
 
 def _extended(base: str, path: Path, folders: tuple[Path, ...], above: tuple[Path, ...]) -> Path:
-    """Return the file that `path` extends; `above` are the files that extend `path`."""
+    """Return the file that `path` extends; `above` are the files that extend `path`.
+
+    Raises RecipeError if a recipe extends itself, or if more than _DEEPEST + 1 recipes extend one
+    another.
+    """
     chain = (*above, path)
     below = _locate(base, folders, path.parent, chain if base == path.stem else ())
     if below in chain:
@@ -273,14 +287,17 @@ def _extended(base: str, path: Path, folders: tuple[Path, ...], above: tuple[Pat
 
 
 def _content(path: Path) -> bytes:
-    """Return the first bytes of a file, at most _LONGEST + 1."""
+    """Return the content of a file, but at most its first _LONGEST + 1 bytes."""
     with regular_file.opened(path) as file:
         return file.read(_LONGEST + 1)
 
 
 @lru_cache(maxsize=64)
 def _parsed(path: Path, content: bytes) -> Document:
-    """Parse the mapping in the `content` of the file `path`."""
+    """Parse the mapping in the `content` of the file `path`.
+
+    Raises RecipeError if the content is too long, no text in UTF-8, no valid YAML, or no mapping.
+    """
     if len(content) > _LONGEST:
         raise RecipeError(f"{path} is longer than {_LONGEST} bytes: that is no recipe")
     try:
@@ -331,7 +348,8 @@ def _validated(plain: Mapping[str, Any]) -> Recipe:
 def fast(recipe: Recipe, *folders: Path) -> Recipe:
     """Return `recipe` with all fields of the schedule of `gram` except those in GEOMETRY.
 
-    `gram` is searched for in `folders` first. Raises RecipeError and RecipesAwayError as `find`.
+    `gram` is searched for in `folders` first. Raises RecipeError and RecipesAwayError as `find`
+    does.
     """
     quick = find("gram", *folders).schedule
     update = {name: getattr(quick, name) for name in Schedule.model_fields if name not in GEOMETRY}
@@ -339,12 +357,13 @@ def fast(recipe: Recipe, *folders: Path) -> Recipe:
 
 
 def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """Return `recipe` with changed fields, named like `schedule.steps` or `objective.tv.weight`.
+    """Return a copy of `recipe` with changes by path, such as `objective.tv.weight`.
 
-    The prefix `schedule.` may be left out, and `objective.` of `strength`. None removes a layer, or
-    a side of the objective. A `noise_ratio` also turns `start: content` into `start: mixed`. Raises
-    RecipeError for unknown keys and invalid values, or RecipesAwayError instead while the
-    installation is incomplete.
+    The prefix `schedule.` may be omitted, as may `objective.` before `strength`. None removes a
+    layer or a whole loss. Setting `noise_ratio` changes the start from `content` to `mixed`, unless
+    `changes` sets the start. Raises RecipeError for unknown keys, for invalid values, and for a
+    `noise_ratio` with a start other than `mixed` or `picture`. While the installation is
+    incomplete, these errors become RecipesAwayError.
     """
     changed_fields: dict[str, Any] = {}
     with _sure(), refusing(RecipeError, f"recipe {brief(recipe.name)} with changes"):
@@ -368,10 +387,10 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 
 def weigh(recipe: Recipe, content: float | None, style: float | None) -> Recipe:
-    """Return `recipe` with the weights of content and style terms multiplied, at all scales.
+    """Return a copy of `recipe` with content and style weights multiplied, at all scales.
 
-    The factor None keeps the weights of its side. Raises RecipeError if no scale has weights for
-    both sides.
+    A factor of None leaves the weights of its side unchanged. If both are None, the result is
+    `recipe` itself. Raises RecipeError if no scale has weights for both sides.
     """
     if content is None and style is None:
         return recipe
@@ -392,7 +411,10 @@ def _balances(terms: Terms) -> bool:
 
 
 def _path(key: str) -> list[str]:
-    """Return the path to the field `key` from the top of a recipe."""
+    """Return the path to the field `key` from the top of a recipe.
+
+    Raises RecipeError if the first part of `key` is unknown.
+    """
     path = key.split(".")
     if path[0] in Schedule.model_fields:
         return ["schedule", *path]
@@ -405,17 +427,17 @@ def _path(key: str) -> list[str]:
 
 
 def bare_name(key: str) -> str:
-    """Return the name, without a prefix, of the field `key`: `size` for `schedule.size`.
+    """Return the name of the field `key` without a prefix: `size` for `schedule.size`.
 
-    Users may put the part of the recipe, `schedule.` or `objective.`, in front of the name. The
-    setting `init` of a job sets the field `start`.
+    Users may put the part of the recipe, `schedule.` or `objective.`, before the name. The setting
+    `init` of a job sets the field `start`.
     """
     name = key.removeprefix("schedule.").removeprefix("objective.")
     return "start" if name == "init" else name
 
 
 def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the dotted name, after `prefix`, and the value of all leaves of a mapping.
+    """Yield the dotted name, after `prefix`, and the value of each leaf of a nested mapping.
 
     An empty mapping is a leaf.
     """

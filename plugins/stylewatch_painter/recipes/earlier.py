@@ -5,8 +5,8 @@ Two things have changed in the fields of recipes:
   is the loss `layer_match`.
 - `enlarge` also enlarged styles, for which there is `enlarge_styles` now.
 
-This module alone knows that. Checkpoints of earlier versions have further rules, which are not
-about fields of recipes: see `scene.task.fingerprint` and `PaintState.load`.
+No other module knows the earlier fields. Checkpoints of earlier versions have further rules, which
+are not about fields of recipes: see `scene.task.fingerprint` and `PaintState.load`.
 """
 
 from collections.abc import Mapping
@@ -28,12 +28,18 @@ _NEIGHBORS = ("layers", "weight", "rotations", "each", "largest")
 
 
 def of_file(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the mapping of a recipe that extends no other; raises RecipeError as `over` does."""
+    """Return the fields of a recipe that extends no other, converted to the current version.
+
+    Raises RecipeError for fields of different versions, or of different values of `each`.
+    """
     return over({}, plain)
 
 
 def of_receipt(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the mapping of a recipe in a receipt, which has all fields of its version."""
+    """Return the fields of a recipe in a receipt, converted to the current version.
+
+    A receipt has all fields of its version. Raises RecipeError as `of_file` does.
+    """
     read = of_file(plain)
     schedule = read.get("schedule")
     if isinstance(schedule, Mapping) and "enlarge_styles" not in schedule:
@@ -42,10 +48,12 @@ def of_receipt(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the mapping `above` with the fields of today, to be merged over the recipe `below`.
+    """Return the fields `above`, converted to the current version, to be merged over `below`.
 
-    Changes of `neighbors` with `each` were written when it was one loss with two kinds, and are
-    merged as they were then. Raises RecipeError for changes that have two possible meanings.
+    `below` are the fields of the recipe that `above` changes or extends. Changes of `neighbors`
+    with `each` were written when that was one loss with two kinds, and are merged as they were
+    then. Raises RecipeError for changes that are ambiguous, or mix fields of different versions or
+    of different values of `each`.
     """
     changes = above.get("objective")
     if not isinstance(changes, Mapping):
@@ -60,14 +68,15 @@ def over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    """Return a value if it is a mapping, or else an empty mapping."""
+    """Return `value` if it is a mapping, or else an empty mapping."""
     return value if isinstance(value, Mapping) else {}
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return the changes `above` of the losses `below`, with the fields of today.
+    """Return the changes `above` of the losses `below`, converted to the current version.
 
-    `where` is the field that holds the losses. The cases:
+    `where` is the field that holds the losses. Raises RecipeError for changes that are refused. The
+    cases:
 
       above                                below               result
       neighbors with each: column          not both losses     neighbors replaces the loss
@@ -106,7 +115,10 @@ def _is_of_earlier(neighbors: Any) -> bool:
 
 
 def _of_layers(neighbors: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return fields of `neighbors` with `each: layer` as fields of `layer_match`."""
+    """Return fields of `neighbors` with `each: layer` as fields of `layer_match`.
+
+    Raises RecipeError if a field that only `each: column` used is set.
+    """
     for name in _OF_COLUMNS:
         if neighbors.get(name):
             raise RecipeError(
@@ -118,7 +130,7 @@ def _of_layers(neighbors: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def lines_over(lines: Mapping[Location, int]) -> dict[Location, int]:
-    """Return the lines of a file's fields, also by the names that `over` gives to the fields."""
+    """Return the line of each field of a file, by its name and by the name that `over` gives it."""
     renamed: dict[Location, int] = {}
     for losses in (("objective",), ("objective", "coarse")):
         neighbors = (*losses, "neighbors")
@@ -134,8 +146,9 @@ def identity(recipe: Recipe) -> str:
     """Return the text by which a checkpoint of this or an earlier version recognizes its recipe.
 
     The text has the fields of the first version. Fields with default values are left out, so that
-    the text stays the same when a later version adds a field. So are `match_grain` and `one_ink`,
-    which change the picture that is shown, and not the one that a checkpoint holds.
+    the text stays the same when a later version adds a field. `match_grain` and `one_ink` are also
+    left out, because they change the picture that is shown, but not the one that a checkpoint
+    holds.
     """
     schedule = recipe.schedule
     without = {"enlarge_styles": False, "match_grain": False, "one_ink": False}

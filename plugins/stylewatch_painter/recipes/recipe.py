@@ -1,7 +1,7 @@
 """The recipe model: an objective (the loss) and a schedule (sizes, start, optimizer, steps).
 
-The settings of each loss and optimizer lie beside its formula. `book` finds and reads recipes;
-docs/recipe-reference.md gives the source of each number.
+The settings of each loss and optimizer are in the module of its formula. `book` finds and reads
+recipes; docs/recipe-reference.md gives the source of each number.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -47,7 +47,7 @@ _OF_PACKAGES = _LOSSES.keys() - losses.own().keys()
 
 
 class _LossFields(Strict):
-    """Base class of models that have a field for each installed loss."""
+    """Base class of models with a field for each installed loss."""
 
     @model_serializer(mode="wrap")
     def _without_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -74,7 +74,7 @@ else:
 
 @dataclass(frozen=True)
 class Terms:
-    """The losses of one scale: the settings of each by its name, in the order of their sum."""
+    """The losses of one scale: their settings by name, in the order in which they are summed."""
 
     losses: Mapping[str, LossSettings]
 
@@ -93,7 +93,7 @@ class Terms:
 
     @property
     def layers(self) -> frozenset[LayerName]:
-        """The layers that the losses read; for all scales there is `ObjectiveSettings.layers`."""
+        """The layers that the losses of this scale read."""
         return frozenset(layer for loss in self for layer in loss.layer_names)
 
     @property
@@ -108,12 +108,12 @@ class Terms:
 
     @property
     def needs_start(self) -> bool:
-        """True if targets depend on the picture that a size starts from."""
+        """True if the targets of a loss depend on the initial picture of a size."""
         return any(loss.is_used and loss.formula.needs_start for loss in self)
 
     @property
     def sums_bytes(self) -> int:
-        """Bytes of the sums of all losses over the positions of one region."""
+        """Bytes of the sums over positions, such as Gram matrices, of all losses for one region."""
         return sum(loss.sums_bytes for loss in self)
 
     def weighed(self, content: float, style: float) -> "Terms":
@@ -162,10 +162,9 @@ class ObjectiveSettings(_Losses):
     features and 1 - s of the content's; weights of `tv` are multiplied by s and content weights by
     2 (1 - strength). 0 is the content, 1 the style alone."""
     protect_detail: Annotated[Real, Field(ge=0, le=10)] = 0.0
-    """Exponent a of the factor by which detailed places keep more of the content than even ones:
-    from exp(-a) in the most even place to exp(a) in the most detailed one. The factor of a place is
-    the exponent of s for neighbors with `blend`, and the place's relative weight in the content
-    loss."""
+    """Exponent a of the factor by which a place keeps the content: from exp(-a) in the most even
+    place to exp(a) in the most detailed one. In the content loss the factor is the relative weight
+    of the place. In the loss `neighbors` with `blend` it is the exponent of s."""
 
     @model_validator(mode="after")
     def _has_a_layer(self) -> Self:
@@ -298,7 +297,7 @@ class Schedule(Strict):
     """True if the chroma of the output is replaced by the content's, mapped to the statistics of
     the styles."""
     match_grain: bool = False
-    """True if the output has no more grain of color than the styles."""
+    """True if color grain is reduced where the output has more of it than the styles."""
     one_ink: bool = False
     """True if the output has only the colors of the style where the style is drawn in one ink, as
     etchings are."""
@@ -344,7 +343,8 @@ GEOMETRY = frozenset(
     {"size", "side_rounding", "fit", "enlarge", "enlarge_styles", "style_size", "style_scale"}
     | {"preview", "stroke", "resample", "eight_bit", "rounding"}
 )
-"""Schedule fields that define the output's geometry; the others define how it is computed."""
+"""Schedule fields that define the output's geometry; the others define how the output is
+computed."""
 
 
 class Recipe(Strict):
@@ -354,7 +354,7 @@ class Recipe(Strict):
     about: str
     source: str = "ours"
     ours: tuple[str, ...] = ()
-    """Dotted names of the fields that the source does not define."""
+    """Dotted names of the fields that the recipe's source does not define."""
     notes: tuple[str, ...] = ()
     """Sentences for every receipt that say how the recipe differs from its source."""
     objective: ObjectiveSettings
@@ -362,6 +362,6 @@ class Recipe(Strict):
 
     @property
     def packages(self) -> dict[str, str]:
-        """Versions, by name, of the other packages that its losses and optimizer are from."""
+        """Versions, by name, of the other packages that provide the losses and the optimizer."""
         used = [loss for terms in self.objective.scales for loss in terms]
         return installed.packages(map(type, (*used, self.schedule.optimizer)))
