@@ -8,6 +8,7 @@ import os
 import re
 import threading
 import warnings as python_warnings
+from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -215,9 +216,9 @@ def _unknown(head: bytes) -> str:
 
 
 def _is_text(head: bytes) -> bool:
-    """Return whether the first bytes of a file are text in UTF-8."""
+    """Return whether the first bytes of a file are text in UTF-8; its last character may be cut."""
     try:
-        return "\0" not in head.decode()
+        return "\0" not in getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return False
 

@@ -49,6 +49,7 @@ def test_unreadable_file_is_refused(tmp_path: Path) -> None:
         (os.mkfifo, "is a pipe or a device"),
         (lambda path: path.touch(), "is empty"),
         (lambda path: path.write_text("Dear diary,\n"), "holds text, not a picture"),
+        (lambda path: path.write_text(f"x{'é' * 9000}"), "holds text, not a picture"),
         (lambda path: path.symlink_to("nowhere"), "is not there"),
     ]
     for number, (make, reason) in enumerate(makers):
