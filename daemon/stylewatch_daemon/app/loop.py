@@ -104,6 +104,9 @@ class Loop:
     `clock` is monotonic, in seconds.
     """
 
+    _events_work = True
+    """False if the last scan began while an inbox reports no events of its files."""
+
     def __init__(
         self,
         jobs: Jobs,
@@ -139,7 +142,8 @@ class Loop:
         self._status = StatusFiles(jobs, lanes, clock)
         self._opens: datetime | None = None
         """Time at which the hours for jobs begin next; None: jobs may run now."""
-        self._events_work = True
+        self._tidied_at = clock()
+        """When the state folder and the outboxes were last tidied up, by `clock`."""
         self._seen_changes = -1
         self._deferred: list[Callable[[], object]] = []
         """Posted calls that met an error of the ledger, to be made again."""
@@ -351,16 +355,23 @@ class Loop:
             self._upkeep.go()
 
     def _scan_due(self, watch: Watch) -> None:
-        """Do the same as `scan`, but only for the inboxes that are due, if there are any."""
+        """Do the same as `scan`, but only for the inboxes that are due.
+
+        If none is due for `rescan_s`, as while an inbox does not answer, the rest is done alone.
+        """
         due = [inbox for inbox in self.intake.inboxes if self._scan_in(inbox, watch) <= 0]
-        if due:
-            self.wakeup.scan_requested = False
-            self.jobs.state.tidy()
-            self.endings.sweep()
-            self._events_work = all(watch.works(inbox.path) for inbox in self.intake.inboxes)
-            with self._ledger_may_fail():
+        since = self._clock() - self._tidied_at
+        if not due and since < self.jobs.settings.watch.rescan_s:
+            return
+        self._tidied_at = self._clock()
+        self.jobs.state.tidy()
+        self.endings.sweep()
+        with self._ledger_may_fail():
+            if due:
+                self.wakeup.scan_requested = False
+                self._events_work = all(watch.works(inbox.path) for inbox in self.intake.inboxes)
                 self.intake.scan(due)
-                self._upkeep.go()
+            self._upkeep.go()
 
     def _scan_in(self, inbox: Inbox, watch: Watch) -> float:
         """Return the seconds until the next scan of `inbox`, 0 or less if it is due.

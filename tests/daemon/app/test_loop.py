@@ -93,6 +93,15 @@ def test_scans_that_take_long_leave_most_of_the_time_to_other_work(world: World)
     assert began[1] - began[0] >= LEAST_PAUSE * 30
 
 
+def test_the_upkeep_does_not_wait_for_an_inbox_that_does_not_answer(world: World) -> None:
+    loop = world.start()
+    loop.intake.inboxes[0].is_checking = True
+    world.wait(world.settings.watch.rescan_s)
+    world.sleeping(lambda count: loop.wakeup.stop())
+    world.watch()
+    assert loop.jobs.ledger.sight() is not None
+
+
 @pytest.mark.parametrize(
     ("due", "seconds"),
     [
