@@ -23,7 +23,7 @@ _MAX_HUB_QUERIES = 1021
 form columns of the grid."""
 
 _NEAR_HUB = 0.05
-"""Share of the sampled queries, nearest first, that enters the hubness of a candidate."""
+"""Share of the sampled queries, nearest first, over which `hubness` averages."""
 
 _SAMPLES_FOR_DIMENSION = 2
 """Number of rows that are drawn for each dimension of a projection."""
@@ -32,7 +32,8 @@ _NEVER = -1e4
 """Penalty that excludes a candidate: the scores of all candidates that count are above -100."""
 
 _LEAST_SHARE = 1e-6
-"""Minimum square of a principal component, as a share of the largest one's."""
+"""Minimum squared singular value of a principal component of the drawn rows, as a share of the
+largest one. Smaller components are dropped."""
 
 TINY = 1e-12
 """Value added to squared lengths, so that a black area has a direction."""
@@ -52,7 +53,7 @@ def _lengths(rows: Tensor) -> Tensor:
 class Side:
     """One side of a search: rows (R, N), flags (R,) of the rows that count, and brightness (R,).
 
-    Without flags, all rows count. Both sides have a brightness, or neither.
+    If `counted` is None, all rows count. A search uses brightness only if both sides have it.
     """
 
     rows: Tensor
@@ -107,7 +108,10 @@ def nearest_neighbors(
 
 
 def _nearest(queries: Tensor, blocks: Sequence[Tensor]) -> Tensor:
-    """Return the index (Q,) of the row in `blocks` with the largest product with each query."""
+    """Return the index (Q,) of the row with the largest product with each query.
+
+    Indices count the rows of all `blocks` in order.
+    """
     largest, found = (queries @ blocks[0].T).max(1)
     start = len(blocks[0])
     for block in blocks[1:]:
@@ -124,7 +128,10 @@ def _with_columns(rows: Tensor, *columns: Tensor) -> Tensor:
 
 
 def _centered(side: Side) -> Tensor:
-    """Return the directions (R, N) of rows, seen from the mean of the rows that count."""
+    """Return the directions (R, N) of rows from the mean of the rows that count.
+
+    The mean is 0 if no row counts.
+    """
     rows = side.rows
     counted = side.counted
     mean = rows.mean(0) if counted is None else rows[counted].mean(0).nan_to_num()  # none: NaN
@@ -134,10 +141,11 @@ def _centered(side: Side) -> Tensor:
 
 
 def projection(queries: Tensor, candidates: Tensor, dimensions: int) -> Tensor:
-    """Return an orthonormal basis (N, dimensions) that keeps most of the rows' lengths.
+    """Return an orthonormal basis (N, K) that preserves most of the lengths of the rows.
 
-    It spans the principal components, not centered, of rows drawn evenly from both sides. If the
-    rows have fewer components, the remaining columns are 0.
+    It spans the principal components, not centered, of rows drawn evenly from both sides. K is
+    `dimensions`, or the number of drawn rows if that is smaller. If the rows have fewer than K
+    components, the remaining columns are 0.
     """
     count = _SAMPLES_FOR_DIMENSION * dimensions // 2
     rows = torch.cat([side[_evenly(count, Side(side))] for side in (queries, candidates)])
@@ -163,12 +171,13 @@ def _evenly(most: int, side: Side) -> Tensor:
 
 
 def hubness(similarities: Tensor) -> Tensor:
-    """Return the mean similarity (C,) of each candidate to its nearest queries; 0 without queries.
+    """Return the mean similarity (C,) of each candidate to the queries nearest to it.
 
-    `similarities` is (C, Q). A hub is nearest to many queries: without a penalty, all positions in
-    a plain area of the painting would follow the same few positions of the style. Conneau et al.
-    2018, "Word Translation Without Parallel Data" (arXiv 1710.04087), equation (3), use half of
-    this mean as a penalty.
+    `similarities` is (C, Q); the mean is over the share `_NEAR_HUB` of the queries, and is 0
+    without queries. A hub is near to many queries. Without a penalty, all positions in a plain area
+    of the painting would follow the same few positions of the style. Conneau et al. 2018, "Word
+    Translation Without Parallel Data" (arXiv 1710.04087), equation (3), use half of this mean as a
+    penalty.
     """
     candidates, asked = similarities.shape
     if not asked:
