@@ -101,7 +101,7 @@ class Content(AdditiveLoss):
 
     @staticmethod
     def _shares(layer: LayerName, scene: Scene) -> Tensor | None:
-        """Return the weights (1, rows, columns), with a mean of 1; None if all are 1."""
+        """Return the weights (1, rows, columns) of positions, with mean 1; None if all are 1."""
         shape = scene.map_shape(layer)
         factors = protection(scene, shape)
         return None if factors is None else (factors / factors.mean()).view(1, *shape)

@@ -249,7 +249,7 @@ class GramStyle(AdditiveLoss):
         return grams
 
     def _gram(self, sums: Sums, count: float, positions: float) -> Tensor:
-        """Return G of sums over `count` positions, scaled to a map of `positions`."""
+        """Return G of sums over `count` positions, scaled to all `positions` of a map."""
         if count != positions:
             sums = sums.scaled(positions / max(count, _MIN_REGION_WEIGHT))
         return gram(sums, positions, self._settings)
@@ -298,7 +298,7 @@ class GramStyle(AdditiveLoss):
         )
 
     def _prepared(self, grams: Grams, content: Grams | None) -> Grams:
-        """Mix a target with the content's Gram matrices, if any, and prepare it for the loss."""
+        """Return target matrices in the form for the loss, blended with the content's if any."""
         if content is not None:
             mix = self._scene.task.style_mix
             grams = {layer: content[layer].lerp(A, mix) for layer, A in grams.items()}
