@@ -37,7 +37,7 @@ METHODS = frozenset({"fine", "scales", "at", "layers", "weighed"})
 def kinds() -> dict[str, type[LossSettings]]:
     """Return the settings classes of all losses by name, in the order in which losses are summed.
 
-    The painter's own losses come first. Entry points that are no valid losses are left out.
+    The painter's own losses come first. Invalid entry points are left out.
     """
     return {**own(), **installed.load("losses", _misfit, own())}
 

@@ -54,7 +54,7 @@ _SEARCH = 100 * 10**6
 """Memory of a search in bytes, without its rows: similarities of a block, hubs, and projection."""
 
 _LEAST_DEVIATION = 1e-3
-"""Minimum divisor for the standard deviation of brightness (0..1), which is near 0 in a plain
+"""Minimum standard deviation of brightness (0..1) to divide by. The deviation is near 0 in a plain
 picture."""
 
 
@@ -339,7 +339,7 @@ def _standardized(values: Tensor, counted: Tensor | None) -> Tensor:
 
 
 def _mixed(content: Tensor, start: Tensor, share: float) -> Tensor:
-    """Return the picture to match: a blend of the content, with `share`, and the start.
+    """Return the picture to match: `share` of the content and 1 - `share` of the start.
 
     The content's finest detail first replaces that of the start: an enlarged start has no fine
     detail that could match edges of the style. Pictures are (1, 3, height, width).

@@ -70,11 +70,14 @@ class _ContentFeatures:
 class Content(AdditiveLoss):
     """Content loss of each layer: a distance between the maps F and the content's maps P, (N, M).
 
-    Equation numbers refer to Gatys et al. (see `loss`). `half_sum`: 1/2 sum (F - P)^2, equation 1.
-    `sum`: sum (F - P)^2. `mean`: sum (F - P)^2 / (N M). `relative`, which is ours: sum (F - P)^2 /
-    sum P^2, so that one weight suits every picture. `half_sum` and `sum` grow with the area and are
-    multiplied by `area_ratio`. With `protect_detail`, the weight of each position is its
-    `protection` divided by the mean protection.
+    - `half_sum`: 1/2 sum (F - P)^2, equation 1 of Gatys et al. (see `loss`)
+    - `sum`: sum (F - P)^2
+    - `mean`: sum (F - P)^2 / (N M)
+    - `relative`, which is ours: sum (F - P)^2 / sum P^2, so that one weight suits every picture
+
+    `half_sum` and `sum` grow with the area and are multiplied by `area_ratio`. With
+    `protect_detail`, the weight of each position is its `protection` divided by the mean
+    protection.
     """
 
     rereads_maps = False

@@ -427,8 +427,10 @@ def region_counts(weights: Maps) -> dict[LayerName, list[float]]:
 def gram(sums: Sums, M: float, style: StyleSettings) -> Tensor:
     """Return the Gram matrix G (N, N) of sums over M positions, float32.
 
-    `sum`: G = F F^T, equation 3 of Gatys et al. (see `loss`). `mean`: G / M. `mean_maps`: G / (N
-    M). For `moments` the result is the `moment_matrix` of F, (N + 1, N + 1).
+    - `sum`: G = F F^T, equation 3 of Gatys et al. (see `loss`)
+    - `mean`: G / M
+    - `mean_maps`: G / (N M)
+    - `moments`: the `moment_matrix` of F, (N + 1, N + 1)
     """
     G = sums.products
     N = len(G)
@@ -447,8 +449,8 @@ def gram(sums: Sums, M: float, style: StyleSettings) -> Tensor:
 def moment_matrix(products: Tensor, means: Tensor) -> Tensor:
     """Combine second moments (N, N) and means (N,) into one matrix (N + 1, N + 1).
 
-    It is the mean outer product of a vector, N features and a constant 1, with itself. Like a Gram
-    matrix, it can be averaged over tiles and styles.
+    It is the mean outer product, with itself, of the vector of N features and a constant 1. Like a
+    Gram matrix, it can be averaged over tiles and styles.
     """
     column = means.unsqueeze(-1)
     above = torch.cat([products, column], -1)
@@ -458,11 +460,13 @@ def moment_matrix(products: Tensor, means: Tensor) -> Tensor:
 def style_value(G: Tensor, A: Tensor, M: float, S: int, style: StyleSettings) -> Tensor:
     """Return the style loss () of G and A (N, N), for maps of M positions and S pixels.
 
-    `paper`: sum (G - A)^2 / (4 N^2 M^2), equation 4 of Gatys et al. (see `loss`). `keras`: sum (G -
-    A)^2 / (4 3^2 S^2), as in keras-io. `mean`: sum (G - A)^2 / N^2. `relative`, which is ours: sum
-    (G - A)^2 / sum A^2, so that all layers and style pictures have equal influence. `wasserstein`:
-    W2^2 / N of two normal distributions; G is a `moment_matrix` and A is a `wasserstein_target`,
-    both (N + 1, N + 1).
+    - `paper`: sum (G - A)^2 / (4 N^2 M^2), equation 4 of Gatys et al. (see `loss`)
+    - `keras`: sum (G - A)^2 / (4 3^2 S^2), as in keras-io
+    - `mean`: sum (G - A)^2 / N^2
+    - `relative`, which is ours: sum (G - A)^2 / sum A^2, so that all layers and style pictures have
+      equal influence
+    - `wasserstein`: W2^2 / N of two normal distributions; G is a `moment_matrix` and A is a
+      `wasserstein_target`, both (N + 1, N + 1)
     """
     N = len(G)
     if style.loss == "wasserstein":

@@ -1,4 +1,4 @@
-"""Base classes of the losses and of their settings; the identity and weight of their terms.
+"""Base classes of losses and of their settings, and the identity and weight of their terms.
 
 The letters are those of Gatys, Ecker, Bethge 2015, "A Neural Algorithm of Artistic Style" (arXiv
 1508.06576). For one layer of the network:
@@ -96,15 +96,18 @@ Side = Literal["content", "style"]
 
 
 class LossSettings(Strict, ABC):
-    """Base class of the settings of a loss. An objective holds them in the field `name`."""
+    """Base class of the settings of a loss.
+
+    The field of an objective that holds them has the name of the loss.
+    """
 
     name: ClassVar[str]
     """Name of the loss in a recipe."""
     compared: ClassVar[frozenset[Side]] = frozenset()
     """Pictures that the loss compares the output with."""
     finds_strokes: ClassVar[bool] = False
-    """True if the loss only places strokes. It is left out for a frame of a clip that follows
-    another frame, because such a frame already has its strokes."""
+    """True if the loss only places strokes. A frame of a clip that follows another frame already
+    has its strokes, and may leave the loss out (see `Task.terms`)."""
 
     @property
     @abstractmethod

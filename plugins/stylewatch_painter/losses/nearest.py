@@ -29,18 +29,19 @@ _SAMPLES_FOR_DIMENSION = 2
 """Number of rows that are drawn for each dimension of a projection."""
 
 _NEVER = -1e4
-"""Penalty that excludes a candidate: the scores of all candidates that count are above -100."""
+"""Value added to the score of a candidate that does not count. The scores of all other candidates
+are above -100."""
 
 _LEAST_SHARE = 1e-6
 """Minimum squared singular value of a principal component of the drawn rows, as a share of the
 largest one. Smaller components are dropped."""
 
 TINY = 1e-12
-"""Value added to squared lengths, so that a black area has a direction."""
+"""Value added to squared lengths, so that the length of a black area is not 0."""
 
 
 def directions(rows: Tensor) -> Tensor:
-    """Scale rows (..., N) to length 1."""
+    """Return rows (..., N) scaled to length 1; a row of zeros remains zero."""
     return rows / _lengths(rows)
 
 
@@ -66,13 +67,13 @@ def nearest_neighbors(
 ) -> Tensor:
     """Return the index (Q,), int64, of the most similar candidate that counts, for each query.
 
-    The score of a query q and a candidate c is cos(q, c) - (a - b)^2 - h(c): the cosine of both
-    after each side is centered by the mean of its rows that count; the squared difference of their
-    brightness a and b, if given; and `hub_penalty` times the candidate's `hubness` among queries
-    that count. With `dimensions` fewer than those of a row, the cosines are those of a
-    `projection`; else they are exact.
+    If no candidate counts, all do. The score of a query q and a candidate c is
+    cos(q, c) - (a - b)^2 - h(c). The cosine is computed after each side is centered by the mean of
+    its rows that count. a and b are the brightness of q and c, if given. h(c) is `hub_penalty`
+    times the `hubness` of c among the queries that count. If rows are longer than `dimensions`, the
+    cosines are those of a `projection`; otherwise they are exact.
 
-    All scores are one product of matrices, of rows with further columns, whose products are the
+    One matrix product computes all scores. The rows get further columns, whose products are the
     summands of the score:
 
       summand              column of queries   column of candidates

@@ -78,12 +78,13 @@ class TotalVariation(Loss):
 def total_variation(x: Tensor, form: str) -> Tensor:
     """Return the total variation () of x (1, 3, height, width) in the given `form`.
 
-    a is the difference of a pixel to the next one downward, b to the right. `power`: sum (a^2 +
-    b^2)^1.25 without the last row and column, as in keras-io. `absolute`: half of mean |a| + mean
-    |b|, the anisotropic form, as in pastiche. `isotropic`: mean (a^2 + b^2)^1/2 without the last
-    row and column (Rudin, Osher, Fatemi 1992). `squared`: 1/2 sum (a^2 + b^2) over the same pixels,
-    as in neural-style. `nine_point`: the mean squared slope to eight neighbors, as in crowsonkb's
-    style-transfer-pytorch.
+    a is the difference between a pixel and the next one downward, b to the right.
+
+    - `power`: sum (a^2 + b^2)^1.25 without the last row and column, as in keras-io
+    - `absolute`: half of mean |a| + mean |b|, the anisotropic form, as in pastiche
+    - `isotropic`: mean (a^2 + b^2)^1/2 without the last row and column (Rudin, Osher, Fatemi 1992)
+    - `squared`: 1/2 sum (a^2 + b^2) over the same pixels, as in neural-style
+    - `nine_point`: mean squared slope to eight neighbors, as in crowsonkb's style-transfer-pytorch
     """
     if form == "nine_point":
         return _nine_point(x)

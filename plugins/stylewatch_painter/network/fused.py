@@ -143,9 +143,8 @@ class _Kept:
 class FusedChain(torch.autograd.Function):
     """The features (1, N, rows, columns) of `requested` layers, channels last, of one picture.
 
-    The backward pass overwrites the gradients that it receives. Therefore two maps must not be
-    added before anything else is computed from them, because torch would pass the same gradient for
-    both.
+    The backward pass overwrites the gradients that it receives. Therefore two of the features must
+    not be added directly, because torch would pass the same gradient for both.
     """
 
     @staticmethod

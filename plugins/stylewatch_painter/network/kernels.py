@@ -49,9 +49,9 @@ _ELF = b"\x7fELF\x02\x01"
 _ELF_PLACES = struct.Struct("<32xQQ")
 _ELF_SIZES = struct.Struct("<54xHHHH")
 _ELF_PART = struct.Struct("<8xQ16xQ")
-"""Fields of the head of such a library. In order: the places of its tables of parts and of
-sections; size and number of the entries in both tables; and, in the entry of a part, the part's
-place and size in the file."""
+"""Fields of the header of such a library. `_ELF_PLACES`: offsets of the tables of segments and of
+sections. `_ELF_SIZES`: size and number of the entries, for both tables. `_ELF_PART`: offset and
+size in the file of a segment, in its entry."""
 
 _SMALL_BLOCK = 28
 _LARGE_BLOCK = 112
@@ -153,7 +153,7 @@ def fastest_tile(inputs: int, outputs: int, size: tuple[int, int], *, bfloat16: 
 
 
 def can_convolve(weight: Tensor) -> bool:
-    """Return whether the library supports filters (outputs, inputs, 3, 3) of this shape."""
+    """Return whether a library is loaded that supports filters (outputs, inputs, 3, 3)."""
     outputs, inputs = weight.shape[:2]
     return library() is not None and not outputs % 64 and (inputs == PICTURE or not inputs % 64)
 
@@ -254,7 +254,7 @@ def delay() -> str | None:
 
 
 def has_bfloat16() -> bool:
-    """Return whether the library can multiply in bfloat16."""
+    """Return whether a library is loaded that can multiply in bfloat16."""
     loaded = library()
     return loaded is not None and bool(loaded.stylewatch_has_bfloat16())
 

@@ -190,7 +190,7 @@ class WeightsFile:
 
 
 def data_folder() -> Path:
-    """Return the folder of imported and downloaded files."""
+    """Return the folder of imported and downloaded weights."""
     return user_data_path("stylewatch") / "weights"
 
 

@@ -18,7 +18,7 @@ from stylewatch_painter.optimizers.optimizer import OptimizerSettings
 def kinds() -> dict[str, type[OptimizerSettings]]:
     """Return the settings class of each optimizer of the painter and of installed packages by kind.
 
-    Entry points that are no valid optimizers are left out.
+    Invalid entry points are left out.
     """
     modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
     ours = {

@@ -1,4 +1,4 @@
-"""Adam."""
+"""The Adam optimizer."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class FourierFilter:
     def high_pass(cls, shape: Sequence[int], slowest: float, device: torch.device) -> FourierFilter:
         """Return a filter that removes frequencies below `slowest` cycles per pixel.
 
-        It is an orthogonal projection.
+        The filter is an orthogonal projection. `shape` is (height, width).
         """
         return cls(_frequencies(shape, device) >= slowest)
 

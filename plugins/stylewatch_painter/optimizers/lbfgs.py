@@ -70,10 +70,9 @@ class _Accepted:
     taken_back: Tensor
 
     def update(self, x: Tensor, evaluation: Evaluation, is_rejected: Tensor) -> None:
-        """Overwrite the record with x and its evaluation, or count an undone step.
+        """Record x and its evaluation as accepted, or count an undone step if `is_rejected` ().
 
-        The second happens if `is_rejected` (). Tensors are changed in place, without
-        synchronization.
+        Tensors are changed in place, without synchronization.
         """
         recorded = self.evaluation
         for old, new in (

@@ -1,4 +1,4 @@
-"""Base classes of the optimizers and of their settings; the evaluation of a picture."""
+"""Base classes of the optimizers and of their settings, and the evaluation of a picture."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ class OptimizerSettings(Strict, ABC):
     def vectors(self, steps: int) -> int:
         """Return the maximum number of float32 vectors of the picture's size during a step.
 
-        The gradient, the state after `steps` steps and the move count. The picture and the filter
-        of the move (`paint.memory.FILTERED`) do not.
+        They include the gradient, the state after `steps` steps, and the move. They include neither
+        the picture nor the filter of the move (`paint.memory.FILTERED`).
         """
 
     def at(self, *, is_coarse: bool, is_final: bool) -> Self:

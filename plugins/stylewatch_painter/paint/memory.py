@@ -84,7 +84,7 @@ def choose(
 
 
 def _refusal(task: Task, least: float, free: float, limit: int, device: torch.device) -> str:
-    """Return the error message for a painting that takes at least `least` bytes, too many.
+    """Return the error message for a painting whose minimum of `least` bytes is too much.
 
     The message names the limit, or the free memory of the GPU if it is less.
     """
@@ -152,7 +152,7 @@ def _free(settings: MemorySettings, device: torch.device) -> float:
 
 
 def _held(device: torch.device) -> int:
-    """Return the bytes, counted in a limit, that are taken before the painting allocates any."""
+    """Return the allocated bytes that count towards a limit before the painting starts."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return resident() + _LIBRARIES

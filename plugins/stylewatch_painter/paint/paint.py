@@ -88,9 +88,10 @@ def scene(
     start: Tensor | None = None,
     memory_plan: MemoryPlan = UNLIMITED,
 ) -> Scene:
-    """Return the scene of a painting at `level`, for pictures that begin with `start`.
+    """Return the scene of a painting at `level`.
 
-    The scene has tiles if `memory_plan` has tiles and the losses allow them.
+    `start` (1, 3, height, width) is the picture that the size starts from; None is the content. The
+    scene has tiles if `memory_plan` has tiles and the losses allow them.
     """
     terms = canvas.task.terms(level)
     tile = None if terms.needs_whole_picture else memory_plan.tile
@@ -215,10 +216,9 @@ class _Reporter:
         return Stage(**vars(step), picture=canvas.finished(painting), painting=kept)
 
     def _step_seconds(self, count: int) -> list[float]:
-        """Return the seconds from the start of the painting to the end of each of the last steps.
+        """Return the end time of each of the last `count` steps, in seconds since the start.
 
-        There are `count` last steps. Update the time in the state, and the number of steps that are
-        reported together next.
+        Update the time in the state, and the number of steps that are reported together next.
         """
         state = self._state
         since = self._state.seconds

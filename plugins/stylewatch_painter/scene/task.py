@@ -60,14 +60,14 @@ class Style:
     def shown(self, region: int | None = None) -> Weighted:
         """Return the picture, weighted by the part to use for `region`.
 
-        Without a `region`, the part is that for any region. It is the whole picture if there is no
-        mask or if the mask is empty there. Measurements of a style, such as its colors, use this
-        part.
+        Without a `region`, the part is the union over all regions. It is the whole picture if there
+        is no mask or if the mask is empty there. Measurements of a style, such as its colors, use
+        this part.
         """
         if self.mask is None:
             return Weighted(self.picture)
         regions = np.atleast_3d(self.mask)
-        # not their sum: what serves several regions is in each of them
+        # not the sum: a pixel that serves several regions is in each of them
         weights = regions.max(axis=2) if region is None else regions[..., region]
         return Weighted(self.picture, weights)
 
@@ -171,7 +171,7 @@ class Task:
         """Return the terms of the objective at `level` for which the pictures are given.
 
         A frame with a prior already has its strokes. Losses that only place strokes are left out
-        for it, unless no other loss compares it with the styles, or no other loss reads a layer.
+        for it, unless only they compare the frame with the styles, or only they read layers.
         """
         at_level = self.recipe.objective.at(coarse=level.is_coarse)
         terms = at_level.where(
@@ -288,7 +288,10 @@ class Task:
 
     @property
     def is_photograph(self) -> bool:
-        """True if the painting equals the content, as by `blend` with strength 0."""
+        """True if the painting equals the content.
+
+        It does if it starts from the content, has no prior, and `blend` has strength 0.
+        """
         starts = self.recipe.schedule.start == "content" and self.prior is None
         return starts and bool(self.styles) and self.style_mix == 0
 
@@ -296,7 +299,7 @@ class Task:
     def style_mix(self) -> float:
         """Share of the style in targets that are mixed from style and content, 0..1.
 
-        It is 1 with `strength_by: weight`, and without a content or styles.
+        It is 1 with `strength_by: weight`, and also without a content or without styles.
         """
         objective = self.recipe.objective
         if objective.strength_by == "weight" or self.content is None or not self.styles:
