@@ -74,8 +74,8 @@ class NeighborsSettings(LayerSettings):
     """Factor of `nearest.hubness`, the penalty for hubs: positions of the style that are near to
     many positions of the picture."""
     brightness: fields.Weight = 0.0
-    """Factor of the squared difference of brightness, in standard deviations. Light areas then
-    follow light areas of the style, and dark areas follow dark areas."""
+    """Factor of the squared difference of brightness, in standard deviations. Light places then
+    follow light places of the style, and dark places follow dark places."""
     dimensions: fields.Whole | None = Field(None, ge=1)
     """Number of dimensions to which hypercolumns are projected for the search; null: all, an exact
     search."""

@@ -40,9 +40,9 @@ class Extent:
     """Sizes of the pictures that a loss compares, from which its memory is estimated."""
 
     pixels: float
-    """Number of pixels, including padding, of the painting or of a tile."""
+    """Number of pixels, including padding, of the painting or of one of its tiles."""
     styles: tuple[float, ...]
-    """Number of pixels, including padding, of each style picture or of a tile."""
+    """Number of pixels, including padding, of each style picture or of one of its tiles."""
     regions: int
     """Number of regions; 1 without a mask."""
     has_mask: bool

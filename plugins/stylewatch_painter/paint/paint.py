@@ -90,8 +90,8 @@ def scene(
 ) -> Scene:
     """Return the scene of a painting at `level`.
 
-    `start` (1, 3, height, width) is the picture that the size starts from; None is the content. The
-    scene has tiles if `memory_plan` has tiles and the losses allow them.
+    `start` (1, 3, height, width) is the picture that the size starts from, or None if no target
+    depends on it. The scene has tiles if `memory_plan` has tiles and the losses allow them.
     """
     terms = canvas.task.terms(level)
     tile = None if terms.needs_whole_picture else memory_plan.tile

@@ -213,7 +213,7 @@ def map_size(size: Size, layer: LayerName, network: NetworkSettings) -> tuple[in
 
 
 def least_side(network: NetworkSettings, layers: Iterable[LayerName]) -> int:
-    """Return the shortest side, in pixels, at which no map of `layers` is empty."""
+    """Return the minimum side, in pixels, at which no map of `layers` is empty."""
     halvings = max(pools_before(layer) for layer in layers)
     return 2**halvings if network.pool_edge == "floor" else 1
 

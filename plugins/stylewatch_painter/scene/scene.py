@@ -28,8 +28,8 @@ class Scene:
     """The painting on `canvas` at one size, as `network` sees it.
 
     `terms` are the settings of its losses. `start` (1, 3, height, width) is the picture that this
-    size starts from, or None for the content. Pictures are evaluated in tiles of about `tile`
-    pixels, or in one piece if `tile` is None.
+    size starts from; if it is None, targets use the content in its place. Pictures are evaluated in
+    tiles of about `tile` pixels per side, or in one piece if `tile` is None.
     """
 
     canvas: Canvas
