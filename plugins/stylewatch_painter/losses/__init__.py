@@ -28,24 +28,27 @@ _OWN: tuple[type[LossSettings], ...] = (
 OTHER_FIELDS = frozenset(
     {"network", "coarse", "largest", "temporal", "strength", "strength_by", "protect_detail"}
 )
-"""Fields of an objective that are no losses. No loss can have one of these names."""
+"""Fields of an objective that hold no loss. No loss can have one of these names."""
 
 METHODS = frozenset({"fine", "scales", "at", "layers", "weighed"})
 """Names of the methods of an objective. No loss can have one of these names."""
 
 
 def kinds() -> dict[str, type[LossSettings]]:
-    """Return the settings of all losses by their names, in the order in which they are summed."""
+    """Return the settings classes of all losses by name, in the order in which losses are summed.
+
+    The painter's own losses come first. Invalid entry points are left out.
+    """
     return {**own(), **installed.load("losses", _misfit, own())}
 
 
 def own() -> dict[str, type[LossSettings]]:
-    """Return the settings of the painter's own losses by their names."""
+    """Return the settings classes of the painter's own losses by name."""
     return {settings.name: settings for settings in _OWN}
 
 
 def _misfit(name: str, settings: Any) -> str | None:
-    """Return why `settings` cannot be the field `name` of an objective; None if they can."""
+    """Return why the class `settings` cannot be the loss `name` of an objective; None if it can."""
     if not (isinstance(settings, type) and issubclass(settings, LossSettings)):
         return "it is no subclass of LossSettings"
     if isabstract(settings):

@@ -1,8 +1,8 @@
-"""Columns: each position of the painting follows its nearest neighbor in a style.
+"""Neural neighbor loss: each position of the painting follows its nearest neighbor in a style.
 
 Kolkin, Kucera, Paris, Sykora, Shechtman, Shakhnarovich 2022, "Neural Neighbor Style Transfer"
 (arXiv 2203.13215). A hypercolumn holds the features of all layers at one position of a grid that
-has a quarter of the picture's rows and columns; each layer is divided by its number of maps, so
+has a quarter of the picture's rows and columns. Each layer is divided by its number of maps, so
 that layers with many maps do not outweigh the others.
 """
 
@@ -51,10 +51,10 @@ _COARSER = 4
 """Distance in pixels between neighboring positions of the grid of hypercolumns."""
 
 _SEARCH = 100 * 10**6
-"""Bytes of a search in addition to its rows: the similarities of a block, hubs, the projection."""
+"""Memory of a search in bytes, without its rows: similarities of a block, hubs, and projection."""
 
 _LEAST_DEVIATION = 1e-3
-"""Minimum divisor for the standard deviation of brightness (0..1), which is near 0 in a plain
+"""Minimum standard deviation of brightness (0..1) to divide by. The deviation is near 0 in a plain
 picture."""
 
 
@@ -102,7 +102,7 @@ class NeighborsSettings(LayerSettings):
         return Columns
 
     def memory(self, extent: Extent) -> LossBytes:
-        """Return an upper bound of the memory of the loss."""
+        """Return an upper bound of the memory of the loss for pictures of `extent`."""
         column = sum(map(channels, self.layers)) * FLOAT
         painted = extent.pixels / _COARSER**2 * column
         turned = 4 if self.rotations else 1
@@ -121,7 +121,11 @@ class NeighborsSettings(LayerSettings):
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Hypercolumns (positions, sum of N) of pictures, and the brightness (positions,), 0..1."""
+    """Hypercolumns of one or more pictures, and the brightness at their positions.
+
+    `columns` is float32 (positions, D), where D is the sum of N over all layers. `brightness` is
+    float32 (positions,), 0..1.
+    """
 
     columns: Tensor
     brightness: Tensor
@@ -131,8 +135,9 @@ class _Rows:
 class Target:
     """Target directions of the hypercolumns for one style and one region.
 
-    `columns` (positions, sum of N) have length 1. `weights` (positions,) are the shares of the
-    positions in the loss, or None if all have the same share.
+    `columns` (positions, D) have length 1; D is the sum of N over all layers. `weights`
+    (positions,) are the weights of the distances in the loss; None stands for the mean of all
+    distances.
     """
 
     columns: Tensor
@@ -140,12 +145,12 @@ class Target:
 
 
 class Columns(Loss):
-    """Mean cosine distance of hypercolumns to their targets, summed over regions.
+    """Mean cosine distance of hypercolumns to their targets, with a weighted sum over regions.
 
-    The constructor finds the targets, once for each size: for each position of the picture that is
-    matched, the nearest hypercolumn of the style, blended with that of the content (see
-    `Task.style_mix`). Outside of the regions no style acts, and the targets are the hypercolumns of
-    the content.
+    The constructor computes the targets. It matches each position of the content, or of a blend of
+    content and start (`content_share`), with the nearest hypercolumn of the style. The target is a
+    blend of this hypercolumn and the content's (`Task.style_mix`). Outside of the regions the
+    targets are the hypercolumns of the content.
     """
 
     rereads_maps = False
@@ -194,34 +199,38 @@ class Columns(Loss):
         return _Rows(columns, self._brightness(content).to(self._scene.device))
 
     def _rows(self, pictures: Sequence[Tensor]) -> _Rows:
-        """Return the hypercolumns and the brightness of pictures (1, 3, height, width).
+        """Return the hypercolumns and the brightness of one or more pictures (1, 3, height, width).
 
-        The rows of all pictures are concatenated.
+        The rows of all pictures are concatenated in order.
         """
         columns = [self._columns(picture) for picture in pictures]
         brightness = [self._brightness(picture) for picture in pictures]
         return _Rows(torch.cat(columns), torch.cat(brightness).to(self._scene.device))
 
     def _columns(self, picture: Tensor) -> Tensor:
-        """Return the hypercolumns (positions, sum of N) of one picture, and free its maps."""
+        """Return the hypercolumns (positions, D) of a picture (1, 3, height, width)."""
         features = self._scene.features(picture, self.layers)
         return self._joined(features, grid(width_height(picture)))
 
     def _joined(self, features: Mapping[LayerName, Tensor], shape: Grid) -> Tensor:
-        """Return hypercolumns (positions, sum of N) of features (1, N, rows, columns) by layer."""
+        """Return the hypercolumns (positions, D) on a grid of `shape`.
+
+        `features` maps layers to features (1, N, rows, columns).
+        """
         maps = {layer: feature[0] for layer, feature in features.items()}
         return torch.cat(hypercolumns_on_grid(maps, shape, self._settings.layers), dim=-1)
 
     def _brightness(self, picture: Tensor) -> Tensor:
-        """Return the brightness (positions,), 0..1, at each position of a picture's grid."""
+        """Return the brightness (positions,), 0..1, on the grid of a picture, on the CPU."""
         brightness = self._scene.canvas.brightness(picture)
         shape = grid(width_height(picture))
         return functional.adaptive_avg_pool2d(brightness[None], shape).flatten()
 
     def _matches(self, content: _Rows, queries: _Rows, style: Style, number: int) -> list[Target]:
-        """Return the targets of a style in each region of the painting.
+        """Return one target for each region of the painting, or a single target without regions.
 
-        The targets are blended with the hypercolumns of the content.
+        `number` is the index of `style` among the styles of the task. The targets are blends of the
+        nearest hypercolumns of the style and the hypercolumns of the content.
         """
         pictures = turned(self._scene.style(style), rotations=self._settings.rotations)
         candidates = self._rows(pictures)
@@ -248,13 +257,19 @@ class Columns(Loss):
         return targets
 
     def _mix(self) -> Tensor:
-        """Return the share of the style, () or (positions, 1), in the targets of each position."""
+        """Return the share of the style in the target of each position, (positions, 1).
+
+        The shape is () if all positions have the same share.
+        """
         share = torch.tensor(self._scene.task.style_mix, device=self._scene.device)
         factors = protection(self._scene, grid(self._scene.size))
         return share if factors is None else share.pow(factors).unsqueeze(1)
 
     def _usable(self, masks: Sequence[Tensor], pictures: Sequence[Tensor]) -> Tensor:
-        """Return flags (R, candidates) of the positions in each region of a style's masks."""
+        """Return flags, bool (R, candidates), of the candidates in each region of a style.
+
+        `masks` and `pictures` are the mask and the picture of the style in each rotation.
+        """
         flags = [
             region_flags(mask, grid(width_height(picture))).flatten(1)
             for mask, picture in zip(masks, pictures, strict=True)
@@ -264,7 +279,7 @@ class Columns(Loss):
     def _match(
         self, queries: _Rows, selected: Tensor | None, candidates: _Rows, usable: Tensor | None
     ) -> Tensor:
-        """Return the index (positions,) of the candidate that each query follows.
+        """Return the index (positions,) of the nearest candidate for each query.
 
         `selected` flags the queries in a region, and `usable` flags the candidates. None selects
         all.
@@ -281,7 +296,7 @@ class Columns(Loss):
     def _outside(self, content: _Rows) -> tuple[Target, ...]:
         """Return the target for the area outside of the regions: the hypercolumns of the content.
 
-        The tuple is empty if there are no regions, or if they cover the picture.
+        The tuple is empty without regions, or if the area is smaller than one position.
         """
         if self._regions is None:
             return ()
@@ -292,9 +307,9 @@ class Columns(Loss):
 
 
 def _shares_by_length(rows: Tensor) -> Tensor:
-    """Return the shares (R,) of rows (R, N).
+    """Return weights (R,), 0..1, of rows (R, N) by their lengths.
 
-    Rows of at least the root mean square length have the share 1, and shorter rows have less.
+    The weight is the length divided by the root mean square length, and at most 1.
     """
     lengths = torch.linalg.vector_norm(rows, dim=1)
     shares: Tensor = lengths / lengths.square().mean().clamp(min=TINY).sqrt()
@@ -302,16 +317,20 @@ def _shares_by_length(rows: Tensor) -> Tensor:
 
 
 def _side(rows: _Rows, counted: Tensor | None, factor: float) -> Side:
-    """Return a side of a search; its brightness is standardized and multiplied by `factor`."""
+    """Return rows as one side of a search, with their standardized brightness times `factor`.
+
+    With a `factor` of 0 the side has no brightness.
+    """
     if not factor:
         return Side(rows.columns, counted)
     return Side(rows.columns, counted, factor * _standardized(rows.brightness, counted))
 
 
 def _standardized(values: Tensor, counted: Tensor | None) -> Tensor:
-    """Standardize values (positions,) to mean 0 and deviation 1 over the `counted` positions.
+    """Standardize values (positions,) by the mean and the deviation of the `counted` positions.
 
-    Values are returned unchanged if no position counts.
+    The deviation is at least `_LEAST_DEVIATION`. `counted` None stands for all positions. If no
+    position counts, the values are returned unchanged.
     """
     some = values if counted is None else values[counted]
     if not len(some):
@@ -320,10 +339,10 @@ def _standardized(values: Tensor, counted: Tensor | None) -> Tensor:
 
 
 def _mixed(content: Tensor, start: Tensor, share: float) -> Tensor:
-    """Return the picture to match: the content and the start, blended by the content's `share`.
+    """Return the picture to match: `share` of the content and 1 - `share` of the start.
 
-    The start gets the content's finest detail first, because the start was enlarged and has no fine
-    detail that could match edges of the style.
+    The content's finest detail first replaces that of the start: an enlarged start has no fine
+    detail that could match edges of the style. Pictures are (1, 3, height, width).
     """
     sharp = start - finest_detail(start) + finest_detail(content)
     return torch.lerp(sharp, content, share)
@@ -333,16 +352,17 @@ def _mixed(content: Tensor, start: Tensor, share: float) -> Tensor:
 
 
 def grid(size: Size) -> Grid:
-    """Return the numbers of rows and columns of hypercolumns for a picture of `size`."""
+    """Return the numbers of rows and columns, at least 1, of the grid for a picture of `size`."""
     return max(1, size.height // _COARSER), max(1, size.width // _COARSER)
 
 
 def hypercolumns_on_grid(
     maps: Mapping[LayerName, Tensor], shape: Grid, factors: Mapping[LayerName, float]
 ) -> list[Tensor]:
-    """Return the rows (positions, N) of each layer, for maps (N, rows, columns) on a grid.
+    """Return the hypercolumns on a grid of `shape` as one part (positions, N), float32, per layer.
 
-    Together they form the hypercolumns. Each layer is multiplied by its factor and divided by N.
+    `maps` maps layers to features (N, rows, columns). The parts have the order of `factors`; each
+    is multiplied by the factor of its layer and divided by N.
     """
     return [
         operations.OnGrid.apply(maps[layer], shape) * (factor / len(maps[layer]))
@@ -351,9 +371,10 @@ def hypercolumns_on_grid(
 
 
 def distance(rows: Sequence[Tensor], regions: Sequence[Target]) -> Tensor:
-    """Return the mean cosine distance () of hypercolumns to their targets, summed over regions.
+    """Return the mean cosine distance () of hypercolumns to targets, summed over `regions`.
 
-    `rows` (positions, N) are the layers of the hypercolumns.
+    `rows` are the parts (positions, N) of the hypercolumns, one for each layer. There must be at
+    least one region.
     """
     apply = operations.CosineDistance.apply
     distances = [apply(target.columns, target.weights, *rows) for target in regions]

@@ -54,7 +54,7 @@ class ContentSettings(LayerSettings):
 
 @dataclass(eq=False)
 class _ContentFeatures:
-    """Feature maps P of the content, for one layer.
+    """Feature maps P of the content at one layer.
 
     `parts` has the maps (N, M) of each tile. `entries` is the number of values in all tiles, and
     `energy` () is the sum of their squares. `weights` has the weights (M,) of the positions of each
@@ -68,12 +68,16 @@ class _ContentFeatures:
 
 
 class Content(AdditiveLoss):
-    """Content loss of each layer, for the feature maps P (N, M) of the content.
+    """Content loss of each layer: a distance between the maps F and the content's maps P, (N, M).
 
-    `half_sum`: 1/2 sum (F - P)^2, equation 1. `sum`: sum (F - P)^2. `mean`: sum (F - P)^2 / (N M).
-    `relative`, which is ours: sum (F - P)^2 / sum P^2, so that one weight suits every picture. Sums
-    that grow with the area are scaled to the first size. With `protect_detail`, the differences at
-    each position count by its `protection`, relative to the mean.
+    - `half_sum`: 1/2 sum (F - P)^2, equation 1 of Gatys et al. (see `loss`)
+    - `sum`: sum (F - P)^2
+    - `mean`: sum (F - P)^2 / (N M)
+    - `relative`, which is ours: sum (F - P)^2 / sum P^2, so that one weight suits every picture
+
+    `half_sum` and `sum` grow with the area and are multiplied by `area_ratio`. With
+    `protect_detail`, the weight of each position is its `protection` divided by the mean
+    protection.
     """
 
     rereads_maps = False
@@ -100,7 +104,7 @@ class Content(AdditiveLoss):
 
     @staticmethod
     def _shares(layer: LayerName, scene: Scene) -> Tensor | None:
-        """Return the weights (1, rows, columns), with a mean of 1; None if all are 1."""
+        """Return the weights (1, rows, columns) of positions, with mean 1; None if all are 1."""
         shape = scene.map_shape(layer)
         factors = protection(scene, shape)
         return None if factors is None else (factors / factors.mean()).view(1, *shape)
@@ -116,7 +120,7 @@ class Content(AdditiveLoss):
         target.energy = target.energy + energy
 
     def sums(self, maps: Maps, tile: Tile | None = None) -> Sequence[Tensor]:
-        """Return the loss () of each layer in `tile`, not yet scaled to the first size.
+        """Return the loss () of each layer in `tile`, before it is scaled by `area_ratio`.
 
         None is the first tile, which is the only one if the picture is not divided.
         """
@@ -138,7 +142,10 @@ class Content(AdditiveLoss):
                 return square
 
     def values_of(self, sums: Sequence[Tensor]) -> dict[Label, Tensor]:
-        """Return the content loss () of each layer from sums over all tiles, scaled if needed."""
+        """Return the content loss () of each layer, scaled by `area_ratio` if it is a sum.
+
+        `sums` has the results of `sums`, added over all tiles.
+        """
         return {
             label: value * self._factor for label, value in zip(self.weights, sums, strict=True)
         }

@@ -1,4 +1,4 @@
-"""Detail: faces and other small structures keep more of the content than even areas do."""
+"""Protection of detail: faces and other small structures keep more of the content."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from stylewatch_painter.scene.scene import Scene
 
 _SOBEL = ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1))
-"""Filter for eight times the change per pixel to the right."""
+"""Sobel filter for eight times the horizontal change per pixel."""
 
 _PIXELS = 4
-"""Number of pixels along a side of a position to which a larger picture is reduced, so that grain
-counts less and the picture takes less memory. The factor is rounded down to a whole number."""
+"""Number of pixels per position, along each axis, to which a larger picture is reduced. The
+reduction makes grain count less and saves memory. Its factor is rounded down to a whole number."""
 
 _WINDOW = 5
-"""Side, in positions, of the window whose detail counts for the position in its center."""
+"""Side, in positions, of the window over which detail is averaged."""
 
 
 def protection(scene: Scene, shape: tuple[int, int]) -> Tensor | None:
-    """Return the factor (positions,) by which each position of a grid keeps the content.
+    """Return how strongly each position of a grid of `shape` keeps the content, (positions,).
 
     The factor is exp(a (2 r - 1)), with `protect_detail` a and the rank r of `detail`. The result
     is None, which stands for a factor of 1 everywhere, if a is 0 or the task has no content.
@@ -37,11 +37,11 @@ def protection(scene: Scene, shape: tuple[int, int]) -> Tensor | None:
 
 
 def detail(brightness: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Return the rank (positions,), 0..1, of each position of a grid by the detail around it.
+    """Return the rank (positions,), 0..1, of each position of a grid of `shape` by its detail.
 
-    `brightness` is (height, width). Detail is the mean squared change of brightness. Measured by
-    ranks, each content has detailed places and even places. Positions with equal detail have the
-    same rank.
+    `brightness` is (height, width). The detail of a position is the mean squared change of
+    brightness in the window around the position. By ranks, each content has detailed areas and
+    plain areas. Positions with equal detail have the same rank.
     """
     by = [max(1, side // (_PIXELS * of)) for side, of in zip(brightness.shape, shape, strict=True)]
     reduced = functional.avg_pool2d(brightness[None, None], by)

@@ -44,10 +44,10 @@ _ROOTS = 5  # float32 matrices that the root of a matrix and its gradient take
 _MIN_REGION_WEIGHT = 1e-12  # divisor for an empty region
 
 _VARIANCE_FLOOR = 1e-4
-"""Minimum variance in every direction, as a share of the target's mean variance. Without it the
-gradient has no bound between a direction that a picture uses and one that it does not use."""
+"""Minimum variance in every direction, as a share of the target's mean variance. Without a minimum,
+the gradient is unbounded in a direction in which only one of two pictures varies."""
 _MIN_VARIANCE = 1e-8
-"""Minimum variance for a target without any variance."""
+"""Minimum variance if the target has no variance."""
 
 Grams = Mapping[LayerName, "Tensor"]
 """Gram matrices A (R, N, N), float32, by layer; R is the number of regions, 1 without a mask. With
@@ -83,13 +83,13 @@ class StyleSettings(LayerSettings):
     def sums_bytes(self) -> int:
         """Bytes of the sums over the positions of one region: a Gram matrix for each layer.
 
-        With `wasserstein` they include the memory for the root of each matrix and its gradient.
+        With `wasserstein` they include the memory for the root of each matrix and for its gradient.
         """
         matrices = sum(channels(layer) ** 2 for layer in self.layers)
         return matrices * FLOAT * (_ROOTS if self.loss == "wasserstein" else 1)
 
     def memory(self, extent: Extent) -> LossBytes:
-        """Return an upper bound of the memory of the loss."""
+        """Return an upper bound of the memory of the loss for pictures of `extent`."""
         matrices = self.sums_bytes * extent.regions
         numbers = sum(channels(layer) ** 2 for layer in self.layers) * extent.regions
         is_exact = self.loss == "wasserstein"  # roots of covariances, in float64
@@ -114,10 +114,10 @@ class StyleSettings(LayerSettings):
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """Weighted sums over positions of a layer; the sums of two tiles can be added.
+    """Weighted sums of the features of a layer over positions; `+` adds the sums of two tiles.
 
-    `products` (N, N) float32 is F F^T; `values` (N,) float32 is the sum of each map, or None if it
-    was not requested.
+    `products` (N, N) is F F^T. `values` (N,) is the sum of each map, or None if it was not
+    requested. Both are float32.
     """
 
     products: Tensor
@@ -136,12 +136,12 @@ class Sums:
 
     @property
     def tensors(self) -> list[Tensor]:
-        """Tensors through which gradients flow."""
+        """The tensors through which gradients flow: `products`, then `values` if present."""
         return [self.products] if self.values is None else [self.products, self.values]
 
     @classmethod
     def of(cls, tensors: Sequence[Tensor]) -> Self:
-        """Return the sums that have these `tensors`."""
+        """Return the sums with these `tensors`, in the order of the property `tensors`."""
         products, *values = tensors
         return cls(products, values[0] if values else None)
 
@@ -150,7 +150,7 @@ LayerSums = dict[LayerName, list[Sums]]
 """Lists of sums by layer, with one entry for each region."""
 
 MapsOf = Callable[[Collection[LayerName], "Tile"], dict[LayerName, "Tensor"]]
-"""Function that returns the maps (N, M) of a tile of a picture by layer."""
+"""Function that returns the maps (N, M) of some layers, for one tile of a picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +168,8 @@ class _StyleGrams:
 class GramStyle(AdditiveLoss):
     """Style loss of each style and layer; see `gram` and `style_value` for the formulas.
 
-    If the content has a mask, the losses of its regions are added up, weighted by area.
+    If the content has a mask, the losses of its regions are added up, weighted by
+    `Scene.region_factors`.
     """
 
     rereads_maps = False
@@ -194,7 +195,10 @@ class GramStyle(AdditiveLoss):
         }
 
     def sums(self, maps: Maps, tile: Tile | None = None) -> Sequence[Tensor]:
-        """Return the tensors of the sums of F, layer by layer and region by region."""
+        """Return the tensors of the sums of F over `tile`, or over the whole picture if it is None.
+
+        They are ordered by layer, then by region, then as in `Sums.tensors`.
+        """
         sums = self._tile_sums(maps, tile, self._region_weights)
         return [
             tensor
@@ -204,7 +208,10 @@ class GramStyle(AdditiveLoss):
         ]
 
     def values_of(self, sums: Sequence[Tensor]) -> dict[Label, Tensor]:
-        """Return the style loss of each style and layer."""
+        """Return the style loss () of each style and layer.
+
+        `sums` has the results of `sums`, added over all tiles.
+        """
         pixels = self._scene.size.area
         grams = self._painted_grams(sums)
         values: dict[Label, Tensor] = {}
@@ -227,7 +234,7 @@ class GramStyle(AdditiveLoss):
     def _painted_grams(self, tensors: Sequence[Tensor]) -> dict[LayerName, list[Tensor]]:
         """Return the Gram matrix of each layer and region of the painting.
 
-        `tensors` is the result of `sums`, added up over all tiles.
+        `tensors` has the results of `sums`, added over all tiles.
         """
         per_region = 2 if self._with_values else 1
         start = 0
@@ -242,7 +249,7 @@ class GramStyle(AdditiveLoss):
         return grams
 
     def _gram(self, sums: Sums, count: float, positions: float) -> Tensor:
-        """Return G of sums over `count` positions, scaled to a map of `positions`."""
+        """Return G of sums over `count` positions, scaled to all `positions` of a map."""
         if count != positions:
             sums = sums.scaled(positions / max(count, _MIN_REGION_WEIGHT))
         return gram(sums, positions, self._settings)
@@ -253,7 +260,11 @@ class GramStyle(AdditiveLoss):
         return float(rows * columns)
 
     def _tile_sums(self, maps: Maps, tile: Tile | None, weights: Maps) -> LayerSums:
-        """Sum the maps of a tile over each region, or over all positions without `weights`."""
+        """Return the sums over each region of a tile, or over all positions without `weights`.
+
+        If `tile` is None, `maps` are those of the whole picture. Maps that the loss does not use
+        are skipped.
+        """
         sums: LayerSums = {}
         for layer, F in maps.items():
             if layer not in self.layers:
@@ -271,7 +282,7 @@ class GramStyle(AdditiveLoss):
     # targets
 
     def _style_targets(self) -> tuple[_StyleGrams, ...]:
-        """Return the targets: A of each style, or of one blend of all styles."""
+        """Return the target matrices: those of each style, or those of one blend of all styles."""
         task = self._scene.task
         targets = [
             _StyleGrams(style.name, task.style_weight(style), self._scaled(style))
@@ -287,7 +298,7 @@ class GramStyle(AdditiveLoss):
         )
 
     def _prepared(self, grams: Grams, content: Grams | None) -> Grams:
-        """Mix a target with the content's Gram matrices, if any, and prepare it for the loss."""
+        """Return target matrices in the form for the loss, blended with the content's if any."""
         if content is not None:
             mix = self._scene.task.style_mix
             grams = {layer: content[layer].lerp(A, mix) for layer, A in grams.items()}
@@ -297,12 +308,12 @@ class GramStyle(AdditiveLoss):
 
     @property
     def _blends(self) -> bool:
-        """True if the styles are blended into one target, even if only one is large enough here."""
+        """True if the styles are blended into one target, also if only one is large enough here."""
         several = len(self._scene.canvas.task.styles) > 1
         return self._settings.several == "grams" and several
 
     def _blended(self, targets: Sequence[_StyleGrams]) -> Grams:
-        """Average the Gram matrices of all styles, region by region."""
+        """Return the weighted mean of the Gram matrices of all styles, for each region."""
         weights = torch.from_numpy(self._scene.task.region_style_weights())
         shares = weights.to(self._scene.device, torch.float32).unsqueeze(-1).unsqueeze(-1)
         return {
@@ -319,9 +330,10 @@ class GramStyle(AdditiveLoss):
     def _scaled(self, style: Style) -> Grams:
         """Return the Gram matrices of a style by layer.
 
-        Shallow layers may see the style smaller; see `Task.style_views`. With `gram: sum` a matrix
-        grows with its picture and is therefore scaled to the size of the painting: otherwise a
-        style seen at another scale would make the painting brighter, not its strokes larger.
+        Shallow layers may see the style at a smaller size (see `Task.style_views`). With `gram:
+        sum` a matrix grows with its picture and is therefore scaled to the size of the painting.
+        Without the scaling, a style at another scale would change the brightness of the painting,
+        not the size of its strokes.
         """
         task = self._scene.task
         layers = self._settings.layers
@@ -345,9 +357,9 @@ class GramStyle(AdditiveLoss):
         return self._scene.maps(tile.of(picture), layers, tile)
 
     def _content_grams(self) -> Grams | None:
-        """Return the Gram matrices of the content; None if targets contain the style alone.
+        """Return the Gram matrices of the content by layer.
 
-        They do if the task mixes nothing of the content into targets, or has no content.
+        None if the task mixes nothing of the content into targets, or has no content.
         """
         scene = self._scene
         if scene.task.style_mix == 1 or scene.content is None:
@@ -358,7 +370,7 @@ class GramStyle(AdditiveLoss):
     def _grams(
         self, maps_of: MapsOf, size: Size, mask: Regions | None, layers: Collection[LayerName]
     ) -> dict[LayerName, Tensor]:
-        """Return the Gram matrices (R, N, N) of a picture of `size` by layer.
+        """Return the matrices of a picture of `size` by layer, in the form of `Grams`.
 
         Each matrix is scaled as if its region filled the picture. `maps_of` returns the maps of one
         tile of the picture.
@@ -387,10 +399,10 @@ class GramStyle(AdditiveLoss):
 def feature_sums(
     maps: Tensor, weights: Tensor | None = None, *, values: bool = False, replace: bool = False
 ) -> Sums:
-    """Sum F (N, M) over its positions, weighted by `weights` (M,) if given.
+    """Return the sums of F (N, M) over its positions, weighted by `weights` (M,) if given.
 
     With `values` the sum of each map is included. With `replace` and without `weights`, the
-    gradient may overwrite F in memory (see `Loss.overwrites_maps`).
+    backward pass may overwrite F in memory (see `Loss.overwrites_maps`).
     """
     if weights is None:
         totals = maps.sum(-1, dtype=torch.float32) if values else None
@@ -402,7 +414,7 @@ def feature_sums(
 
 
 def region_counts(weights: Maps) -> dict[LayerName, list[float]]:
-    """Return the number of positions of each region by layer, from the weights of positions."""
+    """Return the number of positions in each region, the sum of their `weights`, by layer."""
     # on the CPU, because not every device has float64
     return {
         layer: regions.cpu().double().sum((1, 2)).tolist() for layer, regions in weights.items()
@@ -413,9 +425,12 @@ def region_counts(weights: Maps) -> dict[LayerName, list[float]]:
 
 
 def gram(sums: Sums, M: float, style: StyleSettings) -> Tensor:
-    """Return G = F F^T (N, N) float32, equation 3; divided by M (`mean`) or N M (`mean_maps`).
+    """Return the Gram matrix G (N, N) of sums over M positions, float32.
 
-    The sums are over M positions. For `moments`, return the `moment_matrix` of F, (N + 1, N + 1).
+    - `sum`: G = F F^T, equation 3 of Gatys et al. (see `loss`)
+    - `mean`: G / M
+    - `mean_maps`: G / (N M)
+    - `moments`: the `moment_matrix` of F, (N + 1, N + 1)
     """
     G = sums.products
     N = len(G)
@@ -434,8 +449,8 @@ def gram(sums: Sums, M: float, style: StyleSettings) -> Tensor:
 def moment_matrix(products: Tensor, means: Tensor) -> Tensor:
     """Combine second moments (N, N) and means (N,) into one matrix (N + 1, N + 1).
 
-    It is the mean of the products of N features and a constant 1, so that it adds up over tiles and
-    can be blended between styles, like a Gram matrix.
+    It is the mean outer product, with itself, of the vector of N features and a constant 1. Like a
+    Gram matrix, it can be averaged over tiles and styles.
     """
     column = means.unsqueeze(-1)
     above = torch.cat([products, column], -1)
@@ -443,13 +458,15 @@ def moment_matrix(products: Tensor, means: Tensor) -> Tensor:
 
 
 def style_value(G: Tensor, A: Tensor, M: float, S: int, style: StyleSettings) -> Tensor:
-    """Return the style loss () of G and A (N, N), for M positions in a map and S pixels.
+    """Return the style loss () of G and A (N, N), for maps of M positions and S pixels.
 
-    `paper`: sum (G - A)^2 / (4 N^2 M^2), equation 4. `keras`: sum (G - A)^2 / (4 3^2 S^2), as in
-    keras-io. `mean`: sum (G - A)^2 / N^2. `relative`, which is ours: sum (G - A)^2 / sum A^2, so
-    that all layers and style pictures have equal influence. `wasserstein`: W2^2 / N of normal
-    distributions with the means and covariances in G (N + 1, N + 1) and in A, a
-    `wasserstein_target`.
+    - `paper`: sum (G - A)^2 / (4 N^2 M^2), equation 4 of Gatys et al. (see `loss`)
+    - `keras`: sum (G - A)^2 / (4 3^2 S^2), as in keras-io
+    - `mean`: sum (G - A)^2 / N^2
+    - `relative`, which is ours: sum (G - A)^2 / sum A^2, so that all layers and style pictures have
+      equal influence
+    - `wasserstein`: W2^2 / N of two normal distributions; G is a `moment_matrix` and A is a
+      `wasserstein_target`, both (N + 1, N + 1)
     """
     N = len(G)
     if style.loss == "wasserstein":
@@ -468,11 +485,11 @@ def style_value(G: Tensor, A: Tensor, M: float, S: int, style: StyleSettings) ->
 
 
 def wasserstein_target(moments: Tensor) -> Tensor:
-    """Prepare the `moment_matrix` (..., N + 1, N + 1) of a target for `wasserstein_squared`.
+    """Convert the `moment_matrix` (..., N + 1, N + 1) of a target for `wasserstein_squared`.
 
-    The result is float64, because the traces nearly cancel. It holds the square root of the
-    covariance, the means in the last row and column, and in the last corner the floor that is added
-    to both covariances.
+    The result has the same shape. It holds the square root of the covariance, the means in the last
+    row and column, and in the last corner the floor that is added to both covariances. It is
+    float64, because the traces nearly cancel.
     """
     mean, covariance = _gaussian(_as_float64(moments))
     # rounding may make the trace negative; for a single position it is only rounding error
@@ -487,11 +504,13 @@ def wasserstein_target(moments: Tensor) -> Tensor:
 
 
 def wasserstein_squared(moments: Tensor, target: Tensor) -> Tensor:
-    """Return W2^2 () between normal distributions: a `moment_matrix` and a prepared target.
+    """Return the squared 2-Wasserstein distance W2^2 () of two normal distributions.
 
-    Olkin and Pukelsheim 1982, "The distance between two random vectors with given dispersion
-    matrices": |m - m'|^2 + tr(C + C' - 2 (C'^1/2 C C'^1/2)^1/2). The floor under both covariances
-    bounds the gradient for any rank. Moments that are not finite give NaN.
+    `moments` is the `moment_matrix` of one distribution, and `target` is the `wasserstein_target`
+    of the other, both (N + 1, N + 1). Olkin and Pukelsheim 1982, "The distance between two random
+    vectors with given dispersion matrices": |m - m'|^2 + tr(C + C' - 2 (C'^1/2 C C'^1/2)^1/2). The
+    floor under both covariances bounds the gradient for any rank. Moments that are not finite give
+    NaN.
     """
     finite = moments.isfinite().all()
     mean, covariance = _gaussian(_as_float64(torch.where(finite, moments, 0.0)))

@@ -1,4 +1,4 @@
-"""Base classes of the losses and of their settings; the identity and weight of their terms.
+"""Base classes of losses and of their settings, and the identity and weight of their terms.
 
 The letters are those of Gatys, Ecker, Bethge 2015, "A Neural Algorithm of Artistic Style" (arXiv
 1508.06576). For one layer of the network:
@@ -37,12 +37,12 @@ FLOAT = 4
 
 @dataclass(frozen=True)
 class Extent:
-    """The pictures that a loss compares at one size, from which its memory follows."""
+    """Sizes of the pictures that a loss compares, from which its memory is estimated."""
 
     pixels: float
-    """Number of pixels of the painting, including its padding."""
+    """Number of pixels, including padding, of the painting or of one of its tiles."""
     styles: tuple[float, ...]
-    """Number of pixels of each style picture."""
+    """Number of pixels, including padding, of each style picture or of one of its tiles."""
     regions: int
     """Number of regions; 1 without a mask."""
     has_mask: bool
@@ -96,7 +96,10 @@ Side = Literal["content", "style"]
 
 
 class LossSettings(Strict, ABC):
-    """Base class of the settings of a loss, which an objective has in the field of its name."""
+    """Base class of the settings of a loss.
+
+    The field of an objective that holds them has the name of the loss.
+    """
 
     name: ClassVar[str]
     """Name of the loss in a recipe."""
@@ -104,7 +107,7 @@ class LossSettings(Strict, ABC):
     """Pictures that the loss compares the output with."""
     finds_strokes: ClassVar[bool] = False
     """True if the loss only places strokes. A frame of a clip that follows another frame already
-    has its strokes."""
+    has its strokes, and may leave the loss out (see `Task.terms`)."""
 
     @property
     @abstractmethod
@@ -143,15 +146,15 @@ class LossSettings(Strict, ABC):
         return True
 
     def weighed(self, content: float, style: float) -> Self:
-        """Return settings with each weight multiplied by the factor for its side.
+        """Return settings with the weights multiplied by the factor for their kind of loss.
 
-        `content` is the factor of content losses, `style` that of style losses. By default a loss
-        belongs to neither, and its settings are returned unchanged.
+        `content` is the factor for content losses, `style` that for style losses. By default a loss
+        belongs to neither kind, and its settings are returned unchanged.
         """
         return self
 
     def memory(self, extent: Extent) -> LossBytes:
-        """Return an upper bound of the memory of the loss.
+        """Return an upper bound of the memory of the loss for pictures of `extent`.
 
         The default is enough for a loss that keeps a map of each layer and picture, and whose
         formula makes four further maps. Sorting a map is an example: the indices take as much as
@@ -191,7 +194,12 @@ SomeWeights = Annotated[Weights, AfterValidator(_not_empty)]
 
 @dataclass(frozen=True)
 class Label:
-    """Identity of a loss term in receipts; `style` is the name of a style picture."""
+    """Identity of a loss term, as a key of weights and values and in receipts.
+
+    `layer` is a layer, or the name of a term that spans layers, such as `transport`; it is empty
+    for `tv` and `temporal`. `style` is the name of a style picture, or BLEND for a blend of all
+    styles; it is empty unless `side` is `style`.
+    """
 
     side: Literal["content", "style", "tv", "temporal"]
     layer: str = ""
@@ -199,7 +207,7 @@ class Label:
 
     @property
     def term(self) -> str:
-        """Place of the term in receipts, with the style and the layer that the term has."""
+        """Path of the term in receipts, such as `style.STYLE.LAYER`, `content.LAYER` or `tv`."""
         match self.side:
             case "style":
                 return f"style.{self.style}.{self.layer}"
@@ -227,7 +235,7 @@ class Weight:
 class Loss(ABC):
     """One kind of loss in a scene, with one or more terms.
 
-    A subclass computes its targets in its constructor, which is called without gradients.
+    A subclass computes its targets in its constructor, which runs under `torch.no_grad`.
     """
 
     layers: frozenset[LayerName] = frozenset()
@@ -247,11 +255,11 @@ class Loss(ABC):
     """False if the backward pass of the loss reads no maps. Another loss may then overwrite
     them."""
     can_overwrite_maps: bool = False
-    """True if the backward pass could overwrite maps, in place of making gradients of their size,
-    which saves a copy of all maps.
+    """True if the backward pass can write gradients over maps, which saves a copy of all maps.
 
-    A loss sets it if the network does not reread the maps that it returned
-    (`FeatureMaps.rereads_maps`). Whether it may do so is up to the objective."""
+    A loss sets it only if the network does not reread the maps that it returned
+    (`FeatureMaps.rereads_maps`). The objective decides whether the loss overwrites maps
+    (`overwrites_maps`)."""
     overwrites_maps: bool = False
     """True if the backward pass overwrites maps; set by the objective alone.
 
@@ -266,7 +274,7 @@ class Loss(ABC):
 
     @abstractmethod
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
-        """Return the unweighted value () of each term.
+        """Return the unweighted value (), float32, of each term.
 
         `u` (1, 3, height, width) is the picture in network units, `maps` has its features (N, M) at
         `layers`, and `step` is the number of previous steps, for losses that draw random positions.
@@ -274,28 +282,38 @@ class Loss(ABC):
 
 
 class AdditiveLoss(Loss):
-    """A loss that is computed from sums over positions, and therefore tile by tile."""
+    """Base class of losses that are computed from sums, which add up over tiles."""
 
     @abstractmethod
     def sums(self, maps: Maps, tile: Tile | None = None) -> Sequence[Tensor]:
-        """Return sums over the positions of a tile or of the whole picture, to be added up."""
+        """Return sums over the positions of `tile`, or of the whole picture if it is None.
+
+        The sums of several tiles are added up item by item (see `added`).
+        """
 
     @abstractmethod
     def values_of(self, sums: Sequence[Tensor]) -> dict[Label, Tensor]:
         """Return the unweighted value () of each term, from the sums over the whole picture."""
 
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
-        """Return the unweighted value () of each term; u and the step are not used."""
+        """Return the unweighted value () of each term; `u` and `step` are ignored."""
         return self.values_of(self.sums(maps))
 
 
 def added(total: Sequence[Summand] | None, sums: Sequence[Summand]) -> list[Summand]:
-    """Return the sums over a tile added to the `total` of earlier tiles, None at the first tile."""
+    """Return the sums over a tile, added item by item to the `total` of earlier tiles.
+
+    `total` is None at the first tile.
+    """
     if total is None:
         return list(sums)
     return [so_far + summand for so_far, summand in zip(total, sums, strict=True)]
 
 
 def area_ratio(scene: Scene) -> float:
-    """Return the factor that scales sums over positions to the first size, to balance sizes."""
+    """Return the area of `Task.first` divided by the area of the scene.
+
+    Losses that are sums over positions are multiplied by it, so that they weigh the same at each
+    size.
+    """
     return scene.task.first.area / scene.size.area

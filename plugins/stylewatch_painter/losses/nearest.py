@@ -23,23 +23,25 @@ _MAX_HUB_QUERIES = 1021
 form columns of the grid."""
 
 _NEAR_HUB = 0.05
-"""Share of the sampled queries, nearest first, that enters the hubness of a candidate."""
+"""Share of the sampled queries, nearest first, over which `hubness` averages."""
 
 _SAMPLES_FOR_DIMENSION = 2
 """Number of rows that are drawn for each dimension of a projection."""
 
 _NEVER = -1e4
-"""Penalty that excludes a candidate: the scores of all candidates that count are above -100."""
+"""Value added to the score of a candidate that does not count. The scores of all other candidates
+are above -100."""
 
 _LEAST_SHARE = 1e-6
-"""Minimum square of a principal component, as a share of the largest one's."""
+"""Minimum squared singular value of a principal component of the drawn rows, as a share of the
+largest one. Smaller components are dropped."""
 
 TINY = 1e-12
-"""Value added to squared lengths, so that a black area has a direction."""
+"""Value added to squared lengths, so that the length of a black area is not 0."""
 
 
 def directions(rows: Tensor) -> Tensor:
-    """Scale rows (..., N) to length 1."""
+    """Return rows (..., N) scaled to length 1; a row of zeros remains zero."""
     return rows / _lengths(rows)
 
 
@@ -52,7 +54,7 @@ def _lengths(rows: Tensor) -> Tensor:
 class Side:
     """One side of a search: rows (R, N), flags (R,) of the rows that count, and brightness (R,).
 
-    Without flags, all rows count. Both sides have a brightness, or neither.
+    If `counted` is None, all rows count. A search uses brightness only if both sides have it.
     """
 
     rows: Tensor
@@ -65,13 +67,13 @@ def nearest_neighbors(
 ) -> Tensor:
     """Return the index (Q,), int64, of the most similar candidate that counts, for each query.
 
-    The score of a query q and a candidate c is cos(q, c) - (a - b)^2 - h(c): the cosine of both
-    after each side is centered by the mean of its rows that count; the squared difference of their
-    brightness a and b, if given; and `hub_penalty` times the candidate's `hubness` among queries
-    that count. With `dimensions` fewer than those of a row, the cosines are those of a
-    `projection`; else they are exact.
+    If no candidate counts, all do. The score of a query q and a candidate c is
+    cos(q, c) - (a - b)^2 - h(c). The cosine is computed after each side is centered by the mean of
+    its rows that count. a and b are the brightness of q and c, if given. h(c) is `hub_penalty`
+    times the `hubness` of c among the queries that count. If rows are longer than `dimensions`, the
+    cosines are those of a `projection`; otherwise they are exact.
 
-    All scores are one product of matrices, of rows with further columns, whose products are the
+    One matrix product computes all scores. The rows get further columns, whose products are the
     summands of the score:
 
       summand              column of queries   column of candidates
@@ -107,7 +109,10 @@ def nearest_neighbors(
 
 
 def _nearest(queries: Tensor, blocks: Sequence[Tensor]) -> Tensor:
-    """Return the index (Q,) of the row in `blocks` with the largest product with each query."""
+    """Return the index (Q,) of the row with the largest product with each query.
+
+    Indices count the rows of all `blocks` in order.
+    """
     largest, found = (queries @ blocks[0].T).max(1)
     start = len(blocks[0])
     for block in blocks[1:]:
@@ -124,7 +129,10 @@ def _with_columns(rows: Tensor, *columns: Tensor) -> Tensor:
 
 
 def _centered(side: Side) -> Tensor:
-    """Return the directions (R, N) of rows, seen from the mean of the rows that count."""
+    """Return the directions (R, N) of rows from the mean of the rows that count.
+
+    The mean is 0 if no row counts.
+    """
     rows = side.rows
     counted = side.counted
     mean = rows.mean(0) if counted is None else rows[counted].mean(0).nan_to_num()  # none: NaN
@@ -134,10 +142,11 @@ def _centered(side: Side) -> Tensor:
 
 
 def projection(queries: Tensor, candidates: Tensor, dimensions: int) -> Tensor:
-    """Return an orthonormal basis (N, dimensions) that keeps most of the rows' lengths.
+    """Return an orthonormal basis (N, K) that preserves most of the lengths of the rows.
 
-    It spans the principal components, not centered, of rows drawn evenly from both sides. If the
-    rows have fewer components, the remaining columns are 0.
+    It spans the principal components, not centered, of rows drawn evenly from both sides. K is
+    `dimensions`, or the number of drawn rows if that is smaller. If the rows have fewer than K
+    components, the remaining columns are 0.
     """
     count = _SAMPLES_FOR_DIMENSION * dimensions // 2
     rows = torch.cat([side[_evenly(count, Side(side))] for side in (queries, candidates)])
@@ -163,12 +172,13 @@ def _evenly(most: int, side: Side) -> Tensor:
 
 
 def hubness(similarities: Tensor) -> Tensor:
-    """Return the mean similarity (C,) of each candidate to its nearest queries; 0 without queries.
+    """Return the mean similarity (C,) of each candidate to the queries nearest to it.
 
-    `similarities` is (C, Q). A hub is nearest to many queries: without a penalty, all positions in
-    a plain area of the painting would follow the same few positions of the style. Conneau et al.
-    2018, "Word Translation Without Parallel Data" (arXiv 1710.04087), equation (3), use half of
-    this mean as a penalty.
+    `similarities` is (C, Q); the mean is over the share `_NEAR_HUB` of the queries, and is 0
+    without queries. A hub is near to many queries. Without a penalty, all positions in a plain area
+    of the painting would follow the same few positions of the style. Conneau et al. 2018, "Word
+    Translation Without Parallel Data" (arXiv 1710.04087), equation (3), use half of this mean as a
+    penalty.
     """
     candidates, asked = similarities.shape
     if not asked:

@@ -22,7 +22,7 @@ _MAX_BLOCKS = 64
 
 
 class Products(torch.autograd.Function):
-    """The product F F^T. Plain autograd would keep one gradient of F for each factor."""
+    """The product F F^T. Autograd alone would keep one gradient of F for each factor."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, replace: bool) -> Tensor:
@@ -38,7 +38,8 @@ class Products(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """Return dL/dF = (dL/dG + its transpose) F, equation 6 of the paper without ReLU.
 
-        With `replace` it is written over F if the compiled library can multiply F.
+        The paper is that of Gatys et al. (see `loss`). With `replace`, and if the compiled library
+        can multiply F, the gradient overwrites F.
         """
         (maps,) = ctx.saved_tensors
         (gradient,) = gradients
@@ -78,7 +79,7 @@ class OnGrid(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, shape: Grid) -> Tensor:
-        """Sample maps (N, rows, columns) as float32 rows (positions, N)."""
+        """Return maps (N, rows, columns) on a grid of `shape` as rows (positions, N), float32."""
         ctx.maps = (maps.shape, maps.dtype)
         ctx.grid = shape
         if maps.is_cuda:
@@ -108,11 +109,15 @@ class OnGrid(torch.autograd.Function):
 
 
 class CosineDistance(torch.autograd.Function):
-    """Weighted mean of 1 - cos. Autograd alone would keep several copies of all columns."""
+    """Weighted mean of 1 - cos. Autograd alone would keep several copies of all rows."""
 
     @staticmethod
     def forward(ctx: Any, targets: Tensor, weights: Tensor | None, *rows: Tensor) -> Tensor:
-        """Return the distance () of the rows of all layers to targets of length 1."""
+        """Return the distance () of rows to `targets` (positions, D) of length 1.
+
+        `rows` has one tensor (positions, N) for each layer; D is the sum of N. `weights`
+        (positions,) are the weights of the positions; None stands for the mean.
+        """
         parts = targets.split([layer_rows.shape[-1] for layer_rows in rows], dim=-1)
         square = targets.new_zeros(len(targets))
         product = targets.new_zeros(len(targets))
@@ -126,7 +131,7 @@ class CosineDistance(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradient of the rows of each layer."""
+        """Return the gradient of the rows of each layer, and None for the targets and weights."""
         targets, weights, length, product, *rows = ctx.saved_tensors
         share = gradients[0] * (1 / len(length) if weights is None else weights)
         towards = (-share / length).unsqueeze(-1)

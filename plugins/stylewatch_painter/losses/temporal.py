@@ -18,10 +18,11 @@ _LABEL = Label("temporal")
 
 
 class Temporal(Loss):
-    """Mean of c (x - w)^2 over colors of 0..1: Ruder, Dosovitskiy, Brox 2016, equation (7).
+    """Temporal loss: the mean of c (x - w)^2 over pixels and channels, for colors x of 0..1.
 
-    "Artistic style transfer for videos" (arXiv 1604.08610). w (1, 3, height, width) is the previous
-    frame, moved to this one, and c (1, 1, height, width) the trust in it, 0..1.
+    Ruder, Dosovitskiy, Brox 2016, "Artistic style transfer for videos" (arXiv 1604.08610), equation
+    (7). w (1, 3, height, width) is the previous painted frame, warped to this frame. c (1, 1,
+    height, width) is the trust in each pixel of w, 0..1.
     """
 
     rereads_maps = False
@@ -35,5 +36,5 @@ class Temporal(Loss):
         self.weights = {_LABEL: Weight(scene.task.recipe.objective.temporal * prior.unit)}
 
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
-        """Return the temporal loss."""
+        """Return the temporal loss ()."""
         return {_LABEL: (self._trust * (self._colors(u) - self._previous).square()).mean()}

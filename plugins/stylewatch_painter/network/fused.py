@@ -1,7 +1,7 @@
 """The chain of VGG's convolutions on a CPU, each fused with its ReLU and pool.
 
-A map is stored only if it is requested or the next convolution reads it. For the backward pass, a
-bit is kept for each ReLU and a byte for each pooled value.
+A map is stored only if it is requested or the next convolution reads it. For the backward pass, one
+bit is kept for each ReLU and one byte for each pooled value.
 """
 
 from collections import Counter
@@ -23,9 +23,9 @@ _FLOAT = 4  # bytes
 _PICTURE = 3.0 * _FLOAT  # bytes per pixel
 
 _KEPT = 80_000
-"""Number of pixels of a picture up to which packed filters are kept. They take 4 or 7 times the
-memory of the weights. Packing them again for each convolution makes a step of that size 20 percent
-slower, and 5 percent at 0.25 megapixels."""
+"""Maximum number of pixels of a picture for which packed filters are kept. They take 4 or 7 times
+the memory of the weights. Packing them again for each convolution makes a step of that size 20
+percent slower, and 5 percent at 0.25 megapixels."""
 
 _USES_BEFORE_KEPT = 3
 """Number of uses of a layer's filters before they are kept. A job of one step uses them three
@@ -35,13 +35,13 @@ packing."""
 
 @dataclass(frozen=True, eq=False)
 class Arriving:
-    """The gradient that the backward pass hands to a layer."""
+    """The gradient that the backward pass passes to a layer."""
 
     values: Tensor
     """The gradient, float32 (height, width, N)."""
     routes: Tensor | None = None
-    """Routes of the pool after the layer, through which the gradient still has to pass back; both
-    tensors then have the size of the pooled maps. None for a gradient of the layer's own maps."""
+    """Routes of the pool after the layer, uint8; None if no pool follows or the gradient has passed
+    back through it. With routes, both tensors have the size of the pooled maps."""
 
 
 @dataclass(eq=False)
@@ -49,8 +49,8 @@ class FusedLayers:
     """The layers of a network: float32 weights and biases by layer, for use by one thread.
 
     With `bfloat16` the factors of the backward pass are rounded to bfloat16, which changes the
-    gradient by about 1 %. Rounding in the forward pass would flip ReLUs and maxima, and change it
-    by 10 %. Without `keep_packed` no packed filters are kept between convolutions.
+    gradient by about 1 %. Rounding in the forward pass would flip ReLUs and maxima, and change the
+    gradient by 10 %. Without `keep_packed`, filters are packed anew for each convolution.
     """
 
     weights: Mapping[LayerName, Tensor]
@@ -60,14 +60,15 @@ class FusedLayers:
     _packed: dict[tuple[LayerName, bool], Filters] = field(default_factory=dict)
     _uses: Counter[tuple[LayerName, bool]] = field(default_factory=Counter)
     _memory: Tensor | None = None
-    """Memory that is reused for filters that are packed anew for each convolution."""
+    """Memory of filters that are not kept, reused for the next ones."""
 
     def filters(
         self, layer: LayerName, size: tuple[int, int], *, backward: bool = False
     ) -> Filters:
         """Return the packed filters of `layer` for maps of `size` (height, width).
 
-        With `backward` they are the filters for the gradient. The next call may overwrite them.
+        With `backward` they are the filters for the gradient. The next call may overwrite them,
+        unless they are kept.
         """
         weight = self.weights[layer]
         key = (layer, backward)
@@ -127,8 +128,10 @@ class FusedLayers:
 class _Kept:
     """Data of one picture that the backward pass needs, by layer.
 
-    `active` and `routes` are as a Convolution writes them. A layer has no `active` if only its
-    pooled maps are used, and no `routes` if no pool follows.
+    `active` has a bit for each feature, set where it is above 0 or NaN: uint8 (height, width, N /
+    8). It lacks layers of which only pooled maps are used. `routes` are the positions in each 2x2
+    square to which a pooled value passes its gradient, as the lowest four bits: uint8 (rows,
+    columns, N). They lack layers without a pool. Both are empty if no gradient is needed.
     """
 
     sizes: dict[LayerName, tuple[int, int]] = field(default_factory=dict)
@@ -140,9 +143,8 @@ class _Kept:
 class FusedChain(torch.autograd.Function):
     """The features (1, N, rows, columns) of `requested` layers, channels last, of one picture.
 
-    The backward pass overwrites the gradients that it receives. Therefore two maps must not be
-    added before anything else is computed from them, because torch would pass the same gradient for
-    both.
+    The backward pass overwrites the gradients that it receives. Therefore two of the features must
+    not be added directly, because torch would pass the same gradient for both.
     """
 
     @staticmethod
@@ -181,7 +183,7 @@ class FusedChain(torch.autograd.Function):
 def bytes_of_chain(chain: tuple[LayerName, ...], requested: Collection[LayerName]) -> NetworkBytes:
     """Return the maximum number of bytes that an evaluation of `chain` takes for each pixel.
 
-    Maps of the `requested` layers are returned, and counted apart (see NetworkBytes).
+    They do not include the returned maps of the `requested` layers (see NetworkBytes).
     """
     held = _PICTURE
     passing = 0.0
@@ -210,10 +212,10 @@ def _forward(
     pooling: Pooling,
     needs_gradient: bool,
 ) -> tuple[dict[LayerName, Tensor], _Kept]:
-    """Compute features (rows, columns, N) of `requested` layers of a picture (3, height, width).
+    """Return the features (rows, columns, N) of `requested` layers of a picture (3, height, width).
 
-    The second result has the data that the backward pass needs; without `needs_gradient` it has the
-    sizes of maps alone.
+    The second result has the data that the backward pass needs. Without `needs_gradient` it has
+    only the sizes of maps.
     """
     x = picture.float().permute(1, 2, 0).contiguous()
     features: dict[LayerName, Tensor] = {}
@@ -257,9 +259,9 @@ def _backward(
     chain: Sequence[LayerName],
     pooling: Pooling,
 ) -> Tensor:
-    """Return the gradient of a picture for the `gradients` of the requested features.
+    """Return the gradient (height, width, 3) of a picture, given those of the requested features.
 
-    Some of `gradients` are overwritten.
+    Some of `gradients`, (rows, columns, N) by layer, are overwritten.
     """
     deepest = chain[-1]
     kernels.mask(gradients[deepest], kept.active[deepest])

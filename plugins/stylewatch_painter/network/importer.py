@@ -42,13 +42,13 @@ def import_file(
 ) -> WeightsFile:
     """Convert the VGG16 or VGG19 in `path` and install it as `name`; `path` is not changed.
 
-    Without a `name` the weights get the name under which the catalogue lists them, or else a valid
-    name from that of the file. `normalization` (`caffe`, `torchvision`) defines the network's input
-    if the file's digest does not. None is the normalization that the file's format implies. Raises
-    WeightsError for another network, an unreadable file, and a name that is invalid or names other
-    weights. It also raises it for a normalization that is unknown, missing, unlike the known one,
-    or given for a file in the package's own format. Raises SaveError if the weights cannot be
-    written.
+    Without a `name`, the name is that of the file in the catalogue, or else derived from the name
+    of the file. `normalization` (`caffe`, `torchvision`) defines the network's input if the file's
+    digest does not; None stands for the normalization that the file's format implies. Raises
+    WeightsError for another network, an unreadable file, and a name that is invalid or belongs to
+    other weights. Raises WeightsError for a normalization that is unknown, missing, different from
+    the known one, or given for a file in the package's own format. Raises SaveError if the weights
+    cannot be written.
     """
     try:
         header(path)
@@ -115,8 +115,8 @@ def _normalization(
 ) -> str:
     """Return the normalization of `path`: by its digest, as requested, or by its format.
 
-    Raises WeightsError if `requested` is no normalization or not that of the file with this digest,
-    or if neither digest, request nor format tells it.
+    Raises WeightsError if `requested` is unknown or differs from that of the digest, or if there is
+    no known digest, no request and no format that implies a normalization.
     """
     if requested is not None and requested not in NORMALIZATIONS:
         raise WeightsError(
@@ -162,7 +162,7 @@ def _check_free(file: WeightsFile) -> None:
 
 
 def _plain(stem: str) -> str:
-    """Return a valid name of weights for a file's stem."""
+    """Return a valid name of weights, derived from the stem of a file name."""
     return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._") or "imported"
 
 
@@ -188,12 +188,12 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def fetch(name: str) -> Iterator[Progress]:
-    """Download the weights called `name`, verify their digest, and import them.
+    """Download the weights called `name`, verify their digest, import them, and yield the progress.
 
-    Progress is yielded after each block. Intact weights are kept, and damaged ones replaced. Raises
-    WeightsError if the weights are unknown or unavailable, the downloaded file is another one, the
-    download is interrupted, or another process downloads the file. Raises SaveError if the file
-    cannot be written.
+    The progress is yielded after each block. Intact weights are not downloaded again, and damaged
+    ones are replaced. Raises WeightsError if the weights are unknown or unavailable, if the
+    downloaded file has another digest, if the download is interrupted, or if another process
+    downloads the file. Raises SaveError if the file cannot be written.
     """
     entry = entry_of(name)
     if entry is None or entry.url is None:
@@ -223,7 +223,7 @@ def fetch(name: str) -> Iterator[Progress]:
 def _download(entry: CatalogueEntry, url: str, path: Path) -> Iterator[Progress]:
     """Download `url` to `path`, yield the progress, and verify the digest of `entry`.
 
-    Raises WeightsError if the file is not available, too large, incomplete or another one.
+    Raises WeightsError if the file is unavailable, too large, incomplete, or has another digest.
     """
     digest = hashlib.sha256()
     received = 0
@@ -269,10 +269,10 @@ def _response(url: str) -> HTTPResponse:
 
 
 def _read(response: HTTPResponse, entry: CatalogueEntry) -> bytes:
-    """Read a block of a download.
+    """Return a block of a download; empty at the end.
 
-    An error of the connection raises WeightsError, because the caller takes OSError for an error of
-    the disk.
+    An error of the connection becomes a WeightsError, because the caller takes an OSError for an
+    error of the disk.
     """
     try:
         return response.read(_BLOCK)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DIRECT = 2
-"""Tile size that stands for a direct convolution."""
+"""Tile size that denotes a direct convolution."""
 
 PICTURE = 3
 """Number of channels of a picture, the inputs of the first layer."""
@@ -37,8 +37,8 @@ _LONGER = {
     "avx2": "about twice as long",
     "generic": "longer",
 }
-"""Duration of a painting without the library, by instruction set, from docs/performance.md. ARM was
-not measured."""
+"""Duration of a painting without the library, compared with the duration with the library, by
+instruction set, from docs/performance.md. ARM was not measured."""
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
 _CRC_MASK = 0xFFFFFFFF
@@ -49,15 +49,15 @@ _ELF = b"\x7fELF\x02\x01"
 _ELF_PLACES = struct.Struct("<32xQQ")
 _ELF_SIZES = struct.Struct("<54xHHHH")
 _ELF_PART = struct.Struct("<8xQ16xQ")
-"""Fields of the head of such a library. In order: the places of its tables of parts and of
-sections; size and number of the entries in both tables; and, in the entry of a part, the part's
-place and size in the file."""
+"""Fields of the header of such a library. `_ELF_PLACES`: offsets of the tables of segments and of
+sections. `_ELF_SIZES`: size and number of the entries, for both tables. `_ELF_PART`: offset and
+size in the file of a segment, in its entry."""
 
 _SMALL_BLOCK = 28
 _LARGE_BLOCK = 112
 _LARGE = {DIRECT: 1 << 30, 4: 256 * 512, 6: 256 * 256}
-"""Product of inputs and outputs from which larger blocks of tiles are faster, by tile, as
-measured."""
+"""Minimum product of inputs and outputs for which larger blocks of tiles are faster, by tile size,
+as measured."""
 
 _LARGE_TILE_AREA = 2048
 """Number of positions of a map above which F(6x6, 3x3) is faster than F(4x4, 3x3), as measured."""
@@ -98,13 +98,20 @@ _Product = _structure(
 
 @dataclass(frozen=True)
 class Pooling:
-    """A 2x2 pool with stride 2: `average` or maximum; `ceil` keeps partial squares at odd edges."""
+    """A 2x2 pool with stride 2.
+
+    It takes the average if `average` is True, or else the maximum. With `ceil` it keeps partial
+    squares at odd edges.
+    """
 
     average: bool
     ceil: bool
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Return (height, width) after the pool; raises ValueError if nothing remains."""
+        """Return (height, width) after the pool.
+
+        Raises ValueError if the maps are too small for a pool.
+        """
         rows = pooled_side(height, ceil=self.ceil)
         columns = pooled_side(width, ceil=self.ceil)
         if not rows or not columns:
@@ -116,7 +123,8 @@ class Pooling:
 class Filters:
     """Weights of a convolution, packed for the library and one tile size.
 
-    With `bfloat16` factors are rounded to bfloat16; their sums are float32.
+    `packed` is uint8, in the library's own layout. With `bfloat16` factors are rounded to bfloat16;
+    their sums are float32.
     """
 
     packed: Tensor
@@ -127,7 +135,7 @@ class Filters:
 
     @property
     def block(self) -> int:
-        """Number of tiles in a block; small for small filters, to keep transforms in the cache."""
+        """Number of tiles in a block: few for small filters, to keep transforms in the cache."""
         is_large = self.inputs * self.outputs >= _LARGE[self.tile]
         return _LARGE_BLOCK if is_large else _SMALL_BLOCK
 
@@ -136,7 +144,7 @@ def fastest_tile(inputs: int, outputs: int, size: tuple[int, int], *, bfloat16: 
     """Return the side of the tiles that convolve maps of `size` (height, width) fastest.
 
     DIRECT is a direct convolution, 4 is F(4x4, 3x3) and 6 is F(6x6, 3x3). In bfloat16 the larger
-    tile is not faster, and less exact.
+    tile is not faster, and it is less exact.
     """
     if PICTURE in (inputs, outputs):
         return DIRECT
@@ -145,7 +153,7 @@ def fastest_tile(inputs: int, outputs: int, size: tuple[int, int], *, bfloat16: 
 
 
 def can_convolve(weight: Tensor) -> bool:
-    """Return whether the library supports filters (outputs, inputs, 3, 3) of this shape."""
+    """Return whether a library is loaded that supports filters (outputs, inputs, 3, 3)."""
     outputs, inputs = weight.shape[:2]
     return library() is not None and not outputs % 64 and (inputs == PICTURE or not inputs % 64)
 
@@ -164,11 +172,12 @@ def _files() -> dict[str, Path]:
 
 
 def _is_cut(path: Path) -> bool:
-    """Return whether a library is shorter than its head says; raises OSError.
+    """Return whether a library is shorter than its header says.
 
-    Linux would load a library that is cut off, and end the process at the first use of a page
-    beyond its end (SIGBUS). A digest would not do, because packagers strip libraries and change
-    their paths. A Mac's libraries have another head, and its system checks their length itself.
+    Linux would load a truncated library, and end the process at the first use of a page beyond its
+    end (SIGBUS). A digest would not do, because packagers strip libraries and change their paths.
+    The libraries of a Mac have another header, and macOS checks their length itself. Raises OSError
+    if the library cannot be read.
     """
     data = path.read_bytes()
     if not data.startswith(_ELF):
@@ -188,8 +197,8 @@ def _is_cut(path: Path) -> bool:
 def variants() -> dict[str, ctypes.CDLL]:
     """Return the compiled libraries that this CPU can run by instruction set, best first.
 
-    Two kinds of libraries are not loaded: those that are cut off, and those of another version of
-    the source, which an earlier installation left.
+    Missing libraries, truncated libraries, and those of another version of the source, which an
+    earlier installation left, are left out.
     """
     loaded = {}
     for name, path in _files().items():
@@ -213,9 +222,9 @@ def library() -> ctypes.CDLL | None:
 
 
 def problem() -> str | None:
-    """Explain why not the fastest convolutions that this CPU can run are loaded; None if they are.
+    """Return why the fastest convolutions for this CPU are not loaded; None if they are.
 
-    The sentence tells whether slower ones are in use, or none.
+    The sentence says whether slower compiled convolutions are in use, or none.
     """
     best = next(iter(_files().items()), None)
     if best is None:
@@ -233,9 +242,9 @@ def problem() -> str | None:
 
 
 def delay() -> str | None:
-    """Describe how much longer painting on this CPU takes for lack of a library, and what helps.
+    """Return how much longer painting on this CPU takes, for lack of a library, and the remedy.
 
-    Return None if the fastest library is loaded, or if there is no library for this CPU.
+    None if the fastest library is loaded, or if there is no library for this CPU.
     """
     why = problem()
     if why is None or not _files():
@@ -245,7 +254,7 @@ def delay() -> str | None:
 
 
 def has_bfloat16() -> bool:
-    """Return whether the library can multiply in bfloat16."""
+    """Return whether a library is loaded that can multiply in bfloat16."""
     loaded = library()
     return loaded is not None and bool(loaded.stylewatch_has_bfloat16())
 
@@ -261,7 +270,7 @@ _memory = _Memory()
 
 
 def _call(name: str, arguments: ctypes.Structure) -> None:
-    """Call a function of the library twice: to ask how much memory it needs, and to run it."""
+    """Call a function of the library: first for the size of its working memory, then to run."""
     function = getattr(library(), name)
     function.restype = ctypes.c_size_t
     nbytes = int(function(ctypes.byref(arguments), None))
@@ -278,11 +287,11 @@ def pack(
     bfloat16: bool = False,
     memory: Tensor | None = None,
 ) -> Filters:
-    """Transform the filters `weight` (outputs, inputs, 3, 3), float32.
+    """Return the filters `weight` (outputs, inputs, 3, 3), float32, packed for the library.
 
     With `backward` they are rotated by 180 degrees, with inputs and outputs exchanged, to propagate
-    a gradient back. The picture is always convolved in float32. `memory` of filters that are no
-    longer needed is reused if it is large enough.
+    a gradient back. The first layer, whose input is the picture, is always packed in float32.
+    `memory`, the tensor of filters that are no longer needed, is reused if it is large enough.
     """
     weight = weight.contiguous()
     first, second = weight.shape[:2]
@@ -306,10 +315,13 @@ def pack(
 class Convolution:
     """A convolution of x (height, width, inputs), float32, and the operations fused into it.
 
-    `output` and `add` are (height, width, outputs); `active` and `relu_mask` are uint8 (height,
-    width, outputs / 8), with a bit for each value; `pooled` and `routes` have the size that
-    `pooling` gives. With `unpool`, x is a gradient after a pool, and the maps before the pool have
-    `size` (height, width). Maps are contiguous.
+    `output` and `add` are float32 (height, width, outputs). `active` and `relu_mask` are uint8
+    (height, width, outputs / 8), with a bit for each value: `active` is set where a result is above
+    0 or NaN, and results become 0 where `relu_mask` is not set. `pooled`, float32, and `routes`,
+    uint8, have the size that `pooling` gives; the lowest four bits of a route are the positions in
+    its 2x2 square that get the gradient. With `unpool`, the routes of a pool, x is a gradient after
+    the pool, and the maps before the pool have `size` (height, width). All tensors are contiguous
+    and on the CPU.
     """
 
     x: Tensor
@@ -347,9 +359,10 @@ class Convolution:
 
 
 def mask(gradient: Tensor, active: Tensor) -> None:
-    """Set a gradient (height, width, N) to zero, in place, where its ReLU was inactive.
+    """Zero a gradient (height, width, N), float32, in place where its ReLU was inactive.
 
-    `active` is as a Convolution writes it.
+    `active` is the bit mask that `Convolution.run` writes, uint8 (height, width, N / 8). Both
+    tensors must be contiguous and on the CPU.
     """
     _unpool(gradient, active)
 
@@ -357,9 +370,11 @@ def mask(gradient: Tensor, active: Tensor) -> None:
 def add_unpooled(
     gradient: Tensor, active: Tensor, pooled: Tensor, routes: Tensor, pooling: Pooling
 ) -> None:
-    """Add to a gradient, in place, what passes back through the pool behind its ReLU; `mask` it.
+    """Zero a gradient in place where its ReLU was inactive, and add the gradient behind the pool.
 
-    `pooled` is the gradient after the pool, and `routes` are as a Convolution writes them.
+    `gradient` and `active` are those of `mask`. `pooled`, float32, is the gradient after the pool
+    that follows the ReLU. `routes`, uint8, are those that `Convolution.run` writes. Both are (rows,
+    columns, N). All tensors must be contiguous and on the CPU.
     """
     _unpool(gradient, active, pooled, routes, pooling)
 
@@ -390,8 +405,8 @@ def _unpool(
 def can_multiply(maps: Tensor) -> bool:
     """Return whether a compiled library is loaded that can compute products of F (N, M).
 
-    F must be float32 on a CPU, channels last. N must be a multiple of 64, and M at least 1: a
-    narrow tile may have no positions.
+    F must be float32 on a CPU, channels last. N must be a multiple of 64, and M at least 1, because
+    a narrow tile may have no positions.
     """
     return (
         maps.device.type == "cpu"
@@ -404,14 +419,17 @@ def can_multiply(maps: Tensor) -> bool:
 
 
 def gram_products(maps: Tensor) -> Tensor:
-    """Return F F^T (N, N), float32, of F (N, M), channels last."""
+    """Return F F^T (N, N), float32, of F (N, M) for which `can_multiply` is True."""
     products = torch.empty(len(maps), len(maps))
     _multiply("stylewatch_gram", maps, products)
     return products
 
 
 def multiply_in_place(matrix: Tensor, maps: Tensor) -> None:
-    """Replace F (N, M), channels last, by S F, for a symmetric S (N, N)."""
+    """Replace F (N, M) by S F in place, for a symmetric S (N, N), float32.
+
+    `can_multiply(F)` must be True.
+    """
     _multiply("stylewatch_multiply", maps, matrix.contiguous())
     torch.autograd.graph.increment_version(maps)
 

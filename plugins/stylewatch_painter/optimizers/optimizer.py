@@ -1,4 +1,4 @@
-"""Base classes of the optimizers and of their settings; the evaluation of a picture."""
+"""Base classes of the optimizers and of their settings, and the evaluation of a picture."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Evaluation:
     (1, 3, height, width) is the gradient of the objective. `varies` is True if the next step
     evaluates the same picture differently, for example at new random positions. `project` removes
     from a step the frequencies that must not change; None means that all may change. The gradient
-    is already projected, but the steps of some optimizers are not linear in the gradient.
+    is already projected, but an optimizer must project steps that are not linear in the gradient.
     """
 
     terms: Tensor
@@ -34,7 +34,7 @@ class Evaluation:
     varies: bool = False
 
     def copied(self) -> Evaluation:
-        """Return a copy with its own tensors."""
+        """Return a copy whose tensors do not share memory with this evaluation."""
         terms = self.terms.clone()
         objective = self.objective.clone()
         return replace(self, terms=terms, objective=objective, gradient=self.gradient.clone())
@@ -50,12 +50,12 @@ Evaluate = Callable[["Tensor"], Evaluation]
 class OptimizerSettings(Strict, ABC):
     """Base class of the settings of an optimizer.
 
-    A subclass that can be used has a literal `kind`, its name in recipes.
+    A concrete subclass annotates `kind`, its name in recipes, with a Literal.
     """
 
     kind: str
     steadier: ClassVar[str] = ", or use another optimizer (schedule.optimizer.kind=lbfgs)"
-    """Further advice for a painting that diverged, appended to the message."""
+    """Advice for a painting that diverged, appended to the error message."""
 
     @property
     def searches_line(self) -> bool:
@@ -66,20 +66,20 @@ class OptimizerSettings(Strict, ABC):
     def shorter_histories(self) -> Sequence[int]:
         """The histories, in pairs of vectors, to try with `within` to save memory, largest first.
 
-        There are none if the optimizer keeps no pairs.
+        The sequence is empty if the optimizer keeps no pairs.
         """
         return ()
 
     @abstractmethod
     def new(self, bounds: Bounds | None = None) -> Optimizer:
-        """Return a new optimizer; with `bounds` it clamps pictures."""
+        """Return a new optimizer. With `bounds` it clamps pictures after every step."""
 
     @abstractmethod
     def vectors(self, steps: int) -> int:
-        """Return the most float32 vectors of the picture's size that exist during a step.
+        """Return the maximum number of float32 vectors of the picture's size during a step.
 
-        They are the gradient, what is kept after `steps` steps, and the move, but not the picture
-        and not what filters the move (`paint.memory.FILTERED`).
+        They include the gradient, the state after `steps` steps, and the move. They include neither
+        the picture nor the filter of the move (`paint.memory.FILTERED`).
         """
 
     def at(self, *, is_coarse: bool, is_final: bool) -> Self:
@@ -95,15 +95,15 @@ class OptimizerSettings(Strict, ABC):
         return steps
 
     def within(self, history: int, larger: float = 1.0) -> OptimizerSettings:
-        """Return settings that keep `history` pairs of vectors at the final size.
+        """Return settings that fit into the memory of `history` pairs of vectors at the final size.
 
-        A size with 1 / `larger` of the final area has room for more pairs. The settings of an
-        optimizer that keeps no pairs are returned unchanged.
+        They are for a size with 1 / `larger` of the final area, which has room for more pairs. The
+        settings of an optimizer that keeps no pairs are returned unchanged.
         """
         return self
 
     def compared_with(self, used: OptimizerSettings) -> str:
-        """Describe how the settings `used`, which `within` returned, differ from these settings."""
+        """Return how the settings `used`, a result of `within`, differ from these, as a clause."""
         return ""
 
     def undoing_rises(self, limit: float) -> OptimizerSettings:
@@ -114,7 +114,7 @@ class OptimizerSettings(Strict, ABC):
         return self
 
     def why_not_carried(self) -> str | None:
-        """Return why no moments can be carried from one scale to the next; None if they can."""
+        """Return why moments cannot be carried to the next scale, with advice; None if they can."""
         return (
             f"carry_moments keeps Adam's moments for the next scale, and {self.kind} has none: set "
             "carry_moments=false, or optimizer.kind=adam"
@@ -132,22 +132,29 @@ class Optimizer(ABC):
 
     @abstractmethod
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
-        """Move x (1, 3, height, width) in place; return the evaluation before the step.
+        """Move x (1, 3, height, width) in place, and return the evaluation before the step.
 
-        Infinite and NaN gradients move x to such values: by these a divergence is noticed. A move
-        that is not linear in the gradient passes through `Evaluation.project`.
+        If the gradient has infinite or NaN values, x must become NaN or infinite, by which the
+        caller detects the divergence. A move that is not linear in the gradient must be passed
+        through `Evaluation.project`.
         """
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
-        """Return the data needed to continue byte-identically, which later steps do not change."""
+        """Return the tensors, by name, from which `load` continues with byte-identical steps.
+
+        Later steps must not change those on the CPU: a checkpoint shares their memory.
+        """
 
     @abstractmethod
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore the result of `state`."""
+        """Restore the result of `state`. Later steps may change its tensors in place."""
 
     def stays_in_place(self, device: torch.device) -> bool:
-        """Return whether every step runs the same kernels on the same tensors."""
+        """Return whether every step on `device` runs the same kernels on the same tensors.
+
+        A CUDA graph can then capture a whole step.
+        """
         return False
 
     def taken_back(self) -> Tensor | None:
@@ -162,8 +169,8 @@ class Optimizer(ABC):
             x.clamp_(*self._bounds)
 
     def enlarged(self, state: Mapping[str, Tensor], size: Size) -> dict[str, Tensor]:
-        """Return a `state` with its moments resized to `size`, for `load`.
+        """Return a copy of `state` with its moments resized to `size`, for `load`.
 
-        The default, for optimizers without moments, is empty.
+        The default, for optimizers without moments, is an empty mapping.
         """
         return {}

@@ -1,4 +1,4 @@
-"""Optimizers of the coefficients of a Laplacian pyramid in place of pixels."""
+"""Optimization of the coefficients of a Laplacian pyramid in place of pixels."""
 
 from __future__ import annotations
 
@@ -31,20 +31,21 @@ optimizes pixels. A small picture has fewer levels."""
 def on_pyramid(
     new: Callable[[Bounds | None], Optimizer], levels: int, bounds: Bounds | None
 ) -> Optimizer:
-    """Return an optimizer, made by `new`, of pixels if `levels` is 0, or else of coefficients.
+    """Return an optimizer of pixels if `levels` is 0, or else of pyramid coefficients.
 
-    The coefficients are those of a pyramid with `levels` detail levels. `bounds` clamp pixels.
+    `new` makes the optimizer from its bounds. The pyramid has up to `levels` detail levels.
+    `bounds` clamp the pixels of the picture.
     """
     return OnPyramid(new(None), levels, bounds) if levels else new(bounds)
 
 
 class LaplacianPyramid:
-    """Pictures of `shape` (height, width) as the levels of a Laplacian pyramid, concatenated.
+    """Laplacian pyramid of pictures of `shape` (height, width), with up to `levels` detail levels.
 
     Burt and Adelson 1983, "The Laplacian Pyramid as a Compact Image Code", with bilinear
-    interpolation. Each level has half the rows and columns of the previous level. The division ends
-    before a side would be 0 or both sides would be 1, and the last level holds the remainder.
-    Coefficients are (1, 3, K).
+    interpolation. Each level has half the rows and columns of the previous level. There is no level
+    with a side of 0, or of a single pixel. The last level holds the remainder. Coefficients (1, 3,
+    K) are the values of all levels, finest first.
     """
 
     def __init__(self, shape: Sequence[int], levels: int, device: torch.device) -> None:
@@ -59,7 +60,7 @@ class LaplacianPyramid:
         self._larger = [interpolation(small, large, device) for large, small in steps]
 
     def analysis(self, x: Tensor) -> Tensor:
-        """Return the coefficients of a picture (1, 3, height, width)."""
+        """Return the coefficients (1, 3, K) of a picture (1, 3, height, width)."""
         levels = []
         for smaller, larger in zip(self._smaller, self._larger, strict=True):
             below = _applied(smaller, x)
@@ -68,7 +69,7 @@ class LaplacianPyramid:
         return torch.cat([level.flatten(2) for level in (*levels, x)], dim=-1)
 
     def synthesis(self, coefficients: Tensor) -> Tensor:
-        """Return the picture (1, 3, height, width) with these coefficients."""
+        """Return the picture (1, 3, height, width) with these coefficients (1, 3, K)."""
         levels = self._split(coefficients)
         x = levels.pop()
         for larger in reversed(self._larger):
@@ -76,7 +77,10 @@ class LaplacianPyramid:
         return x
 
     def adjoint(self, gradient: Tensor) -> Tensor:
-        """Return the gradient of coefficients for that of the pixels (1, 3, height, width)."""
+        """Return the gradient with respect to coefficients (1, 3, K).
+
+        `gradient` (1, 3, height, width) is that with respect to pixels.
+        """
         levels = [gradient]
         for down, right in self._larger:
             levels.append(down.mT @ levels[-1] @ right)
@@ -108,7 +112,7 @@ class OnPyramid(Optimizer):
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
         """Make one step of the inner optimizer, which changes x in place.
 
-        Return the evaluation before the step; its gradient is that of the coefficients (1, 3, K).
+        Return the evaluation before the step, with the gradient of the coefficients (1, 3, K).
         """
         if self._pyramid is None:
             self._pyramid = LaplacianPyramid(x.shape[-2:], self._levels, x.device)

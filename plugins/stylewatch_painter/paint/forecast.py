@@ -20,11 +20,12 @@ _TILE_PASSES = 1.4  # tiles are evaluated twice, once without a backward pass
 def forecast(
     task: Task, network: CountedMaps, plan: MemoryPlan = UNLIMITED
 ) -> tuple[float, int, int | None]:
-    """Forecast `task` from trials; nothing is painted.
+    """Return the time and the memory that painting `task` would take, from trials at small sizes.
 
-    Return the seconds of all targets and steps, the process's peak memory in bytes, and the side of
-    the tiles at the final size in pixels, or None for a single piece. Raises PictureError as
-    `check_pictures` does.
+    The result has the seconds of all targets and steps, the peak memory of the process in bytes,
+    and the side of the tiles at the final size in pixels, or None for a single piece. Costs may be
+    stored in the user's cache folder (see `costs`). Raises PictureError as `check_pictures` does,
+    and RecipeError as `Canvas.start` does.
     """
     check_pictures(task)
     levels = task.levels()

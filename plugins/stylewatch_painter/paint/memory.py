@@ -1,4 +1,4 @@
-"""Memory of a painting: the amount that its parts declare; tiles and histories that fit."""
+"""Memory planning for a painting: estimates of its peak, and the choice of tiles and history."""
 
 import math
 from collections.abc import Callable, Collection, Iterator
@@ -28,8 +28,8 @@ _TEMPORAL = 6  # vectors of the temporal loss: previous frame, trust, difference
 _PAINTING = 1  # vector of a frame before its corrections, from which the next one starts
 _AVERAGE = 2  # vectors of the moving average of the pictures
 FILTERED = 3
-"""Vectors that the filter of a move takes, at sizes that keep slow waves (`Level.slowest`): the
-coefficients, and the result."""
+"""Number of vectors that filtering a move takes, for coefficients and result. Moves are filtered at
+sizes that keep low frequencies (`Level.slowest`)."""
 _IN_TILES = 6  # vectors for the gradient, its sum, differences for smoothness
 _SUMS = 3  # sets of sums: over all tiles, over one tile, and the gradient with respect to sums
 
@@ -46,9 +46,9 @@ class MemorySettings:
     """Settings of the memory of a painting.
 
     `tile` is the side of the tiles in pixels, or `none` for a single piece. `history` is in pairs
-    of vectors, or `whole` for the recipe's. For `auto`, values that fit are chosen. `limit` is the
-    maximum in bytes for the process, or for a GPU's memory; None stands for most of the free
-    memory.
+    of vectors, or `whole` for the recipe's. With `auto`, values are chosen that fit into memory.
+    `limit` is the maximum in bytes for the process, or for a GPU's memory; None stands for most of
+    the free memory.
     """
 
     tile: Literal["auto", "none"] | int = "auto"
@@ -59,13 +59,12 @@ class MemorySettings:
 def choose(
     task: Task, device: torch.device, settings: MemorySettings, load: Callable[[], PlannedMaps]
 ) -> MemoryPlan:
-    """Choose the memory plan for `task` on `device`.
+    """Return the best memory plan for `task` that fits on `device`.
 
-    If tile and history are both set, for example by an earlier attempt, the plan is not examined.
-    Otherwise the best plan that fits is chosen, and `load` is called for the network; without a
-    limit it is not called if there is only one plan, or if the first one fits with any network. If
-    no plan fits, raise PictureError if there is a limit, or else return the last plan, which takes
-    the least memory.
+    If neither tile nor history is `auto`, the settings are returned as a plan without a check.
+    `load` returns the network, whose memory is taken into account. Without a limit it is not called
+    if there is only one plan, or if the first plan fits with any network. If no plan fits, return
+    the plan that takes the least memory, or raise PictureError if there is a limit.
     """
     plans = list(_plans(task, settings))
     if "auto" not in (settings.tile, settings.history):
@@ -85,7 +84,10 @@ def choose(
 
 
 def _refusal(task: Task, least: float, free: float, limit: int, device: torch.device) -> str:
-    """Return why not even `least` bytes can be allocated: for the limit, or for what is free."""
+    """Return the error message for a painting whose minimum of `least` bytes is too much.
+
+    The message names the limit, or the free memory of the GPU if it is less.
+    """
     width, height = task.final
     held = _held(device)
     if free < limit - held:
@@ -115,9 +117,10 @@ def warnings(task: Task, chosen: MemoryPlan) -> Iterator[str]:
 
 
 def _plans(task: Task, memory: MemorySettings) -> Iterator[MemoryPlan]:
-    """Yield all plans, best first: in one piece, in tiles, then with shorter histories.
+    """Yield the plans that `memory` allows, best first.
 
-    For a recipe that cannot be divided into tiles only the length of its history varies.
+    The order is: in one piece, in tiles from large to small, then in tiles with shorter histories.
+    For a recipe that cannot be divided into tiles only the length of the history varies.
     """
     optimizer = task.recipe.schedule.optimizer
     tile = memory.tile
@@ -149,14 +152,14 @@ def _free(settings: MemorySettings, device: torch.device) -> float:
 
 
 def _held(device: torch.device) -> int:
-    """Return the bytes of a limit that are taken before the painting allocates any."""
+    """Return the allocated bytes that count towards a limit before the painting starts."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return resident() + _LIBRARIES
 
 
 class _AnyNetwork:
-    """Stand-in for a network, which takes at least as much memory as each real network."""
+    """Stand-in for a network, with at least as much memory as every real network."""
 
     rereads_maps: bool = True
 
@@ -168,7 +171,7 @@ class _AnyNetwork:
 
 
 def at_most(task: Task) -> int:
-    """Return an upper bound of the bytes of a painting in one piece, with any network."""
+    """Return an upper bound, for any network, of the peak memory in bytes in one piece."""
     return needed(task, _AnyNetwork(), UNLIMITED)
 
 
@@ -199,10 +202,10 @@ def _peak(task: Task, network: PlannedMaps, plan: MemoryPlan, level: Level) -> f
 
 
 def _vectors(task: Task, plan: MemoryPlan, level: Level) -> int:
-    """Return how many float32 vectors of the picture's size exist during a step at one size.
+    """Return the number of float32 vectors of the picture's size during a step at one size.
 
-    They are the optimizer's, those that convert the picture for a stage, and, where these exist,
-    those of a moving average, of a filtered move and of the temporal loss.
+    The optimizer and the conversion of the picture for a stage need vectors, and, where they exist,
+    the moving average, the filter of moves and the temporal loss.
     """
     larger = task.final.area / level.size.area
     optimizer = plan.optimizer(task.recipe.schedule.optimizer, larger)
@@ -218,10 +221,10 @@ def _vectors(task: Task, plan: MemoryPlan, level: Level) -> int:
 
 @dataclass(frozen=True)
 class Declared:
-    """The bytes of evaluations at one size.
+    """Memory in bytes that evaluations take at one size.
 
-    `kept` are the bytes of the targets, `targets` is the peak while targets are computed, and
-    `step` is the peak of a step in addition to `kept`.
+    `kept` are the bytes of the targets. `targets` is the peak while targets are computed, which
+    includes finished targets. `step` is the peak of a step in addition to `kept`.
     """
 
     kept: float
@@ -231,7 +234,7 @@ class Declared:
 
 @dataclass(frozen=True)
 class _StepBytes:
-    """The memory of a step in bytes, part by part, in addition to the targets."""
+    """Memory of a step in bytes by part, in addition to the targets."""
 
     saved_by_losses: float
     """Tensors that losses keep from the forward pass to the end of the backward pass."""
@@ -242,11 +245,12 @@ class _StepBytes:
     network_forward: float
     """Temporary tensors of the network in the forward pass."""
     cut_map: float
-    """Copy of the largest map without its halo and border: maps are copied one at a time."""
+    """Copy of the largest map without its halo and border, because maps are cropped one at a
+    time."""
     maps_of_network: float
     """Maps that the network reads in the backward pass."""
     maps_of_losses: float
-    """Maps that losses read in the backward pass, where they are not the network's own."""
+    """Maps that losses read in the backward pass, if they are not the maps of the network."""
     gradients: float
     """Temporary tensors of losses in the backward pass, with the gradients of maps."""
     network_backward: float
@@ -263,7 +267,10 @@ class _StepBytes:
 
 
 def declared(task: Task, network: PlannedMaps, level: Level, tile: float | None = None) -> Declared:
-    """Return the bytes that network and losses declare at `level`, or for `tile` pixels of it."""
+    """Return the bytes that network and losses declare at `level`.
+
+    They are for a tile of `tile` pixels, or for the picture in one piece if `tile` is None.
+    """
     terms = task.terms(level)
     network_bytes = network.bytes_per_pixel(terms.layers)
     whole = _extent(task, network, level, None)
@@ -296,9 +303,9 @@ def _target_bytes(
 ) -> tuple[float, float]:
     """Return the bytes of all targets, and the peak while losses compute them one after another.
 
-    A loss computes its targets from the `evaluated` pixels at a time, or from `whole` pictures. The
-    peak includes the features of the content, which all losses share, and the features of one other
-    picture.
+    A loss computes its targets tile by tile, for the extent `evaluated`, or from the pictures as a
+    `whole` (see `Loss.targets_in_tiles`). The peak includes the features of the content, which all
+    losses share, and the features of one other picture.
     """
     kept = 0.0
     peak = 0.0
@@ -345,10 +352,10 @@ def _extent(task: Task, network: PlannedMaps, level: Level, tile: float | None) 
 
 
 def _regions(task: Task) -> int:
-    """Return the number of regions of a task, or of a frame that follows it in its clip."""
+    """Return the number of regions of a task, doubled if later frames may have twice as many."""
     return region_count(task.content_mask) * (2 if _may_be_divided(task) else 1)
 
 
 def _may_be_divided(task: Task) -> bool:
-    """Return whether frames that follow may have twice the regions: for what is new in them."""
+    """Return whether later frames may have twice the regions, for new and old areas."""
     return task.is_frame and task.prior is None

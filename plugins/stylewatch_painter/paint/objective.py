@@ -22,16 +22,16 @@ _Sums = list[Tensor]
 
 _LEAF = torch.zeros(1, requires_grad=True)
 _OLDEST = _LEAF * 1
-"""A result of autograd that is older than every evaluation, for `_release_graph`."""
+"""Result of an autograd operation that precedes every evaluation; see `_release_graph`."""
 
 
 def _release_graph() -> None:
-    """Free the maps of an evaluation whose backward pass failed, for example by lack of memory.
+    """Free the maps of an evaluation whose backward pass failed, for example for lack of memory.
 
-    On the CPU torch leaves the nodes that the failed pass did not reach in the queue of the thread,
-    which keeps their maps. The next backward pass takes these nodes from the queue and drops them
-    before its own. With the oldest result this holds even if the queue is ordered by age alone,
-    newest first.
+    On the CPU, after a failed pass, torch leaves the nodes that it did not reach in the queue of
+    the thread, and they keep their maps. The next backward pass takes these nodes from the queue
+    and drops them before it runs its own. `_OLDEST` makes this work even if the queue is ordered by
+    age alone, newest first.
     """
     torch.autograd.grad(_OLDEST, _LEAF, retain_graph=True)
 
@@ -40,8 +40,8 @@ def _release_graph() -> None:
 def losses_of(scene: Scene) -> list[Loss]:
     """Return the losses that a scene uses, including their targets.
 
-    A scene whose task has a prior also has the temporal loss. The features of the content, from
-    which targets are computed, are dropped. Raises PictureError if a style is too small.
+    If the task has a prior, the temporal loss comes last. The features of the content, from which
+    targets are computed, are freed at the end. Raises PictureError if a style is too small.
     """
     losses = [settings.formula(settings, scene) for settings in scene.terms if settings.is_used]
     if scene.task.prior is not None:
@@ -51,7 +51,11 @@ def losses_of(scene: Scene) -> list[Loss]:
 
 
 def _let_overwrite(losses: Sequence[Loss]) -> None:
-    """Let each loss overwrite maps that can, unless another one rereads maps of its layers."""
+    """Set `overwrites_maps` of each loss.
+
+    It becomes True if the loss can overwrite maps and no other loss rereads maps of the same
+    layers.
+    """
     for loss in losses:
         readers = (each for each in losses if each is not loss and each.rereads_maps)
         is_alone = not any(reader.layers & loss.layers for reader in readers)
@@ -59,21 +63,21 @@ def _let_overwrite(losses: Sequence[Loss]) -> None:
 
 
 def _is_last(loss: Loss) -> bool:
-    """Return whether a loss is evaluated after those that overwrite no maps.
+    """Return whether a loss is evaluated after all losses that do not overwrite maps.
 
-    The backward pass runs in reverse order: it begins with such losses, and adds the gradients of
-    all others to the gradients that these have written into the maps.
+    The backward pass runs in reverse order. It first writes the gradients of such losses over the
+    maps, and then adds the gradients of the other losses.
     """
     return loss.overwrites_maps
 
 
 class Objective:
-    """The objective of a scene, by default with all losses of its recipe.
+    """Weighted sum of the losses of a scene, by default of all losses of its recipe.
 
-    Calling it evaluates a picture u (1, 3, height, width) in network units. If the scene has tiles,
-    u is evaluated in two passes over the tiles. The results are equal except for rounding. `step`
-    is the number of previous steps: losses that sample positions draw new ones in each step. Raises
-    RecipeError if two losses have the same term.
+    A call evaluates a picture u (1, 3, height, width) in network units. If the scene has tiles, the
+    evaluation makes two passes over the tiles, and the results equal those in one piece except for
+    rounding. `step` is the number of previous steps: losses that sample positions draw new ones in
+    each step. Raises RecipeError if two losses have the same term.
     """
 
     def __init__(self, scene: Scene, losses: Sequence[Loss] | None = None) -> None:
@@ -113,7 +117,7 @@ class Objective:
         return self.is_whole and all(loss.is_capturable for loss in self.losses)
 
     def __call__(self, u: Tensor) -> Evaluation:
-        """Evaluate the terms, the objective and its gradient at u (1, 3, height, width)."""
+        """Return the terms, the objective and its gradient at u (1, 3, height, width)."""
         u = u.detach()
         try:
             evaluation = self._evaluate_whole(u) if self.is_whole else self._evaluate_tiles(u)
@@ -130,13 +134,13 @@ class Objective:
 
     @torch.no_grad()
     def evaluate_terms(self, u: Tensor) -> Tensor:
-        """Evaluate the terms (K,) at u without a gradient."""
+        """Return the terms (K,) at u (1, 3, height, width), without a gradient."""
         if self.is_whole:
             return self._stacked(self._values(u))
         return self._stacked(self._values_of(u, self._total(u, self._additive)))
 
     def record(self, terms: Tensor) -> Losses:
-        """Convert terms (K,) to `Losses`."""
+        """Convert terms (K,), in the order of `weights`, to `Losses`."""
         total = 0.0
         content: dict[str, Term] = {}
         style: dict[str, dict[str, Term]] = {}
@@ -174,7 +178,7 @@ class Objective:
     # in tiles
 
     def _evaluate_tiles(self, u: Tensor) -> Evaluation:
-        """Evaluate in two passes, because the maps of one tile at a time fit into memory.
+        """Evaluate u in two passes, in which only the maps of one tile at a time take memory.
 
         The first pass sums over all tiles, and ends with the gradient of the objective with respect
         to the sums, which is the same for every tile. The second pass continues the gradient to the
@@ -193,7 +197,7 @@ class Objective:
         return Evaluation(terms.detach(), objective.detach(), gradient)
 
     def _gradient_by_tile(self, pixels: Tensor, tile: Tile, slopes: Sequence[Tensor]) -> Tensor:
-        """Return the gradient with respect to the pixels of a tile and its halo.
+        """Return the gradient with respect to the `pixels` of a tile and its halo.
 
         `slopes` has the gradient of the objective with respect to each sum.
         """
@@ -212,7 +216,7 @@ class Objective:
         return [loss for loss in self.losses if isinstance(loss, AdditiveLoss)]
 
     def _total(self, u: Tensor, losses: Sequence[AdditiveLoss]) -> dict[AdditiveLoss, _Sums]:
-        """Return the sums of some losses over all tiles of u."""
+        """Return the sums of `losses` over all tiles of u, by loss."""
         totals: dict[AdditiveLoss, _Sums] = {}
         for tile in self._tiles if losses else ():
             for loss, sums in self._sums(tile.of(u), tile, losses).items():
@@ -222,13 +226,16 @@ class Objective:
     def _sums(
         self, x: Tensor, tile: Tile, losses: Sequence[AdditiveLoss]
     ) -> dict[AdditiveLoss, _Sums]:
-        """Return the sums of some losses over a tile; x includes its halo."""
+        """Return the sums of `losses` over a tile, by loss; x includes the tile's halo."""
         maps = self.scene.maps(x, {layer for loss in losses for layer in loss.layers}, tile)
         sums = {loss: list(loss.sums(maps, tile)) for loss in sorted(losses, key=_is_last)}
         return {loss: sums[loss] for loss in losses}
 
     def _values_of(self, u: Tensor, sums: Mapping[AdditiveLoss, _Sums]) -> dict[Label, Tensor]:
-        """Return all terms, from the sums for additive losses and from the pixels u otherwise."""
+        """Return the value () of each term.
+
+        Additive losses are computed from their `sums`, all others from the pixels u.
+        """
         values: dict[Label, Tensor] = {}
         for loss in self.losses:
             if isinstance(loss, AdditiveLoss):

@@ -1,4 +1,4 @@
-"""The painting loop: coarse to fine, a Step after every step, a Stage when one is due."""
+"""The painting loop over sizes, coarse to fine, which yields a Step or a Stage for every step."""
 
 import math
 import time
@@ -30,7 +30,8 @@ _REPORT_S = 0.5
 """Maximum time between two reports in seconds, unless a single step takes longer."""
 
 _MIN_GRAPH_STEPS = 12
-"""Number of steps from which capturing a CUDA graph, which costs two to three steps, pays off."""
+"""Minimum number of steps for which a CUDA graph is captured. The capture takes as long as two to
+three steps."""
 _WARM_UP = 3
 """Number of steps before the capture, in which CUDA libraries choose their algorithms."""
 
@@ -45,10 +46,11 @@ def paint(
 
     A Stage is due after every `save_every` steps and after the last step. With `save_start` the
     first Stage, with step 0, is the initial picture, unless its loss is not finite. After every
-    step, `wish` is called and tells how to continue. On a GPU the Steps of several steps may be
-    yielded together. With `task.resume` the painting continues from there, byte for byte if the
-    device is deterministic. `memory_plan` limits the memory. Raises PictureError, RecipeError and
-    CheckpointError before the first step, and DivergedError.
+    step, `wish` is called and tells how to continue (see `Wish`). On a GPU the Steps of several
+    steps may be yielded together. With `task.resume` the painting continues from that checkpoint,
+    byte for byte if the device is deterministic. `memory_plan` limits the memory. Raises
+    PictureError, RecipeError and CheckpointError before the first step, and DivergedError if the
+    loss or the picture is no longer finite.
     """
     check_pictures(task)
     canvas = Canvas(task, network.mean, network.device)
@@ -66,9 +68,10 @@ def paint(
 
 
 def measure(task: Task, network: FeatureMaps, memory_plan: MemoryPlan = UNLIMITED) -> Losses:
-    """Compute the losses, in float32, of the initial picture of `task` at its final size.
+    """Return the losses, in float32, of the initial picture of `task` at its final size.
 
-    Raises PictureError as `check_pictures` does, and RecipeError as `Canvas.start` does.
+    Nothing is painted. Raises PictureError as `check_pictures` does, and RecipeError as
+    `Canvas.start` does.
     """
     check_pictures(task)
     canvas = Canvas(task, network.mean, network.device)
@@ -87,7 +90,8 @@ def scene(
 ) -> Scene:
     """Return the scene of a painting at `level`.
 
-    The scene has tiles if the plan has tiles and the losses allow tiles.
+    `start` (1, 3, height, width) is the picture that the size starts from, or None if no target
+    depends on it. The scene has tiles if `memory_plan` has tiles and the losses allow them.
     """
     terms = canvas.task.terms(level)
     tile = None if terms.needs_whole_picture else memory_plan.tile
@@ -100,7 +104,10 @@ def _paint_level(
     wish: Ask,
     reporter: "_Reporter",
 ) -> Generator[Step, None, bool]:
-    """Make the remaining steps at this size; return True if the caller ended the painting."""
+    """Make the remaining steps at the current size, and yield them as they are reported.
+
+    Return True if the caller ended the painting.
+    """
     level = state.levels[state.level]
     objective = Objective(scene(state.canvas, network, level, state.begun, state.memory_plan))
     if state.level + 1 == len(state.levels):
@@ -122,7 +129,7 @@ def _paint_level(
 
 
 class _Reporter:
-    """Reporter that turns the terms of steps into Steps and Stages.
+    """Converter of the terms of steps to Steps and Stages.
 
     On a GPU it copies the terms of several steps to the host at once, because each copy
     synchronizes.
@@ -136,7 +143,10 @@ class _Reporter:
         self._group = 1
 
     def start(self, objective: Objective) -> Iterator[Stage]:
-        """Yield the initial picture if the schedule asks for it and its loss is finite."""
+        """Yield the initial picture as step 0 if the schedule asks for it.
+
+        Nothing is yielded if its loss is not finite.
+        """
         if not self._schedule.save_start:
             return
         state = self._state
@@ -159,10 +169,10 @@ class _Reporter:
         )
 
     def report(self, objective: Objective, asked: Wish) -> Iterator[Step]:
-        """Yield all unreported steps; `asked` is the wish after the last one.
+        """Yield all unreported steps, the last one with a checkpoint or a picture if due.
 
-        Raises DivergedError at the first step whose loss is not finite, or at the last one if the
-        picture after it is not finite.
+        `asked` is the wish after the last step. Raises DivergedError at the first step whose loss
+        is not finite, or at the last one if the picture after it is not finite.
         """
         state = self._state
         losses = [objective.record(terms) for terms in torch.stack(self._unreported).cpu()]
@@ -206,9 +216,9 @@ class _Reporter:
         return Stage(**vars(step), picture=canvas.finished(painting), painting=kept)
 
     def _step_seconds(self, count: int) -> list[float]:
-        """Return the end time, in seconds, of each of the last `count` steps.
+        """Return the end time of each of the last `count` steps, in seconds since the start.
 
-        Update the state's time, and the number of steps to report together next.
+        Update the time in the state, and the number of steps that are reported together next.
         """
         state = self._state
         since = self._state.seconds
@@ -219,7 +229,7 @@ class _Reporter:
 
 
 def report_group(device: torch.device, seconds: float) -> int:
-    """Return the number of steps, of `seconds` each, to report together."""
+    """Return the number of steps, of `seconds` each, that are reported together; 1 on a CPU."""
     if device.type == "cpu":  # a CPU needs no synchronization
         return 1
     if seconds * _MAX_UNREPORTED <= _REPORT_S:
@@ -230,11 +240,12 @@ def report_group(device: torch.device, seconds: float) -> int:
 def stepper(
     optimizer: Optimizer, u: Tensor, objective: Objective, times: int
 ) -> Callable[[], Evaluation]:
-    """Return a function that makes one of `times` steps, changing u in place.
+    """Return a function that makes a step, which changes u in place.
 
-    u is (1, 3, height, width). At small sizes a GPU completes a kernel before Python starts the
-    next one, so steps are captured in a CUDA graph if the objective allows it and there are at
-    least _MIN_GRAPH_STEPS.
+    It returns the evaluation before the step. u is (1, 3, height, width); `times` is the number of
+    steps to make. At small sizes a GPU completes a kernel before Python starts the next one.
+    Therefore steps are captured in a CUDA graph if the objective allows it and there are at least
+    _MIN_GRAPH_STEPS.
     """
     if u.is_cuda and times >= _MIN_GRAPH_STEPS and objective.is_capturable:
         return _GraphedStep(optimizer, u, objective)
@@ -242,7 +253,7 @@ def stepper(
 
 
 class _GraphedStep:
-    """Function that makes the first steps directly and then replays a CUDA graph.
+    """Step function that makes the first steps directly and then replays a CUDA graph.
 
     The graph contains the whole step if the optimizer allows it, or else the evaluation.
     """
@@ -267,7 +278,7 @@ class _GraphedStep:
         return self._optimizer.step(self._u, self._evaluate)
 
     def _capture(self) -> None:
-        """Capture the kernels without running them."""
+        """Capture the kernels of a step or an evaluation without running them."""
         self._graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize(self._u.device)
         with torch.cuda.graph(self._graph):

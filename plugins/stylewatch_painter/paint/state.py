@@ -20,7 +20,7 @@ from stylewatch_painter.stage import Checkpoint
 
 
 def new_optimizer(canvas: Canvas, level: Level, memory_plan: MemoryPlan = UNLIMITED) -> Optimizer:
-    """Return a new optimizer for pictures at `level`, with bounds if the schedule has them."""
+    """Return a new optimizer for pictures at `level`; with `keep_range` it clamps pictures."""
     schedule = canvas.task.recipe.schedule
     larger = canvas.task.final.area / level.size.area
     settings = memory_plan.optimizer(schedule.optimizer, larger)
@@ -76,7 +76,7 @@ class PaintState:
     `u` is the picture (1, 3, height, width) in network units. `level` is the index of the current
     size in `levels`. `step` is the number of steps so far at all sizes, and `seconds` is the time
     that they took. `taken_back` is the number of undone steps at earlier sizes. `average` is None
-    unless the schedule has an `ema_decay`.
+    if the schedule's `ema_decay` is 0.
     """
 
     canvas: Canvas
@@ -90,7 +90,7 @@ class PaintState:
     optimizer: Optimizer = field(init=False)
     average: MovingAverage | None = field(init=False)
     begun: Tensor | None = field(init=False)
-    """The picture at the start of this size, if targets depend on it; otherwise None."""
+    """The picture at the start of this size; None if no target depends on it."""
 
     def __post_init__(self) -> None:
         self.levels = self.canvas.task.levels()
@@ -102,11 +102,11 @@ class PaintState:
         return cls(canvas, canvas.start(canvas.task.levels()[0].size), memory_plan)
 
     def shown(self) -> Tensor:
-        """Return the picture (1, 3, height, width) that users see: the average, or else u."""
+        """Return the picture (1, 3, height, width) that users see: the average, or else `u`."""
         return self.u if self.average is None else self.average.picture()
 
     def count_step(self) -> None:
-        """Count a step, and add the picture to the moving average."""
+        """Count a step, and add the picture after it to the moving average."""
         self.step += 1
         if self.average is not None:
             self.average.add(self.u)
@@ -141,7 +141,10 @@ class PaintState:
             self.optimizer.load(self.optimizer.enlarged(moments, size))
 
     def _begin_size(self) -> None:
-        """Start a new optimizer and average for the picture `u`."""
+        """Start a new optimizer and a new average for the picture `u`.
+
+        With an average and `keep_range`, `u` is first clamped to the range.
+        """
         task = self.canvas.task
         level = self.levels[self.level]
         self.optimizer = new_optimizer(self.canvas, level, self.memory_plan)
@@ -153,7 +156,10 @@ class PaintState:
         self.begun = self.u.clone() if task.terms(level).needs_start else None
 
     def save(self) -> Checkpoint:
-        """Return the checkpoint of the painting."""
+        """Return a checkpoint of the painting, for `Task.resume`.
+
+        Arrays of the optimizer are read-only; on a CPU they may share its memory.
+        """
         arrays: dict[str, np.ndarray[Any, Any]] = {
             "task": fingerprint(self.canvas.task),
             "level": np.array(self.level),
@@ -177,7 +183,7 @@ class PaintState:
 
     @classmethod
     def load(cls, canvas: Canvas, memory_plan: MemoryPlan = UNLIMITED) -> "PaintState":
-        """Restore the checkpoint `task.resume`.
+        """Return the state in the checkpoint `task.resume`.
 
         Raises CheckpointError if the checkpoint is damaged, belongs to another task, or was painted
         with other versions of the packages of losses or optimizers.
@@ -225,7 +231,7 @@ class PaintState:
         return state
 
     def _check_place(self) -> None:
-        """Raise CheckpointError if the picture or the step does not belong to the level."""
+        """Raise CheckpointError if the picture or the step number does not fit the level."""
         level = self.levels[self.level]
         if self.u.shape != (1, 3, *level.size.shape) or self.u.dtype != torch.float32:
             raise CheckpointError.damaged("its picture has another size or type")
@@ -238,7 +244,7 @@ _PARTS = "parts"
 
 
 def _parts(arrays: Mapping[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-    """Return the names, types and shapes of arrays as bytes."""
+    """Return the names, types and shapes of arrays as JSON in UTF-8, uint8 (bytes,)."""
     forms = {name: [str(array.dtype), array.shape] for name, array in arrays.items()}
     return np.frombuffer(json.dumps(forms, sort_keys=True).encode(), np.uint8)
 

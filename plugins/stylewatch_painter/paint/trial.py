@@ -1,4 +1,4 @@
-"""Trial: steps at small sizes, from which the seconds of larger sizes are derived."""
+"""Trials: steps at small sizes, from which the seconds of larger sizes are extrapolated."""
 
 import hashlib
 import math
@@ -28,14 +28,14 @@ from stylewatch_painter.scene.task import Style, Task, region_count
 from stylewatch_painter.size import Size
 
 _SIDES, _SIDES_ON_GPU = (64, 128, 256), (384, 1024)
-"""Long sides of trials in pixels, on a CPU and on a GPU. The two largest that were tried count. A
-GPU takes as long for smaller sizes as for the first of its two."""
+"""Long sides of trials in pixels, on a CPU and on a GPU. The two largest that are tried count.
+Below the first of its two sides a GPU does not become faster."""
 _LONG_S = 0.3
-"""Seconds of the trials of a level after which no larger side is tried, if there were two."""
+"""Time in seconds after which no larger side is tried for a level, once there are two trials."""
 _STEPS = 2  # the faster step counts, because other processes may slow down a step
 _ALONE = 0.8
-"""Minimum share of processor time that shows that no other program disturbed a trial; alone, 0.96
-was measured."""
+"""Minimum ratio of processor time to elapsed time in a trial that no other program disturbs. An
+undisturbed trial had 0.96."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Line:
     def through(cls, few: float, low: float, many: float, high: float) -> "Line":
         """Return the line through the costs `low` of `few` pixels and `high` of `many` pixels.
 
-        If that line does not rise, or is negative at 0, return the line through 0 and `high`.
+        If this line does not rise, or is negative at 0, return the line through 0 and `high`.
         """
         slope = (high - low) / (many - few) if many > few else 0.0
         if not 0 < slope <= high / many:  # no positive base fits
@@ -63,10 +63,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Cost:
-    """The seconds of a size as a function of its pixels.
+    """Seconds of the work at one size, as functions of the number of pixels.
 
     `targets` is the time of computing the targets. `step` is the time of one step of the optimizer
-    with its evaluation, or of the evaluation alone if the optimizer searches lines.
+    with its evaluation, or of the evaluation alone if the optimizer has a line search.
     """
 
     targets: Line
@@ -76,31 +76,31 @@ class Cost:
 _Result = TypeVar("_Result")
 
 _ENTRY = TypeAdapter(tuple[str, Cost])
-"""Content of a file in the cache: its key, which is checked when the file is read, and the cost."""
+"""Content of a cache file: the key, which is checked when the file is read, and the cost."""
 
 _unreliable: dict[str, Cost] = {}
 """Costs, by their keys, that were measured while other programs used the processors."""
 
 
 class _TrialCanvas(Canvas):
-    """Canvas with styles that are large enough for the network, however small the trial is."""
+    """Canvas on which every style is large enough for the network, however small the trial is."""
 
     def seen_at(self, level: Level) -> Task:
         """Return the task with all styles."""
         return self.task
 
     def style(self, style: Style, size: Size) -> Tensor:
-        """Return a style picture (1, 3, height, width) at `size`, or a little larger."""
+        """Return a style (1, 3, height, width) at `size`, with sides of at least `least_side`."""
         objective = self.task.recipe.objective
         least = least_side(objective.network, objective.layers)
         return self.resized(style.picture, Size(*(max(least, side) for side in size)))
 
 
 def costs(task: Task, network: FeatureMaps) -> dict[Level, Cost]:
-    """Return the cost of each size of a task, from trials, or from earlier trials in the cache.
+    """Return the cost of each size of a task, from trials or from the cache.
 
     Sizes with the same losses share their trials, which have the shape of the largest of these
-    sizes. Costs are stored in the user's cache folder if no other program used the processors.
+    sizes. New costs are stored in the user's cache folder if no other program used the processors.
     """
     costs_by_level: dict[Level, Cost] = {}
     for level in sorted(task.levels(), key=lambda level: level.size.area, reverse=True):
@@ -115,11 +115,10 @@ def costs(task: Task, network: FeatureMaps) -> dict[Level, Cost]:
 
 
 def _kept(key: str, measure: Callable[[], tuple[Cost, bool]]) -> Cost:
-    """Return the cost in the cache, or a new measurement.
+    """Return the cost in the cache, or call `measure` and cache the result.
 
-    A reliable measurement is added to the cache, in a file of its own, so that processes that
-    measure at the same time do not interfere. An unreliable measurement is kept until the process
-    ends.
+    A reliable measurement is written to a file of its own, so that processes that measure at the
+    same time do not interfere. An unreliable measurement is kept until the process ends.
     """
     name = hashlib.sha256(key.encode()).hexdigest()[:32]
     file = user_cache_path("stylewatch") / "costs" / f"{name}.json"
@@ -137,7 +136,10 @@ def _kept(key: str, measure: Callable[[], tuple[Cost, bool]]) -> Cost:
 
 
 def _read(file: Path, key: str) -> Cost | None:
-    """Return the cost in a file; None if it is missing, damaged, or of another version or key."""
+    """Return the cost in a file.
+
+    None if the file is missing, damaged, of another version, or for another key.
+    """
     try:
         known, cost = _ENTRY.validate_json(file.read_bytes())
     except (OSError, ValidationError):
@@ -146,7 +148,10 @@ def _read(file: Path, key: str) -> Cost | None:
 
 
 def _key(task: Task, network: FeatureMaps, level: Level) -> str:
-    """Return a key of device, threads, libraries, network, and a digest of other factors."""
+    """Return the cache key of a level: device, threads, libraries, network and a digest.
+
+    The digest covers all other factors of the cost.
+    """
     name = type(network).__name__
     if isinstance(network, Vgg19):
         name = f"{'compiled' if network.is_fused else 'torch'} {network.precision}"
@@ -177,10 +182,9 @@ def _magnitude(size: Size) -> int:
 
 
 def _measured(task: Task, network: FeatureMaps, level: Level) -> tuple[Cost, bool]:
-    """Return the cost from trials at small sizes, of which the last two count.
+    """Return the cost from trials at small sizes, and whether it is reliable.
 
-    Also return whether the cost is reliable, which it is not if another program used the
-    processors.
+    The last two trials count. The cost is unreliable if another program used the processors.
     """
     clock = _Clock(network.device)
     tried: list[tuple[int, float, float]] = []
@@ -225,7 +229,7 @@ def _tried(
 
 
 def _small(task: Task, level: Level, side: int) -> Level:
-    """Return the level reduced to a long side of `side` pixels.
+    """Return the level reduced to a long side of `side` pixels, or unchanged if smaller.
 
     The side is longer if a feature map would be empty otherwise.
     """
@@ -237,7 +241,10 @@ def _small(task: Task, level: Level, side: int) -> Level:
 
 
 class _Clock:
-    """Clock for functions that also detects whether other programs use the processors."""
+    """Clock for functions, which also detects whether other programs use the processors.
+
+    `is_alone` becomes False if a timed function got too little processor time.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device

@@ -25,7 +25,8 @@ from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Pixels, Plane
 
 _WHOLE = 0.5
-"""Share of the style from which it decides alone about the grain and the ink of the output."""
+"""Minimum `Task.style_mix` at which the styles alone determine the grain and the ink of the
+output."""
 
 _KEPT = 2
 """Maximum number of sizes in which the content is cached."""
@@ -33,10 +34,10 @@ _KEPT = 2
 
 @dataclass(frozen=True, eq=False)
 class _Region:
-    """A region of the output: its styles with the parts that it follows, and its shares.
+    """A region of the output, with the parts of style pictures that it follows.
 
-    A share, (height, width), is that of the region in a pixel of the final size, and less with
-    little strength.
+    `shares` (height, width) at the final size is the share of the region in each pixel, reduced if
+    the strength is low.
     """
 
     parts: list[tuple[Style, Weighted]]
@@ -82,7 +83,10 @@ class Canvas:
         return self.task.at(level)
 
     def resized(self, pixels: Pixels, size: Size) -> Tensor:
-        """Return a picture (1, 3, height, width) in network units, resized as in the recipe."""
+        """Return a picture at `size` in network units, (1, 3, height, width).
+
+        The recipe's filter resizes it.
+        """
         return self.units(self._resized(pixels, size))
 
     def free_content(self) -> None:
@@ -98,7 +102,7 @@ class Canvas:
     def start(self, size: Size) -> Tensor:
         """Return the initial picture (1, 3, height, width) at `size`.
 
-        Raises RecipeError if its source is missing.
+        Raises RecipeError if the picture that it is made from is missing.
         """
         schedule = self.task.recipe.schedule
         match schedule.start:
@@ -122,9 +126,9 @@ class Canvas:
 
         With a `share` of 1, the difference from the content is enlarged and added to the content at
         `size`, so that all of the content's fine detail is kept. A smaller share keeps a part of
-        the detail. The default is `Task.detail_share`. If the task has a prior, the difference from
-        the initial picture is enlarged instead. Of a painting that equals the content, the result
-        is the content at `size`.
+        the detail. The default is `Task.detail_share`. If the task has a prior, the initial picture
+        takes the place of the content, with a share of 1. If the painting equals the content, the
+        result is the content at `size`.
         """
         small = width_height(u)
         if small == size:
@@ -143,7 +147,7 @@ class Canvas:
         return self._scaled_up(u, size)
 
     def units(self, pixels: Pixels) -> Tensor:
-        """Convert a picture to network units, (1, 3, height, width)."""
+        """Return a picture in network units, (1, 3, height, width)."""
         return self._tensor(pixels) * self._range - self._mean
 
     def colors(self, u: Tensor) -> Tensor:
@@ -151,22 +155,23 @@ class Canvas:
         return (u + self._mean) / (255 * self._range)
 
     def brightness(self, u: Tensor) -> Tensor:
-        """Return the brightness (height, width), 0..1, of a picture in network units.
+        """Return the brightness (height, width), 0..1, of u (1, 3, height, width).
 
-        It is on the CPU, because not every device can average it in windows of unequal size.
+        The result is on the CPU, because not every device can average it in windows of unequal
+        size.
         """
         weights = u.new_tensor(BRIGHTNESS)
         weighted = torch.einsum("chw,c->hw", u[0], weights)  # without a copy of all colors
         return ((weighted + self._mean.flatten() @ weights) / (255 * self._range)).cpu()
 
     def pixels(self, u: Tensor) -> Pixels:
-        """Convert u (1, 3, height, width) to a picture, neither clipped nor rounded."""
+        """Return u (1, 3, height, width) as a picture, neither clipped nor rounded."""
         x = ((u + self._mean) / self._range).squeeze(0)
         pixels: Pixels = x.permute(1, 2, 0).contiguous().cpu().numpy()
         return pixels
 
     def painting(self, u: Tensor) -> Pixels:
-        """Return u as a picture at the final size, before `finished` corrects it.
+        """Return u as a picture at the final size, without the corrections of `finished`.
 
         If the painting starts from the content, a smaller u gets all of the content's fine detail.
         """
@@ -174,12 +179,12 @@ class Canvas:
         return self.pixels(self.enlarged(u, self.task.final, share))
 
     def finished(self, painting: Pixels) -> Pixels:
-        """Return a `painting` with its corrections: the picture to show.
+        """Return a `painting` at the final size with the corrections that the schedule asks for.
 
-        With `match_chroma`, a content and styles, the chroma is replaced by that of the content,
-        matched to the styles. With `match_grain` the regions of styles have no more grain of color
-        than these, and with `one_ink` those of drawings in one ink have its colors. Of a style only
-        the part counts that its mask shows.
+        With `match_chroma`, a content and styles, the content's chroma, matched to the styles,
+        replaces the chroma of the painting. With `match_grain`, regions get no more grain of color
+        than their styles have. With `one_ink`, regions whose styles are drawn in one ink get only
+        the colors of these styles. Masks limit each style to the part that they show.
         """
         task = self.task
         schedule = task.recipe.schedule
@@ -206,10 +211,10 @@ class Canvas:
         return Weighted(self._resized(part.pixels, self.task.style_size(style)), part.weights)
 
     def _regions(self) -> list[_Region]:
-        """Return the regions of the painting that have styles.
+        """Return the regions of the painting that have styles; none if `Task.style_mix` is 0.
 
-        Those that follow the same parts of the same styles count as one: a frame of a clip has its
-        new and its old pixels in two, which look alike.
+        Regions that follow the same parts of the same styles are joined: a frame of a clip has
+        separate regions for new and old pixels, which look alike.
         """
         task = self.task
         strength = np.float32(min(1.0, task.style_mix / _WHOLE))
@@ -230,7 +235,10 @@ class Canvas:
         return [*regions.values()]
 
     def _masks(self) -> list[Plane]:
-        """Return the share (height, width) of each region in the pixels of the final size."""
+        """Return the share (height, width) of each region in each pixel of the final size.
+
+        Without a mask there is one region, with a share of 1 everywhere.
+        """
         final = self.task.final
         return self.task.regions(final) or [np.ones(final.shape, np.float32)]
 
@@ -250,9 +258,10 @@ class Canvas:
         return content.clone()
 
     def _style_to_start_from(self, size: Size) -> Tensor:
-        """Return the first style, or the styles' mean color plus the content's finest detail.
+        """Return the first style for `start: style`, or else the mean color of the styles.
 
-        Without a content the mean color has no detail. Raises RecipeError without styles.
+        The content's finest detail is added to the mean color if there is a content. Raises
+        RecipeError without styles.
         """
         start = self.task.recipe.schedule.start
         if not self.task.styles:
@@ -269,11 +278,11 @@ class Canvas:
         return resize(pixels, size, schedule.resample, eight_bit=schedule.eight_bit)
 
     def _scaled_up(self, u: Tensor, size: Size) -> Tensor:
-        """Enlarge u in floats, so that differences and values out of range remain.
+        """Return u enlarged to `size` in floats; differences and values out of range remain.
 
         A bicubic filter leaves aliases of fine detail above the highest frequency of the small
         picture. The few steps of a print would amplify them to a weave of lines, so prints use
-        Lanczos's filter. At the coarser scales many steps remove the aliases, but Lanczos's filter,
+        Lanczos's filter. At the coarser scales many steps remove the aliases, and Lanczos's filter,
         which overshoots more, would leave colored specks.
         """
         planes = np.ascontiguousarray(u.squeeze(0).cpu().numpy().transpose(1, 2, 0))
@@ -281,7 +290,7 @@ class Canvas:
         return self._tensor(resize(planes, size, "lanczos" if is_print else "bicubic"))
 
     def _noise(self, size: Size) -> Tensor:
-        """Draw standard normal noise on the CPU: a seed gives the same noise on every device."""
+        """Return standard normal noise (1, 3, height, width), equal on every device for a seed."""
         generator = np.random.Generator(np.random.PCG64(self.task.seed))
         noise = generator.standard_normal((*size.shape, 3)).astype(np.float32)
         return self._tensor(noise)
@@ -293,15 +302,16 @@ class Canvas:
 
 
 def _digest(weights: Plane | None) -> bytes:
-    """Return the SHA-256 of weights, empty without any."""
+    """Return the SHA-256 of weights; empty without weights."""
     return b"" if weights is None else hashlib.sha256(weights.tobytes()).digest()
 
 
 def check_pictures(task: Task) -> None:
     """Raise PictureError if `task` cannot be painted with its pictures.
 
-    A picture that every loss needs is missing, a picture is too small for the network, masks do not
-    fit (see `check_masks`), two styles have one name, or no loss uses the styles at the final size.
+    This is the case if a picture is missing that every loss needs, if a picture is too small for
+    the network, if masks do not fit (see `check_masks`), if two styles have the same name, or if no
+    loss uses the styles at the final size.
     """
     check_masks(task)
     for name, count in Counter(style.name for style in task.styles).items():
@@ -324,7 +334,7 @@ def check_pictures(task: Task) -> None:
 
 
 def _check_styles_act(task: Task) -> None:
-    """Raise PictureError if losses compare with styles only below the final size."""
+    """Raise PictureError if losses use the styles only at sizes below the final one."""
     fine = task.recipe.objective.fine
     if "style" in task.sides & fine.compared and "style" not in task.final_terms.compared:
         ends = [name for name, loss in fine.losses.items()

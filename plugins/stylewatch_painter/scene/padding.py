@@ -29,17 +29,17 @@ def padded_pixels(size: Size, network: NetworkSettings) -> int:
 
 
 class _Part(torch.autograd.Function):
-    """Cutting of a part out of maps, which keeps the memory layout in both directions."""
+    """Cropping of maps that keeps the memory layout of maps and gradients."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, rows: slice, columns: slice) -> Tensor:
-        """Return the part in `rows` and `columns` of features (1, N, height, width)."""
+        """Return the `rows` and `columns` of features (1, N, height, width) as a copy."""
         ctx.whole = (features.shape, features.stride(), rows, columns)
         return features[..., rows, columns].clone()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradient of all maps, which is zero outside of the part."""
+        """Return the gradient of the whole maps, which is zero outside of the part."""
         shape, strides, rows, columns = ctx.whole
         (gradient,) = gradients
         back = torch.empty_strided(shape, strides, dtype=gradient.dtype, device=gradient.device)
@@ -54,7 +54,7 @@ class _Part(torch.autograd.Function):
 
 
 def cut(maps: Tensor, rows: slice, columns: slice) -> Tensor:
-    """Cut a part out of maps (1, N, height, width); differentiable."""
+    """Return a copy of the `rows` and `columns` of maps (1, N, height, width); differentiable."""
     inside: Tensor = _Part.apply(maps, rows, columns)
     return inside
 
@@ -64,7 +64,7 @@ def features(
 ) -> dict[LayerName, Tensor]:
     """Return the features after ReLU by layer, (1, N, rows, columns), of x (1, 3, height, width).
 
-    `settings` defines the padding, from which the features are cut out.
+    `settings` defines the padding of the picture, which is cropped from the features.
     """
     if settings.padding == "zeros":
         return network(x, layers, settings)

@@ -16,7 +16,7 @@ _MOST_SIZES = 24
 """Maximum number of sizes: 20 doublings from one pixel to 999,999, and 4 for a stroke of 16."""
 
 _KEPT_WAVES = 4
-"""Wavelength in pixels of the smaller picture above which waves are kept, not repainted."""
+"""Wavelength, in pixels of the smaller picture, from which waves are kept at a larger size."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,17 @@ class Level:
 
 
 WhyNot = Literal["rule", "painting", "styles"]
-"""Reason why a scale is not painted: the recipe skips it at this size, or it would only repeat the
-final size (`rule`); the painting is too small; or each of the styles is too small."""
+"""Reason why a scale is not painted. `rule`: the recipe skips it at this size, or it would only
+repeat the final size. `painting`: the painting is too small. `styles`: every style is too small."""
 
 
 @dataclass(frozen=True)
 class PlannedScale:
     """A scale of a recipe for one painting.
 
-    `why_not` is the reason why the scale is not painted, or None if it is painted. Smaller scales
-    are raised to the schedule's `smallest`: `scale` and `size` are values after that. But if the
-    painting is too small, `size` is the size that the recipe asks for.
+    `why_not` is the reason why the scale is not painted, or None if it is painted. `scale` and
+    `size` are those after a small scale is raised to the schedule's `smallest`. If the reason is
+    `painting`, `size` is the size that the recipe asks for, before that.
     """
 
     size: Size
@@ -90,8 +90,8 @@ def _size_like_painted(
     """Return the size of a style for the rules `area` and `side`.
 
     The area or the long side of the style becomes that of the painting, times `scale` and `factor`.
-    If the style is smaller and the schedule does not enlarge styles, a reduction applies to the
-    style's own size.
+    If the style is smaller and the schedule does not enlarge styles, reductions by `scale` and
+    `factor` apply to the style's own size.
     """
     reduction = scale * min(1.0, factor)
     is_own_size = _like_painted(schedule, style, painted, max(1.0, factor)) == style
@@ -101,7 +101,7 @@ def _size_like_painted(
 
 
 def _like_painted(schedule: Schedule, style: Size, painted: Size, ratio: float) -> Size:
-    """Return the size of a style of which the sides are about `ratio` times those of `painted`.
+    """Return the size of a style whose sides are about `ratio` times those of `painted`.
 
     It is the style's own size if that is smaller and the schedule does not enlarge styles.
     """
@@ -119,13 +119,13 @@ def _style_fit(schedule: Schedule) -> Fit:
 def planned(recipe: Recipe, final: Size, least: float = 0.0) -> tuple[PlannedScale, ...]:
     """Return each scale of the recipe for a painting of size `final`, coarse to fine.
 
-    At scales below `least` every style is too small.
+    `least` is the scale below which every style is too small.
     """
     return tuple(_planned(recipe, final, least, each) for each in recipe.schedule.scales)
 
 
 def _planned(recipe: Recipe, final: Size, least: float, asked: Scale) -> PlannedScale:
-    """Return one scale that the recipe asks for, raised to the schedule's `smallest` if smaller."""
+    """Return the scale `asked` by the recipe, raised to the schedule's `smallest`."""
     raised = max(asked.scale, min(1.0, recipe.schedule.smallest / final.long))
     why_not = _why_not(recipe, final, least, asked.scale, raised)
     # a message that the painting is too small names the size that the recipe asks for
@@ -136,7 +136,10 @@ def _planned(recipe: Recipe, final: Size, least: float, asked: Scale) -> Planned
 def _why_not(
     recipe: Recipe, final: Size, least: float, asked: float, raised: float
 ) -> WhyNot | None:
-    """Return why the scale `asked` of a recipe is not painted at the scale `raised`, or None."""
+    """Return why a scale is not painted, or None if it is painted.
+
+    `asked` is the scale in the recipe, and `raised` is the scale after it is raised to `smallest`.
+    """
     schedule = recipe.schedule
     objective = recipe.objective
     is_below_smallest = round(asked * final.long) < schedule.smallest
@@ -157,9 +160,9 @@ def _why_not(
 def levels(recipe: Recipe, final: Size, path: Iterable[PlannedScale]) -> tuple[Level, ...]:
     """Return the sizes of a painting of size `final`, coarse to fine, the final size last.
 
-    Scales of the `path` that are not painted are left out, and scales that are joined at one size
-    add up their steps. The schedule's `initial_steps` replaces the steps of the coarsest scale, and
-    `fine_steps` limits those of scales without coarse terms.
+    Scales of the `path` that are not painted are left out. Scales that were raised to the same size
+    become one level with the sum of their steps. The schedule's `initial_steps` replaces the steps
+    of the coarsest scale, and `fine_steps` limits those of scales without coarse terms.
     """
     painted = (scale for scale in path if scale.why_not is None)
     coarser: list[Level] = []
@@ -186,7 +189,10 @@ def _level(recipe: Recipe, planned: PlannedScale, steps: int) -> Level:
 
 
 def remaining(path: Sequence[Level], step: int) -> tuple[Level, ...]:
-    """Return the levels that remain after `step` steps; at the end, the last level with 0 steps."""
+    """Return the levels that remain after `step` steps, the first one with its remaining steps.
+
+    If no steps remain, the result is the last level with 0 steps.
+    """
     ends = accumulate(level.steps for level in path)
     left = [
         replace(level, steps=min(level.steps, end - step))
@@ -207,7 +213,7 @@ def map_size(size: Size, layer: LayerName, network: NetworkSettings) -> tuple[in
 
 
 def least_side(network: NetworkSettings, layers: Iterable[LayerName]) -> int:
-    """Return the shortest side, in pixels, at which no map of `layers` is empty."""
+    """Return the minimum side, in pixels, at which no map of `layers` is empty."""
     halvings = max(pools_before(layer) for layer in layers)
     return 2**halvings if network.pool_edge == "floor" else 1
 
@@ -215,7 +221,7 @@ def least_side(network: NetworkSettings, layers: Iterable[LayerName]) -> int:
 def check_side(recipe: Recipe, size: Size, what: str) -> None:
     """Raise PictureError if the deepest layer has an empty feature map for a picture of `size`.
 
-    `what` is the picture in the message, such as `the painting`.
+    `what` names the picture in the message, such as `the painting`.
     """
     least = least_side(recipe.objective.network, recipe.objective.layers)
     if size.short < least:
@@ -231,7 +237,7 @@ def preview_size(schedule: Schedule, content: Size) -> Size:
     """Return the size of the preview, for a content of size `content`.
 
     The result is the final size if there is no preview or if the preview would not be smaller.
-    Raises PictureError if the preview has another aspect ratio.
+    Raises PictureError if a smaller preview has another aspect ratio.
     """
     final = final_size(schedule, content)
     if schedule.preview is None:
@@ -248,11 +254,11 @@ def preview_size(schedule: Schedule, content: Size) -> Size:
 
 
 def first_size(schedule: Schedule, content: Size) -> Size:
-    """Return the size that the coarser scales lead to, which is also the reference for styles.
+    """Return the size to which the coarser scales lead, which is also the reference for styles.
 
-    It is the size of the preview, divided by the `stroke` if that is above 1: since the network
-    sees a fixed number of pixels, it sees k times as much of a picture whose size is divided by k.
-    Raises PictureError as `preview_size` does.
+    It is the size of the preview, divided by the schedule's `stroke` if that is above 1. The
+    network sees a fixed number of pixels, so at 1 / k of the size it sees k times as much of the
+    picture, and strokes become k times as large. Raises PictureError as `preview_size` does.
     """
     return preview_size(schedule, content).times(1 / max(1.0, schedule.stroke))
 
@@ -281,12 +287,12 @@ def most_steps(recipe: Recipe, content: Size | None = None) -> int:
 
 
 def upward(schedule: Schedule, content: Size) -> Iterator[Level]:
-    """Yield the sizes above the first one, each about twice as large as the one before.
+    """Yield the sizes above the first one, each about twice as large as the previous one.
 
     The sizes include the size of the preview, so that all paintings with the same preview are equal
-    up to that size. Frequencies that the first size or the preview shows are kept: at larger sizes
-    the network sees less of the picture and would move them. Raises PictureError as `preview_size`
-    does.
+    up to that size. Low frequencies, which the first size or the preview shows, are kept: at larger
+    sizes the network sees less of the picture and would move them. Raises PictureError as
+    `preview_size` does.
     """
     first = first_size(schedule, content)
     preview = preview_size(schedule, content)

@@ -28,8 +28,8 @@ class Scene:
     """The painting on `canvas` at one size, as `network` sees it.
 
     `terms` are the settings of its losses. `start` (1, 3, height, width) is the picture that this
-    size starts from, or None for the content. Pictures are evaluated in tiles of about `tile`
-    pixels, or in one piece if `tile` is None.
+    size starts from; if it is None, targets use the content in its place. Pictures are evaluated in
+    tiles of about `tile` pixels per side, or in one piece if `tile` is None.
     """
 
     canvas: Canvas
@@ -61,7 +61,10 @@ class Scene:
         return self.canvas.content(self.size)
 
     def style(self, style: Style) -> Tensor:
-        """Return a style (1, 3, height, width) at this size, or raise PictureError if too small."""
+        """Return a style (1, 3, height, width) at this size.
+
+        Raises PictureError if it is too small for the network.
+        """
         return self.canvas.style(style, self.task.style_size(style, self.level.scale))
 
     def features(self, picture: Tensor, layers: Collection[LayerName]) -> dict[LayerName, Tensor]:
@@ -69,10 +72,10 @@ class Scene:
         return features(self.network, picture, layers, self.task.recipe.objective.network)
 
     def content_features(self, layers: Collection[LayerName]) -> dict[LayerName, Tensor]:
-        """Return the features (1, N, rows, columns) of the content at `layers`.
+        """Return the features (1, N, rows, columns) of the content at `layers`; do not modify them.
 
-        If the losses read further layers, the features at all these layers are computed at once,
-        and kept for the other losses until `free_content_features` is called. The task must have a
+        If the losses read further layers, the features at all these layers are computed at once and
+        kept for the other losses until `free_content_features` is called. The task must have a
         content.
         """
         content = self.content
@@ -93,14 +96,17 @@ class Scene:
     ) -> dict[LayerName, Tensor]:
         """Return the maps (N, M) by layer of a picture (1, 3, height, width).
 
-        With a `tile`, the picture is the tile with its halo, and the maps are cropped to the tile.
+        With a `tile`, `picture` is the tile with its halo, and the maps are cropped to the tile.
         """
         return _flattened(self.features(picture, layers), tile)
 
     def content_maps(
         self, layers: Collection[LayerName], tile: Tile | None = None
     ) -> dict[LayerName, Tensor]:
-        """Return the maps (N, M) of the content, which the task must have, or of a tile of it."""
+        """Return the maps (N, M) by layer of the content, or of a tile of it.
+
+        The task must have a content.
+        """
         if tile is None or tile.is_whole:
             return _flattened(self.content_features(layers), tile)
         content = self.content
@@ -108,11 +114,11 @@ class Scene:
         return self.maps(tile.of(content), layers, tile)
 
     def map_shape(self, layer: LayerName, size: Size | None = None) -> tuple[int, int]:
-        """Return (rows, columns) of a layer's maps, by default for the painting."""
+        """Return (rows, columns) of a layer's maps at `size`, by default that of the painting."""
         return map_size(size or self.size, layer, self.task.recipe.objective.network)
 
     def tiles(self, size: Size, layers: Collection[LayerName]) -> tuple[Tile, ...]:
-        """Divide a picture of `size` into the tiles that are evaluated one after another."""
+        """Return the tiles of a picture of `size` that are evaluated one after another."""
         return tiles(size, self.tile, layers)
 
     def region_weights(
@@ -121,7 +127,7 @@ class Scene:
         """Return the weight of each position in each region, (R, rows, columns) by layer.
 
         The mapping is empty without a mask. A weight is the mean of the mask over the area of the
-        position in a picture of `size`. Such means keep every region and its share of the area,
+        position in a picture of `size`. Such means preserve every region and its share of the area,
         however small the map is.
         """
         if mask is None:
@@ -136,10 +142,11 @@ class Scene:
     def region_factors(self, *, blended: bool = False) -> Tensor | None:
         """Return the factor (S, R), float32, of S styles in R regions; None without regions.
 
-        The factor of style s in region r is (share of r in the picture) x (share of s in r) /
-        (largest share of s in any region); that largest share is the weight of the style, which the
-        factor multiplies. With r's share every pixel gets the same gradient as without regions. If
-        the styles are `blended` into one, S is 1 and the factor is r's share, or 0 without a style.
+        The factor of style s in region r is (share of r in the picture) x (weight of s in r) /
+        (largest weight of s in any region). It multiplies a loss that already has that largest
+        weight (`Task.style_weight`). The share of r gives every pixel the same gradient as without
+        regions. If the styles are `blended` into one, S is 1, and the factor is the share of r, or
+        0 if r has no style.
         """
         task = self.task
         if task.content_mask is None:
@@ -154,9 +161,9 @@ class Scene:
 
 
 def _flattened(maps: dict[LayerName, Tensor], tile: Tile | None) -> dict[LayerName, Tensor]:
-    """Cut the halo off features (1, N, rows, columns), and return them as maps (N, M).
+    """Replace features (1, N, rows, columns) in `maps` by maps (N, M) without halo; return `maps`.
 
-    The features are replaced in the mapping layer by layer, so that only one map exists twice.
+    The features are replaced layer by layer, so that only one map exists twice.
     """
     for layer, features_of_layer in maps.items():
         inside = features_of_layer if tile is None else tile.cut(features_of_layer, layer)

@@ -1,4 +1,7 @@
-"""Task: one painting as plain values and float32 arrays. It needs no torch."""
+"""Task: the pictures and settings of one painting, as plain values and float32 arrays.
+
+This module does not need torch.
+"""
 
 import hashlib
 import json
@@ -21,11 +24,11 @@ from stylewatch_painter.stage import Checkpoint, Pixels, Plane, Regions
 from stylewatch_painter.vgg import LayerName, pools_before
 
 _ALL_STYLE = 0.8
-"""Strength from which targets hold nothing of the content. Above it, content weights still
-decrease."""
+"""Strength from which blended targets contain nothing of the content. Above it, content weights
+still decrease."""
 
 _SHALLOW = 3
-"""Minimum number of pools before a layer that sees a whole brush stroke."""
+"""Minimum number of pools before a layer whose features span a whole brush stroke."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +38,9 @@ class Style:
     `picture` is float32 (height, width, 3), RGB 0..255, in its own size. `weight` is relative to
     the weights of the other styles. `size` replaces the recipe's `style_size`; `scale` multiplies
     the recipe's `style_scale`. `mask` marks the part to use for each region of the painting; it has
-    the picture's shape, in any size. `size_of_file` is the file's size if `picture` was decoded at
-    a smaller one; sizes and shapes are derived from it. `sha256` (hex) is the digest of the file,
-    empty if there is none; backends that know a style already recognize it.
+    the picture's shape, in any size. `size_of_file` is the size of the file if `picture` was
+    decoded at a smaller one; sizes and shapes are derived from it. `sha256` (hex) is the digest of
+    the file, by which backends recognize a style, or empty if there is no file.
     """
 
     picture: Pixels
@@ -55,14 +58,16 @@ class Style:
         return self.size_of_file or Size.of(self.picture)
 
     def shown(self, region: int | None = None) -> Weighted:
-        """Return the picture with the weights of the part to use for a region, or for any.
+        """Return the picture, weighted by the part to use for `region`.
 
-        Whatever measures the picture measures this part. It is the whole if the mask is empty.
+        Without a `region`, the part is the union over all regions. It is the whole picture if there
+        is no mask or if the mask is empty there. Measurements of a style, such as its colors, use
+        this part.
         """
         if self.mask is None:
             return Weighted(self.picture)
         regions = np.atleast_3d(self.mask)
-        # not their sum: what serves several regions is in each of them
+        # not the sum: a pixel that serves several regions is in each of them
         weights = regions.max(axis=2) if region is None else regions[..., region]
         return Weighted(self.picture, weights)
 
@@ -78,11 +83,12 @@ class StyleView:
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """The previous painted frames of a clip, moved along the optical flow to this frame.
+    """The previous painted frames of a clip, warped along the optical flow to this frame.
 
-    `picture` is float32 (height, width, 3), RGB 0..255. `trust` is float32 (height, width), 0..1; 0
-    means that nothing is known about the pixel, which then has a likely color: at smaller sizes it
-    mixes with others. `unit` is the total loss by which `objective.temporal` is multiplied.
+    `picture` is float32 (height, width, 3), RGB 0..255. `trust` is float32 (height, width), 0..1.
+    Where it is 0, nothing is known about the pixel, and `picture` has a likely color, because
+    resizing mixes it into its neighbors. `unit` is the total loss by which `objective.temporal` is
+    multiplied.
     """
 
     picture: Pixels
@@ -100,10 +106,10 @@ class Task:
     decoded smaller; sizes and shapes are derived from them.
 
     `content_mask`, which has the content's shape in any size, divides the painting: region r
-    follows region r of each style. All masks of a task have the same R regions; a style without a
-    mask serves every region, and a painting without a mask is a single region. No style acts
-    outside of the regions: the content loss remains, and hypercolumns follow those of the content.
-    In a frame of a clip, some or all regions may be empty. With `prior` the temporal loss is added.
+    follows region r of each style. All masks of a task have the same number R of regions. A style
+    without a mask serves every region, and a painting without a mask is a single region. No style
+    acts outside of the regions: the content loss remains, and hypercolumns follow those of the
+    content. In a frame of a clip, some or all regions may be empty. `prior` adds the temporal loss.
     `is_frame` is True for every frame of a clip, also for a frame without a prior, because all
     frames of a clip have the same memory plan.
     """
@@ -129,18 +135,18 @@ class Task:
     def final(self) -> Size:
         """The size of the output.
 
-        Without a content the initial picture determines the shape, or else the first style, if the
-        recipe's size leaves the shape open. A style does not limit the size. Raises PictureError if
-        there are no pictures.
+        The content determines the shape; without it, the initial picture. Without both, the first
+        style determines the shape if the recipe's size leaves it open. A style does not limit the
+        size. Raises PictureError if there are no pictures.
         """
         return scales.final_size(*self._shape)
 
     @property
     def first(self) -> Size:
-        """The size that styles and sums over positions refer to.
+        """The reference size for styles and for sums over positions.
 
-        It is the final size, or the size that an upscaled painting begins with. Raises PictureError
-        as `final` does.
+        It is the final size, or the size from which a painting is upscaled. Raises PictureError as
+        `final` does.
         """
         return scales.first_size(*self._shape)
 
@@ -153,9 +159,9 @@ class Task:
         return at_first.times(level_scale)
 
     def style_weight(self, style: Style) -> float:
-        """Return the weight of `style` among all styles, as a share.
+        """Return the weight of `style` as a share of the weights of all styles, 0..1.
 
-        If the painting has regions, the weight is the style's largest share of a region.
+        If the painting has regions, the result is the largest share of the style in a region.
         """
         if self.content_mask is not None:
             return float(self.region_style_weights()[self.styles.index(style)].max())
@@ -164,8 +170,8 @@ class Task:
     def terms(self, level: Level) -> Terms:
         """Return the terms of the objective at `level` for which the pictures are given.
 
-        A frame with a prior already has its strokes. Losses that only place strokes are left out,
-        unless they alone compare the frame with the styles, or no other loss reads a layer.
+        A frame with a prior already has its strokes. Losses that only place strokes are left out
+        for it, unless only they compare the frame with the styles, or only they read layers.
         """
         at_level = self.recipe.objective.at(coarse=level.is_coarse)
         terms = at_level.where(
@@ -193,9 +199,9 @@ class Task:
     ) -> list[StyleView]:
         """Return the sizes, at scales up to `level_scale`, at which Gram matrices see `style`.
 
-        An enlarged style has no fine texture, but in its file's size its strokes are too small.
-        Therefore shallow layers see the style in the size of its file, and deep layers see it
-        enlarged.
+        Shallow layers see the style at most in the size of its file, or in its size at scale 1 if
+        that is larger, because an enlarged picture has no fine texture. Deep layers see it
+        enlarged, because its strokes would be too small otherwise.
         """
         file_scale = style.file_size.relative_to(self.style_size(style))
         closest = min(level_scale, max(1.0, file_scale))
@@ -209,17 +215,21 @@ class Task:
         ]
 
     def regions(self, size: Size) -> list[Plane]:
-        """Return the regions of the painting in another size; none if it is a single region."""
+        """Return the planes (height, width) of the painting's regions, resized to `size`.
+
+        The list is empty if the painting has no mask.
+        """
         if self.content_mask is None:
             return []
         planes = np.moveaxis(np.atleast_3d(self.content_mask), 2, 0)
         return [resize_plane(plane, size) for plane in planes]
 
     def region_style_weights(self) -> NDArray[np.float64]:
-        """Return the weight of each style in each region of the painting, (styles, R).
+        """Return the weight of each style in each region of the painting, float64 (styles, R).
 
-        In each region the weights of the styles whose masks show something for it add up to 1. The
-        weights of all other styles are 0.
+        A style contributes to a region if it has no mask, or if its mask is not empty for that
+        region; otherwise its weight there is 0. The weights in a region add up to 1, or to 0 if no
+        style contributes.
         """
         count = region_count(self.content_mask)
         weights = [style.weight * _is_used(style.mask, count) for style in self.styles]
@@ -228,7 +238,7 @@ class Task:
         return np.asarray(by_region / np.where(totals > 0, totals, 1))
 
     def style_scale(self, style: Style) -> float:
-        """Return the ratio of sides between `style`, as losses see it, and the painting."""
+        """Return the ratio of the sides of `style`, as losses see it, to those of the painting."""
         return self.style_size(style).relative_to(self.first)
 
     def scales(self) -> tuple[PlannedScale, ...]:
@@ -239,8 +249,8 @@ class Task:
     def levels(self) -> tuple[Level, ...]:
         """Return the sizes, coarse to fine, the final one last.
 
-        Sizes that the schedule's `done` steps complete are left out. If they complete all sizes,
-        the final one remains, with 0 steps.
+        Sizes that the schedule's `done` steps complete are left out, and a started size has fewer
+        steps. If all sizes are complete, the final one remains, with 0 steps.
         """
         coarse = scales.levels(self.recipe, self.first, self.scales())
         if self.content is None or not self.styles:  # coarse terms need both pictures
@@ -248,7 +258,7 @@ class Task:
         return scales.remaining((*coarse, *scales.upward(*self._shape)), self.recipe.schedule.done)
 
     def _least_scale(self, style: Style) -> float:
-        """Return the least scale at which no feature map of `style` would be empty."""
+        """Return the minimum scale at which no feature map of `style` is empty."""
         objective = self.recipe.objective
         shortest = scales.least_side(objective.network, objective.layers)
         return (shortest - 0.5) / self.style_size(style).short  # sides are rounded
@@ -278,7 +288,10 @@ class Task:
 
     @property
     def is_photograph(self) -> bool:
-        """True if the painting equals the content: by `blend` with strength 0."""
+        """True if the painting equals the content.
+
+        It does if it starts from the content, has no prior, and `blend` has strength 0.
+        """
         starts = self.recipe.schedule.start == "content" and self.prior is None
         return starts and bool(self.styles) and self.style_mix == 0
 
@@ -286,7 +299,7 @@ class Task:
     def style_mix(self) -> float:
         """Share of the style in targets that are mixed from style and content, 0..1.
 
-        It is 1 with `strength_by: weight`, and without a content or styles.
+        It is 1 with `strength_by: weight`, and also without a content or without styles.
         """
         objective = self.recipe.objective
         if objective.strength_by == "weight" or self.content is None or not self.styles:
@@ -318,7 +331,10 @@ class Task:
 
     @property
     def _shape(self) -> tuple[Schedule, Size]:
-        """The schedule of this painting, and the size of the picture that determines its shape."""
+        """The schedule, and the size of the picture that determines the painting's shape.
+
+        For a painting from styles alone, the schedule is that `of_texture`.
+        """
         schedule = self.recipe.schedule
         if self.content is not None:
             return schedule, self.content_size or Size.of(self.content)
@@ -332,8 +348,8 @@ class Task:
 def mean_color(styles: Sequence[Style]) -> Pixels:
     """Return the weighted mean color of `styles` as a picture (1, 1, 3), float32, 0..255.
 
-    The mean of a style is over the part that its mask shows, or over the whole picture if the mask
-    is empty.
+    The mean of a style is over the part that its mask shows, or over the whole picture if there is
+    no mask or the mask is empty.
     """
     means = map(_mean_color, styles)
     weights = [style.weight for style in styles]
@@ -348,7 +364,10 @@ def _mean_color(style: Style) -> NDArray[np.float64]:
 
 
 def check_masks(task: Task) -> None:
-    """Raise PictureError if masks have different regions, or a region has no style."""
+    """Raise PictureError if masks differ in their number of regions, or if a region has no style.
+
+    Empty regions of the content need no style.
+    """
     count = region_count(task.content_mask)
     for style in task.styles:
         if style.mask is not None and region_count(style.mask) != count:

@@ -1,8 +1,8 @@
 """Tiles of a picture.
 
 A position of a layer depends only on pixels within a limited distance, the halo. The network sees a
-tile with its halo, and the maps are cropped to the tile. The cropped maps are equal to the same
-part of the maps of the whole picture.
+tile with its halo, and the maps are cropped to the tile. The cropped maps equal the same part of
+the maps of the whole picture.
 """
 
 import math
@@ -19,7 +19,10 @@ from stylewatch_painter.vgg import LAYERS, LayerName, pools_before
 
 @dataclass(frozen=True)
 class Span:
-    """The range of a tile along one axis, [start, end) in pixels; `last` marks the last tile."""
+    """The range [start, end) of a tile along one axis, and the width of its halo, in pixels.
+
+    `last` marks the last tile along the axis.
+    """
 
     start: int
     end: int
@@ -32,7 +35,7 @@ class Span:
         return slice(max(0, self.start - self.halo), None if self.last else self.end + self.halo)
 
     def within(self, halvings: int) -> slice:
-        """Return the tile's range in the map of `around` after `halvings` pools."""
+        """Return the tile's range in the map of the tile with its halo, after `halvings` pools."""
         margin = self.start - self.around.start
         end = None if self.last else (margin + self.end - self.start) >> halvings
         return slice(margin >> halvings, end)
@@ -62,11 +65,11 @@ class Tile:
         return (rows[1] - rows[0]) * (columns[1] - columns[0])
 
     def of(self, x: Tensor) -> Tensor:
-        """Return the tile and its halo in a picture (1, C, height, width): x itself, or a view."""
+        """Return a view of the tile and its halo in a picture (1, C, height, width)."""
         return x if self.is_whole else x[..., self.rows.around, self.columns.around]
 
     def cut(self, features: Tensor, layer: LayerName) -> Tensor:
-        """Cut the halo off the features (1, N, height, width) of a layer; differentiable."""
+        """Return the features (1, N, height, width) of a layer without the halo; differentiable."""
         if self.is_whole:
             return features
         halvings = pools_before(layer)
@@ -80,7 +83,7 @@ class Tile:
 
 
 def tiles(size: Size, side: int | None, layers: Collection[LayerName]) -> tuple[Tile, ...]:
-    """Divide a picture of `size` into tiles of about `side` pixels.
+    """Return the tiles of a picture of `size`, of about `side` pixels per side, row by row.
 
     Tiles start at multiples of the pools' stride at the deepest of `layers`. If `side` is None, the
     only tile is the whole picture.
@@ -103,9 +106,9 @@ def halo(layers: Collection[LayerName]) -> int:
 
 
 def alignment(layers: Collection[LayerName]) -> int:
-    """Return the distance in pixels of neighboring positions at the deepest of `layers`.
+    """Return the distance in pixels between neighboring positions at the deepest of `layers`.
 
-    Tiles start at multiples of it.
+    Tiles start at multiples of this distance.
     """
     return max(1 << pools_before(layer) for layer in layers)
 
