@@ -53,11 +53,14 @@ class Size(NamedTuple):
         return Size(*(max(1, round(side * factor)) for side in self))
 
     def relative_to(self, other: Size) -> float:
-        """Return the ratio of the sides to those of `other`, as if both had the same shape."""
+        """Return the square root of the ratio of this area to the area of `other`.
+
+        For sizes of the same shape, this is the ratio of their sides.
+        """
         return math.sqrt(self.area / other.area)
 
     def has_shape_of(self, other: Size) -> bool:
-        """Return whether both aspect ratios are equal, within a pixel of the smaller size."""
+        """Return whether both aspect ratios are equal, apart from rounding in the smaller size."""
         difference = self.width * other.height - self.height * other.width
         return abs(difference) <= max(self.long, other.long)
 
@@ -97,7 +100,7 @@ def by_short_side(side: int, picture: Size, fit: Fit) -> Size:
 def by_box(columns: int, rows: int, picture: Size, fit: Fit) -> Size:
     """Return `picture` scaled to fit into a box, as in `640x480`.
 
-    With `fit.stretch` it gets the shape of the box.
+    With `fit.stretch` the result has the shape of the box.
     """
     factors = columns / picture.width, rows / picture.height
     if fit.stretch:
@@ -138,7 +141,8 @@ _RULES: Mapping[str, Callable[..., Size]] = {
     f"{_SIDE}x": by_columns,
     _AREA: lambda millions, picture, fit: by_area(millions * 1e6, picture, fit),
 }
-"""The rules by the patterns of their texts. The numbers in a text are a rule's first arguments."""
+"""Functions of the rules, by the patterns of their texts. The numbers in a text are the first
+arguments of the function."""
 
 SIZE_RULE = "|".join(_RULES)
 """Pattern for the text of a rule."""
@@ -146,7 +150,10 @@ SIZE_RULE = "|".join(_RULES)
 
 @lru_cache
 def size_rule(text: str) -> Callable[[Size, Fit], Size]:
-    """Return the rule that `text` states; raises ValueError if it states none."""
+    """Return the function for the rule that `text` states; raises ValueError if it states none.
+
+    The function takes the size of a picture and a Fit.
+    """
     for pattern, rule in _RULES.items():
         if re.fullmatch(pattern, text):
             numbers = re.findall("[0-9.]+", text)
