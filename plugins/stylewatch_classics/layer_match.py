@@ -1,4 +1,4 @@
-"""Layer match: in each step, the features of each layer follow their nearest neighbors in a style.
+"""The loss `layer_match`: the cosine distance of features to their nearest neighbors in a style.
 
 Kolkin, Kucera, Paris, Sykora, Shechtman, Shakhnarovich 2022, "Neural Neighbor Style Transfer"
 (arXiv 2203.13215), in the form of its final scale: layers are matched one by one.
@@ -102,11 +102,11 @@ class LayerMatchSettings(LayerSettings):
 
 @dataclass(frozen=True, eq=False)
 class _StyleFeatures:
-    """The features of one style, and its factor in each region.
+    """The features of one style, and its factor in each region of the painting.
 
-    `maps` holds the features (N, rows, columns) of the style and of its rotated copies. The flags
-    `usable` (R, rows, columns) mark the regions in those maps; the sequence is empty without a
-    mask.
+    `maps` holds the features (N, rows, columns) of the style and of its rotated copies. `usable`
+    holds flags (R, rows, columns) of the regions of the style's mask, for each item of `maps`; it
+    is empty without a mask.
     """
 
     maps: Sequence[_ByLayer]
@@ -115,16 +115,20 @@ class _StyleFeatures:
 
 
 def _sampled(pixels: float, layer: LayerName) -> float:
-    """Return the maximum number of sampled positions of a map: that of a square picture."""
+    """Return the maximum number of sampled positions of a map of `layer`.
+
+    It is the number for a square picture with this number of `pixels`.
+    """
     side = math.sqrt(pixels) / 2 ** pools_before(layer)
     return float((side / max(1, side // MOST_SAMPLED)) ** 2)
 
 
 class LayerMatch(Loss):
-    """Mean centered cosine distance to the nearest features of a style, summed over layers.
+    """Mean cosine distance of centered features to their nearest neighbors in a style.
 
-    In maps whose long side has 128 positions or more, a step samples one position of every square,
-    the same one in all squares of the painting and of the style.
+    The loss is the weighted sum over layers. In maps whose long side has 128 positions or more, a
+    step samples one position of every square, the same one in all squares of the painting and of
+    the style.
     """
 
     rereads_maps = False
@@ -170,7 +174,7 @@ class LayerMatch(Loss):
         return {layer: region_flags(regions, shapes[layer]).to(device) for layer in shapes}
 
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
-        """Return the distance () between the painting and each style."""
+        """Return the distance () of the painting from each style, at positions drawn for `step`."""
         seed = [self._scene.task.seed, *self._scene.size, step]
         painted = {
             layer: maps[layer].unflatten(-1, self._scene.map_shape(layer)) for layer in self.layers
@@ -213,9 +217,10 @@ class LayerMatch(Loss):
 
 
 def _nearest_distance(queries: Tensor, candidates: Tensor) -> Tensor:
-    """Return the mean distance () of rows (Q, N) to their nearest candidates (C, N).
+    """Return the mean cosine distance () of rows (Q, N) to their nearest candidates (C, N).
 
-    Distances are cosine distances of centered rows.
+    The rows of each side are centered by their mean. No gradient flows through the choice of the
+    nearest candidates.
     """
     with torch.no_grad():
         nearest = nearest_neighbors(Side(queries), Side(candidates))

@@ -1,4 +1,4 @@
-"""Gradient descent with a rate that decays."""
+"""Gradient descent with a decaying rate."""
 
 from __future__ import annotations
 
