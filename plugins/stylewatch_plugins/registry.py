@@ -80,8 +80,7 @@ def author(error: BaseException) -> str | None:
 
 
 def _of_modules(entries: Iterable[EntryPoint], modules: Collection[str]) -> list[EntryPoint]:
-    """Return the entry points of third-party packages with code in any of the top-level `modules`.
-    """
+    """Return the third-party entry points whose top-level module is one of `modules`."""
     return [
         entry
         for entry in entries
