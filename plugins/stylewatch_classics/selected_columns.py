@@ -24,9 +24,7 @@ class SelectedColumns(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """Return the gradient of the matrix (N, M), which is zero at columns that were not
-        selected.
-        """
+        """Return the gradient of the matrix (N, M), which is zero at columns not selected."""
         (index,), (gradient,) = ctx.saved_tensors, gradients
         (rows, columns), dtype = ctx.matrix
         back = gradient.new_zeros(columns, rows)

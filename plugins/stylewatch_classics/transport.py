@@ -233,8 +233,7 @@ class Transport(Loss):
         return PictureFeatures(size, self._scene.canvas.colors(u), maps, shapes)
 
     def _sampled(self, style: Style, number: int) -> list[_Sample]:
-        """Draw a sample of each region of a style, which has the index `number` among the styles.
-        """
+        """Draw a sample of each region of a style, whose index among the styles is `number`."""
         scene = self._scene
         settings = self._settings
         pixels = scene.style(style)
@@ -477,8 +476,7 @@ def self_similarity_loss(columns: Tensor, content: Tensor) -> Tensor:
 
 
 def _distances(columns: Tensor) -> Tensor:
-    """Return the cosine distances (P, P) between hypercolumns (P, D), divided by the column sums.
-    """
+    """Return the cosine distances (P, P) between hypercolumns (P, D), divided by column sums."""
     unit = directions(columns)
     distances = (1 - feature_sums(unit).products).clamp(min=0)
     return distances / (distances.sum(0) + _TINY)
