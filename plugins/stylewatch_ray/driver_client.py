@@ -1,4 +1,4 @@
-"""The daemon's side of the executor `ray`: Ray itself runs in another process, the driver.
+"""The daemon's side of the executor `ray`; Ray itself runs in another process, the driver.
 
 The driver is started for the first order, and stopped when there has been no order for a while. If
 it dies or becomes silent, its attempts end as if a device were missing, and are tried again,
@@ -74,7 +74,11 @@ class Cluster(Executor):
         """True once the driver has sent a message."""
 
     def _obey(self, command: Command) -> None:
-        """Send a command to the driver; start it if there is none."""
+        """Send a command to the driver; start it if there is none.
+
+        A command for an attempt that has ended is ignored. If the driver cannot be used, all
+        attempts fail.
+        """
         if isinstance(command, Submit):
             self._running.add(command.ticket)
         elif command.ticket not in self._running:

@@ -95,7 +95,7 @@ class ActorHandle:
             return greeting
 
     async def run(self, order: Order, silent_s: float) -> AsyncIterator[Event]:
-        """Yield the events of an order.
+        """Run an order, and yield its events.
 
         Raises UnavailableError if the actor is lost, or sends nothing for `silent_s` seconds.
         """
@@ -130,7 +130,10 @@ def _translated_errors() -> Iterator[None]:
 
 
 def explain(error: BaseException) -> str:
-    """Return the message of an error in one line, cut if long, with a hint if there is one."""
+    """Return the message of an error in one line, followed by a hint if there is one for it.
+
+    A message of more than _MAX_CHARACTERS is cut.
+    """
     text = " ".join(str(error).split()) or type(error).__name__
     text = text[text.find(_WHY) + len(_WHY) :] if _WHY in text else text
     hints = [hint for sign, hint in _HINTS.items() if sign in text]
@@ -139,7 +142,10 @@ def explain(error: BaseException) -> str:
 
 
 def _check_port(address: str) -> None:
-    """Raise UnavailableError if nothing listens at `address`; nothing is checked without a port."""
+    """Raise UnavailableError if nothing listens at `address`.
+
+    An address without a port is not checked.
+    """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdecimal():
         return

@@ -1,4 +1,7 @@
-"""The settings of `executor.kind: ray`; stylewatch finds this package by their entry point."""
+"""Settings of the Ray executor (`executor.kind: ray`).
+
+stylewatch loads them through the entry-point group `stylewatch.executors`.
+"""
 
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -67,7 +70,10 @@ class RaySettings(ExecutorSettings):
         return f"{self.address} answers, with places for {places} jobs at once"
 
     def start(self, lock: Path, wake: Callable[[], object]) -> "Cluster":
-        """Return an executor on the cluster; the process that connects to it holds `lock`."""
+        """Return an executor on the cluster, which calls `wake` when it has new events.
+
+        The process that connects to the cluster holds `lock` while it lives.
+        """
         from stylewatch_ray.driver_client import Cluster
 
         return Cluster(lock, self.demand, wake=wake)
