@@ -114,7 +114,7 @@ class Nodes:
         self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
     def model(self, plan: Plan, part: Part) -> onnx.ModelProto:
-        """Return the model, including its manifest."""
+        """Return the model of `part`, with its manifest in the metadata."""
         constants = list(self._constants.values())
         graph = helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, constants)
         model = helper.make_model(
@@ -171,7 +171,7 @@ class Link:
 
 
 def links(plan: Plan) -> list[Link]:
-    """Return the convolutions up to the deepest layer of `plan`."""
+    """Return the convolutions up to the deepest layer of `plan`, in order."""
     chain = layers_up_to(plan.layers, ARCHITECTURES[plan.architecture])
     return [
         Link(

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from stylewatch_painter.size import Size
 
 _COPIES = 2
-"""Number of copies of sampled rows that a backward pass needs: centered, and of length 1."""
+"""Number of copies of sampled rows that a backward pass needs: one that is centered, and one that
+is also scaled to length 1."""
 
 MOST_SAMPLED = 64
 """Divisor of a map's long side that gives the stride of the sampled positions."""
@@ -57,7 +58,7 @@ class LayerMatchSettings(LayerSettings):
     """Factor of the distance of each layer."""
     weight: fields.Weight = 1.0
     rotations: bool = False
-    """True if the style is also searched turned by 90, 180 and 270 degrees."""
+    """True if copies of the style that are rotated by 90, 180 and 270 degrees are searched, too."""
     largest: fields.SideLength = fields.ANY_SIDE
     """Maximum long side, in pixels, of the sizes that have this term."""
 
@@ -76,7 +77,7 @@ class LayerMatchSettings(LayerSettings):
         return side <= self.largest
 
     def weighed(self, content: float, style: float) -> Self:
-        """Return settings with the weight multiplied by the factor for style losses."""
+        """Return settings with the weight multiplied by `style`; `content` is not used."""
         return self.model_copy(update={"weight": self.weight * style})
 
     def memory(self, extent: Extent) -> LossBytes:
@@ -168,7 +169,10 @@ class LayerMatch(Loss):
         return _StyleFeatures(by_layer, usable, region_factors)
 
     def _flags(self, regions: Tensor, size: Size) -> _ByLayer:
-        """Return flags (R, rows, columns) of the positions of each layer in each region."""
+        """Return flags (R, rows, columns) of the positions in each of `regions`, by layer.
+
+        The positions are those of the maps of a picture of `size`.
+        """
         shapes = {layer: self._scene.map_shape(layer, size) for layer in self.layers}
         device = self._scene.device
         return {layer: region_flags(regions, shapes[layer]).to(device) for layer in shapes}

@@ -43,7 +43,7 @@ _LENGTH = 8
 """Number of bytes of a safetensors file that hold the length of the header."""
 
 MOST_BYTES = 8_000_000
-"""Maximum size of a file; the network takes about half of that."""
+"""Maximum size in bytes of the file of a learned style, about twice that of the network."""
 
 
 @dataclass(frozen=True)

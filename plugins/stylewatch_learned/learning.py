@@ -50,7 +50,7 @@ _WINDOW = 100
 """Number of steps over which losses are averaged to judge the network."""
 
 LEAST_SIDE = 32
-"""Minimum side of a picture in pixels, for the pools of the network."""
+"""Minimum side, in pixels, of a style or photograph, because VGG halves its maps in pools."""
 
 _NETWORK = NetworkSettings()
 
@@ -287,7 +287,7 @@ def _grams(
 ) -> dict[LayerName, Tensor]:
     """Return the Gram matrix (N, N), the mean over positions, of each layer of the style.
 
-    With `shown`, (height, width), positions count as far as they are shown.
+    With `shown`, float32 (height, width), 0..1, positions are weighted by it.
     """
     grams = {}
     for layer in STYLE_LAYERS:

@@ -44,9 +44,9 @@ class LibraryError(PainterError, ImportError):
 
 
 class RecipesAwayError(PainterError, OSError):
-    """A folder or a file of recipes cannot be read now, so the recipes in it are unknown.
+    """Recipes cannot be read now: a folder is away, or the installation may be incomplete.
 
-    An unknown recipe is neither absent nor wrong (law 2): a job that needs it waits.
+    A recipe that cannot be read is neither absent nor wrong (law 2). A job that needs it waits.
     """
 
     exit_code = 75

@@ -67,7 +67,7 @@ def _number_as_text(value: object) -> object:
 
 
 def written_as(pattern: str, choice: str) -> tuple[BeforeValidator, AfterValidator, Any]:
-    """Return the metadata, for Annotated, of text that matches `pattern`.
+    """Return metadata for Annotated that restricts a type to text that matches `pattern`.
 
     Numbers become text before the check. `choice` completes the message `should be ...`.
     """

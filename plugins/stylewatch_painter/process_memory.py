@@ -52,7 +52,10 @@ def resident(pid: int | str = "self") -> int:
 
 
 def trim_heap() -> None:
-    """Return freed memory to the system; do nothing without glibc. No garbage is collected."""
+    """Return freed memory to the system; do nothing without glibc.
+
+    Python's garbage is not collected.
+    """
     _call_glibc("malloc_trim", 0)
 
 

@@ -79,7 +79,8 @@ class Fit(NamedTuple):
 def by_long_side(side: int, picture: Size, fit: Fit) -> Size:
     """Return `picture` scaled to a long side of `side` pixels, as in `640`.
 
-    The short side is rounded, or truncated with `fit.truncate`.
+    The short side is rounded, or truncated with `fit.truncate`. Without `fit.enlarge` a smaller
+    picture keeps its size.
     """
     short = picture.short
     long = picture.long
@@ -92,7 +93,8 @@ def by_long_side(side: int, picture: Size, fit: Fit) -> Size:
 def by_short_side(side: int, picture: Size, fit: Fit) -> Size:
     """Return `picture` scaled to a short side of `side` pixels, as in `512-short`.
 
-    The long side is truncated, as in torchvision.
+    The long side is truncated, as in torchvision. Without `fit.enlarge` a smaller picture keeps its
+    size.
     """
     return (by_rows if picture.width >= picture.height else by_columns)(side, picture, fit)
 
@@ -100,7 +102,8 @@ def by_short_side(side: int, picture: Size, fit: Fit) -> Size:
 def by_box(columns: int, rows: int, picture: Size, fit: Fit) -> Size:
     """Return `picture` scaled to fit into a box, as in `640x480`.
 
-    With `fit.stretch` the result has the shape of the box.
+    With `fit.stretch` the result has the shape of the box. Without `fit.enlarge` no side becomes
+    longer than it is in `picture`.
     """
     factors = columns / picture.width, rows / picture.height
     if fit.stretch:
@@ -121,9 +124,10 @@ def by_columns(columns: int, picture: Size, fit: Fit) -> Size:
 
 
 def by_area(pixels: float, picture: Size, fit: Fit) -> Size:
-    """Return `picture` scaled to a number of pixels, as in `0.25mp` for 250,000.
+    """Return `picture` scaled to about `pixels` pixels, as in `0.25mp` for 250,000.
 
-    The height is computed first, and the width from the height, as in pastiche.
+    The height is computed first, and the width from the height, as in pastiche. Without
+    `fit.enlarge` a smaller picture keeps its size.
     """
     if pixels >= picture.area and not fit.enlarge:
         return picture

@@ -124,12 +124,12 @@ class Pair:
 
     @property
     def is_complete(self) -> bool:
-        """True if both files exist."""
+        """True if both files exist; raises OSError if that is unknown."""
         return None not in (regular_file.status(self.features), regular_file.status(self.gradient))
 
 
 def cache_folder() -> Path:
-    """Return the folder of the cache, in the user's cache folder."""
+    """Return the folder of the cache, which may not exist yet."""
     return user_cache_path("stylewatch") / "graphs"
 
 

@@ -1,4 +1,4 @@
-"""Backend `torch`: VGG in torch, on any torch device, in the fastest precision of the device."""
+"""Backend `torch`: VGG in torch, on any of its devices, by default in the fastest precision."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass

@@ -44,7 +44,7 @@ class WorkerActor:
         self._ticket = ""
 
     async def hello(self) -> tuple[str, ...]:
-        """Return the host name of this actor's machine, and its versions (see `versions`)."""
+        """Return the machine's host name, and its versions of stylewatch and Python."""
         return platform.node(), *versions()
 
     async def run(self, order: Order) -> AsyncIterator[Event | None]:

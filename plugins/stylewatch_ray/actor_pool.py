@@ -30,7 +30,7 @@ class Actor(Protocol):
     """A WorkerActor on any machine; `ray_api.ActorHandle` is an implementation."""
 
     async def hello(self) -> tuple[str, ...]:
-        """Return the actor's machine and versions once it is available.
+        """Return the actor's host name and versions of stylewatch and Python, once it is available.
 
         Raises UnavailableError if the actor cannot start or is lost.
         """
@@ -48,7 +48,7 @@ class Actor(Protocol):
         ...
 
     def end(self) -> None:
-        """End the actor and the order that it runs at once."""
+        """End the actor immediately, and with it the order that it runs."""
         ...
 
 

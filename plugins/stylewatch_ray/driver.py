@@ -34,7 +34,8 @@ CONNECT_WITHIN = 60.0
 """Timeout in seconds for the cluster to accept the driver."""
 
 LOOK_EVERY = 2.0
-"""Interval in seconds between queries of the available machines, which also serve as heartbeats."""
+"""Interval in seconds between queries of the available machines. Each answer is reported to the
+daemon, also as a heartbeat."""
 
 
 def serve(pipe: Connection, lock: Path, demand: Demand, options: ActorOptions) -> None:
@@ -75,7 +76,7 @@ class _Driver:
         os._exit(0)  # a call to an unresponsive cluster may still run in a thread
 
     async def _watch(self) -> None:
-        """Report the number of places every LOOK_EVERY seconds.
+        """Connect to the cluster, and report the number of places every LOOK_EVERY seconds.
 
         If the cluster cannot be used, report the reason, and end the process.
         """
@@ -102,7 +103,7 @@ class _Driver:
         os._exit(1)
 
     def _obey(self) -> None:
-        """Carry out the daemon's commands; leave when it has closed the pipe."""
+        """Carry out the daemon's commands that have arrived; end `run` if the pipe is closed."""
         while self._pipe.poll():
             command = received(self._pipe)
             if command is None:

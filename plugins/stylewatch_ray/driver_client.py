@@ -45,12 +45,12 @@ PROBE_TIMEOUT = 90.0
 
 
 class Cluster(Executor):
-    """Executor with places on the machines of a cluster; a job in a place takes `demand`.
+    """Executor that runs jobs on the machines of a cluster; each job takes `demand`.
 
-    The cluster reports the number of places once there has been work; until then, and while it does
-    not answer, there is one place. `lock` is a file that the driver holds while it lives. A driver
-    without work is stopped after `idle_s` seconds; a driver or an actor that is silent for
-    `silent_s` seconds is killed.
+    `capacity` is the number of jobs that the cluster can run at once, which it reports once there
+    has been work; until then, and while it does not answer, it is 1. `lock` is a file that the
+    driver holds while it lives. A driver without work is stopped after `idle_s` seconds; a driver
+    or an actor that is silent for `silent_s` seconds is killed.
     """
 
     def __init__(

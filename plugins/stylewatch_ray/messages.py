@@ -48,7 +48,7 @@ def versions() -> tuple[str, str]:
 
 
 def pack(message: Message, ticket: str = "") -> bytes:
-    """Encode a message for the daemon, with the ticket of its attempt in front, if any."""
+    """Encode `message` for the daemon, after the ticket of its attempt, if any, and a tab."""
     return ticket.encode() + b"\t" + encode(message)
 
 

@@ -86,7 +86,7 @@ class ActorHandle:
         self._handle = actor_class.options(**options).remote(work, all_cores=all_cores)
 
     async def hello(self) -> tuple[str, ...]:
-        """Return the actor's machine and versions once it is available (see `WorkerActor.hello`).
+        """Return the actor's host name and versions of stylewatch and Python, once it is available.
 
         Raises UnavailableError if the actor cannot start or is lost.
         """
@@ -117,7 +117,7 @@ class ActorHandle:
         self._handle.ask.remote(wanted)
 
     def end(self) -> None:
-        """End the actor and its work at once."""
+        """End the actor immediately, and with it the order that it runs."""
         ray.kill(self._handle, no_restart=True)
 
 

@@ -47,7 +47,7 @@ class RaySettings(ExecutorSettings):
         return Demand(self.address, self.gpus_per_job, self.resources)
 
     def mistakes(self) -> Iterator[str]:
-        """Yield a sentence for each mistake: GPUs are demanded twice, or Ray is not installed."""
+        """Yield a sentence if `resources` contains GPU, and one if Ray is not installed."""
         if "GPU" in self.resources:
             yield "executor.resources.GPU: set executor.gpus_per_job instead"
         try:
@@ -58,7 +58,7 @@ class RaySettings(ExecutorSettings):
     def probe(self) -> str:
         """Ask the cluster how many jobs it can run at once, and return a sentence about that.
 
-        Raises UnavailableError if it does not answer, or has no machine for a job.
+        Raises UnavailableError if the cluster does not answer, or has no machine for a job.
         """
         from stylewatch_ray import driver_client
 

@@ -106,7 +106,7 @@ def saved_and_loaded(checkpoint: Checkpoint | None) -> Checkpoint:
 
 
 def half(shown: Pixels, side: str) -> Plane:
-    """Return a mask of the `left` or the `right` half of a picture."""
+    """Return a mask (height, width) of the `left` or the `right` half of a picture."""
     mask = np.zeros_like(shown[..., 0])
     middle = shown.shape[1] // 2
     mask[:, slice(middle) if side == "left" else slice(middle, None)] = 1
