@@ -274,7 +274,7 @@ def _mask(nodes: Nodes, link: Link) -> str:
 
 
 def _pool_back(nodes: Nodes, link: Link, back: str, plan: Plan) -> str:
-    """Add the nodes that carry the gradient `back` back through the pool after `link`.
+    """Add the nodes that propagate the gradient named `back` through the pool after `link`.
 
     Return the name of their output.
     """

@@ -9,5 +9,4 @@ SUFFIX = ".safetensors"
 """Suffix of the files of learned styles."""
 
 SIDE, LONGEST_SIDE = 512, 4096
-"""Default and maximum of the long side, in pixels, of the paintings for which a style is learned.
-"""
+"""Default and maximum long side, in pixels, of the paintings for which a style is learned."""

@@ -36,8 +36,7 @@ _NETWORK, _PICTURES = 550, 120
 """Bytes for each pixel that the network paints at a time, and for each pixel of the painting."""
 
 _MOST_GAIN = 1.5
-"""Maximum factor that amplifies the detail of a frame after it is averaged with the previous frame.
-"""
+"""Maximum factor that amplifies the detail of a frame after averaging with the previous frame."""
 
 _TEMPORAL_UNIT = 3.0
 """Weight of the temporal loss in a recipe at which a frame is the mean of its painting and the
@@ -84,9 +83,10 @@ class Source:
 class Goal:
     """The pictures that a painting of one size should resemble.
 
-    `photograph` is the content, which has a loss if `is_content`. Otherwise it is the start of the
-    task, without a loss. `paintings` maps the names of styles to the photograph as their networks
-    paint it. `previous` is the previous painted frame of a clip, moved to this frame, or None.
+    `photograph` is the content or, without a content, the picture that the task starts from. It has
+    a loss only if it `is_content`. `paintings` maps the names of styles to the photograph as their
+    networks paint it. `previous` is the previous painted frame of a clip, moved to this frame, or
+    None.
     """
 
     photograph: Source
@@ -259,11 +259,10 @@ class Learned:
 
 
 def _seed(task: Task) -> int:
-    """Return the seed of the noise, which depends on the photograph.
+    """Return the seed of the noise, which differs between photographs.
 
-    Otherwise all photographs of an album would have strokes in the same places. The frames of a
-    scene do have strokes in the same places, except for its first frame, which has no previous
-    frame.
+    Otherwise all photographs of an album would have strokes in the same places. A task without a
+    content, or with a previous frame, uses its own seed: strokes keep their places within a scene.
     """
     if task.content is None or task.prior is not None:
         return task.seed

@@ -30,8 +30,7 @@ from stylewatch_painter.stage import Pixels, Plane
 from stylewatch_painter.validation import first_line
 
 FORMAT = "stylewatch learned style 1"
-"""Key of the metadata in each file. It changes with the network, and with the form of the metadata.
-"""
+"""Key of the metadata in each file. It changes with the network or the form of the metadata."""
 
 _MOST_GAIN = 2.0
 """Maximum factor by which the contrast of colors grows or shrinks."""
@@ -131,7 +130,7 @@ class LearnedStyle:
                 content = file.read(MOST_BYTES + 1)
             if len(content) > MOST_BYTES:
                 raise ValueError(f"it is larger than {MOST_BYTES / 1e6:.0f} MB")
-            about = _checked(content)  # before anything is allocated for what the header says
+            about = _checked(content)  # before memory is allocated for the declared tensors
             tensors = load(content)
         except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
             why = getattr(error, "strerror", None) or first_line(error)
@@ -167,8 +166,8 @@ def folder() -> Path:
 def find(name: str) -> LearnedStyle:
     """Return the learned style called `name` in the user's folder.
 
-    If no file has exactly this name, a single file counts whose name differs only in its case or
-    Unicode form. Raises WeightsError if there is none, or if it cannot be used.
+    The name may differ from that of the file in case or Unicode form if it fits a single file.
+    Raises WeightsError if there is none, or if it cannot be used.
     """
     paths = {path.stem: path for path in files()}
     alike = [stem for stem in paths if _folded(stem) == _folded(name)]

@@ -207,7 +207,7 @@ class Learning:
         return file.getvalue()
 
     def restore(self, saved: bytes, identity: str) -> None:
-        """Replace the state by one that `save` returned.
+        """Replace the state of the training by `saved`, which `save` returned.
 
         Raises CheckpointError if it is damaged, or if it has another `identity` or other settings.
         """
@@ -308,9 +308,9 @@ def _relative(x: Tensor, target: Tensor) -> Tensor:
 
 
 def _roughness(painting: Tensor) -> Tensor:
-    """Return the mean absolute difference of neighboring pixels, (), with white as 1.
+    """Return the roughness () of a painting, with white as 1.
 
-    It is the sum of the means for horizontal and for vertical neighbors.
+    It is the mean absolute difference of horizontal neighbors, plus that of vertical neighbors.
     """
     across = (painting[..., 1:] - painting[..., :-1]).abs().mean()
     down = (painting[..., 1:, :] - painting[..., :-1, :]).abs().mean()

@@ -76,7 +76,9 @@ class Convolution(nn.Module):
         self.is_measured = False
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the maps (1, made, height / stride, width / stride) of x (1, given, ...)."""
+        """Return the maps (1, made, height / stride, width / stride) of x (1, given, height,
+        width).
+        """
         maps = self.filter(mirrored(x, self.margin))
         if self.is_measured:
             self.fixed = maps.mean((0, 2, 3)), maps.var((0, 2, 3), unbiased=False)
@@ -224,9 +226,9 @@ def _missing(side: int) -> int:
 
 
 def mirrored(x: Tensor, margin: int) -> Tensor:
-    """Return maps with a margin that mirrors them; for small maps it repeats their edge.
+    """Return maps with a margin of `margin` positions on each side, which mirrors them.
 
-    Maps are small if a side is at most `margin`.
+    If a side of the maps is at most `margin`, the margin repeats their edge instead.
     """
     if not margin:
         return x

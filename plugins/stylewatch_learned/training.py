@@ -61,7 +61,7 @@ Report = Callable[[str], object]
 
 
 class LearningError(PainterError):
-    """A file of a training cannot be written, or belongs to something else."""
+    """A file of a training cannot be written, or its name is in use by something else."""
 
     exit_code = 73
 
@@ -129,7 +129,7 @@ def train(
                 raise
             report(f"{path.name} is left out: {error}")
             if failure is None or isinstance(error.__cause__ or error, OSError):
-                failure = error  # one that cannot be read now may be a good one
+                failure = error  # a photograph that cannot be read now may be usable
     if failure is not None and not pictures:
         raise failure
     settings = LearningSettings(side=wanted.side)
@@ -213,7 +213,7 @@ class Training:
             MEASURED if learning.asked in ("", wanted.length) else learning.step + MEASURED
         )
         learning.asked = wanted.length
-        self._save()  # now, not after minutes, it shows that files can be written there
+        self._save()  # at once, to find out whether files can be written there
         began, first = time.monotonic(), learning.step
         due = {self._report: REPORT_S, self._save: SAVE_S, self._preview: PREVIEW_S}
         next_at = {action: began + every for action, every in due.items()}
@@ -346,7 +346,7 @@ def _check_target(target: Path, about: About) -> None:
 
 
 def _photographs(path: Path, wanted: Wanted, report: Report) -> list[Pixels]:
-    """Read a photograph, or FROM_CLIP frames spread over a clip, resized to the side `wanted`.
+    """Read a photograph, or FROM_CLIP frames spread over a clip, resized to `wanted.side`.
 
     Raises PictureError if they cannot be read or are too narrow.
     """

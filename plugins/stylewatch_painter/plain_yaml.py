@@ -171,7 +171,7 @@ def _with_address(text: str, number: int) -> str:
 
     The result is empty if no address ends that line.
     """
-    lines = text.split("\n")  # YAML has more ends of lines
+    lines = text.split("\n")  # YAML has more kinds of line ends, so `number` may be too large
     match = _BARE_ADDRESS.fullmatch(lines[number]) if number < len(lines) else None
     if match is None:
         return ""

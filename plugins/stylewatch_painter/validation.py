@@ -200,7 +200,7 @@ def mistakes(
     secrets and below the `secret` keys of the mapping.
     """
     groups = groupby(_errors(error), lambda error_: _walk(model, error_["loc"])[0])
-    for path, (details, *others) in islice(groups, MOST):  # the others: members of a union
+    for path, (details, *others) in islice(groups, MOST):  # others: of the same union
         is_secret = bool(path) and path[0] in secret
         _, models = _walk(model, details["loc"])
         if is_secret or any(map(_has_secrets, models)):

@@ -125,7 +125,8 @@ class Backend(Protocol):
     """A backend, which is created from its options, a mapping of plain values.
 
     Creating a backend is cheap and loads no network. Unknown options raise BackendOptionError.
-    Unusable pictures raise the painter's PictureError, a loss that is not finite its DivergedError.
+    Unusable pictures raise the painter's PictureError, and a loss that is not finite raises its
+    DivergedError.
 
     The class may have two more attributes: `contract`, the version of this contract that it was
     written for (CONTRACT), and `capabilities`.
