@@ -76,9 +76,7 @@ class Convolution(nn.Module):
         self.is_measured = False
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the maps (1, made, height / stride, width / stride) of x (1, given, height,
-        width).
-        """
+        """Return maps (1, made, height / stride, width / stride) of x (1, given, height, width)."""
         maps = self.filter(mirrored(x, self.margin))
         if self.is_measured:
             self.fixed = maps.mean((0, 2, 3)), maps.var((0, 2, 3), unbiased=False)
