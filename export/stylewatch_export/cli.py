@@ -113,7 +113,7 @@ def _layers(names: Sequence[str] | frozenset[LayerName]) -> tuple[LayerName, ...
 
 
 def _pair(path: Path) -> Pair:
-    """Return the pair that `path` belongs to."""
+    """Return the pair that `path` belongs to; raises BadParameter for any other suffix."""
     for suffix in (FEATURES, GRADIENT):
         if path.name.endswith(suffix):
             return Pair.of(path.parent, path.name.removesuffix(suffix))

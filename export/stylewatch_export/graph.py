@@ -52,8 +52,8 @@ _TWICE = {
 class Manifest(Plan):
     """A plan, the part of it that a graph contains, and how the graph was built.
 
-    The input is RGB from 0 to 255 (`range`) minus `mean`. `version` is stylewatch's; `library` is
-    the program that wrote the file.
+    The input is RGB from 0 to 255 (`range`) minus `mean`. `version` is that of stylewatch, and
+    `library` names onnx and its version.
     """
 
     form: Literal["stylewatch-graph/1"] = "stylewatch-graph/1"
@@ -71,7 +71,7 @@ class Manifest(Plan):
 
 @dataclass(eq=False)
 class Nodes:
-    """An ONNX graph under construction: nodes and constants in order, each value by its name."""
+    """An ONNX graph under construction: nodes and constants in order, values by name."""
 
     name: str
     _nodes: list[onnx.NodeProto] = field(default_factory=list)
@@ -114,7 +114,7 @@ class Nodes:
         self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
     def model(self, plan: Plan, part: Part) -> onnx.ModelProto:
-        """Return the model, including its manifest."""
+        """Return the model of `part`, with its manifest in the metadata."""
         constants = list(self._constants.values())
         graph = helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, constants)
         model = helper.make_model(
@@ -153,7 +153,11 @@ class Link:
         self.gradient = f"{self.layer}.gradient"  # gradient of the features
 
     def shape(self, *, after_pool: bool = False) -> list[int | str]:
-        """Return the shape (1, channels, height, width) of the maps; sides are named by block."""
+        """Return the shape (1, channels, height, width) of the maps.
+
+        The sides have symbolic names. Maps with the same number of pools before them share these
+        names.
+        """
         halvings = pools_before(self.layer) + after_pool
         end = f"_{halvings + 1}" if halvings else ""
         return [1, self.channels, f"height{end}", f"width{end}"]
@@ -167,7 +171,7 @@ class Link:
 
 
 def links(plan: Plan) -> list[Link]:
-    """Return the convolutions up to the deepest layer of `plan`."""
+    """Return the convolutions up to the deepest layer of `plan`, in order."""
     chain = layers_up_to(plan.layers, ARCHITECTURES[plan.architecture])
     return [
         Link(
@@ -260,14 +264,20 @@ def gradient(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
 
 
 def _mask(nodes: Nodes, link: Link) -> str:
-    """Add the mask of `link`: 1 where its features are above zero, otherwise 0."""
+    """Add the mask of `link`, and return its name.
+
+    The mask is 1 where the features are above zero, and 0 elsewhere.
+    """
     if link.wanted:
         nodes.add("Greater", [link.layer, nodes.number("zero", 0)], link.above)
     return nodes.add("Cast", [link.above], f"{link.layer}.mask", to=TensorProto.FLOAT)
 
 
 def _pool_back(nodes: Nodes, link: Link, back: str, plan: Plan) -> str:
-    """Add the nodes that carry a gradient back through the pool after `link`."""
+    """Add the nodes that propagate the gradient named `back` through the pool after `link`.
+
+    Return the name of their output.
+    """
     maps = link.layer if link.wanted else link.above  # a value with the shape of the result
     if plan.pool == "max":
         return _unpooled(nodes, link, back, maps)
@@ -290,9 +300,11 @@ def _pool_back(nodes: Nodes, link: Link, back: str, plan: Plan) -> str:
 
 
 def _unpooled(nodes: Nodes, link: Link, back: str, maps: str) -> str:
-    """Scatter values to the positions of the maxima, in flat order like the indices of `MaxPool`.
+    """Add the nodes that reverse a max pool, and return the name of their output.
 
-    `MaxUnpool` would be faster, but runtimes differ at odd edges, and few support it.
+    They scatter the value named `back` to the flat indices `link.places`, which `MaxPool` returned,
+    in zeros of the shape of the value named `maps`. `MaxUnpool` would be faster, but few runtimes
+    support it, and their results differ at odd edges.
     """
     name = link.layer
     row = nodes.integers("row", -1)
@@ -307,9 +319,10 @@ def _unpooled(nodes: Nodes, link: Link, back: str, maps: str) -> str:
 
 
 def _shares(nodes: Nodes, name: str, size: str, plan: Plan) -> str:
-    """Add the share that each position has in its average: 1 divided by the number of positions.
+    """Add the share that each position has in its average, and return its name.
 
-    The share is 1/4; with `ceil` it is 1/2 at an odd edge, and 1 in the corner of two odd edges.
+    The share is 1 divided by the number of positions: 1/4 or, with `ceil`, 1/2 at an odd edge, and
+    1 in the corner of two odd edges.
     """
     if plan.pool_edge == "floor":
         return nodes.number("quarter", 0.25)
@@ -333,10 +346,11 @@ def _shares(nodes: Nodes, name: str, size: str, plan: Plan) -> str:
 
 
 def load(path: Path) -> tuple[Manifest, onnx.ModelProto]:
-    """Read the manifest of a graph's file, and the graph.
+    """Return the manifest and the ONNX model in the graph file at `path`.
 
-    Raises GraphError if the file is damaged, of an older format or foreign, and OSError if it
-    cannot be read.
+    Raises GraphError if the path leads to a pipe or a device, or if the file is not a valid ONNX
+    model with a manifest of the current form. Raises OSError if the file is missing or cannot be
+    read.
     """
     try:
         with regular_file.opened(path) as file:

@@ -35,24 +35,26 @@ _SMALL = 20  # side in pixels: the reference evaluator is slow
 
 @dataclass(frozen=True)
 class Comparison:
-    """One result: the value compared, the reference, and the error.
+    """Result of comparing `what`, a layer or the gradient, with the reference `against`.
 
-    The error of features is the greatest error divided by the greatest value; that of gradients is
-    relative in the L2 norm.
+    The `error` of features is the maximum absolute difference, divided by the maximum value of the
+    reference. That of gradients is their relative distance in the L2 norm.
     """
 
     what: str
     against: str
     error: float
     judged: bool = True
-    """False if torch made its own decisions, which may differ without an error of the graph."""
+    """False if torch made its own decisions. The error is then only reported, because it can be
+    large without a fault of the graph."""
 
 
 def verify(pair: Pair, size: tuple[int, int] = (97, 75)) -> Iterator[Comparison]:
-    """Compare graphs for two random pictures, the larger of `size` (width, height) in pixels.
+    """Compare the graphs of `pair` with torch and the reference evaluator, and yield the results.
 
-    The smaller one is for the reference evaluator. Raises GraphError if the graphs are damaged or
-    not a pair, OSError if a file cannot be read, and WeightsError if their weights are missing.
+    They are computed for two random pictures: one of `size` (width, height) in pixels, and a
+    smaller one for the reference evaluator. Raises GraphError if the graphs are damaged or not a
+    pair, OSError if a file cannot be read, and WeightsError if their weights are missing.
     """
     plan = load(pair.features)[0].plan
     if load(pair.gradient)[0].plan != plan:
@@ -81,7 +83,10 @@ def _against_torch(graph: OrtVgg19, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterat
 
 
 def _against_reference(pair: Pair, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterator[Comparison]:
-    """Compare with ONNX's evaluator, which computes in NumPy and shares no code with the others."""
+    """Yield comparisons with ONNX's evaluator, which computes in NumPy.
+
+    It shares no code with torch and ONNX Runtime.
+    """
     forward, backward = (
         ReferenceEvaluator(load(path)[1]) for path in (pair.features, pair.gradient)
     )
@@ -98,7 +103,7 @@ def _against_reference(pair: Pair, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterato
 
 
 def _even(maps: Tensor) -> Tensor:
-    """Scale a layer's features so that they can serve as gradients of equal size in all layers."""
+    """Return features scaled to a root mean square of 1, to serve as gradients in all layers."""
     maps = maps.detach()
     return maps / maps.square().mean().sqrt().clamp_min(1e-30)
 
@@ -124,7 +129,7 @@ def distance(gradient: Tensor, expected: Tensor) -> float:
 
 
 def network(plan: Plan) -> NetworkSettings:
-    """Return the pools of `plan` in the form of a recipe."""
+    """Return network settings with the pools of `plan`."""
     return NetworkSettings(pool=plan.pool, pool_edge=plan.pool_edge)
 
 
@@ -133,7 +138,8 @@ def torch_back(
 ) -> Tensor:
     """Compute the picture's gradient in torch, from the `gradients` of the features.
 
-    ReLUs and pools decide as the feature graph did, whose outputs are `kept`.
+    `kept` has the outputs of the feature graph by name. They determine which values pass the ReLUs
+    and the pools.
     """
     pool = Pool.of(network(plan))
     chain = layers_up_to(plan.layers, ARCHITECTURES[plan.architecture])

@@ -1,4 +1,4 @@
-"""Layer match: in each step, the features of each layer follow their nearest neighbors in a style.
+"""The loss `layer_match`: the cosine distance of features to their nearest neighbors in a style.
 
 Kolkin, Kucera, Paris, Sykora, Shechtman, Shakhnarovich 2022, "Neural Neighbor Style Transfer"
 (arXiv 2203.13215), in the form of its final scale: layers are matched one by one.
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from stylewatch_painter.size import Size
 
 _COPIES = 2
-"""Number of copies of sampled rows that a backward pass needs: centered, and of length 1."""
+"""Number of copies of sampled rows that a backward pass needs: one that is centered, and one that
+is also scaled to length 1."""
 
 MOST_SAMPLED = 64
 """Divisor of a map's long side that gives the stride of the sampled positions."""
@@ -57,7 +58,7 @@ class LayerMatchSettings(LayerSettings):
     """Factor of the distance of each layer."""
     weight: fields.Weight = 1.0
     rotations: bool = False
-    """True if the style is also searched turned by 90, 180 and 270 degrees."""
+    """True if copies of the style that are rotated by 90, 180 and 270 degrees are searched, too."""
     largest: fields.SideLength = fields.ANY_SIDE
     """Maximum long side, in pixels, of the sizes that have this term."""
 
@@ -76,7 +77,7 @@ class LayerMatchSettings(LayerSettings):
         return side <= self.largest
 
     def weighed(self, content: float, style: float) -> Self:
-        """Return settings with the weight multiplied by the factor for style losses."""
+        """Return settings with the weight multiplied by `style`; `content` is not used."""
         return self.model_copy(update={"weight": self.weight * style})
 
     def memory(self, extent: Extent) -> LossBytes:
@@ -102,11 +103,11 @@ class LayerMatchSettings(LayerSettings):
 
 @dataclass(frozen=True, eq=False)
 class _StyleFeatures:
-    """The features of one style, and its factor in each region.
+    """The features of one style, and its factor in each region of the painting.
 
-    `maps` holds the features (N, rows, columns) of the style and of its rotated copies. The flags
-    `usable` (R, rows, columns) mark the regions in those maps; the sequence is empty without a
-    mask.
+    `maps` holds the features (N, rows, columns) of the style and of its rotated copies. `usable`
+    holds flags (R, rows, columns) of the regions of the style's mask, for each item of `maps`; it
+    is empty without a mask.
     """
 
     maps: Sequence[_ByLayer]
@@ -115,16 +116,20 @@ class _StyleFeatures:
 
 
 def _sampled(pixels: float, layer: LayerName) -> float:
-    """Return the maximum number of sampled positions of a map: that of a square picture."""
+    """Return the maximum number of sampled positions of a map of `layer`.
+
+    It is the number for a square picture with this number of `pixels`.
+    """
     side = math.sqrt(pixels) / 2 ** pools_before(layer)
     return float((side / max(1, side // MOST_SAMPLED)) ** 2)
 
 
 class LayerMatch(Loss):
-    """Mean centered cosine distance to the nearest features of a style, summed over layers.
+    """Mean cosine distance of centered features to their nearest neighbors in a style.
 
-    In maps whose long side has 128 positions or more, a step samples one position of every square,
-    the same one in all squares of the painting and of the style.
+    The loss is the weighted sum over layers. In maps whose long side has 128 positions or more, a
+    step samples one position of every square, the same one in all squares of the painting and of
+    the style.
     """
 
     rereads_maps = False
@@ -164,13 +169,16 @@ class LayerMatch(Loss):
         return _StyleFeatures(by_layer, usable, region_factors)
 
     def _flags(self, regions: Tensor, size: Size) -> _ByLayer:
-        """Return flags (R, rows, columns) of the positions of each layer in each region."""
+        """Return flags (R, rows, columns) of the positions in each of `regions`, by layer.
+
+        The positions are those of the maps of a picture of `size`.
+        """
         shapes = {layer: self._scene.map_shape(layer, size) for layer in self.layers}
         device = self._scene.device
         return {layer: region_flags(regions, shapes[layer]).to(device) for layer in shapes}
 
     def values(self, u: Tensor, maps: Maps, step: int) -> dict[Label, Tensor]:
-        """Return the distance () between the painting and each style."""
+        """Return the distance () of the painting from each style, at positions drawn for `step`."""
         seed = [self._scene.task.seed, *self._scene.size, step]
         painted = {
             layer: maps[layer].unflatten(-1, self._scene.map_shape(layer)) for layer in self.layers
@@ -213,9 +221,10 @@ class LayerMatch(Loss):
 
 
 def _nearest_distance(queries: Tensor, candidates: Tensor) -> Tensor:
-    """Return the mean distance () of rows (Q, N) to their nearest candidates (C, N).
+    """Return the mean cosine distance () of rows (Q, N) to their nearest candidates (C, N).
 
-    Distances are cosine distances of centered rows.
+    The rows of each side are centered by their mean. No gradient flows through the choice of the
+    nearest candidates.
     """
     with torch.no_grad():
         nearest = nearest_neighbors(Side(queries), Side(candidates))

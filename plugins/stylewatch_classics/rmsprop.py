@@ -39,7 +39,10 @@ class RmspropSettings(OptimizerSettings):
         return on_pyramid(partial(Rmsprop, self), self.pyramid, bounds)
 
     def vectors(self, steps: int) -> int:
-        """Return the number of float32 vectors of the picture's size in memory after `steps`."""
+        """Return the number of float32 vectors of the picture's size that exist during a step.
+
+        It does not depend on the number of `steps` before.
+        """
         return 7 if self.pyramid else 4
 
     def at(self, *, is_coarse: bool, is_final: bool) -> Self:
@@ -79,9 +82,9 @@ class Rmsprop(Optimizer):
         return evaluation
 
     def state(self) -> dict[str, Tensor]:
-        """Return the moving average of the squares; nothing before the first step."""
+        """Return the moving average of the squares as tensor `v`, or {} before the first step."""
         return {} if self._v is None else {"v": self._v.clone()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore the result of `state`."""
+        """Restore the state that `state` returned."""
         self._v = state.get("v")

@@ -10,9 +10,9 @@ from torch import Tensor
 
 
 class SelectedColumns(torch.autograd.Function):
-    """Selection of columns of a matrix, as float32 or float64.
+    """Selection of columns of a matrix, converted to float32 if the matrix has fewer bits.
 
-    The gradient is summed in the same order on every device, unlike that of torch's own indexing.
+    The gradient is summed in a fixed order on every device, unlike that of torch's own indexing.
     """
 
     @staticmethod
@@ -24,7 +24,7 @@ class SelectedColumns(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """Return the gradient of the matrix, which is zero at columns not selected."""
+        """Return the gradient of the matrix (N, M), which is zero at columns not selected."""
         (index,), (gradient,) = ctx.saved_tensors, gradients
         (rows, columns), dtype = ctx.matrix
         back = gradient.new_zeros(columns, rows)

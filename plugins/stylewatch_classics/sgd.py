@@ -1,4 +1,4 @@
-"""Gradient descent with a rate that decays."""
+"""Gradient descent with a decaying rate."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ class SgdSettings(OptimizerSettings):
         return Sgd(self, bounds)
 
     def vectors(self, steps: int) -> int:
-        """Return the number of float32 vectors of the picture's size in memory after `steps`."""
+        """Return the number of float32 vectors of the picture's size that exist during a step.
+
+        It does not depend on the number of `steps` before.
+        """
         return 2
 
 
@@ -56,9 +59,9 @@ class Sgd(Optimizer):
         return evaluation
 
     def state(self) -> dict[str, Tensor]:
-        """Return the number of steps so far."""
+        """Return the number of steps so far as tensor `i`."""
         return {"i": torch.tensor(self._i)}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore the result of `state`."""
+        """Restore the state that `state` returned."""
         self._i = int(state["i"])

@@ -1,4 +1,4 @@
-"""Relaxed optimal transport: hypercolumns at sampled positions, compared with a style's.
+"""The loss `transport`: relaxed optimal transport between hypercolumns at sampled positions.
 
 Kolkin, Salavon, Shakhnarovich 2019, "Style Transfer by Relaxed Optimal Transport and
 Self-Similarity" (arXiv 1904.12785), and their program. A hypercolumn holds the color and the
@@ -57,10 +57,11 @@ else:
     selected_columns = late("stylewatch_classics.selected_columns")
 
 _GRID_PIXELS = 128**2
-"""Number of pixels up to which positions are drawn from all of them; above, from a grid."""
+"""Approximate number of positions on the grid from which positions are drawn. In a picture with
+less than twice as many pixels, the grid has all pixels."""
 
 _TINY = 1e-12
-"""Value that is added to divisors, which could be zero."""
+"""Value added to divisors that could be zero."""
 
 _LEAST_SQUARE = 1e-5
 """Minimum squared distance of two colors; below it the square root has a steep gradient."""
@@ -136,7 +137,7 @@ class TransportSettings(LayerSettings):
     def weighed(self, content: float, style: float) -> Self:
         """Return settings with the content's weight multiplied by `content / style`.
 
-        The weights add up to 1, so that their ratio is all that can change.
+        The weights add up to 1, so that only their ratio can change.
         """
         return self.model_copy(update={"content_weight": self.content_weight * content / style})
 
@@ -155,7 +156,7 @@ class TransportSettings(LayerSettings):
 class PictureFeatures:
     """The colors (1, 3, height, width), 0..1, and the maps (N, M) of a picture of `size`.
 
-    `shapes` are the numbers of rows and columns of the maps.
+    `shapes` has the numbers of rows and columns of the maps of each layer.
     """
 
     size: Size
@@ -169,7 +170,8 @@ class _Sample:
     """Sample of a region of a style.
 
     `columns` (Q, D) are hypercolumns of length 1, and `colors` (Q, 3) the colors, 0..1, at their
-    positions. `mean` (D,) and `covariance` (D, D) are those of the hypercolumns in full length.
+    positions. `mean` (D,) and `covariance` (D, D) are those of the hypercolumns before
+    normalization.
     """
 
     columns: Tensor
@@ -179,7 +181,7 @@ class _Sample:
 
 
 class Transport(Loss):
-    """Self-similarity with the content; transport, moments and palette of each style.
+    """Self-similarity with the content, and transport, moments and palette of each style.
 
     Self-similarity is compared in the whole picture, and the other terms region by region. With the
     content weight a, the weights are a / (a + 2) for self-similarity, 1 / (a + 2) for transport and
@@ -231,7 +233,7 @@ class Transport(Loss):
         return PictureFeatures(size, self._scene.canvas.colors(u), maps, shapes)
 
     def _sampled(self, style: Style, number: int) -> list[_Sample]:
-        """Return a sample of each region of a style, which has the `number` among the styles."""
+        """Draw a sample of each region of a style, whose index among the styles is `number`."""
         scene = self._scene
         settings = self._settings
         pixels = scene.style(style)
@@ -266,7 +268,7 @@ class Transport(Loss):
         return values
 
     def _drawn(self, step: int) -> list[Positions]:
-        """Return positions in the whole picture, and then in each region if there are regions."""
+        """Draw positions in the whole picture, and then in each region if there are regions."""
         scene = self._scene
         draw = generator(scene.task.seed, *scene.size, step, 0)
         regions = pixels_of_regions(None, scene.size)
@@ -295,9 +297,10 @@ class Transport(Loss):
 
 
 def _exact(maps: dict[LayerName, Tensor]) -> dict[LayerName, Tensor]:
-    """Return contiguous maps in float32, taken out of `maps` so that only one exists twice.
+    """Return contiguous maps in float32, and empty `maps`.
 
-    The maps are contiguous because the memory format affects the last bits of sums.
+    The maps are removed from `maps` one by one, so that only one exists twice. They are contiguous
+    because the memory format affects the last bits of sums.
     """
     return {layer: maps.pop(layer).float().contiguous() for layer in list(maps)}
 
@@ -306,9 +309,9 @@ def _exact(maps: dict[LayerName, Tensor]) -> dict[LayerName, Tensor]:
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:
-    """Return a CPU generator for `seed` and the `key` of a step or style.
+    """Return a NumPy generator for `seed` and the `key` of a step or style.
 
-    The generator gives the same positions on every device.
+    It draws on the CPU, and therefore the same positions for every device.
     """
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
@@ -377,7 +380,11 @@ def _at(matrix: Tensor, index: Positions) -> Tensor:
 def _corners(
     at: Positions, width: int, halvings: int, shape: tuple[int, int], *, bilinear: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the positions (4, P) of maps of `shape` around pixels, and their weights (4, P)."""
+    """Return the indices (4, P) of positions around pixels in maps of `shape`, and their weights.
+
+    `at` are pixels of a picture with `width` columns. The weights (4, P), float32, are bilinear or,
+    without `bilinear`, 1 for the position that contains the pixel and 0 for the others.
+    """
     ends = []
     shares = []
     for pixels, length in zip(np.divmod(at, width), shape, strict=True):
@@ -394,10 +401,11 @@ def _corners(
 
 
 def transport_loss(columns: Tensor, style: Tensor) -> Tensor:
-    """Return the relaxed earth mover's distance () by cosines, from (P, D) to (Q, D) of length 1.
+    """Return the relaxed earth mover's distance, a scalar tensor, under the cosine distance.
 
-    Each side moves to the nearest element of the other side; the larger mean distance is the
-    result.
+    `columns` (P, D) are normalized; the rows of `style` (Q, D) must already have unit length. The
+    mean distance to the nearest row of the other side is computed for each side, and the larger of
+    both means is returned. No gradient flows through the choice of the nearest rows.
     """
     unit = directions(columns)
     with torch.no_grad():
@@ -428,10 +436,11 @@ def _root(squares: Tensor) -> Tensor:
 
 
 def _nearest(costs: Tensor, rows: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the pairs that define the relaxed earth mover's distance, by `costs` (P, Q).
+    """Return the pairs of rows that determine the relaxed earth mover's distance.
 
-    A pair is a row of the side whose mean minimum cost is larger, and the cheapest partner of that
-    row.
+    `costs` (P, Q) are the costs between `rows` and the rows of `style`. Each row of the side with
+    the larger mean of minimum costs is paired with its cheapest partner. The results are the rows
+    of the painting and of the style in these pairs.
     """
     forward = costs.min(1)
     backward = costs.min(0)
@@ -441,20 +450,24 @@ def _nearest(costs: Tensor, rows: Tensor, style: Tensor) -> tuple[Tensor, Tensor
 
 
 def moments(columns: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean (D,) and the covariance (D, D) of hypercolumns."""
+    """Return the mean (D,) and the covariance (D, D) of hypercolumns (P, D)."""
     mean = columns.mean(0)
     centered = columns - mean
     return mean, feature_sums(centered.mT).products / len(columns)
 
 
 def moment_loss(columns: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
-    """Return the mean absolute difference () of means plus that of covariances."""
+    """Return the mean absolute difference () of means, plus that of covariances.
+
+    `mean` (D,) and `covariance` (D, D) are compared with those of the hypercolumns `columns` (P,
+    D).
+    """
     painted_mean, painted_covariance = moments(columns)
     return (painted_mean - mean).abs().mean() + (painted_covariance - covariance).abs().mean()
 
 
 def self_similarity_loss(columns: Tensor, content: Tensor) -> Tensor:
-    """Return the difference () of the self-similarities of hypercolumns (P, D) from the content's.
+    """Return the difference () between the self-similarities of two sets of hypercolumns (P, D).
 
     At each position the absolute differences of its `_distances` to all positions are added up. The
     result is the mean of these sums over positions.
@@ -463,7 +476,7 @@ def self_similarity_loss(columns: Tensor, content: Tensor) -> Tensor:
 
 
 def _distances(columns: Tensor) -> Tensor:
-    """Return the cosine distances (P, P) of hypercolumns (P, D), divided by column sums."""
+    """Return the cosine distances (P, P) between hypercolumns (P, D), divided by column sums."""
     unit = directions(columns)
     distances = (1 - feature_sums(unit).products).clamp(min=0)
     return distances / (distances.sum(0) + _TINY)

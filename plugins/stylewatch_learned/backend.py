@@ -30,16 +30,17 @@ from stylewatch_plugins.contract import (
 from stylewatch_plugins.torch_autograd import TorchAutograd, TorchDevice
 
 _PROCESS = 600_000_000
-"""Bytes of the process with torch."""
+"""Memory of a process with torch, in bytes."""
 
 _NETWORK, _PICTURES = 550, 120
 """Bytes for each pixel that the network paints at a time, and for each pixel of the painting."""
 
 _MOST_GAIN = 1.5
-"""Largest factor by which detail that moving strokes lose in a film is amplified."""
+"""Maximum factor that amplifies the detail of a frame after averaging with the previous frame."""
 
 _TEMPORAL_UNIT = 3.0
-"""The recipe's weight of the temporal loss at which a frame is half the previous one."""
+"""Weight of the temporal loss in a recipe at which a frame is the mean of its painting and the
+previous frame."""
 
 
 class LearnedOptions(Strict):
@@ -53,10 +54,10 @@ class LearnedOptions(Strict):
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A picture, float32 (height, width, 3), that a painting should be near to.
+    """A picture, float32 (height, width, 3), that a painting should resemble.
 
-    `weight` is that of its loss, and `shown` says where it counts: float32 (height, width, 1) or
-    (1, 1, 1), 0..1.
+    `weight` is the weight of its loss. `shown`, float32 (height, width, 1) or (1, 1, 1), 0..1,
+    multiplies the weight at each pixel.
     """
 
     picture: Pixels
@@ -65,22 +66,27 @@ class Source:
 
     @property
     def share(self) -> NDArray[np.float32]:
-        """Weight of each pixel."""
+        """Weight at each pixel, in the shape of `shown`."""
         share: NDArray[np.float32] = np.float32(self.weight) * self.shown
         return share
 
     def term(self, picture: Pixels) -> Term:
-        """Return the mean squared distance from `picture`, with white as 1."""
+        """Return the loss term: the mean squared distance from `picture`, with white as 1.
+
+        The distance at each pixel is multiplied by `shown`.
+        """
         distance = self.shown * np.square(picture - self.picture)
         return Term(float(distance.mean(dtype=np.float64)) / 255**2, self.weight)
 
 
 @dataclass(frozen=True, eq=False)
 class Goal:
-    """Goal of a painting of one size: a mix of the photograph and of what networks make of it.
+    """The pictures that a painting of one size should resemble.
 
-    `paintings` are those of the styles, by name. The photograph has the rest of each pixel, and a
-    loss if it `is_content`. In a clip, `previous` is the painted frame before, moved to this one.
+    `photograph` is the content or, without a content, the picture that the task starts from. It has
+    a loss only if it `is_content`. `paintings` maps the names of styles to the photograph as their
+    networks paint it. `previous` is the previous painted frame of a clip, moved to this frame, or
+    None.
     """
 
     photograph: Source
@@ -89,7 +95,7 @@ class Goal:
     previous: Source | None
 
     def losses(self, picture: Pixels) -> Losses:
-        """Return the distances of a picture from all sources."""
+        """Return the losses of a picture: its distances from all sources."""
         content = {"colors": self.photograph.term(picture)} if self.is_content else {}
         style = {
             name: {"painting": painting.term(picture)} for name, painting in self.paintings.items()
@@ -101,7 +107,11 @@ class Goal:
 
     @property
     def nearest(self) -> Pixels:
-        """The picture with the least losses; outside of regions, the photograph."""
+        """The mean of all sources by their weights, which has the least total loss.
+
+        Where no style is shown, the photograph takes the place of the paintings. In a mean with a
+        previous frame, detail is sharpened afterwards, so that the loss is only nearly the least.
+        """
         picture: Pixels = self.photograph.picture.copy()
         for painting in self.paintings.values():
             picture += painting.share * (painting.picture - self.photograph.picture)
@@ -113,11 +123,12 @@ class Goal:
 
 
 class Learned:
-    """Backend that moves a picture to the paintings that the networks of its styles make.
+    """Backend that paints with the networks that were trained for the styles.
 
-    The losses are distances from these paintings and, below full strength, from the content, so
-    that the first step at a size reaches their minimum. Of a recipe the backend uses start, sizes,
-    steps, seed, strength and the temporal weight, and whether content and styles have a loss.
+    The losses are distances from the paintings of the networks and, below full strength, from the
+    content. The first step at a size reaches their minimum. Of a recipe the backend uses start,
+    sizes, steps, seed, strength and the temporal weight, and whether content and styles have a
+    loss.
     """
 
     name = "learned"
@@ -129,7 +140,7 @@ class Learned:
         self._options = check_options(self.name, LearnedOptions, options)
         self._torch = TorchAutograd({"device": self._options.device})
         self._known: dict[str, LearnedStyle] = {}
-        """The learned styles by the digests of the styles' files. They are chosen once, because a
+        """The learned styles by the digests of the styles' files. Each is chosen once, because a
         training may write a later one while a film is painted."""
 
     def devices(self) -> tuple[Device, ...]:
@@ -141,7 +152,10 @@ class Learned:
         return self._torch.device_problem()  # weights are needed to learn, not to paint
 
     def provenance(self, task: Task) -> Provenance:
-        """Describe the backend and the learned styles; raises WeightsError without one."""
+        """Describe the backend and the learned styles of `task`.
+
+        Raises WeightsError if a style has no learned style.
+        """
         chosen = {style.name: self._chosen(style) for style in task.styles}
         about = Provenance(self.name, self.version, str(self._torch.device), "fp32")
         decided = {"device": about.device}
@@ -187,9 +201,9 @@ class Learned:
         return self._goal(task, size).losses(numpy_loop.start(task, size))
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
-        """Run `task`, of which the first step at each size reaches the goal of that size.
+        """Run `task` and yield its steps; the first step at each size reaches the minimum.
 
-        Raises WeightsError without a learned style for each style.
+        Raises WeightsError if a style has no learned style, and the errors of `numpy_loop.paint`.
         """
 
         def at(size: Size) -> numpy_loop.Move:
@@ -205,9 +219,10 @@ class Learned:
         return numpy_loop.paint(task, wish, at)
 
     def _goal(self, task: Task, size: Size) -> Goal:
-        """Return what a painting of `size` should be; raises PictureError without any picture.
+        """Return the goal of a painting of `size`.
 
-        Without a content the networks paint the picture that the task starts from.
+        Without a content the networks paint the picture that the task starts from. Raises
+        PictureError if the recipe uses none of the given pictures.
         """
         compared = task.recipe.objective.fine.compared
         content = task.content if "content" in compared else None
@@ -228,7 +243,7 @@ class Learned:
                     _previous(task, size))  # fmt: skip
 
     def _painting(self, style: Style, photograph: Pixels, seed: int) -> Pixels:
-        """Return a photograph as the network of a style paints it."""
+        """Return the painting of a photograph by the network of a style."""
         return self._chosen(style).paint(photograph, seed, self._torch.device)
 
     def _chosen(self, style: Style) -> LearnedStyle:
@@ -244,10 +259,10 @@ class Learned:
 
 
 def _seed(task: Task) -> int:
-    """Return the seed of the noise, of which each photograph of an album gets its own.
+    """Return the seed of the noise, which differs between photographs.
 
-    Otherwise all of them would have their strokes in the same places, as frames of a clip do but
-    for the first of a scene, which is painted like a photograph.
+    Otherwise all photographs of an album would have strokes in the same places. A task without a
+    content, or with a previous frame, uses its own seed: strokes keep their places within a scene.
     """
     if task.content is None or task.prior is not None:
         return task.seed
@@ -255,7 +270,10 @@ def _seed(task: Task) -> int:
 
 
 def _shown(task: Task, style: Style, size: Size) -> NDArray[np.float32]:
-    """Return how much of its weight a style has in each pixel, (height, width, 1) or (1, 1, 1)."""
+    """Return the share, 0..1, of its weight that a style has at each pixel.
+
+    It is float32 (height, width, 1), or (1, 1, 1) without a mask of the content.
+    """
     if task.content_mask is None:
         return np.ones((1, 1, 1), np.float32)
     weights = task.region_style_weights()[task.styles.index(style)]
@@ -269,9 +287,10 @@ def _shown(task: Task, style: Style, size: Size) -> NDArray[np.float32]:
 
 
 def _sharpened(mean: Pixels, painting: Pixels) -> Pixels:
-    """Return a mean of several paintings with as much fine detail in each place as one of them.
+    """Return `mean`, with its fine detail amplified to the local contrast of `painting`.
 
-    In a mean, strokes that do not meet cancel each other.
+    In a mean of several paintings, strokes in different places cancel each other. The factor is at
+    least 1 and at most _MOST_GAIN.
     """
     detail = _detail(mean)
     gain = (_contrast(_detail(painting)) / _contrast(detail)).clip(1, _MOST_GAIN)
@@ -279,13 +298,13 @@ def _sharpened(mean: Pixels, painting: Pixels) -> Pixels:
 
 
 def _detail(picture: Pixels) -> Pixels:
-    """Return what a picture loses in a quarter of its size."""
+    """Return the detail that a picture loses if it is reduced to a quarter of its sides."""
     size = Size.of(picture)
     return picture - resize(resize(picture, size.times(1 / 4)), size)
 
 
 def _contrast(detail: Pixels) -> Plane:
-    """Return the local contrast of detail, relative to white, at least a thousandth of it."""
+    """Return the local contrast of detail, (height, width), as a share of white, plus 0.001."""
     size = Size.of(detail)
     squares: Plane = np.square(detail / 255).mean(2)
     local = resize_plane(resize_plane(squares, size.times(1 / 16)), size)
@@ -293,7 +312,10 @@ def _contrast(detail: Pixels) -> Plane:
 
 
 def _previous(task: Task, size: Size) -> Source | None:
-    """Return the previous frame of a clip, moved to this one, as far as it is to be trusted."""
+    """Return the previous frame of a clip, moved to this frame, as a Source; None without one.
+
+    It counts at each pixel by the trust in the pixel.
+    """
     if task.prior is None:
         return None
     trust = resize_plane(task.prior.trust, size)[..., None]

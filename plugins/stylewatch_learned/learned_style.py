@@ -1,8 +1,8 @@
-"""Files of learned styles, and the owner's folder of them.
+"""Files of learned styles, and the user's folder with them.
 
-A file is a safetensors file with the parameters of a `StyleNetwork`. Its metadata says which style
-picture it was learned from, on which photographs, and how: it holds no picture, and claims no
-license, because the owner of the pictures decides about that.
+A learned style is a safetensors file with the parameters of a `StyleNetwork`. Its metadata has the
+digests of the style picture and of the photographs, and the settings of the training. It holds no
+picture, and states no license, because the owner of the pictures decides about that.
 """
 
 import json
@@ -30,29 +30,30 @@ from stylewatch_painter.stage import Pixels, Plane
 from stylewatch_painter.validation import first_line
 
 FORMAT = "stylewatch learned style 1"
-"""Key in the metadata of each file; it names the network and the version of the metadata."""
+"""Key of the metadata in each file. It changes with the network or the form of the metadata."""
 
 _MOST_GAIN = 2.0
-"""Largest factor by which the contrast of colors changes."""
+"""Maximum factor by which the contrast of colors grows or shrinks."""
 
 _SEEN = 512
-"""Number of pixels along the long side of a picture by which its colors are known."""
+"""Minimum number of pixels, along the long side of a larger picture, that color statistics use."""
 
 _LENGTH = 8
-"""Number of bytes for the length of the header."""
+"""Number of bytes of a safetensors file that hold the length of the header."""
 
 MOST_BYTES = 8_000_000
-"""Maximum size of a file; the network takes about half of that."""
+"""Maximum size in bytes of the file of a learned style, about twice that of the network."""
 
 
 @dataclass(frozen=True)
 class About:
     """Metadata of a learned style.
 
-    `style` and `photographs` are the SHA-256 of the files that it was learned from. `steps` is the
-    number of steps of the training, `losses` are the mean losses of its best steps, by name, and
-    `recipe` holds its settings. `palette` are the mean and the rows of the covariance of the
-    style's colors, in levels of 0..255.
+    `style` and `photographs` are SHA-256 digests (hex) of the files of the style picture, named
+    `style_name`, and of the training photographs. `steps` is the number of training steps, `losses`
+    maps names to mean losses of the best steps, and `recipe` holds the settings of the training.
+    `palette` has four rows of three numbers: the mean RGB color of the style, in levels of 0..255,
+    and the covariance matrix of its colors, in squared levels.
     """
 
     style: str
@@ -65,16 +66,22 @@ class About:
 
     @property
     def identity(self) -> str:
-        """The digests of all pictures, in order."""
+        """The digests of the style and of the photographs, in order, separated by spaces."""
         return " ".join([self.style, *self.photographs])
 
     def metadata(self) -> dict[str, str]:
-        """Return the metadata for a file: under a single key, as several have no fixed order."""
+        """Return the metadata for a file, as JSON under the single key FORMAT.
+
+        Several keys would have no fixed order in the file.
+        """
         return {FORMAT: json.dumps(vars(self))}
 
     @classmethod
     def of(cls, metadata: Mapping[str, str]) -> "About":
-        """Read metadata; raises ValueError for that of another file."""
+        """Return the About in the metadata of a file.
+
+        Raises ValueError, KeyError, TypeError or RecursionError if it has none, or an invalid one.
+        """
         if FORMAT not in metadata:
             raise ValueError("it is no learned style, or of another version of stylewatch")
         plain = json.loads(metadata[FORMAT])
@@ -85,7 +92,7 @@ class About:
 
 @dataclass(frozen=True, eq=False)
 class LearnedStyle:
-    """A learned style as it was read from a file, whose digest is `sha256` (hex)."""
+    """A learned style, read from the file at `path`, whose SHA-256 (hex) is `sha256`."""
 
     path: Path
     about: About
@@ -94,14 +101,15 @@ class LearnedStyle:
 
     @property
     def name(self) -> str:
-        """The name by which people ask for it."""
+        """The name by which users choose the style: its file name without suffix."""
         return self.path.name.removesuffix(SUFFIX)
 
     def paint(self, photograph: Pixels, seed: int, device: torch.device) -> Pixels:
-        """Return the painting of a photograph, both (height, width, 3), RGB 0..255.
+        """Return the painting of a photograph, both float32 (height, width, 3), RGB 0..255.
 
-        Its colors get the mean and the covariance of the style's, because networks that were
-        trained for some minutes make them dull; no contrast changes by a factor above _MOST_GAIN.
+        A linear map moves the mean and the covariance of the painting's colors to those of the
+        style, because a network that was trained for some minutes makes colors dull. Along each
+        axis, contrast changes by at most the factor _MOST_GAIN. The network is moved to `device`.
         """
         painting = self.network.to(device).paint(photograph, seed)
         mine = Spread(*map(np.asarray, _moments(painting)))
@@ -113,13 +121,16 @@ class LearnedStyle:
 
     @classmethod
     def at(cls, path: Path) -> "LearnedStyle":
-        """Read a file; raises WeightsError if it is no learned style."""
+        """Read the learned style at `path`.
+
+        Raises WeightsError if the file cannot be read, or is not a learned style.
+        """
         try:
             with regular_file.opened(path) as file:
                 content = file.read(MOST_BYTES + 1)
             if len(content) > MOST_BYTES:
                 raise ValueError(f"it is larger than {MOST_BYTES / 1e6:.0f} MB")
-            about = _checked(content)  # before anything is allocated for what the header says
+            about = _checked(content)  # before memory is allocated for the declared tensors
             tensors = load(content)
         except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
             why = getattr(error, "strerror", None) or first_line(error)
@@ -133,13 +144,13 @@ class LearnedStyle:
 
 
 def palette_of(style: Style) -> tuple[tuple[float, ...], ...]:
-    """Return the palette of a style, where its mask shows it, for About."""
+    """Return the palette of a style for About, with each color weighted by the mask."""
     mean, covariance = _moments(style.picture, style.mask)
     return tuple(tuple(map(float, row)) for row in (mean, *covariance))
 
 
 def _moments(picture: Pixels, mask: Plane | None = None) -> tuple[Floats, Floats]:
-    """Return the mean and the covariance of the colors of a picture where a mask shows it."""
+    """Return the mean (3,) and the covariance (3, 3) of a picture's colors, weighted by `mask`."""
     every = max(1, max(picture.shape[:2]) // _SEEN)
     colors = picture[::every, ::every].reshape(-1, 3).astype(np.float64)
     weights = None if mask is None else mask[::every, ::every].ravel()
@@ -148,14 +159,15 @@ def _moments(picture: Pixels, mask: Plane | None = None) -> tuple[Floats, Floats
 
 
 def folder() -> Path:
-    """Return the owner's folder of learned styles, which need not exist."""
+    """Return the user's folder of learned styles, which may not exist."""
     return user_data_path("stylewatch") / "learned"
 
 
 def find(name: str) -> LearnedStyle:
-    """Return the learned style called `name`; raises WeightsError if there is none.
+    """Return the learned style called `name` in the user's folder.
 
-    A name that differs in its form or in capitals is found if it fits one file only.
+    The name may differ from that of the file in case or Unicode form if it fits a single file.
+    Raises WeightsError if there is none, or if it cannot be used.
     """
     paths = {path.stem: path for path in files()}
     alike = [stem for stem in paths if _folded(stem) == _folded(name)]
@@ -170,15 +182,16 @@ def find(name: str) -> LearnedStyle:
 
 
 def _folded(name: str) -> str:
-    """Return what names have in common that people read as one, such as those of a Mac (law 8)."""
+    """Return a name in the form in which names are compared: Unicode NFC, without case (law 8)."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
 def of(style: str, name: str) -> LearnedStyle:
-    """Return the latest learned style for a style's file with the SHA-256 `style`, called `name`.
+    """Return the latest learned style for the style's file with the SHA-256 `style` (hex).
 
-    Other files in the folder are left out. Raises NotLearnedError if there is none, and
-    WeightsError if the folder cannot be listed.
+    `name` is the style's name for the message. Files that are not learned styles are skipped.
+    Raises NotLearnedError if there is no learned style, and WeightsError if the folder cannot be
+    listed.
     """
     for path in _latest_first(files()):
         try:
@@ -194,7 +207,10 @@ def of(style: str, name: str) -> LearnedStyle:
 
 
 def _latest_first(paths: Iterable[Path]) -> list[Path]:
-    """Sort files by the time of their last change; those that are gone or closed are left out."""
+    """Return the files sorted by modification time, latest first.
+
+    Files whose status cannot be read are left out.
+    """
     times = []
     for path in paths:
         try:
@@ -205,7 +221,10 @@ def _latest_first(paths: Iterable[Path]) -> list[Path]:
 
 
 def files() -> list[Path]:
-    """Return the files in the owner's folder that may be learned styles, sorted."""
+    """Return the files in the user's folder with the suffix of learned styles, sorted.
+
+    The list is empty if the folder does not exist. Raises WeightsError if it cannot be listed.
+    """
     try:
         listed = regular_file.listed(folder())
     except FileNotFoundError:  # the first training makes the folder
@@ -219,14 +238,14 @@ def files() -> list[Path]:
 
 
 def write(path: Path, tensors: Tensors, about: About) -> None:
-    """Write a learned style atomically; raises OSError."""
+    """Write a learned style to `path`, atomically; raises OSError if that fails."""
     store.write_file(path, save(dict(tensors), about.metadata()))
 
 
 def _checked(content: bytes) -> About:
-    """Return what the bytes of a file say of themselves.
+    """Return the About in the bytes of a file, of which only the header is decoded.
 
-    Raises ValueError, KeyError, TypeError or RecursionError unless they have the tensors of the
+    Raises ValueError, KeyError, TypeError or RecursionError unless the file has the tensors of the
     network, and the metadata of a learned style.
     """
     length = int.from_bytes(content[:_LENGTH], "little")
@@ -242,7 +261,7 @@ def _checked(content: bytes) -> About:
 
 @cache
 def _shapes() -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Return the type and the shape of each tensor of the network."""
+    """Return the safetensors type and the shape of each tensor of the network, by name."""
     with torch.device("meta"):  # nothing is allocated
         state = StyleNetwork().state_dict()
     return {name: ("F32", tuple(value.shape)) for name, value in state.items()}

@@ -1,11 +1,11 @@
-"""Training of a network for one style, on photographs that its owner has.
+"""Training of a network for one style, on photographs of the user.
 
 The loss is that of Johnson, Alahi, Fei-Fei 2016 (arXiv 1603.08155), section 3.2, with relative
-distances of Gram matrices as in recipe `gram`, so that all layers count alike. Adam (Kingma, Ba
-2015, arXiv 1412.6980) takes steps that warm up and then fall along half a cosine.
+distances of Gram matrices as in recipe `gram`, so that all layers count alike. The learning rate of
+Adam (Kingma, Ba 2015, arXiv 1412.6980) grows linearly at first, and then falls along half a cosine.
 
-The content counts more at first: a network that meets the style before it can draw learns one mark,
-repeats it everywhere, and never leaves that lattice.
+The content has a larger weight at first. Otherwise the network, before it can draw, learns a single
+mark of the style, repeats it everywhere in a grid, and never recovers.
 """
 
 import io
@@ -30,38 +30,39 @@ from stylewatch_painter.stage import Pixels, Regions
 from stylewatch_painter.vgg import LayerName
 
 STYLE_LAYERS: tuple[LayerName, ...] = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
-"""Layers of the style; the deepest one brings the palette, and strokes that turn."""
+"""Layers of the style. The deepest one contributes the palette, and curved strokes."""
 
 CONTENT_LAYER: LayerName = "conv4_2"
 LAYERS: tuple[LayerName, ...] = (*STYLE_LAYERS, CONTENT_LAYER)
 
 _RATE, _LAST_RATE = 2e-3, 0.03
-"""Largest step of Adam, and the share of it that is left at the end."""
+"""Maximum learning rate of Adam, and the share of it that remains at the end."""
 
 _WARM_UP = 50
-"""Number of steps in which the rate grows."""
+"""Number of steps in which the learning rate grows."""
 
 _BETAS = 0.9, 0.99
 _LONGEST_GRADIENT = 5.0
 _ZOOM = 0.75, 1.25
-"""Range of the sizes at which photographs are shown, relative to their own."""
+"""Range of the random factors by which photographs are resized."""
 
 _WINDOW = 100
-"""Number of steps of which the mean loss tells how good the network is."""
+"""Number of steps over which losses are averaged to judge the network."""
 
 LEAST_SIDE = 32
-"""Minimum side of a picture in pixels, for the pools of the network."""
+"""Minimum side, in pixels, of a style or photograph, because VGG halves its maps in pools."""
 
 _NETWORK = NetworkSettings()
 
 
 @dataclass(frozen=True)
 class LearningSettings:
-    """Settings of a training: `side` is the long side of paintings it is for, in pixels.
+    """Settings of a training.
 
-    `crop` is the side of the part of a photograph that a step sees, in pixels; `content` and
-    `smoothness` are weights relative to the style's. The weight of the content falls from
-    `first_content` during the first half of the steps.
+    `side` is the long side, in pixels, of the paintings for which the network is trained. `crop` is
+    the side, in pixels, of the part of a photograph that a step sees. `content` and `smoothness`
+    are weights relative to the style's. During the first half of the steps, the weight of the
+    content falls from `first_content` to `content`.
     """
 
     side: int = SIDE
@@ -73,7 +74,7 @@ class LearningSettings:
 
     @property
     def recipe(self) -> dict[str, float | int | str]:
-        """The settings and layers of a training."""
+        """The settings and the layers of a training, for the metadata of a learned style."""
         return {**vars(self), "style": ", ".join(STYLE_LAYERS)}
 
 
@@ -93,9 +94,9 @@ class Learning:
     """Training of a `StyleNetwork` on `photographs` in a `style`, for `steps` steps.
 
     Pictures are float32 (height, width, 3), RGB 0..255, with `settings.side` as the long side; the
-    style counts where its mask shows it. `vgg` is the trained network with LAYERS. On the CPU, the
-    same number of threads makes the same steps, byte for byte, also after `restore`. Raises
-    PictureError without photographs, or if the style is too narrow or shows nothing.
+    mask of the style weights its positions. `vgg` is the trained network with LAYERS. On the CPU,
+    the same number of threads makes the same steps, byte for byte, also after `restore`. Raises
+    PictureError without photographs, or if the style is too narrow or wholly transparent.
     """
 
     def __init__(
@@ -114,7 +115,8 @@ class Learning:
             raise PictureError(f"{style.name} is wholly transparent: nothing can be learned there")
         self.steps = steps
         self.asked = ""
-        """The time or the number of steps that people asked for, from which `steps` follows."""
+        """The requested time or number of steps, in words, from which `steps` follows; empty if
+        unknown."""
         self._settings = settings
         self._vgg = vgg
         self._mean = torch.tensor(vgg.mean, device=vgg.device).view(1, 3, 1, 1)
@@ -134,7 +136,7 @@ class Learning:
 
     @property
     def step(self) -> int:
-        """Number of the steps so far."""
+        """Number of steps so far."""
         return self._progress.step
 
     @property
@@ -146,13 +148,16 @@ class Learning:
         return dict(self._progress.losses)
 
     def best(self) -> StyleNetwork:
-        """Return the best network so far; a training may have ended before its last step."""
+        """Return the best network so far.
+
+        The steps since the last full window are judged first, and end that window.
+        """
         if self._progress.recent:
             self._judge()
         return StyleNetwork.of(self._best)
 
     def learn(self) -> None:
-        """Make a step; raises DivergedError if the loss is no longer a number."""
+        """Make a step of the training; raises DivergedError if the loss is not finite."""
         progress, settings = self._progress, self._settings
         for group in self._optimizer.param_groups:
             group["lr"] = _RATE * self._rate(progress.step + 1)
@@ -180,7 +185,10 @@ class Learning:
             self._judge()
 
     def save(self, identity: str) -> bytes:
-        """Return the whole state as torch.save writes it; `restore` refuses another `identity`."""
+        """Return the whole state, serialized by torch.save.
+
+        `restore` accepts it only with the same `identity`.
+        """
         file = io.BytesIO()
         torch.save(
             {
@@ -199,9 +207,9 @@ class Learning:
         return file.getvalue()
 
     def restore(self, saved: bytes, identity: str) -> None:
-        """Go on from a saved state.
+        """Replace the state of the training by `saved`, which `save` returned.
 
-        Raises CheckpointError if it is damaged, or of other pictures or settings.
+        Raises CheckpointError if it is damaged, or if it has another `identity` or other settings.
         """
         try:
             state = torch.load(io.BytesIO(saved), self._vgg.device, weights_only=True)
@@ -220,7 +228,7 @@ class Learning:
             raise CheckpointError("what was learned so far is damaged") from error
 
     def _rate(self, step: int) -> float:
-        """Return the share of the largest rate for a step, counted from 1."""
+        """Return the learning rate of a step, counted from 1, as a share of the maximum."""
         fallen = 0.5 * (1 + math.cos(math.pi * min(1, step / self.steps)))
         return min(1, step / _WARM_UP) * (_LAST_RATE + (1 - _LAST_RATE) * fallen)
 
@@ -231,7 +239,10 @@ class Learning:
         return last + left * (self._settings.first_content - last)
 
     def _example(self) -> Tensor:
-        """Return a part of a photograph, (1, 3, crop, crop), drawn at random, perhaps mirrored."""
+        """Draw a random part of a random photograph, (1, 3, crop, crop).
+
+        The photograph is resized by a random factor, and the part is mirrored at random.
+        """
         draw = self._draw
         crop = self._settings.crop
         photograph = self._photographs[draw.integers(len(self._photographs))]
@@ -249,12 +260,18 @@ class Learning:
         return self._vgg(picture - self._mean, LAYERS, _NETWORK)
 
     def _style_loss(self, features: dict[LayerName, Tensor]) -> Tensor:
-        """Return the sum over layers of |G - A|^2 / |A|^2."""
+        """Return the sum over layers of |G - A|^2 / |A|^2.
+
+        G are the Gram matrices of `features`, A those of the style.
+        """
         losses = [_relative(gram, self._targets[layer]) for layer, gram in _grams(features).items()]
         return torch.stack(losses).sum()
 
     def _judge(self) -> None:
-        """Keep the network if the mean loss of the last steps is the least so far."""
+        """Keep the network if the mean loss of the recent steps is the least so far.
+
+        The recent steps are then cleared.
+        """
         progress = self._progress
         style, content = (float(mean) for mean in np.mean(progress.recent, axis=0))
         total = style + self._settings.content * content
@@ -270,7 +287,7 @@ def _grams(
 ) -> dict[LayerName, Tensor]:
     """Return the Gram matrix (N, N), the mean over positions, of each layer of the style.
 
-    With `shown`, (height, width), positions count as far as they are shown.
+    With `shown`, float32 (height, width), 0..1, positions are weighted by it.
     """
     grams = {}
     for layer in STYLE_LAYERS:
@@ -291,7 +308,10 @@ def _relative(x: Tensor, target: Tensor) -> Tensor:
 
 
 def _roughness(painting: Tensor) -> Tensor:
-    """Return the mean difference of neighboring pixels, in shares of white."""
+    """Return the roughness () of a painting, with white as 1.
+
+    It is the mean absolute difference of horizontal neighbors, plus that of vertical neighbors.
+    """
     across = (painting[..., 1:] - painting[..., :-1]).abs().mean()
     down = (painting[..., 1:, :] - painting[..., :-1, :]).abs().mean()
     return (across + down) / 255

@@ -2,13 +2,13 @@
 
 Johnson, Alahi, Fei-Fei 2016, "Perceptual losses for real-time style transfer and super-resolution"
 (arXiv 1603.08155), with fewer channels, because it is trained on a few photographs, and with
-instance normalization: Ulyanov, Vedaldi, Lempitsky 2017 (arXiv 1701.02096). Beside that:
+instance normalization: Ulyanov, Vedaldi, Lempitsky 2017 (arXiv 1701.02096). Other differences:
 
-- The residual blocks see an eighth of the size, so that a stroke may be as long as those of a
-  painting are; finer maps are added back, and keep the drawing (Ronneberger, Fischer, Brox 2015,
-  arXiv 1505.04597).
-- The blocks get noise, as in Ulyanov, Lebedev, Vedaldi, Lempitsky 2016 (arXiv 1603.03417): without
-  it a clear sky gets the same stroke everywhere, or none.
+- The residual blocks work at an eighth of the size, so that strokes can be as long as in a
+  painting. Finer maps are added back to keep the drawing (Ronneberger, Fischer, Brox 2015, arXiv
+  1505.04597).
+- The blocks get noise, as in Ulyanov, Lebedev, Vedaldi, Lempitsky 2016 (arXiv 1603.03417). Without
+  it, a clear sky gets the same stroke everywhere, or none.
 - Maps are enlarged by repeating pixels before a convolution, so that no checkerboard appears.
 """
 
@@ -25,7 +25,8 @@ from stylewatch_painter.size import Size
 from stylewatch_painter.stage import Pixels
 
 WIDTH = 48
-"""Number of maps of a quarter of the size; a coarser size has twice as many, a finer one half."""
+"""Number of feature maps at a quarter of the size. Each coarser size has twice as many, each finer
+size half as many."""
 
 BLOCKS = 4
 """Number of residual blocks."""
@@ -34,7 +35,7 @@ SPOTS = (1, 4, 8)
 """Sides of the spots of each map of noise, in positions of the residual blocks."""
 
 COARSER = 8
-"""Pixels, across and down, for each position of the residual blocks."""
+"""Number of pixels, across and down, for each position of the residual blocks."""
 
 TILE = 1536
 """Side in pixels of the tiles of large photographs."""
@@ -43,10 +44,11 @@ HALO = 128
 """Number of pixels around a tile on which its pixels depend."""
 
 SAMPLED = 8
-"""Number of parts, across and down, by which tiles are normalized."""
+"""Number of parts of a photograph, across and down, from which the normalization of tiles is
+measured."""
 
 _LEAST = 4 * COARSER
-"""Minimum side in pixels; smaller photographs are extended."""
+"""Minimum side, in pixels, of the network's input; smaller photographs are extended to it."""
 
 _GRAY, _SPREAD = 120.0, 64.0
 """Typical mean and spread of the colors of photographs, in levels of 0..255."""
@@ -61,8 +63,8 @@ Tensors = Mapping[str, NDArray[np.float32]]
 class Convolution(nn.Module):
     """Convolution of maps whose edges are mirrored, with instance normalization.
 
-    `fixed` are mean and variance (made,) by which maps are normalized in place of their own; while
-    `is_measured`, they become those of the maps.
+    `fixed`, if it is not None, has the mean and variance, (made,) each, that normalize all maps in
+    place of their own. While `is_measured`, each call sets `fixed` to the statistics of its maps.
     """
 
     def __init__(self, given: int, made: int, side: int, stride: int = 1) -> None:
@@ -74,7 +76,7 @@ class Convolution(nn.Module):
         self.is_measured = False
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the maps (1, made, height / stride, width / stride) of x (1, given, ...)."""
+        """Return maps (1, made, height / stride, width / stride) of x (1, given, height, width)."""
         maps = self.filter(mirrored(x, self.margin))
         if self.is_measured:
             self.fixed = maps.mean((0, 2, 3)), maps.var((0, 2, 3), unbiased=False)
@@ -86,7 +88,7 @@ class Convolution(nn.Module):
 
 
 class Block(nn.Module):
-    """Residual block: what two convolutions add to their input."""
+    """Residual block, which adds the result of two convolutions to its input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -116,7 +118,10 @@ class StyleNetwork(nn.Module):
         self.colors = nn.Conv2d(WIDTH // 4, 3, 5)
 
     def forward(self, photograph: Tensor, noise: Tensor) -> Tensor:
-        """Return the painting of a photograph of any size, with noise as `noise_for` returns it."""
+        """Return the painting of a photograph of any size, both (1, 3, height, width).
+
+        `noise` is the result of `noise_for`.
+        """
         height, width = photograph.shape[-2:]
         right, below = _missing(width), _missing(height)
         x = functional.pad((photograph - _GRAY) / _SPREAD, (0, right, 0, below), mode="replicate")
@@ -132,11 +137,11 @@ class StyleNetwork(nn.Module):
         return painting[..., :height, :width]
 
     def paint(self, photograph: Pixels, seed: int = 0, side: int = TILE) -> Pixels:
-        """Return the painting of a photograph, both (height, width, 3), RGB 0..255.
+        """Return the painting of a photograph, both float32 (height, width, 3), RGB 0..255.
 
-        The `seed` is of its noise. A photograph of more than `side` squared pixels is painted
-        in tiles, which are normalized alike: as a sample of all of it. Tiles overlap by what their
-        pixels depend on, so nothing shows where they meet.
+        `seed` determines the noise. A photograph of more than `side` squared pixels is painted in
+        tiles. All tiles are normalized by the statistics of a sample of the photograph, and overlap
+        by HALO pixels, so that no edges are visible between them.
         """
         size = Size.of(photograph)
         painting = np.empty_like(photograph)
@@ -153,7 +158,10 @@ class StyleNetwork(nn.Module):
 
     @contextmanager
     def normalized_as(self, photograph: Pixels, seed: int) -> Iterator[None]:
-        """Normalize all maps as those of `photograph`, with noise of its own for the `seed`."""
+        """Normalize all maps, during the block, by the statistics of the maps of `photograph`.
+
+        `seed` determines the noise with which these are computed.
+        """
         convolutions = [part for part in self.modules() if isinstance(part, Convolution)]
         for convolution in convolutions:
             convolution.is_measured = True
@@ -179,7 +187,7 @@ class StyleNetwork(nn.Module):
 
     @classmethod
     def of(cls, tensors: Tensors) -> "StyleNetwork":
-        """Return the network with these parameters."""
+        """Return a network with the parameters `tensors`."""
         network = cls()
         copies = {name: torch.from_numpy(value.copy()) for name, value in tensors.items()}
         network.load_state_dict(copies)
@@ -187,7 +195,10 @@ class StyleNetwork(nn.Module):
 
 
 def noise_for(size: Size, draw: np.random.Generator) -> Tensor:
-    """Draw noise for a photograph of `size`: (1, len(SPOTS), rows, columns), with some to spare."""
+    """Draw noise for a photograph of `size`, (1, len(SPOTS), rows, columns).
+
+    It has at least one value for each position of the residual blocks.
+    """
     rows, columns = (-(-side // COARSER) + _LEAST // COARSER for side in size.shape)
     maps = []
     for side in SPOTS:
@@ -199,17 +210,24 @@ def noise_for(size: Size, draw: np.random.Generator) -> Tensor:
 
 
 def _enlarged(x: Tensor, convolution: Convolution) -> Tensor:
-    """Return maps of twice the size."""
+    """Return maps of twice the size, after `convolution` and ReLU."""
     return functional.relu(convolution(functional.interpolate(x, scale_factor=2)))
 
 
 def _missing(side: int) -> int:
-    """Return how many pixels a side lacks: norms need several positions of the coarsest maps."""
+    """Return the number of pixels by which a side is extended.
+
+    The extended side is at least _LEAST, because normalization needs several positions of the
+    coarsest maps, and a multiple of COARSER.
+    """
     return max(-side % COARSER, _LEAST - side)
 
 
 def mirrored(x: Tensor, margin: int) -> Tensor:
-    """Add a margin to maps, a mirror image of them, or copies of their edge if they are small."""
+    """Return maps with a margin of `margin` positions on each side, which mirrors them.
+
+    If a side of the maps is at most `margin`, the margin repeats their edge instead.
+    """
     if not margin:
         return x
     mode = "reflect" if min(x.shape[-2:]) > margin else "replicate"
@@ -221,10 +239,11 @@ Area = tuple[slice, slice]
 
 
 def sampled(photograph: Pixels, side: int) -> Pixels:
-    """Return parts of a photograph from all over it, side by side, about `side` squared pixels.
+    """Return SAMPLED x SAMPLED parts from all over a photograph, joined to one picture.
 
-    They come nearer to its statistics than the whole photograph does in a smaller size: on two
-    photographs of 1 and 6 megapixels, paintings differ by 2 to 4 levels, and by 4 to 6.
+    The picture has about `side` squared pixels. Tiles that are normalized by it differ less from an
+    undivided painting than tiles that are normalized by a reduced photograph: by 2 to 4 levels
+    rather than 4 to 6, on two photographs of 1 and 6 megapixels.
     """
     size = Size.of(photograph)
     share = side / size.area**0.5 / SAMPLED
@@ -239,7 +258,10 @@ def sampled(photograph: Pixels, side: int) -> Pixels:
 
 
 def _tiles(size: Size, side: int) -> Iterator[tuple[Area, Area, Area]]:
-    """Yield the areas of tiles in a picture: of the tile, with its halo, and its place in that."""
+    """Yield three areas for each tile.
+
+    They are the tile and the tile with its halo, both in the picture, and the tile within its halo.
+    """
     for top in range(0, size.height, side):
         for left in range(0, size.width, side):
             ranges = [_extended(start, side, end)
@@ -249,7 +271,7 @@ def _tiles(size: Size, side: int) -> Iterator[tuple[Area, Area, Area]]:
 
 
 def _extended(start: int, side: int, end: int) -> tuple[slice, slice, slice]:
-    """Return the slices of one side of a tile, as in `_tiles`."""
+    """Return the slices of the three areas of `_tiles` along one side."""
     stop = min(start + side, end)
     first = max(0, start - HALO)
     return (

@@ -1,4 +1,4 @@
-"""A training from files to a file: progress, preview sheets, and a state from which it goes on."""
+"""Training from picture files to the file of a learned style: progress, previews and resuming."""
 
 import fcntl
 import hashlib
@@ -35,32 +35,33 @@ from stylewatch_plugins.learning import LearnRequest
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
 MEASURED = 20
-"""Number of steps after which the speed is known, and so the number of all steps."""
+"""Number of steps after which the speed is measured, to compute how many steps the time allows."""
 
 FEWEST = 200
-"""Minimum number of steps, however short the time is."""
+"""Minimum number of steps of a training with a time, however short the time is."""
 
 REPORT_S, SAVE_S, PREVIEW_S = 10.0, 20.0, 120.0
 """Seconds between two lines of progress, two saved states, and two preview sheets."""
 
 _LONGEST_STEM = 100
-"""Maximum number of bytes of a style's name in that of a file."""
+"""Maximum number of bytes that a style's name contributes to a file name."""
 
 FROM_CLIP, MOST_FRAMES = 8, 1_000_000
-"""Number of frames of a clip that are learned from, and maximum number of its frames."""
+"""Number of frames of a clip that are used as photographs, and maximum number of frames of the
+clip."""
 
 SHOWN = 6
 """Maximum number of photographs on a preview sheet."""
 
 STATE, PREVIEW = "state", "preview.jpg"
-"""Files in the folder of a training: what was learned so far, and a sheet of paintings."""
+"""Names of the files in the folder of a training: the saved state, and the latest preview sheet."""
 
 Report = Callable[[str], object]
-"""Function that tells people the progress of a training, in a line."""
+"""Function that shows users a line about the progress of a training."""
 
 
 class LearningError(PainterError):
-    """A file of a training cannot be written, or is something else."""
+    """A file of a training cannot be written, or its name is in use by something else."""
 
     exit_code = 73
 
@@ -69,11 +70,11 @@ class LearningError(PainterError):
 class Wanted:
     """Options of a training.
 
-    `side` is the long side in pixels of the paintings that it is for. The training takes so many
-    `steps` or, if they are None, about so many `minutes`, on a `device` of torch or on the best.
-    If it `is_unattended`, photographs that cannot be used are left out, and its name in the owner's
-    folder is one that no training from other pictures has. A picture may have at most `max_pixels`
-    pixels.
+    `side` is the long side, in pixels, of the paintings for which the style is learned. The
+    training takes `steps` steps or, if that is None, about `minutes` minutes. `device` is a device
+    of torch, or `auto` for the best one. With `is_unattended`, photographs that cannot be used are
+    left out, and the default file name contains a digest, so that only trainings from the same
+    pictures and settings share a name. A picture may have at most `max_pixels` pixels.
     """
 
     minutes: float
@@ -85,14 +86,14 @@ class Wanted:
 
     @property
     def length(self) -> str:
-        """How long the training may be."""
+        """The requested time or number of steps, in words."""
         return f"{self.minutes} minutes" if self.steps is None else f"{self.steps} steps"
 
 
 def learn_styles(request: LearnRequest, report: Report) -> None:
-    """Learn the styles that no learned style is for yet; this is a function `Learn`.
+    """Train a network for each requested style that has no learned style yet.
 
-    Raises as `train` does.
+    This is a `Learn` function. Raises OSError if a style cannot be read, and the errors of `train`.
     """
     device = str(request.options.get("device", "auto"))
     wanted = Wanted(
@@ -108,10 +109,12 @@ def learn_styles(request: LearnRequest, report: Report) -> None:
 def train(
     style: Path, photographs: Sequence[Path], target: Path | None, wanted: Wanted, report: Report
 ) -> Path:
-    """Learn a style, and write it to `target`, by default into the owner's folder; return the path.
+    """Train a network for a style, write it to a file, and return the path of the file.
 
-    Raises PictureError for a file that is no picture, BackendMissingError without the device, and
-    as `Training` and `Training.run` do.
+    The path is `target`, by default one in the user's folder. Raises PictureError or
+    FileNotFoundError for a picture that cannot be used; with `wanted.is_unattended`, for
+    photographs only if all of them fail. Raises BackendMissingError if the device is missing, and
+    the errors of `Training` and `Training.run`.
     """
     _check_temporary_folder()
     painting = _seen(style, wanted, report)
@@ -126,7 +129,7 @@ def train(
                 raise
             report(f"{path.name} is left out: {error}")
             if failure is None or isinstance(error.__cause__ or error, OSError):
-                failure = error  # one that cannot be read now may be a good one
+                failure = error  # a photograph that cannot be read now may be usable
     if failure is not None and not pictures:
         raise failure
     settings = LearningSettings(side=wanted.side)
@@ -142,12 +145,12 @@ def train(
 
 
 class Training:
-    """A training that writes to the file `target`, and goes on after a stop.
+    """A training that writes to the file `target`, and continues after an interruption.
 
-    `about` says which pictures it learns from; `photographs` are float32 (height, width, 3). Beside
-    the target lies a folder of the training. Raises LearningError if something else has its name or
-    that of the target, such as what was learned from another painting: nothing of people is
-    replaced.
+    `about` identifies the pictures that it learns from; `photographs`, float32 (height, width, 3),
+    are for the preview sheets. The constructor creates a folder beside the target for the saved
+    state and the preview sheet. Raises LearningError if the folder has other files, or if `target`
+    exists and was not learned from the same style picture. No file of a user is replaced.
     """
 
     def __init__(
@@ -165,9 +168,9 @@ class Training:
         self._tell = report
         self._folder = target.with_suffix(".learning")
         self._saved = 0
-        """Number of the steps that are saved."""
+        """Number of steps at the last saved state."""
         self._pace = 0.0
-        """Seconds of a step."""
+        """Mean duration of a step in seconds."""
         _check_target(target, about)
         with _writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -176,9 +179,10 @@ class Training:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other trainings from the folder, and remove what a kill left half-written in it.
+        """Lock the folder against other trainings during the block.
 
-        Raises LearningError if another training is there, or if files cannot be written or removed.
+        Partly written files of a killed training are removed first. Raises LearningError if another
+        training holds the lock, or if files cannot be written or removed.
         """
         with _writing(self._folder):
             folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -195,11 +199,12 @@ class Training:
             os.close(folder)
 
     def run(self, wanted: Wanted) -> None:
-        """Train to the end, for the steps or the time that are `wanted`.
+        """Train for the steps or the time of `wanted`, and write the learned style to the target.
 
-        A stop loses the steps since the last saved state, from which the next run goes on. Raises
-        DivergedError if the loss is no longer a number, and LearningError if a file cannot be
-        written, or if the saved state is of another training.
+        An interruption loses the steps since the last saved state, from which the next run
+        continues. The state is removed at the end. Raises DivergedError if the loss is not finite,
+        and LearningError if a file cannot be written, or if the saved state belongs to another
+        training.
         """
         learning = self._learning
         self._restore()
@@ -208,7 +213,7 @@ class Training:
             MEASURED if learning.asked in ("", wanted.length) else learning.step + MEASURED
         )
         learning.asked = wanted.length
-        self._save()  # now, not after minutes, it shows that files can be written there
+        self._save()  # at once, to find out whether files can be written there
         began, first = time.monotonic(), learning.step
         due = {self._report: REPORT_S, self._save: SAVE_S, self._preview: PREVIEW_S}
         next_at = {action: began + every for action, every in due.items()}
@@ -235,9 +240,9 @@ class Training:
             (self._folder / STATE).unlink(missing_ok=True)
 
     def _restore(self) -> None:
-        """Go on from the state that an earlier command saved in the folder, if there is one.
+        """Restore the state that an earlier command saved in the folder, if there is one.
 
-        Raises LearningError if it is damaged, or of other pictures or settings.
+        Raises LearningError if the state is damaged, or belongs to other pictures or settings.
         """
         try:
             saved = (self._folder / STATE).read_bytes()
@@ -269,7 +274,7 @@ class Training:
         self._saved = self._learning.step
 
     def _preview(self) -> None:
-        """Write a sheet of some photographs as the network paints them now."""
+        """Write a sheet with the current paintings of up to SHOWN photographs."""
         network = self._learning.network
         cells = []
         for photograph in self._photographs[:SHOWN]:
@@ -282,7 +287,7 @@ class Training:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Translate an OSError of the block into a LearningError about `path`."""
+    """Convert an OSError of the block to a LearningError about `path`."""
     try:
         yield
     except OSError as error:
@@ -290,7 +295,10 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def _check_temporary_folder() -> None:
-    """Raise LearningError without a folder for temporary files, which torch's optimizers need."""
+    """Raise LearningError if there is no writable folder for temporary files.
+
+    The optimizers of torch need one.
+    """
     try:
         tempfile.gettempdir()
     except FileNotFoundError:
@@ -301,7 +309,12 @@ def _check_temporary_folder() -> None:
 
 
 def _own_path(stem: str, about: About, wanted: Wanted) -> Path:
-    """Return a path in the owner's folder that no style learned from another painting has."""
+    """Return a path in the user's folder that no style learned from another picture has.
+
+    The file name is `stem`, shortened if it is long. If something else has that name, the digest of
+    the style is appended. An unattended training always appends a digest of all pictures and
+    settings.
+    """
     stem = stem.lstrip(".") or "style"  # hidden files are no learned styles
     short = os.fsencode(stem)[:_LONGEST_STEM].decode(errors="ignore")
     path = learned_style.folder() / f"{short}{SUFFIX}"
@@ -317,7 +330,7 @@ def _own_path(stem: str, about: About, wanted: Wanted) -> Path:
 
 
 def _check_target(target: Path, about: About) -> None:
-    """Raise LearningError if there is a file that was not learned from the same painting."""
+    """Raise LearningError if `target` exists and was not learned from the style of `about`."""
     with _writing(target):
         if regular_file.status(target, follow=False) is None:
             return
@@ -333,7 +346,7 @@ def _check_target(target: Path, about: About) -> None:
 
 
 def _photographs(path: Path, wanted: Wanted, report: Report) -> list[Pixels]:
-    """Read a photograph, or FROM_CLIP frames from all over a clip, with the long side `wanted`.
+    """Read a photograph, or FROM_CLIP frames spread over a clip, resized to `wanted.side`.
 
     Raises PictureError if they cannot be read or are too narrow.
     """
@@ -357,7 +370,7 @@ def _photographs(path: Path, wanted: Wanted, report: Report) -> list[Pixels]:
 
 
 def _sized(picture: Pixels | Bytes, side: int) -> Pixels:
-    """Return a picture with a long side of so many pixels."""
+    """Return a picture resized to a long side of `side` pixels."""
     size = Size.of(picture)
     return resize(picture, size.times(side / size.long))
 
@@ -368,7 +381,10 @@ def _digest(path: Path) -> str:
 
 
 def _seen(path: Path, wanted: Wanted, report: Report) -> Style:
-    """Read a picture, and shrink or enlarge it to the long side that is wanted."""
+    """Read a picture, resized to the long side `wanted.side`, as a Style; report its warnings.
+
+    Its alpha channel becomes the mask of the style.
+    """
     picture = read(
         path, max_pixels=wanted.max_pixels, needed_size=NeededSize(long_side(wanted.side))
     )

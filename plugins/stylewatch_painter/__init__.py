@@ -1,7 +1,7 @@
 """Transfer of the style of one picture to another: decoding, losses, optimization and encoding.
 
-It imports no other package of stylewatch, and knows no inbox, no ledger and no graph. Begin with
-docs/library.md, then `paint.paint`.
+This package imports no other package of stylewatch. Start with docs/library.md, then with the
+module `paint.paint`.
 """
 
 import os

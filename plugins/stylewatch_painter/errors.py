@@ -19,7 +19,7 @@ class PictureError(PainterError, ValueError):
 
 
 class NoMemoryError(PictureError):
-    """A decoder needs more memory than there is, or than this process may have."""
+    """A decoder needs more memory than is available, or than this process may use."""
 
 
 class SaveError(PainterError, ValueError):
@@ -35,15 +35,18 @@ class RecipeError(PainterError, ValueError):
 
 
 class LibraryError(PainterError, ImportError):
-    """A library of the program cannot be loaded: a fault of the installation, not of a picture."""
+    """A library that stylewatch needs cannot be loaded.
+
+    This is a fault of the installation, not of a picture.
+    """
 
     exit_code = 69
 
 
 class RecipesAwayError(PainterError, OSError):
-    """A folder or a file of recipes cannot be read now, so the recipes in it are unknown.
+    """Recipes cannot be read now: a folder is away, or the installation may be incomplete.
 
-    An unknown recipe is neither absent nor wrong (law 2): a job that needs it waits.
+    A recipe that cannot be read is neither absent nor wrong (law 2). A job that needs it waits.
     """
 
     exit_code = 75
@@ -56,13 +59,14 @@ class WeightsError(PainterError):
 
 
 class NotLearnedError(WeightsError):
-    """A network has to be trained for a style before it can paint in it."""
+    """No network has been trained yet for the style of a painting."""
 
 
 class WeightsNameError(WeightsError):
-    """A name for weights is invalid, is reserved in the catalogue, or names none to be fetched.
+    """A name for weights is invalid or reserved, or no weights of that name can be downloaded.
 
-    A name that other imported weights have is a plain WeightsError.
+    If other weights have already been imported under the name, a plain WeightsError is raised
+    instead.
     """
 
     exit_code = 64
@@ -76,7 +80,7 @@ class CheckpointError(PainterError, ValueError):
 
     @classmethod
     def because(cls, problem: str) -> Self:
-        """Return the error for a `problem`, with the advice that all checkpoint errors share."""
+        """Return the error for a `problem`, with the advice to start the painting anew."""
         return cls(f"{problem}: without it the painting starts anew")
 
     @classmethod
@@ -87,7 +91,7 @@ class CheckpointError(PainterError, ValueError):
 
     @classmethod
     def damaged(cls, fault: str) -> Self:
-        """Return the error for a damaged checkpoint; `fault` is a clause like `it lacks 'u'`."""
+        """Return the error for a damaged checkpoint; `fault` is a clause such as `it lacks 'u'`."""
         return cls.because(f"this checkpoint is damaged, {fault}")
 
 

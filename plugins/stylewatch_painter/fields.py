@@ -1,4 +1,7 @@
-"""Types of the fields of recipes, and the base class of all settings; no torch is needed."""
+"""Types of the fields of recipes, and the base class of all settings.
+
+This module does not import torch.
+"""
 
 import re
 from typing import Annotated, Any
@@ -31,7 +34,10 @@ def _without_removed(layers: object) -> object:
 
 
 def _refuse_boolean(value: object) -> object:
-    """Refuse a boolean for a number, because YAML reads a plain `no` as False, which is 0."""
+    """Return `value` unchanged; raise ValueError if it is a boolean.
+
+    YAML reads a plain `no` as False, which would count as 0.
+    """
     if isinstance(value, bool):
         raise ValueError("should be a number")
     return value
@@ -61,7 +67,7 @@ def _number_as_text(value: object) -> object:
 
 
 def written_as(pattern: str, choice: str) -> tuple[BeforeValidator, AfterValidator, Any]:
-    """Return the metadata, for Annotated, of text that matches `pattern`.
+    """Return metadata for Annotated that restricts a type to text that matches `pattern`.
 
     Numbers become text before the check. `choice` completes the message `should be ...`.
     """
@@ -88,5 +94,5 @@ STYLE_SIZE = f"{SIZE_RULE}|area|side|stretch"
 STYLE_SIZES = f"area, side, stretch, {_SIZES}"
 
 StyleSize = Annotated[str, *written_as(STYLE_SIZE, STYLE_SIZES)]
-"""Size of a style: `area` has as many pixels as the content, `side` its long side, `stretch` its
-exact shape; or a SizeRule."""
+"""Size of a style. `area`: as many pixels as the painting; `side`: the long side of the painting;
+`stretch`: the exact size of the painting. Otherwise a SizeRule."""

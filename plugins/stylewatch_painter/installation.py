@@ -1,4 +1,4 @@
-"""The libraries of this installation: their import, and the commands that add and repair them."""
+"""Import of libraries, and shell commands that install, compile or repair them."""
 
 import csv
 import json
@@ -29,14 +29,14 @@ _MAX_CHARACTERS = 200  # maximum length of a library's message
 
 _COMPILERS = ("c++", "g++", "clang++")  # as in plugins/build_kernels.py
 _WITH_COMPILER = {
-    # without a list of packages it takes `g++` for a pattern, and says that all is well
+    # without package lists, apt-get takes `g++` for a pattern and reports success
     "apt-get": "apt-get update && apt-get install --yes g++",
     "dnf": "dnf install --assumeyes gcc-c++",
     "zypper": "zypper --non-interactive install gcc-c++",
     "pacman": "pacman --sync --noconfirm gcc",
     "apk": "apk add g++",
 }
-"""Shell commands with which root installs a C++ compiler, by the package managers they use."""
+"""Shell commands that install a C++ compiler as root, by the name of the package manager."""
 
 _ON_A_MAC = "xcode-select"
 
@@ -44,8 +44,9 @@ _ON_A_MAC = "xcode-select"
 def library(module: str, advice: str = "") -> Any:
     """Import a `module` of another package and return it.
 
-    Raises LibraryError if the module cannot be loaded. The message ends with `advice`; if that is
-    empty, or if a package that the module needs is at fault, it ends with a command for the repair.
+    Raises LibraryError if the module cannot be loaded, but passes a MemoryError on. The message
+    ends with `advice`. If `advice` is empty, or if the fault lies in a package that the module
+    needs, it ends with a command for the repair instead.
     """
     try:
         return import_module(module)
@@ -66,10 +67,11 @@ def unloadable(error: ImportError, module: str = "a library", package: str = _OU
 
 
 def incomplete() -> str:
-    """Return a sentence about missing files of this program; empty if none is missing.
+    """Return a sentence about a missing file of this installation; empty if no file is missing.
 
-    It is also empty if the program runs from its sources. Files are missing while the program is
-    installed anew; work that needs them has to wait. Raises OSError if a file cannot be looked at.
+    The result is also empty if the program runs from its sources. While an installer replaces the
+    program, files are missing, and work that needs them has to wait. Raises OSError if the status
+    of a file cannot be read.
     """
     if _project() is not None:
         return ""
@@ -87,7 +89,11 @@ def incomplete() -> str:
 
 
 def _recorded_files() -> Iterator[Path]:
-    """Yield the files that the installer recorded, except the `.pyc` that Python makes again."""
+    """Yield the paths that the installer recorded, except those of `.pyc` files.
+
+    Python writes missing `.pyc` files itself. Raises PackageNotFoundError if stylewatch has no
+    metadata.
+    """
     ours = distribution(_OURS)
     for row in csv.reader((ours.read_text("RECORD") or "").splitlines()):
         if not row[0].endswith(".pyc"):
@@ -108,12 +114,13 @@ def install_command(extra: str) -> str:
 
 
 def compile_command() -> str:
-    """Return the shell command, in backticks, that installs this program anew from its sources.
+    """Return the shell command, in backticks, that reinstalls this program from its sources.
 
-    The installation compiles the program's libraries. Without a C++ compiler the command first
-    installs one, if the command for that is known; with one it shows the compiler's messages.
+    The installation compiles the program's libraries. Without a C++ compiler, the command first
+    installs one if a known package manager is found. With a compiler, it shows the compiler's
+    messages.
     """
-    # installers keep wheels that they have built, also one without the compiled libraries
+    # installers cache the wheels that they build, even a wheel without the compiled libraries
     words = ["--force-reinstall", "--no-deps", "--no-cache-dir" if _has_pip() else "--no-cache"]
     if has_compiler():
         words.append("--verbose")
@@ -122,14 +129,14 @@ def compile_command() -> str:
 
 
 def has_compiler() -> bool:
-    """Return whether a C++ compiler is found on the path; it may still fail to compile."""
+    """Return whether a C++ compiler is found on PATH; it may still fail to compile."""
     return any(map(shutil.which, _COMPILERS))
 
 
 def _compiler_command() -> str:
     """Return the shell command that installs a C++ compiler.
 
-    It is empty if there is a compiler, or if no known package manager is installed.
+    The result is empty if there is a compiler, or if no known package manager is installed.
     """
     if has_compiler():
         return ""
@@ -146,7 +153,7 @@ def _compiler_command() -> str:
 def _origin() -> list[str]:
     """Return an installer's arguments for the origin of this installation (PEP 610).
 
-    There are none if the origin is unknown.
+    The list is empty if the origin is unknown.
     """
     try:
         recorded = json.loads(distribution(_OURS).read_text("direct_url.json") or "{}")
@@ -199,7 +206,7 @@ def _named(error: Exception) -> str:
 
 
 def _raising(error: Exception, packages: Collection[str]) -> str:
-    """Return the innermost of `packages` in the traceback of the last cause; empty without one.
+    """Return the innermost of `packages` in the traceback of the last cause, or an empty string.
 
     `packages` are names of top-level modules.
     """
@@ -210,7 +217,10 @@ def _raising(error: Exception, packages: Collection[str]) -> str:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error and its causes, outermost first; NumPy gives the short reason in a cause."""
+    """Yield the error and its causes, outermost first.
+
+    The last cause states the shortest reason, for example in errors of NumPy.
+    """
     while error is not None:
         yield error
         error = error.__cause__
@@ -230,10 +240,10 @@ def command(*words: str) -> str:
 
 
 def repair_command(package: str) -> str:
-    """Return the shell command, in backticks, that installs a package anew, and nothing else.
+    """Return the shell command, in backticks, that reinstalls `package` without its dependencies.
 
-    This program itself is installed from its origin; if that is unknown, the result is a phrase
-    instead of a command.
+    This program itself is installed from its origin. If the origin is unknown, the result is a
+    phrase instead of a command.
     """
     options = ["--force-reinstall", "--no-deps"]
     return _again(*options) if package == _OURS else command(*options, package)
@@ -253,7 +263,7 @@ def _has_pip() -> bool:
 
 
 def _is_managed_by_the_system() -> bool:
-    """Return whether installers change this Python only with an extra option (PEP 668)."""
+    """Return whether this Python is externally managed (PEP 668), outside virtual environments."""
     is_virtual = sys.prefix != sys.base_prefix
     marker = Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
     return not is_virtual and os.path.lexists(marker)

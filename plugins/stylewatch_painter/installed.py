@@ -1,6 +1,6 @@
-"""Losses, optimizers and recipes of installed packages.
+"""Entry points of installed packages, such as their losses, optimizers and recipes.
 
-A package names them as entry points. `losses`, `optimizers` and `recipes.book` each read one group.
+The packages `losses` and `optimizers` and the module `recipes.book` load one group each.
 """
 
 import logging
@@ -21,14 +21,14 @@ OTHER_VERSIONS = (
 
 _OURS = "stylewatch"
 _PROJECT = Path(__file__).parents[2] / "pyproject.toml"
-"""The project's file in a checkout, which names its entry points."""
+"""Path of the pyproject.toml with our entry points, if this is a checkout."""
 
 _log = logging.getLogger(__name__)
 _left_out: dict[str, bool] = {}
-"""Sentences about entries that were left out, each with True if the entry raised an error, which
-may not happen at the next start."""
+"""Sentences about extensions that were left out. The value is True if loading raised an error;
+loading may then succeed after a restart."""
 _versions: dict[Any, tuple[str, str]] = {}
-"""Name and version of the package of each loaded loss, optimizer and recipe that is not ours."""
+"""Name and version of the package of each value that `load` returned, except our own values."""
 
 
 def load(
@@ -38,12 +38,14 @@ def load(
     *,
     are_names_free: bool = False,
 ) -> dict[str, Any]:
-    """Load the entries of all packages in the group `stylewatch.` + `kind`; return them by name.
+    """Load the entry points of the group `stylewatch.` + `kind`; return their values by name.
 
-    Our entries come first, then those of other packages, sorted. An entry is left out (see
-    `leave_out`) if it cannot be imported, if `misfit`, which gets its name and its value, returns a
-    reason or raises an error, or if its name is in `taken` or belongs to an earlier entry. With
-    `are_names_free` several packages may use the same name, and a key is package and name.
+    Our entry points come first, then those of other packages, sorted by package and name. `misfit`
+    gets a name and a value, and returns a reason to refuse the value, or None. An entry point is
+    left out, with a warning in the log (see `leave_out`), if its name is in `taken` or belongs to
+    an earlier one, if it cannot be imported, or if `misfit` refuses its value or raises an error.
+    With `are_names_free`, several packages may use the same name, and the keys have the form
+    `package name`.
     """
     found: dict[str, Any] = {}
     for entry in sorted(entries(f"{_OURS}.{kind}"), key=_place):
@@ -69,27 +71,28 @@ def load(
 
 
 def packages(kinds: Iterable[object]) -> dict[str, str]:
-    """Return the versions, by name, of the packages other than ours that `kinds` come from.
+    """Return the versions of the packages from which `kinds` were loaded, by package name, sorted.
 
-    `kinds` are values that `load` returned, or ours.
+    `kinds` are values that `load` returned. Our own values are ignored.
     """
     return dict(sorted({_versions[settings] for settings in kinds if settings in _versions}))
 
 
 def lacking(versions: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the name and version of each package in `versions` from which nothing was loaded.
+    """Return `name version` for each package in `versions` from which nothing was loaded.
 
-    Such a package is not installed, or all of its entries were left out. `versions` maps names to
-    versions.
+    Such a package is not installed, or all of its entry points were left out. `versions` maps names
+    of packages to versions.
     """
     present = {name for name, _ in _versions.values()}
     return tuple(f"{name} {versions[name]}" for name in versions if name not in present)
 
 
 def leave_out(what: str, why: str, *, has_failed: bool = False) -> None:
-    """Warn in the log that `what` is left out, and keep the sentence for `left_out`.
+    """Log a warning that `what` is left out because of `why`, and keep the sentence for `left_out`.
 
-    `has_failed` tells that it raised an error; then the sentence is kept for `failed`, too.
+    With `has_failed`, which means that loading raised an error, `failed` returns the sentence as
+    well.
     """
     sentence = f"{what} is left out: {why}"
     _log.warning("%s", sentence)
@@ -97,21 +100,25 @@ def leave_out(what: str, why: str, *, has_failed: bool = False) -> None:
 
 
 def failed() -> tuple[str, ...]:
-    """Return the sentences about entries that raised an error, which the next start may load."""
+    """Return the sentences about extensions whose loading raised an error.
+
+    Loading them may succeed after a restart.
+    """
     return tuple(sentence for sentence, has_failed in _left_out.items() if has_failed)
 
 
 def left_out() -> tuple[str, ...]:
-    """Return a sentence for each thing that was left out by `leave_out`."""
+    """Return the sentences about everything that was left out (see `leave_out`)."""
     return tuple(_left_out)
 
 
 def entries(group: str) -> list[EntryPoint]:
-    """Return the entry points of a group; ours in a checkout are those of its pyproject.toml.
+    """Return the entry points of a group.
 
-    If several distributions have one name, the first on the path counts. A distribution with
-    unreadable metadata is ignored: it may have nothing to do with us. The entry points of the same
-    `sys.path` are kept until `look_again` is called.
+    In a checkout, our entry points are read from pyproject.toml. If several distributions have the
+    same name, only the first one on `sys.path` with entry points of the group counts. Distributions
+    whose metadata cannot be read are skipped. The result for a `sys.path` is cached until
+    `look_again` is called.
     """
     found = _of_checkout(group)
     names = {_OURS} if found else set()
@@ -124,13 +131,16 @@ def entries(group: str) -> list[EntryPoint]:
 
 
 def look_again() -> None:
-    """Let the next call of `entries` find packages that were installed meanwhile."""
+    """Clear the cache of `entries`, so that it finds packages that were installed meanwhile."""
     _distributions.cache_clear()
 
 
 @lru_cache(maxsize=1)
 def _distributions(path: tuple[str, ...]) -> list[tuple[str, list[EntryPoint]]]:
-    """Return names and entry points of the distributions on `path` that have any for us."""
+    """Return the name and the `stylewatch.*` entry points of each distribution that has any.
+
+    Distributions on `path` whose metadata cannot be read are skipped.
+    """
     found = []
     for each in distributions(path=list(path)):
         try:
@@ -143,7 +153,7 @@ def _distributions(path: tuple[str, ...]) -> list[tuple[str, list[EntryPoint]]]:
 
 
 def _of_checkout(group: str) -> list[EntryPoint]:
-    """Return our entry points by the pyproject.toml of a checkout; none in an installation."""
+    """Return our entry points of `group` from pyproject.toml; none if this is not a checkout."""
     named = _checkout().get(group, {}).items()
     return [EntryPoint(name, value, group) for name, value in named]
 
@@ -167,5 +177,5 @@ def _place(entry: EntryPoint) -> tuple[bool, str, str]:
 
 
 def package_of(entry: EntryPoint) -> str:
-    """Return the name of the package of an entry point."""
+    """Return the name of the package of an entry point; `stylewatch` for one from a checkout."""
     return str(entry.dist.name or "without a name") if entry.dist else _OURS

@@ -1,7 +1,8 @@
 """Stand-ins for modules that are imported at their first use.
 
-The daemon reads the settings of losses and optimizers, which lie beside their formulas, and never
-computes anything: it must not spend seconds and hundreds of megabytes on NumPy and torch.
+The daemon imports the settings of losses and optimizers, and with them the modules that compute
+these. It computes nothing itself, and must not spend seconds and hundreds of megabytes on NumPy and
+torch.
 """
 
 from importlib import import_module
@@ -12,7 +13,7 @@ __all__ = ["functional", "late", "np", "torch"]
 
 
 class _Late(ModuleType):
-    """Stand-in for the module that has the same name."""
+    """Stand-in for the module of the same name."""
 
     def __getattr__(self, name: str) -> Any:
         """Import the module, and return its attribute `name`."""

@@ -9,14 +9,17 @@ _Result = TypeVar("_Result")
 
 
 class SilentError(Exception):
-    """A disk does not answer. This is no OSError, because a disk that reports an error answers."""
+    """A disk did not answer in time.
+
+    This is not an OSError, because a disk that reports an OSError has answered.
+    """
 
 
 class Patience:
-    """Runner of calls that must answer within `seconds`, in threads called `name`.
+    """Runner of calls that must end within `seconds`, each in a new thread called `name`.
 
-    Callers in several threads take turns. While one call hangs, all others fail, so that nothing
-    else begins on that disk (law 9).
+    Callers in several threads take turns. While one call hangs, all others fail, so that no further
+    work begins on the same disk (law 9).
     """
 
     def __init__(self, name: str, seconds: float) -> None:
@@ -26,10 +29,11 @@ class Patience:
         self._latest: Future[Any] | None = None
 
     def call(self, work: Callable[[], _Result]) -> _Result:
-        """Return the result of `work`, which runs in a new thread; raises the errors of `work`.
+        """Run `work` in a new thread, and return its result.
 
-        Raises SilentError if `work` has not ended after the seconds allowed, if the turn of this
-        call does not come within that time, or if an earlier call still hangs.
+        Raises the errors of `work`. Raises SilentError if `work` does not end within the allowed
+        seconds, if the turn of this call does not come within that time, or if an earlier call
+        still hangs. Work that hangs is abandoned, but may still end later.
         """
         if not self._turn.acquire(timeout=self._seconds):
             raise SilentError(self._name)

@@ -1,7 +1,8 @@
-"""Plain values of recipes and settings: YAML with the line of every value; merging of values.
+"""Reading and merging of the values of recipes and settings, which are written in YAML.
 
-0100 is not octal, 0x40 is not a number, and dates and times are text. Anybody who can drop files
-can write settings: tags are refused, and sizes, depths, numbers and characters are limited.
+Unlike in YAML 1.1, numbers such as 0100 and 0x40, dates and times are text. Anybody who can drop
+files can write settings: therefore tags are refused, and sizes, depths, numbers and characters are
+limited.
 """
 
 import re
@@ -33,15 +34,15 @@ _NULL = f"{_TAG}null"
 _NUMBERS = frozenset({f"{_TAG}int", f"{_TAG}float"})
 
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Pattern for characters that no name, path or message can have; YAML escapes such as `"\\0"` can
-express them."""
+"""Pattern for characters that text must not have, such as control characters. YAML can express them
+by escapes such as `"\\0"`."""
 
 _BARE_ADDRESS = re.compile(r"([^#'\"]*[: ]|)(\[[0-9A-Fa-f:.]{2,45}\]:[0-9]{1,5})(\s*(?:#.*)?)")
 """Pattern for a line that ends with an IPv6 address and a port, such as `listen: [::1]:8787`, which
 YAML takes for a list with something after it."""
 
 _MOST_ADDRESSES = 3
-"""Maximum number of lines with a bare address in a text."""
+"""Maximum number of addresses without quotes that are repaired in a text."""
 
 _TOO_LARGE = "this is too large or too deep for settings"
 
@@ -52,11 +53,11 @@ _FLOAT = re.compile(
     r"|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"
 )
 _PATTERNS = {f"{_TAG}int": _INTEGER, f"{_TAG}float": _FLOAT}
-"""Patterns in place of YAML 1.1's, for which 0x400 is 1024, and `1:30.` is 90."""
+"""Patterns for numbers, in place of those of YAML 1.1, in which 0x400 is 1024 and `1:30.` is 90."""
 
 
 class YamlError(ValueError):
-    """A text is no YAML, or none that is allowed.
+    """A text is not valid YAML, or it uses YAML that is not allowed.
 
     The message has the name of the file and, if known, the line.
     """
@@ -80,7 +81,7 @@ _Loader.yaml_implicit_resolvers = {
 
 @dataclass(frozen=True)
 class Document:
-    """The values of a YAML file, and the line (from 1) on which each of them begins."""
+    """The values of a YAML file, and the line (from 1) on which each value begins."""
 
     file_name: str
     plain: Mapping[str, Any] = field(default_factory=dict)
@@ -97,13 +98,16 @@ class Document:
         return None
 
     def place(self, where: Location) -> str:
-        """Return the place of the value at `where`: `job.yaml line 3` if the line is known."""
+        """Return the place of the value at `where`, such as `job.yaml line 3`.
+
+        If no line is known, the result is the name of the file.
+        """
         line = self.line(where)
         return f"{self.file_name} line {line}" if line else self.file_name
 
 
 def parse(text: str, file_name: str) -> Document:
-    """Parse `text`, a mapping with text for keys; empty text is an empty mapping.
+    """Parse `text`, a mapping whose keys are text; empty text is an empty mapping.
 
     `file_name` is for messages. Raises YamlError if the text is not YAML, is no such mapping, has a
     tag, has a key twice, or exceeds a limit.
@@ -120,10 +124,11 @@ def parse(text: str, file_name: str) -> Document:
 
 
 def value(text: str) -> Any:
-    """Parse `text`, all of which is one YAML value; None for empty text.
+    """Parse `text` as one YAML value; return None if it is empty.
 
-    What YAML would take for a comment, an anchor or the start of a document is part of a text
-    without quotes. Raises YamlError if it is beside any other value, and as `parse` does.
+    In a value without quotes, everything that YAML would read as a comment, an anchor or a document
+    mark is part of the text. Raises YamlError if a comment or a document mark stands beside another
+    value, and if the text is not YAML, has a tag, has a key twice, or exceeds a limit.
     """
     with refusing(YamlError, "the value"):
         node = _compose(text, "the value")
@@ -144,7 +149,7 @@ def _is_bare(node: Node) -> bool:
 
 
 def _is_one_value(text: str) -> bool:
-    """Return whether `text` has neither comments, which are between tokens, nor a document mark."""
+    """Return whether `text` has neither a comment nor a document mark."""
     end = 0
     try:
         for token in yaml.scan(text, _Loader):
@@ -162,11 +167,11 @@ def _error(file_name: str, mark: Mark, sentence: str) -> YamlError:
 
 
 def _with_address(text: str, number: int) -> str:
-    """Return `text` with quotes around the address that ends the line `number`, from 0.
+    """Return `text` with quotes around the address at the end of the line `number`, from 0.
 
     The result is empty if no address ends that line.
     """
-    lines = text.split("\n")  # YAML has more ends of lines
+    lines = text.split("\n")  # YAML has more kinds of line ends, so `number` may be too large
     match = _BARE_ADDRESS.fullmatch(lines[number]) if number < len(lines) else None
     if match is None:
         return ""
@@ -175,11 +180,11 @@ def _with_address(text: str, number: int) -> str:
 
 
 def _compose(text: str, file_name: str, more: int = _MOST_ADDRESSES) -> Node | None:
-    """Return the node of `text`; None for empty text.
+    """Parse `text` into a node of PyYAML; return None for empty text.
 
-    If a line that is no YAML ends with an IPv6 address and a port without quotes, quote these and
-    try again, up to `more` times. Raises YamlError for other text that is no YAML, for a tag, or
-    beyond a limit.
+    If a line is not valid YAML and ends with an IPv6 address and a port without quotes, put these
+    in quotes and try again, up to `more` times. Raises YamlError for other text that is not YAML,
+    for a tag, and beyond a limit.
     """
     left = MOST_NODES
     depth = 0
@@ -213,7 +218,11 @@ def _compose(text: str, file_name: str, more: int = _MOST_ADDRESSES) -> Node | N
 
 
 class _Walk:
-    """Converter of nodes to plain values with their lines; an alias counts as its content."""
+    """Converter of nodes to plain values, which also collects the line of each value.
+
+    The content of an anchor counts towards the maximum number of nodes each time an alias repeats
+    it.
+    """
 
     def __init__(self, file_name: str) -> None:
         self.lines: dict[Location, int] = {}
@@ -290,8 +299,8 @@ class _Walk:
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of `below` into which `above` is merged, recursively.
 
-    A mapping in `above` is merged with the mapping at the same place, unless both have a `kind` and
-    these differ. It replaces anything else there, as every other value in `above` does.
+    A mapping in `above` is merged into a mapping at the same path, unless both have a `kind` and
+    the kinds differ. Every other value in `above` replaces the value at its path.
     """
     merged = deepcopy(dict(below))
     merge_into(merged, above)
@@ -310,14 +319,15 @@ def merge_into(below: dict[str, Any], above: Mapping[str, Any]) -> None:
 
 
 def _of_other_kinds(below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
-    """Return whether both mappings have a `kind`, a value of any type, and these differ."""
+    """Return whether both mappings have a `kind`, of any type, and the kinds differ."""
     return "kind" in below and "kind" in above and bool(below["kind"] != above["kind"])
 
 
 def remove(plain: dict[str, Any], paths: Iterable[Location]) -> bool:
-    """Remove from `plain`, for each of `paths`, the innermost key of a mapping that the path has.
+    """Remove from `plain`, for each of `paths`, the deepest existing key of a mapping on the path.
 
-    Return False if no path has such a key.
+    Return False if no path has such a key. An item of a list is never removed: the deepest key is
+    then that of the list.
     """
     found: dict[Location, tuple[dict[str, Any], str]] = {}
     for path in paths:

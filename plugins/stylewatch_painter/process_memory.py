@@ -21,9 +21,9 @@ _UNUSED = 1 << 30  # bytes that may remain unused at the end of the heap
 
 
 def import_uncollected(name: str) -> ModuleType:
-    """Import a module without garbage collection, unless it is imported already; return it.
+    """Return the module `name`, imported without garbage collection if it is not imported yet.
 
-    All objects that exist after the import are exempt from later collections: classes and functions
+    The import exempts all objects that exist after it from later collections: classes and functions
     live until the process ends, and collecting garbage among torch's objects takes a sixth of the
     import time. The import runs in a new thread, whose stack is empty: on the stack of a command,
     Python mapped and unmapped the same stack chunk 13,000 times, because a loop in torch called
@@ -52,7 +52,10 @@ def resident(pid: int | str = "self") -> int:
 
 
 def trim_heap() -> None:
-    """Return freed memory to the system; do nothing without glibc. No garbage is collected."""
+    """Return freed memory to the system; do nothing without glibc.
+
+    Python's garbage is not collected.
+    """
     _call_glibc("malloc_trim", 0)
 
 
@@ -86,7 +89,7 @@ def _call_glibc(function: str, *arguments: int) -> None:
 
 
 def available() -> float:
-    """Return the bytes that the machine and this process's control groups still allow, or inf.
+    """Return the number of bytes that the machine and this process's control groups still allow.
 
     The result is inf if nothing is known. Cached files count as free, as in `MemAvailable`: the
     system drops them when it needs memory.

@@ -1,4 +1,4 @@
-"""Regions of masks as tensors: their planes, and their positions in feature maps."""
+"""Conversion of the regions of masks to tensors, and to flags of positions in feature maps."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ _IN_REGION = 0.5
 
 
 def planes(mask: Regions) -> Tensor:
-    """Convert a mask, float32 (height, width, R) or (height, width), to (R, height, width)."""
+    """Convert a mask, (height, width, R) or (height, width), to a tensor (R, height, width).
+
+    Both are float32.
+    """
     stacked = np.atleast_3d(mask).transpose(2, 0, 1)
     return torch.from_numpy(np.ascontiguousarray(stacked, dtype=np.float32))
 
 
 def region_flags(regions: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Return flags (R, *shape) of the positions in each region, for planes (R, height, width).
+    """Return bool flags (R, *shape) of the positions in each region, for planes (R, height, width).
 
     A region contains each position of which it covers at least half. If there is no such position,
     it contains the positions of which it covers most. An empty region contains all positions.
@@ -35,7 +38,7 @@ def region_flags(regions: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 def for_region(values: Sequence[Value], region: int) -> Value:
-    """Return the one of a style's `values` that applies to `region`, a number from 0.
+    """Return the value for `region`, counted from 0, from the `values` of a style.
 
     A style with a mask has one value for each region of the painting. A style without a mask has a
     single value, which serves every region.
@@ -44,9 +47,9 @@ def for_region(values: Sequence[Value], region: int) -> Value:
 
 
 def turned(picture: Tensor, *, rotations: bool) -> list[Tensor]:
-    """Return a list with `picture` (..., height, width).
+    """Return a list of `picture` (..., height, width) and, with `rotations`, its rotated copies.
 
-    With `rotations` the list also has the picture turned by 90, 180 and 270 degrees.
+    The copies are rotated by 90, 180 and 270 degrees.
     """
     quarters = range(4 if rotations else 1)
     return [picture.rot90(quarter, (-2, -1)).contiguous() for quarter in quarters]

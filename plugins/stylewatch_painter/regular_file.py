@@ -1,6 +1,7 @@
-"""Listing of folders, and opening of files without waiting: in place of a file may be a pipe.
+"""Listing of folders, and opening of files without blocking on a pipe.
 
-An error is not an absence (law 2): no function takes a file that cannot be looked at for missing.
+An error is not an absence (law 2): no function treats a file as missing because its status cannot
+be read.
 """
 
 import os
@@ -25,11 +26,11 @@ def listed(folder: Path) -> list[Path]:
 
 
 def status(path: Path, *, follow: bool = True) -> os.stat_result | None:
-    """Return the status of what is at a path; None if nothing is there.
+    """Return the status of the file or folder at `path`; None if nothing is there.
 
-    Without `follow` the status of a symbolic link is its own, not that of its target. Raises
-    OSError if the path cannot be looked at, for which `Path.exists` returns False since Python
-    3.14.
+    A symbolic link without a target counts as nothing, unless `follow` is False: then the result is
+    the status of the link itself. Raises OSError if the status cannot be read. `Path.exists` hides
+    that error since Python 3.14.
     """
     try:
         return path.stat(follow_symlinks=follow)
@@ -38,16 +39,20 @@ def status(path: Path, *, follow: bool = True) -> os.stat_result | None:
 
 
 def is_file(path: Path) -> bool:
-    """Return whether a path leads to a regular file; raises OSError if it cannot be looked at."""
+    """Return whether `path` leads to a regular file.
+
+    Raises OSError if its status cannot be read.
+    """
     found = status(path)
     return found is not None and stat.S_ISREG(found.st_mode)
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BufferedReader]:
-    """Open a regular file for reading, following symbolic links, without waiting for anything.
+    """Open the regular file at `path` for reading in binary mode, and yield it.
 
-    Raises NotAFileError, and OSError as `open` does; a folder is an IsADirectoryError.
+    Symbolic links are followed. Opening never blocks, not even on a pipe. Raises NotAFileError for
+    a pipe or a device, IsADirectoryError for a folder, and other OSErrors as `open` does.
     """
     with open(path, "rb", opener=_open) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -24,9 +24,9 @@ def width_height(x: Tensor) -> Size:
 def interpolation(
     shape: Sequence[int], to: tuple[int, int], device: torch.device, *, corners: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Return the matrices that interpolate the rows and the columns of pictures of `shape`.
+    """Return the matrices that interpolate the rows and the columns of pictures linearly.
 
-    `shape` is (..., height, width), and `to` is the numbers of rows and columns to interpolate. The
+    `shape` is (..., height, width) of the pictures, and `to` is (rows, columns) of the result. The
     matrices are float32 (rows, height) and (columns, width). With `corners` the outermost pixels
     keep their places (torch's `align_corners`). The matrices replace torch's own interpolation,
     whose backward pass is not deterministic on a GPU.
@@ -52,10 +52,11 @@ def finest_detail(picture: Tensor) -> Tensor:
 
 
 def bordered(x: Tensor, wide: int, padding: Literal["reflect", "replicate"]) -> Tensor:
-    """Pad x (1, C, height, width) by `wide` pixels on each side.
+    """Return x (1, C, height, width) padded by `wide` pixels on each side.
 
-    The padding is built from slices because torch's own padding has a nondeterministic gradient on
-    a GPU.
+    With `reflect`, a border that is wider than the picture is reflected repeatedly, and a side of
+    one pixel is replicated. The padding is built from slices because torch's own padding has a
+    nondeterministic gradient on a GPU.
     """
     for dim in (-2, -1):
         left = wide

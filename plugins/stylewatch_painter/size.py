@@ -53,11 +53,14 @@ class Size(NamedTuple):
         return Size(*(max(1, round(side * factor)) for side in self))
 
     def relative_to(self, other: Size) -> float:
-        """Return the ratio of the sides to those of `other`, as if both had the same shape."""
+        """Return the square root of the ratio of this area to the area of `other`.
+
+        For sizes of the same shape, this is the ratio of their sides.
+        """
         return math.sqrt(self.area / other.area)
 
     def has_shape_of(self, other: Size) -> bool:
-        """Return whether both aspect ratios are equal, within a pixel of the smaller size."""
+        """Return whether both aspect ratios are equal, apart from rounding in the smaller size."""
         difference = self.width * other.height - self.height * other.width
         return abs(difference) <= max(self.long, other.long)
 
@@ -76,7 +79,8 @@ class Fit(NamedTuple):
 def by_long_side(side: int, picture: Size, fit: Fit) -> Size:
     """Return `picture` scaled to a long side of `side` pixels, as in `640`.
 
-    The short side is rounded, or truncated with `fit.truncate`.
+    The short side is rounded, or truncated with `fit.truncate`. Without `fit.enlarge` a smaller
+    picture keeps its size.
     """
     short = picture.short
     long = picture.long
@@ -89,7 +93,8 @@ def by_long_side(side: int, picture: Size, fit: Fit) -> Size:
 def by_short_side(side: int, picture: Size, fit: Fit) -> Size:
     """Return `picture` scaled to a short side of `side` pixels, as in `512-short`.
 
-    The long side is truncated, as in torchvision.
+    The long side is truncated, as in torchvision. Without `fit.enlarge` a smaller picture keeps its
+    size.
     """
     return (by_rows if picture.width >= picture.height else by_columns)(side, picture, fit)
 
@@ -97,7 +102,8 @@ def by_short_side(side: int, picture: Size, fit: Fit) -> Size:
 def by_box(columns: int, rows: int, picture: Size, fit: Fit) -> Size:
     """Return `picture` scaled to fit into a box, as in `640x480`.
 
-    With `fit.stretch` it gets the shape of the box.
+    With `fit.stretch` the result has the shape of the box. Without `fit.enlarge` no side becomes
+    longer than it is in `picture`.
     """
     factors = columns / picture.width, rows / picture.height
     if fit.stretch:
@@ -118,9 +124,10 @@ def by_columns(columns: int, picture: Size, fit: Fit) -> Size:
 
 
 def by_area(pixels: float, picture: Size, fit: Fit) -> Size:
-    """Return `picture` scaled to a number of pixels, as in `0.25mp` for 250,000.
+    """Return `picture` scaled to about `pixels` pixels, as in `0.25mp` for 250,000.
 
-    The height is computed first, and the width from the height, as in pastiche.
+    The height is computed first, and the width from the height, as in pastiche. Without
+    `fit.enlarge` a smaller picture keeps its size.
     """
     if pixels >= picture.area and not fit.enlarge:
         return picture
@@ -138,7 +145,8 @@ _RULES: Mapping[str, Callable[..., Size]] = {
     f"{_SIDE}x": by_columns,
     _AREA: lambda millions, picture, fit: by_area(millions * 1e6, picture, fit),
 }
-"""The rules by the patterns of their texts. The numbers in a text are a rule's first arguments."""
+"""Functions of the rules, by the patterns of their texts. The numbers in a text are the first
+arguments of the function."""
 
 SIZE_RULE = "|".join(_RULES)
 """Pattern for the text of a rule."""
@@ -146,7 +154,10 @@ SIZE_RULE = "|".join(_RULES)
 
 @lru_cache
 def size_rule(text: str) -> Callable[[Size, Fit], Size]:
-    """Return the rule that `text` states; raises ValueError if it states none."""
+    """Return the function for the rule that `text` states; raises ValueError if it states none.
+
+    The function takes the size of a picture and a Fit.
+    """
     for pattern, rule in _RULES.items():
         if re.fullmatch(pattern, text):
             numbers = re.findall("[0-9.]+", text)

@@ -20,11 +20,11 @@ Regions = NDArray[np.float32]
 """A mask of R regions: float32 (height, width, R), 0..1; a Plane is a mask of one region."""
 
 Checkpoint = Mapping[str, NDArray[np.generic]]
-"""Plain arrays by name, from which a painting continues with byte-identical results."""
+"""Arrays by name, from which `Task.resume` continues a painting."""
 
 
 BLEND = "blend"
-"""Name of the target of styles that are blended into one."""
+"""Name of the single target into which several styles are blended."""
 
 
 class Wish(Enum):
@@ -45,7 +45,7 @@ def go_on() -> Wish:
 class Term:
     """The value of one loss term, by the recipe's formula, and its weight in the total.
 
-    A term with a `gradient_weight` adds to the gradient but not to the total.
+    `gradient_weight` is the weight in the gradient; None means that it equals `weight`.
     """
 
     value: float
@@ -81,11 +81,11 @@ class Losses:
         return styles == 1 or self.style.keys() == {BLEND}
 
     def as_json(self, styles: int | None = None) -> dict[str, object]:
-        """Return the losses as in the receipt.
+        """Return the losses in the form of the receipt.
 
         If the painting has one target, `style` maps layers, not styles. `styles` is the number of
-        styles of the painting, by default the number of styles with losses, which may be smaller:
-        a small size may leave some out.
+        styles of the painting. None stands for the number of styles with losses, which may be
+        smaller, because a small size may leave some styles out.
         """
         is_one = self.has_one_target(len(self.style) if styles is None else styles)
         of_styles = {
@@ -128,9 +128,9 @@ class Stage(Step):
     """A step with a picture. Step 0 is the picture before the first step.
 
     `picture` is float32 (height, width, 3) at the final size, not clipped: only the writer rounds.
-    `frame` is the number of the frame in a clip, from 1, or 0 for a still picture. `painting` is
-    what the next frame of a clip starts from, in the form of `picture`, if that has corrections
-    which must not be made twice; None stands for `picture` itself.
+    `frame` is the number of the frame in a clip, from 1, or 0 for a still picture. `painting`, in
+    the form of `picture`, is the picture from which the next frame of a clip starts, without the
+    corrections of `picture`, which must not be applied twice. None stands for `picture` itself.
     """
 
     picture: Pixels = field(kw_only=True, repr=False)

@@ -54,7 +54,7 @@ _SENTENCES: Mapping[str, str] = {
     "model_type": "should be keys with their values",
     "model_attributes_type": "should be keys with their values",
 }
-"""Sentences for types of pydantic's errors, in place of its own, which name types of Python."""
+"""Sentences by the type of an error of pydantic, whose own messages name types of Python."""
 
 _AS_THEY_ARE = frozenset(
     {
@@ -63,7 +63,7 @@ _AS_THEY_ARE = frozenset(
         *("missing", "extra_forbidden", "union_tag_invalid", "union_tag_not_found"),
     }
 )
-"""Types of errors whose message is plain, or that `_mistake` describes."""
+"""Types of errors whose own message is shown, or that `_mistake` describes."""
 
 _YAML_WORDS = {
     None: "null",
@@ -73,8 +73,8 @@ _YAML_WORDS = {
 """Spellings in YAML of null and of each boolean: a parsed value no longer shows its spelling."""
 
 _URL, _COMMAND = re.compile("://"), re.compile(r"://|\s")
-"""Patterns for parts of a path that may hold a secret, so that `...` is shown in their place. The
-second one applies to paths that begin with a secret key."""
+"""Patterns for parts of a path that may hold a secret and are shown as `...`: the first one for all
+paths, the second one for paths that begin with a secret key."""
 
 _log = logging.getLogger(__name__)
 _repr = Repr()
@@ -91,7 +91,10 @@ class _Hidden:
 
 
 class MisfitError(ValueError):
-    """A value does not fit the value of the key `other` beside it; the message names both."""
+    """A value does not fit the value of the key `other` in the same mapping.
+
+    The message covers both values.
+    """
 
     def __init__(self, message: str, other: str) -> None:
         super().__init__(message)
@@ -100,10 +103,12 @@ class MisfitError(ValueError):
 
 @dataclass(frozen=True)
 class Mistake:
-    """One mistake; `where` is the path to the value, or to its mapping, as the user sees it.
+    """A mistake in settings, described for the user.
 
-    `loc` is the full path, which also includes a missing or an unknown key. `other` is the path of
-    a second value, if the mistake is that both do not fit together.
+    `where` is the path to show, with parts that may be secret replaced by `...`. For a missing or
+    unknown key it is the path of the mapping around the key. `sentence` says what is wrong. `loc`
+    is the path of the value or key itself, with nothing replaced. `other` is the path of a second
+    value that conflicts with it, or empty.
     """
 
     where: Location
@@ -117,7 +122,7 @@ class Mistake:
 
 
 def brief(text: str) -> str:
-    """Shorten `text` in the middle to LONGEST characters."""
+    """Return `text`, cut in the middle to LONGEST characters if it is longer."""
     left_out = " ... "
     half = (LONGEST - len(left_out)) // 2
     return text if len(text) <= LONGEST else f"{text[:half]}{left_out}{text[-half:]}"
@@ -129,7 +134,7 @@ def first_line(error: BaseException) -> str:
 
 
 def in_one_line(error: BaseException) -> str:
-    """Return the type of an error and the first line of its message."""
+    """Return the type of an error and the first line of its message, if there is a message."""
     kind = type(error).__name__
     line = first_line(error)
     return kind if line == kind else f"{kind}: {line}"
@@ -145,9 +150,10 @@ def quoted(value: object) -> str:
 
 @contextmanager
 def refusing(kind: type[Exception], what: str, *expected: type[Exception]) -> Iterator[None]:
-    """Convert an unforeseen error to `kind`, with the message "`what` cannot be used".
+    """Raise unforeseen errors of the block as `kind`, with the message "`what` cannot be used".
 
-    Errors of type `kind`, the `expected` errors, OSError and MemoryError are not converted.
+    The message also has the original error. Errors of type `kind`, the `expected` errors, OSError
+    and MemoryError pass unchanged. The traceback of a converted error is logged at level DEBUG.
     """
     handled: tuple[type[Exception], ...] = (kind, *expected, OSError, MemoryError)
     try:
@@ -160,14 +166,15 @@ def refusing(kind: type[Exception], what: str, *expected: type[Exception]) -> It
 
 
 def nearest(name: str, known: Iterable[str], what: str = "key", most: int | None = None) -> str:
-    """Describe an unknown name of a `what`, with a suggestion as from `instead`."""
+    """Return a message about the unknown `name` of a `what`, with the suggestion of `instead`."""
     return f"unknown {what} {quoted(name)}; {instead(name, known, most)}"
 
 
 def instead(name: str, known: Iterable[str], most: int | None = None) -> str:
-    """Suggest the known name that is closest to an unknown `name`.
+    """Return a suggestion of the known name that is most similar to an unknown `name`.
 
-    If none is close, list up to `most` known names, or all of them if `most` is None.
+    If none is similar, the suggestion lists up to `most` known names, or all of them if `most` is
+    None.
     """
     names = sorted(known)
     close = closest(name, names)
@@ -178,7 +185,7 @@ def instead(name: str, known: Iterable[str], most: int | None = None) -> str:
 
 
 def closest(name: str, names: Iterable[str]) -> str | None:
-    """Return the name of `names` that a misspelled `name` may stand for; None if none is close."""
+    """Return which of `names` a misspelled `name` probably stands for; None if none is similar."""
     by_lower_case = {candidate.casefold(): candidate for candidate in names}
     close = get_close_matches(name.casefold(), by_lower_case, n=1)
     return by_lower_case[close[0]] if close else None
@@ -187,12 +194,13 @@ def closest(name: str, names: Iterable[str]) -> str | None:
 def mistakes(
     error: ValidationError, model: type[BaseModel], secret: Collection[str] = ()
 ) -> Iterator[Mistake]:
-    """Yield up to MOST mistakes in a mapping that `model` refused, and one that counts the others.
+    """Yield up to MOST mistakes, and then one that counts the remaining mistakes, if any.
 
-    Values are not shown in models with secrets, and below the `secret` keys of the mapping.
+    `error` is the result of validating a mapping by `model`. Values are hidden in models with
+    secrets and below the `secret` keys of the mapping.
     """
     groups = groupby(_errors(error), lambda error_: _walk(model, error_["loc"])[0])
-    for path, (details, *others) in islice(groups, MOST):  # the others: members of a union
+    for path, (details, *others) in islice(groups, MOST):  # others: of the same union
         is_secret = bool(path) and path[0] in secret
         _, models = _walk(model, details["loc"])
         if is_secret or any(map(_has_secrets, models)):
@@ -210,17 +218,17 @@ def mistakes(
 
 
 def _errors(error: ValidationError) -> Iterator[Any]:
-    """Yield pydantic's errors, but not that a list is too short if its items have errors, too."""
+    """Yield pydantic's errors, except `too_short` for a list whose items have errors as well."""
     found = error.errors(include_url=False)
     around = {each["loc"][:end] for each in found for end in range(len(each["loc"]))}
     return (each for each in found if each["type"] != "too_short" or each["loc"] not in around)
 
 
 def _mistake(details: Any, text: str, path: Location, model: type[BaseModel]) -> Mistake:
-    """Return the mistake that an error of pydantic, whose value is at `path`, stands for.
+    """Return the Mistake for an error of pydantic, whose value is at `path`.
 
     Its sentence is `text` with the wrong value. If a key or a kind is missing or unknown, the
-    sentence is about its name instead; the place of such a key is the mapping around it.
+    sentence names that key or kind instead. For a key, `where` is then the mapping around it.
     """
     *around, last = path or ("",)
     where = tuple(around) if last == "[key]" else path
@@ -252,9 +260,9 @@ def _misfit(details: Any) -> MisfitError | None:
 
 
 def _with_value(text: str, details: Any) -> str:
-    """Return the sentence `text` about an error of pydantic, with the wrong value.
+    """Return the sentence `text` about an error of pydantic, with the wrong value appended.
 
-    A sentence about a combination of keys is returned without a value.
+    Nothing is appended to a sentence about a combination of keys.
     """
     of_several = details["type"] == "value_error" and isinstance(details["input"], Mapping)
     if of_several or _misfit(details):
@@ -267,7 +275,11 @@ def _with_value(text: str, details: Any) -> str:
 
 
 def sentence_of(details: Any) -> str:
-    """Return a sentence about an error of pydantic in plain words, without a capital letter."""
+    """Return a sentence about an error of pydantic, in plain words and without a capital letter.
+
+    `details` is an item of `ValidationError.errors()`. For an unknown type of error, the sentence
+    is `cannot be used`, and the error is logged at level DEBUG.
+    """
     kind = details["type"]
     context = details.get("ctx", {})
     if isinstance(context.get("error"), UnicodeError):
@@ -282,15 +294,15 @@ def sentence_of(details: Any) -> str:
 
 
 def _names_in(details: Any, field: str) -> list[str]:
-    """Return the names in a field of the form `'a', 'b' or 'c'`."""
+    """Return the names in a field of the error's context, which has the form `'a', 'b' or 'c'`."""
     return re.findall("'([^']*)'", details["ctx"][field])
 
 
 def _walk(model: type[BaseModel], loc: Location) -> tuple[Location, list[type[BaseModel]]]:
     """Return the path in the user's file to the value at `loc`, and the models allowed there.
 
-    `loc` is pydantic's path. It has a step more than the file for each union on the way, which
-    names the member that pydantic tried: the tag of a model, or the type of a plain value.
+    `loc` is pydantic's path. For each union on the way it has an extra step, the member that
+    pydantic tried: the tag of a model, or the type of a plain value.
 
       ("schedule", "optimizer", "adam", "rate")  ->  ("schedule", "optimizer", "rate")
       ("tile", "literal['auto','none']")         ->  ("tile",)
@@ -319,13 +331,20 @@ def _walk(model: type[BaseModel], loc: Location) -> tuple[Location, list[type[Ba
 
 
 def _tags(model: type[BaseModel]) -> tuple[object, ...]:
-    """Return the values of the field `kind`, by which a union chooses its member; or none."""
+    """Return the values that the field `kind` of `model` allows; empty without that field.
+
+    A union chooses its member by this field.
+    """
     kind = model.model_fields.get("kind")
     return () if kind is None else get_args(kind.annotation)
 
 
 def _is_choice(annotation: object) -> bool:
-    """Return whether an annotation is a union of plain types, such as a number or a string."""
+    """Return whether an annotation is a union of several types, none of which contains a model.
+
+    None is not counted as a member. `Annotated`, and any type with a single argument, is judged by
+    its first argument.
+    """
     members = [member for member in get_args(annotation) if member is not NoneType]
     if get_origin(annotation) is Annotated or len(members) == 1:
         return _is_choice(members[0])
@@ -333,9 +352,9 @@ def _is_choice(annotation: object) -> bool:
 
 
 def _has_secrets(model: type[BaseModel]) -> bool:
-    """Return whether the annotation of a field is SecretStr, or has it as a direct argument.
+    """Return whether the annotation of a field of `model` is SecretStr, or has it as an argument.
 
-    Types nested deeper, and the fields of models, are not searched.
+    Types nested deeper, and the fields of inner models, are not searched.
     """
     fields = [field.annotation for field in model.model_fields.values()]
     return any(SecretStr in (kind, *get_args(kind)) for kind in fields)

@@ -1,7 +1,8 @@
-"""The topology of VGG16 and VGG19: their convolutions, channels and pools. It needs no torch.
+"""The convolutions, channels and pools of VGG16 and VGG19.
 
 Simonyan and Zisserman 2014 (arXiv 1409.1556), configurations D and E. All filters are 3 x 3. A pool
-halves the maps before the first convolution of each block, except the first block.
+halves the maps before the first convolution of each block, except the first block. This module does
+not import torch.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -43,7 +44,10 @@ def values_per_pixel(layer: LayerName) -> float:
 
 
 def pooled_side(side: int, *, ceil: bool) -> int:
-    """Return half a side of maps, its length after a pool; `ceil` rounds up instead of down."""
+    """Return the length of a side of maps after a pool, which is half of `side`.
+
+    An odd side is rounded up with `ceil`, otherwise down.
+    """
     return (side + ceil) // 2
 
 
@@ -51,7 +55,7 @@ FILTERS: dict[LayerName, tuple[int, int]] = {
     layer: (channels(layer), channels(previous) if previous else 3)
     for previous, layer in zip((None, *LAYERS), LAYERS, strict=False)
 }
-"""Output and input channels of each convolution."""
+"""Number of output and of input channels of each convolution."""
 
 
 def layers_up_to(
@@ -65,6 +69,9 @@ def layers_up_to(
 
 
 def with_pools(chain: tuple[LayerName, ...]) -> Iterator[tuple[LayerName, bool]]:
-    """Yield each convolution of a chain, and whether a pool lies between it and the next one."""
+    """Yield each convolution of a chain, and whether a pool lies between it and the next one.
+
+    The last convolution has no next one, and therefore no pool.
+    """
     for layer, following in zip(chain, (*chain[1:], chain[-1]), strict=True):
         yield layer, pools_before(following) > pools_before(layer)

@@ -1,4 +1,4 @@
-"""Checks of a backend's painting as it runs: a step that breaks the contract is not passed on."""
+"""Checks that the steps of a backend keep the contract, while it paints."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from stylewatch_plugins.errors import BackendFaultError
 
 
 def paint(backend: Backend, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
-    """Run `task` by `backend.paint`, and yield its steps.
+    """Run `task` by `backend.paint`, and yield the steps that keep the contract.
 
     Raises BackendFaultError if the backend ends without its last stage although `wish` did not
     return STOP, or yields a picture that is not float32 (height, width, 3) at the final size or has
@@ -51,7 +51,7 @@ def _check_losses(step: Step) -> None:
 
 
 def _wrong(stage: Stage, task: Task) -> str:
-    """Describe what is wrong with the picture of a stage; empty if nothing is."""
+    """Describe what is wrong with the pictures of a stage; return an empty string if nothing is."""
     pictures = [stage.picture, *([] if stage.painting is None else [stage.painting])]
     return next(filter(None, (_wrong_picture(picture, task) for picture in pictures)), "")
 

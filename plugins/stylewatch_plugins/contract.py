@@ -55,8 +55,8 @@ class Capabilities:
     masks: bool = False
     """True if the backend uses the masks of content and styles; otherwise masks change nothing."""
     whole_styles: bool = False
-    """True if styles always count as a whole; then their masks only say which regions they serve.
-    """
+    """True if a style is always used as a whole; its mask then only selects the regions that it
+    paints."""
     resume: bool = True
     """True if the backend yields checkpoints and resumes from them; otherwise an interrupted job
     starts again."""
@@ -103,10 +103,11 @@ class Estimate:
 class Provenance:
     """The backend, device and network of a job, for its receipt.
 
-    `weights` holds name, sha256 and bits of the trained network, whose name is a value of the
-    option `weights`; it is empty without a network. `decided` holds the options that the backend
-    chose for `auto`, by which it would choose the same again. `warnings` are sentences about the
-    result. `advice` are sentences about this installation, which the receipt does not get.
+    `weights` holds at least the name, sha256 and bits of the trained network, and is empty without
+    a network. The name is a value of the option `weights`. `decided` maps options, such as those
+    set to `auto`, to the values that the backend chose; an interrupted job continues with these
+    values. `warnings` are sentences about the result. `advice` are sentences about this
+    installation, which the receipt does not get.
     """
 
     name: str
@@ -124,7 +125,8 @@ class Backend(Protocol):
     """A backend, which is created from its options, a mapping of plain values.
 
     Creating a backend is cheap and loads no network. Unknown options raise BackendOptionError.
-    Unusable pictures raise the painter's PictureError, a loss that is not finite its DivergedError.
+    Unusable pictures raise the painter's PictureError, and a loss that is not finite raises its
+    DivergedError.
 
     The class may have two more attributes: `contract`, the version of this contract that it was
     written for (CONTRACT), and `capabilities`.
@@ -173,7 +175,7 @@ class Backend(Protocol):
 
 
 def check_options(name: str, model: type[_Options], options: Mapping[str, object]) -> _Options:
-    """Validate the `options` of the backend called `name` by its pydantic `model`.
+    """Return the `options` of the backend called `name`, validated by its pydantic `model`.
 
     Raises BackendOptionError with all mistakes.
     """

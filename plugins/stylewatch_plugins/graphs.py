@@ -49,7 +49,10 @@ _log = logging.getLogger(__name__)
 
 
 class Plan(Strict):
-    """Contents of a pair of graphs; `weights` is the SHA-256 of the trained network."""
+    """Contents of a pair of graphs: layers and pools of a trained network.
+
+    `weights` is the SHA-256 (hex) of the network. `mean` (RGB, 0..255) is subtracted from pictures.
+    """
 
     weights: str
     mean: tuple[float, float, float]
@@ -72,14 +75,14 @@ class Plan(Strict):
 
     @property
     def stem(self) -> str:
-        """File name of this plan, without suffix; it is unique."""
+        """File name of the graphs without suffix, unique to this plan."""
         digest = hashlib.sha256((FORM + self.model_dump_json()).encode()).hexdigest()
         return f"{self.architecture}-{self.pool}-{self.pool_edge}-{digest[:16]}"
 
     def check(self, path: Path, part: Part, manifest: str) -> None:
-        """Raise GraphError if `manifest`, a text in the graph at `path`, is not for this `part`.
+        """Raise GraphError unless the graph at `path` is the given `part` of this plan.
 
-        It must also agree with all fields of this plan.
+        `manifest` is the JSON text in the metadata of the graph.
         """
         fields = read_manifest(path, manifest)
         for field, value in {"part": part, **self.model_dump(mode="json")}.items():
@@ -121,12 +124,12 @@ class Pair:
 
     @property
     def is_complete(self) -> bool:
-        """True if both files exist."""
+        """True if both files exist; raises OSError if that is unknown."""
         return None not in (regular_file.status(self.features), regular_file.status(self.gradient))
 
 
 def cache_folder() -> Path:
-    """Return the folder of the cache, in the user's cache folder."""
+    """Return the folder of the cache, which may not exist yet."""
     return user_cache_path("stylewatch") / "graphs"
 
 
@@ -169,7 +172,8 @@ def make_room(folder: Path, limit: int) -> None:
     """Remove the least recently used pairs until the rest takes at most `limit` bytes.
 
     Files of an incomplete pair, which a killed process left in `folder`, count as a pair. A process
-    that has opened the graphs of a removed pair can still use them. Raises OSError.
+    that has opened the graphs of a removed pair can still use them. Raises OSError if a file cannot
+    be examined or removed.
     """
     pairs: dict[str, list[Path]] = {}
     newest_first = sorted(

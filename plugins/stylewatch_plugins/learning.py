@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LEARNERS = "stylewatch.learners"
-"""Group of the entry points of such packages: each is a `Learn`, by the name of its backend."""
+"""Group of the entry points of such packages. An entry point has the name of a backend, and its
+value is a `Learn` function."""
 
 
 @dataclass(frozen=True)
 class LearnRequest:
-    """A request that a backend learns `styles`, which are files, from those of `photographs`.
+    """A request that a backend learns `styles` from `photographs`, which are paths of files.
 
-    It may take about so many `minutes` for each style. Pictures may have at most `max_pixels`
-    pixels. `options` are those of the backend.
+    The training of each style may take about `minutes` minutes. A picture may have at most
+    `max_pixels` pixels. `options` are the options of the backend.
     """
 
     styles: tuple[Path, ...]
@@ -24,7 +25,8 @@ class LearnRequest:
 
 
 Learn = Callable[[LearnRequest, Callable[[str], object]], object]
-"""Function that makes a backend able to paint in some styles, unless it is already. It gets a
-function that tells people the progress, in a line, and calls it every few minutes: after half an
-hour of silence it counts as hung. It raises errors of the painter or of a backend; a PictureError
-means that the styles, or all photographs, can never be used, unless an OSError caused it."""
+"""Function that trains a backend for the styles of a request that it has not learned yet. The
+second argument is a function that shows a line about the progress. `Learn` must call it every few
+minutes: after half an hour of silence the training counts as hung. `Learn` raises errors of the
+painter or of a backend. A PictureError means that the styles, or all photographs, can never be
+used, unless an OSError caused it."""

@@ -1,6 +1,6 @@
 """The painting loop for backends without a network: start, sizes, stages, checkpoints, time.
 
-Such a backend only provides a function that makes one step at one size.
+For each size, such a backend only provides a function that makes one step.
 """
 
 import math
@@ -26,10 +26,10 @@ _GRAY = 127.5  # the mean of noise
 
 
 def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> Iterator[Step]:
-    """Run `task` by the contract of `Backend.paint`, with the move that `at` returns for a size.
+    """Run `task` and yield its steps, by the contract of `Backend.paint`.
 
-    Raises RecipeError or CheckpointError before the first step, DivergedError if a total or a
-    picture is not finite, and the errors of `at` and of the moves.
+    `at` returns the Move for a size. Raises RecipeError or CheckpointError before the first step,
+    DivergedError if a total or a picture is not finite, and the errors of `at` and of the moves.
     """
     levels = task.levels()
     schedule = task.recipe.schedule
@@ -94,7 +94,7 @@ class _State:
     seconds: float = 0.0
 
     def checkpoint(self, task: Task) -> Checkpoint:
-        """Return the checkpoint that `_restored` reads."""
+        """Return the checkpoint of this state, for `task`."""
         return {
             "task": fingerprint(task),
             "picture": self.picture.copy(),
@@ -111,7 +111,7 @@ def _noise(task: Task, size: Size) -> Pixels:
 
 
 def _restored(task: Task) -> _State:
-    """Read the checkpoint `task.resume`.
+    """Return the state in the checkpoint `task.resume`.
 
     Raises CheckpointError if it belongs to another task or lacks an array.
     """

@@ -45,11 +45,11 @@ Provider = tuple[str, dict[str, str]]
 
 
 def runtime() -> Any:
-    """Import onnxruntime with telemetry off; raises ImportError if it is not installed.
+    """Import onnxruntime with telemetry off, and return the module.
 
-    From version 1.29 on, its wheels for Linux report about machine and models to Microsoft, and
-    keep a journal in the user's cache folder, unless ORT_DISABLE_TELEMETRY is set before the first
-    import.
+    Raises ImportError if it is not installed. From version 1.29 on, the wheels for Linux report
+    about the machine and models to Microsoft, and keep a journal in the user's cache folder, unless
+    ORT_DISABLE_TELEMETRY is set before the first import.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
@@ -58,11 +58,11 @@ def runtime() -> Any:
 
 
 class OrtVgg19:
-    """VGG16 or VGG19 in ONNX Runtime: feature maps of pictures in network units.
+    """VGG16 or VGG19 in ONNX Runtime, which computes feature maps of pictures in network units.
 
-    The maps are those of the layers of `plan`, differentiable once with respect to the picture.
-    Raises GraphError if the runtime cannot load a file of `pair`, or if a file does not match
-    `plan` or the other file.
+    The maps are those of the layers of `plan`. They are differentiable once with respect to the
+    picture. Raises GraphError if the runtime cannot load a file of `pair`, or if a file does not
+    match `plan` or the other file.
     """
 
     rereads_maps = True
@@ -135,9 +135,10 @@ class OrtVgg19:
         return NetworkBytes(_FLOAT, passing=2 * largest, held=held, back=5 * largest)
 
     def forward(self, x: Tensor, *, keep: bool) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
-        """Compute the features of x, in the order of the plan, and a state by names of outputs.
+        """Compute the features of x (1, 3, height, width), in the order of the plan, and a state.
 
-        With `keep` the state is what `backward` needs besides features; without, it is empty.
+        With `keep` the state has the tensors that `backward` needs besides the features, by names
+        of outputs. Otherwise it is empty.
         """
         names = [name for name in self._features.outputs if keep or name in self._plan.layers]
         outputs = {name: self._empty(name, x) for name in names}
@@ -147,7 +148,8 @@ class OrtVgg19:
     def backward(self, inputs: Mapping[str, Tensor], like: Tensor) -> Tensor:
         """Compute the picture's gradient, with the shape of `like`.
 
-        `inputs` has the tensors for the gradient graph by name: `inputs_back` and the state.
+        `inputs` has all tensors for the gradient graph by name: the result of `inputs_back`, and
+        the state that `forward` returned.
         """
         gradient = torch.empty_like(like, memory_format=torch.contiguous_format)
         self._gradient.run(inputs, {"picture.gradient": gradient})
@@ -230,7 +232,7 @@ def _location(tensor: Tensor) -> tuple[Any, ...]:
 
 
 class _VggFunction(torch.autograd.Function):
-    """Both graphs as one function of torch's autograd."""
+    """Both graphs as one differentiable function of torch."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, vgg: OrtVgg19) -> tuple[Tensor, ...]:
@@ -259,10 +261,11 @@ _open: dict[Hashable, OrtVgg19] = {}
 def open_network(
     plan: Plan, weights: str, device: torch.device, providers: Sequence[Provider], threads: int
 ) -> OrtVgg19:
-    """Open the graphs of `plan`, made of the weights called `weights`, or reuse the last network.
+    """Return the network of `plan`, made of the weights called `weights`; open or build its graphs.
 
-    Graphs that cannot be loaded or do not fit are built anew. Raises BackendMissingError if that
-    fails, and GraphError if new graphs cannot be loaded either.
+    The last network is reused if it fits, otherwise closed. Graphs that cannot be loaded or do not
+    fit are built anew. Raises BackendMissingError if that fails, and GraphError if new graphs
+    cannot be loaded either.
     """
     key = (plan, device, str(providers), threads)
     if key not in _open:

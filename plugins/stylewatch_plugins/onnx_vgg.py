@@ -57,7 +57,7 @@ class OnnxOptions(VggOptions):
 class OnnxVgg(VggBackend):
     """Backend whose VGG runs in ONNX Runtime.
 
-    A task loads its graphs, which are built first if the cache lacks them.
+    The graphs for a task are loaded at its start, and built first if the cache lacks them.
     """
 
     name = "onnx"
@@ -90,7 +90,7 @@ class OnnxVgg(VggBackend):
         )
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
-        """Run the painter's loop; after an error, close the graphs and raise it again."""
+        """Run the painter's loop and yield its steps; close the graphs if an error is raised."""
         try:
             yield from super().paint(task, wish)
         except Exception:
@@ -137,13 +137,20 @@ class OnnxVgg(VggBackend):
 
     @cached_property
     def device(self) -> torch.device:
-        """The device that the backend runs on."""
+        """The device that the backend runs on, with the index of a GPU.
+
+        Raises BackendMissingError if the backend has a `problem`.
+        """
         device = super().device
         # the runtime's options need the number of the GPU
         return torch.device(self.devices()[0].name) if str(device) == "cuda" else device
 
     def _network(self, task: Task) -> OrtVgg19:
-        """Open the network for the layers and pools of `task`."""
+        """Open the network for the layers and pools of `task`.
+
+        If ONNX Runtime could not start a provider, log a warning or, with `missing: refuse`, raise
+        BackendMissingError.
+        """
         device = self.device
         file = self._trained_weights(task)
         plan = Plan.of(task.recipe.objective, file)

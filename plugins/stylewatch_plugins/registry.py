@@ -60,10 +60,11 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
 
 
 def author(error: BaseException) -> str | None:
-    """Describe the plugin of another package whose code raised or passed on `error`.
+    """Describe the third-party plugin whose code raised or passed on `error`.
 
-    The text names the backend, loss or optimizer, and its package; of several backends of a package
-    it names the package alone. Returns None if `error` passed through no such plugin.
+    The text names a backend, loss or optimizer and its package, or only the package if several
+    backends of the package are possible. Returns None if no such plugin is in the traceback of
+    `error`.
     """
     frames = (frame for frame, _ in walk_tb(error.__traceback__))
     modules = {str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames}
@@ -79,7 +80,7 @@ def author(error: BaseException) -> str | None:
 
 
 def _of_modules(entries: Iterable[EntryPoint], modules: Collection[str]) -> list[EntryPoint]:
-    """Return the entry points of packages other than ours with code in top-level `modules`."""
+    """Return the third-party entry points whose top-level module is one of `modules`."""
     return [
         entry
         for entry in entries
@@ -96,7 +97,8 @@ def described(name: str) -> str:
 def _find(name: str) -> EntryPoint:
     """Return the only entry point called `name`.
 
-    Raises BackendMissingError if there is none, or if several packages have one.
+    If there is none, installed packages are searched again. Raises BackendMissingError if there is
+    still none, or if several packages have one.
     """
     if name not in _installed().names:  # it may have been installed after the last call
         installed.look_again()

@@ -39,7 +39,10 @@ _CONTENT = 0.05  # weight of the content at strength 0.5
 
 @dataclass(frozen=True, eq=False)
 class StyleColors:
-    """Mean (3,) and covariance (3, 3) of a style's colors; the styles' shares add up to 1."""
+    """Mean (3,) and covariance (3, 3) of a style's colors.
+
+    `share` is the weight of the style; the shares of all styles add up to 1.
+    """
 
     name: str
     share: float
@@ -92,7 +95,10 @@ class Targets:
         return gradient
 
     def step(self, picture: Pixels) -> Pixels:
-        """Return the picture after one step of descent, short enough that no color overshoots."""
+        """Return the picture after one step of gradient descent.
+
+        The step is short enough that no color overshoots.
+        """
         x = colors(picture)
         spread = np.trace(statistics(picture)[1])
         for target in self.styles:
@@ -103,16 +109,16 @@ class Targets:
 
 
 def colors(picture: Pixels) -> Colors:
-    """Return the colors of a picture (height, width, 3), pixel by pixel."""
+    """Return the colors (M, 3) of a picture (height, width, 3), row by row, with white as 1."""
     return picture.reshape(-1, 3).astype(np.float64) / 255
 
 
 def statistics(picture: Pixels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute the mean (3,) and the covariance (3, 3) of a picture's colors.
 
-    It converts one band of pixels at a time, because float64 takes much memory. The sum over a band
-    starts with the sum over all bands before, so that the last sum is bitwise equal to a sum over
-    all pixels.
+    One band of pixels is converted at a time, because float64 takes much memory. Each band is
+    summed together with the sum of all bands before, so that the result is bitwise equal to a sum
+    over all pixels.
     """
     flat = picture.reshape(-1, 3)
     bands = [flat[start : start + _BAND] for start in range(0, len(flat), _BAND)]
@@ -166,7 +172,10 @@ class Sketch:
         return None
 
     def provenance(self, task: Task) -> Provenance:
-        """Describe the backend, with a warning that it moves colors only, and one about masks."""
+        """Describe the backend, with a warning that it moves colors only.
+
+        A task with masks gets a second warning, that they are not used.
+        """
         warnings = ["a sketch moves colors only, there is no network behind it"]
         if task.content_mask is not None or any(style.mask is not None for style in task.styles):
             warnings.append("a sketch does not look at masks")
@@ -185,11 +194,18 @@ class Sketch:
         return _targets(task, size).losses(numpy_loop.start(task, size))
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
-        """Run `task`; raises the errors of `numpy_loop.paint`."""
+        """Run `task` and yield its steps.
+
+        Raises PictureError if the recipe uses none of the pictures, RuntimeError at the step
+        `fail_at_step`, and the errors of `numpy_loop.paint`.
+        """
         return numpy_loop.paint(task, wish, lambda size: partial(self._step, _targets(task, size)))
 
     def _step(self, targets: Targets, picture: Pixels, step: int) -> tuple[Losses, Pixels]:
-        """Return the losses before the step, and the picture after it."""
+        """Make a step; return the losses before it, and the picture after it.
+
+        The options may make it sleep, raise RuntimeError or end the process.
+        """
         if step == self._options.exit_at_step:
             os._exit(1)
         if step == self._options.fail_at_step:

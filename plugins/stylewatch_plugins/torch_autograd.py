@@ -1,4 +1,4 @@
-"""Backend `torch`: VGG in torch, on any torch device, in the fastest precision of the device."""
+"""Backend `torch`: VGG in torch, on any of its devices, by default in the fastest precision."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -38,7 +38,10 @@ class TorchOptions(VggOptions):
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """Precision and kernels of a network; see Vgg19."""
+    """Precision of a network's convolutions, and whether compiled kernels compute them.
+
+    With `keep_packed` the kernels keep their packed filters, which takes more memory (see Vgg19).
+    """
 
     precision: Precision = "fp32"
     compiled: bool = False
@@ -58,8 +61,8 @@ def load_network(
 ) -> Vgg19:
     """Load the network of `file` up to the deepest of `layers`, or reuse the last network.
 
-    Networks for different numbers of `threads` are not interchanged: their last bits differ. Raises
-    WeightsError.
+    A network for another number of `threads` is not reused, because the last bits of its results
+    differ. Raises WeightsError if the weights cannot be loaded.
     """
     key = (file.sha256, file.mean, str(device), threads, arithmetic)
     needed = layers_up_to(layers, file.layers)
@@ -80,7 +83,7 @@ def load_network(
 
 
 class TorchAutograd(VggBackend):
-    """Backend that runs in torch; the network is loaded with the first task and then kept."""
+    """Backend that runs in torch. It loads the network with the first task, and then keeps it."""
 
     name = "torch"
     version = str(torch.__version__)
@@ -109,7 +112,7 @@ class TorchAutograd(VggBackend):
     def _kernels_problem(self) -> str | None:
         """Explain why `convolution: compiled` is impossible here.
 
-        None if it is possible, if it is not set, or if a GPU is the device.
+        Returns None if it is possible or not set, or if the device is a GPU.
         """
         on_cpu = self._options.device == "cpu" or not any(_gpus())
         if self._options.convolution != "compiled" or not on_cpu:
@@ -149,9 +152,9 @@ class TorchAutograd(VggBackend):
 
     @property
     def _advice(self) -> tuple[str, ...]:
-        """Sentence about a faster library for the CPU that cannot be used, if any.
+        """A sentence about a faster library for the CPU that cannot be used, if there is one.
 
-        It is left out on a GPU, and if the options choose the convolutions.
+        There is none on a GPU, or if the options choose the method of convolution.
         """
         if self.device.type != "cpu" or self._options.convolution != "auto":
             return ()
@@ -161,7 +164,8 @@ class TorchAutograd(VggBackend):
     def network(self, layers: Collection[LayerName]) -> Vgg19:
         """Load VGG19 up to the deepest of `layers`, for programs that compute their own losses.
 
-        Raises BackendMissingError if the backend has a `problem`, and WeightsError.
+        Raises BackendMissingError if the backend has a `problem`, and WeightsError if the weights
+        cannot be loaded.
         """
         return self._load(weights.choose(self._options.weights, "vgg19", layers), layers)
 

@@ -69,7 +69,7 @@ class _Threads:
         self._latest = 0  # the number that a backend set
 
     def count(self, option: int | None) -> int:
-        """Return the number of threads for a backend's `option`; None is the usual number."""
+        """Return the number of threads for a backend's `option`; the usual number if it is None."""
         current = torch.get_num_threads()
         if option is not None:
             return option
@@ -166,9 +166,10 @@ class VggBackend(ABC):
         return measure(task, self._network(task), plan)
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
-        """Run the painter's loop, and add the identity of the weights to each checkpoint.
+        """Run the painter's loop, and yield its steps.
 
-        Raises CheckpointError if `task.resume` was painted with other weights.
+        Each checkpoint also has the digest of the weights. Raises CheckpointError if `task.resume`
+        was painted with other weights.
         """
         plan = self._begin(task)
         digest = np.frombuffer(self._trained_weights(task).digest, np.uint8)
@@ -189,12 +190,10 @@ class VggBackend(ABC):
         return plan
 
     def _memory_plan(self, task: Task) -> MemoryPlan:
-        """Return the memory plan of `task`, computed once.
+        """Return the memory plan of `task`, computed once from the memory that is free then.
 
-        Raises PictureError if a picture is unusable or the limit of memory is too low.
-
-        A plan may be asked for while another task is painted, so it changes no setting of the
-        process. It depends on the memory that is free.
+        This changes no setting of the process, because another task may be in progress. Raises
+        PictureError if a picture is unusable or the limit of memory is too low.
         """
         if task not in self._memory_plans:
             check_pictures(task)
@@ -205,7 +204,7 @@ class VggBackend(ABC):
         return self._memory_plans[task]
 
     def _loaded(self, task: Task) -> CountedMaps:
-        """Load the network for `task`, and free all that loading and the last task left behind.
+        """Load the network for `task`, and free the garbage of the loading and of the last task.
 
         Both the network and garbage count against a limit of memory.
         """
@@ -247,7 +246,10 @@ class VggBackend(ABC):
 
     @cached_property
     def device(self) -> torch.device:
-        """The device that the backend runs on."""
+        """The device that the backend runs on.
+
+        Raises BackendMissingError if the backend has a `problem`.
+        """
         problem = self.problem()
         if problem is not None:
             raise BackendMissingError(problem)
@@ -273,7 +275,7 @@ class VggBackend(ABC):
         return ()
 
     def _trained_weights(self, task: Task) -> weights.WeightsFile:
-        """Return the weights for `task`; RecipeError if they lack one of its layers."""
+        """Return the weights for `task`; raises RecipeError if they lack one of its layers."""
         objective = task.recipe.objective
         return weights.choose(
             self._options.weights, objective.network.architecture, objective.layers

@@ -28,7 +28,7 @@ _NEVER = 1e6
 
 
 class WorkerActor:
-    """Runner of `work` (`module:function`) in its own worker process, one order at a time.
+    """Runner of orders by `work` (`module:function`) in a worker process, one order at a time.
 
     With `all_cores` the worker may use all cores, otherwise the number that Ray sets.
     """
@@ -44,13 +44,14 @@ class WorkerActor:
         self._ticket = ""
 
     async def hello(self) -> tuple[str, ...]:
-        """Return the host name of this actor's machine, and its versions (see `versions`)."""
+        """Return the machine's host name, and its versions of stylewatch and Python."""
         return platform.node(), *versions()
 
     async def run(self, order: Order) -> AsyncIterator[Event | None]:
         """Run an order; yield its events, and None after each HEARTBEAT without an event.
 
-        An order with a shared input that this machine does not see ends as Failed.
+        The last event is an AttemptEnd. It is Failed if this machine does not see a shared input of
+        the order.
         """
         if (path := missing(order)) is not None:
             reason = f"{path} does not exist on {platform.node()}; is the outbox mounted?"
@@ -84,7 +85,7 @@ class WorkerActor:
 
 
 def _forget_script() -> None:
-    """Prevent new processes from importing Ray's script, which they do not need."""
+    """Remove Ray's script from `__main__`, so that new processes do not import it."""
     main = sys.modules["__main__"]
     main.__spec__ = None
     main.__dict__.pop("__file__", None)

@@ -1,7 +1,7 @@
-"""The actors of a cluster: started while orders wait, ended when they have no work.
+"""Pool of the actors of a cluster, which are started while orders wait, and ended when idle.
 
-An actor is requested when there is work, and takes an order once it is available, so that no order
-waits for an occupied machine while another one is idle.
+An order is assigned only to an actor that is available. So no order waits for an occupied machine
+while another machine is idle.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class Actor(Protocol):
     """A WorkerActor on any machine; `ray_api.ActorHandle` is an implementation."""
 
     async def hello(self) -> tuple[str, ...]:
-        """Return the actor's machine and versions once it is available.
+        """Return the actor's host name and versions of stylewatch and Python, once it is available.
 
         Raises UnavailableError if the actor cannot start or is lost.
         """
@@ -48,14 +48,14 @@ class Actor(Protocol):
         ...
 
     def end(self) -> None:
-        """End the actor and the order that it runs at once."""
+        """End the actor immediately, and with it the order that it runs."""
         ...
 
 
 class ActorSlot:
-    """A Slot that an actor serves; all calls are made in one event loop.
+    """A Slot whose attempts an actor runs; all calls are made in one event loop.
 
-    An actor that sends nothing for `silent_s` seconds is given up.
+    An actor that sends nothing for `silent_s` seconds counts as lost.
     """
 
     device: str | None = None
@@ -69,7 +69,7 @@ class ActorSlot:
         self._runs = False
 
     def begin(self, ticket: str, order: Order) -> None:
-        """Queue an order for `run_next`."""
+        """Queue an order, as the attempt `ticket`, for `run_next`."""
         # the previous call may not have returned yet, although its AttemptEnd has arrived
         self.ticket, self._wanted, self._runs = ticket, None, False
         self._orders.put_nowait(order)
@@ -90,7 +90,8 @@ class ActorSlot:
     async def connect(self) -> None:
         """Wait until the actor is available, however long the cluster is busy.
 
-        Raises UnavailableError if it cannot start, or runs another version.
+        Raises UnavailableError if the actor cannot start, or runs another version of stylewatch or
+        Python.
         """
         machine, *theirs = await self.actor.hello()
         if theirs != (own := list(versions())):
@@ -100,12 +101,11 @@ class ActorSlot:
             )
 
     async def run_next(self, idle_s: float) -> bool:
-        """Run the next order; return False if none arrives within `idle_s` seconds.
+        """Run the next order; return False if the slot has to end.
 
-        Also returns False if the slot was ended while the inputs of the order could not be shared.
-
-        Raises UnavailableError if the actor is lost, and any error of the call to it, after the
-        attempt has got its AttemptEnd.
+        The slot has to end if no order arrives within `idle_s` seconds, or if it was ended while
+        the inputs of the order could not be shared. Raises UnavailableError if the actor is lost,
+        and any error of the call to it, after emitting the AttemptEnd of the attempt.
         """
         try:
             async with asyncio.timeout(idle_s):
@@ -146,11 +146,12 @@ class ActorSlot:
 
 
 StartActor = Callable[[str], Actor]
-"""Function that requests an actor on the machine with an id, or on any machine if it is empty."""
+"""Function that requests an actor on the machine with the given id, or on any machine if the id is
+empty."""
 
 
 class ActorPool(Scheduler):
-    """Scheduler that runs attempts by actors from `start_actor`, each of which takes `demand`."""
+    """Scheduler that runs attempts by actors from `start_actor`; each actor takes `demand`."""
 
     def __init__(
         self, demand: Demand, options: ActorOptions, start_actor: StartActor, emit: Emit
@@ -178,7 +179,7 @@ class ActorPool(Scheduler):
         self._start_actors()
 
     def look(self, machines: Sequence[Machine]) -> None:
-        """Take note of the machines that are available now, and start actors for waiting orders."""
+        """Update the machines that are available, and start actors for waiting orders."""
         self._machines = machines
         self._start_actors()
 
@@ -191,7 +192,8 @@ class ActorPool(Scheduler):
     def _start_actors(self) -> None:
         """Request actors for the waiting orders, as far as there are places.
 
-        If no machine has a place for a job, all waiting attempts fail instead.
+        If no machine has a place for a job, all waiting attempts fail, and actors that have not
+        started yet are cancelled.
         """
         if self._machines is None:
             return
@@ -217,7 +219,10 @@ class ActorPool(Scheduler):
         return next((machine for machine in suitable if machine not in used), "")
 
     async def _serve(self, slot: ActorSlot) -> None:
-        """Run orders in a slot until it has been idle for a while, or its actor is lost."""
+        """Run orders in a slot until it is idle for `idle_s` seconds, or its actor is lost.
+
+        The slot is then removed, and its actor ended.
+        """
         try:
             await slot.connect()
             self._starting.remove(slot)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _RAY_OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
-"""Resources with their own option in Ray's description of an actor."""
+"""Names of the resources for which Ray's options of an actor have a key, and these keys."""
 
 
 _TOLERANCE = 1e-9
@@ -39,7 +39,10 @@ class Demand:
         return {**({"GPU": self.gpus} if self.gpus else {}), **self.resources}
 
     def options(self) -> dict[str, Any]:
-        """Return the demand as options of a Ray actor; without num_cpus Ray would take a CPU."""
+        """Return the demand as options of a Ray actor.
+
+        `num_cpus` is always set, because Ray would take a CPU otherwise.
+        """
         own = dict(self.taken)
         known = {_RAY_OPTIONS[key]: own.pop(key) for key in _RAY_OPTIONS if key in own}
         return {"num_cpus": 0, **known, **({"resources": own} if own else {})}

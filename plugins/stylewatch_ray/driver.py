@@ -1,13 +1,13 @@
-"""The driver: the process that imports Ray. It decodes no pictures.
+"""The driver, which is the process that imports Ray. It decodes no pictures.
 
 Ray brings threads, gRPC and a hundred megabytes, and ends its process if its own daemon on the
-machine has ended. The daemon survives that: the driver reports why, and another one is started.
-Data from the cluster is unpickled only here; the daemon gets plain data.
+machine has ended. The daemon of stylewatch survives that: it gets the reason from the driver, and
+starts another driver. Data from the cluster is unpickled only here; the daemon gets plain data.
 
 When the daemon has ended, this process exits at once. No actor is detached: all actors end with the
-driver that started them, and the jobs continue from their checkpoints. A machine
-that is disconnected from the others may continue to work, which does no harm, because each attempt
-has its own folder.
+driver that started them, and the jobs continue from their checkpoints. A machine that is
+disconnected from the others may continue to work, which does no harm, because each attempt has its
+own folder.
 """
 
 import asyncio
@@ -34,13 +34,15 @@ CONNECT_WITHIN = 60.0
 """Timeout in seconds for the cluster to accept the driver."""
 
 LOOK_EVERY = 2.0
-"""Interval in seconds between queries of the available machines, which also serve as heartbeats."""
+"""Interval in seconds between queries of the available machines. Each answer is reported to the
+daemon, also as a heartbeat."""
 
 
 def serve(pipe: Connection, lock: Path, demand: Demand, options: ActorOptions) -> None:
     """Run the orders from `pipe` on the cluster that `demand` names, holding `lock`.
 
-    The process ends when the pipe closes, or when the cluster cannot be used.
+    This does not return: the process exits when the pipe closes, or when the cluster cannot be
+    used.
     """
     _discard_output()
     # the daemon retries by itself; three attempts by Ray take five seconds
@@ -74,7 +76,7 @@ class _Driver:
         os._exit(0)  # a call to an unresponsive cluster may still run in a thread
 
     async def _watch(self) -> None:
-        """Report the number of places every LOOK_EVERY seconds.
+        """Connect to the cluster, and report the number of places every LOOK_EVERY seconds.
 
         If the cluster cannot be used, report the reason, and end the process.
         """
@@ -101,7 +103,7 @@ class _Driver:
         os._exit(1)
 
     def _obey(self) -> None:
-        """Carry out the daemon's commands; leave when it has closed the pipe."""
+        """Carry out the daemon's commands that have arrived; end `run` if the pipe is closed."""
         while self._pipe.poll():
             command = received(self._pipe)
             if command is None:
@@ -118,7 +120,10 @@ class _Driver:
 
 
 def _discard_output() -> None:
-    """Keep Ray's output out of the daemon's log, as it has its own, and turn off usage reports."""
+    """Discard all output of this process, and turn off Ray's usage reports.
+
+    Ray has log files of its own, and its output would appear in the daemon's log.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports to its developers
     sys.stdout.flush()
     nothing = os.open(os.devnull, os.O_WRONLY)

@@ -1,4 +1,4 @@
-"""The daemon's side of the executor `ray`: Ray itself runs in another process, the driver.
+"""The daemon's side of the executor `ray`; Ray itself runs in another process, the driver.
 
 The driver is started for the first order, and stopped when there has been no order for a while. If
 it dies or becomes silent, its attempts end as if a device were missing, and are tried again,
@@ -45,12 +45,12 @@ PROBE_TIMEOUT = 90.0
 
 
 class Cluster(Executor):
-    """Executor with places on the machines of a cluster; a job in a place takes `demand`.
+    """Executor that runs jobs on the machines of a cluster; each job takes `demand`.
 
-    The cluster reports the number of places once there has been work; until then, and while it does
-    not answer, there is one place. `lock` is a file that the driver holds while it lives. A driver
-    without work is stopped after `idle_s` seconds; a driver or an actor that is silent for
-    `silent_s` seconds is killed.
+    `capacity` is the number of jobs that the cluster can run at once, which it reports once there
+    has been work; until then, and while it does not answer, it is 1. `lock` is a file that the
+    driver holds while it lives. A driver without work is stopped after `idle_s` seconds; a driver
+    or an actor that is silent for `silent_s` seconds is killed.
     """
 
     def __init__(
@@ -74,7 +74,11 @@ class Cluster(Executor):
         """True once the driver has sent a message."""
 
     def _obey(self, command: Command) -> None:
-        """Send a command to the driver; start it if there is none."""
+        """Send a command to the driver; start it if there is none.
+
+        A command for an attempt that has ended is ignored. If the driver cannot be used, all
+        attempts fail.
+        """
         if isinstance(command, Submit):
             self._running.add(command.ticket)
         elif command.ticket not in self._running:

@@ -1,4 +1,4 @@
-"""Messages of a cluster from the driver to the daemon, and options for its actors."""
+"""Messages from the driver of a cluster to the daemon, and the options of the cluster's actors."""
 
 import platform
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from stylewatch_daemon.worker.messages import Event
 class ActorOptions:
     """The code that actors run, as `module:function`, and their time limits in seconds.
 
-    An actor without work is ended after `idle_s`; one that is silent for `silent_s` is given up.
+    An actor without work is ended after `idle_s`. One that sends nothing for `silent_s` counts as
+    lost.
     """
 
     work: str
@@ -39,12 +40,15 @@ Message = Event | Capacity | ClusterLost
 
 
 def versions() -> tuple[str, str]:
-    """Return the versions of stylewatch and Python, which both ends of a message must share."""
+    """Return the versions of stylewatch and Python, which both ends of a message must share.
+
+    The version of Python has two parts, such as `3.12`.
+    """
     return version("stylewatch"), ".".join(platform.python_version_tuple()[:2])
 
 
 def pack(message: Message, ticket: str = "") -> bytes:
-    """Encode a message for the daemon, with the ticket of its attempt in front, if any."""
+    """Encode `message` for the daemon, after the ticket of its attempt, if any, and a tab."""
     return ticket.encode() + b"\t" + encode(message)
 
 

@@ -86,7 +86,7 @@ class ActorHandle:
         self._handle = actor_class.options(**options).remote(work, all_cores=all_cores)
 
     async def hello(self) -> tuple[str, ...]:
-        """Return the actor's machine and versions once it is available (see `WorkerActor.hello`).
+        """Return the actor's host name and versions of stylewatch and Python, once it is available.
 
         Raises UnavailableError if the actor cannot start or is lost.
         """
@@ -95,7 +95,7 @@ class ActorHandle:
             return greeting
 
     async def run(self, order: Order, silent_s: float) -> AsyncIterator[Event]:
-        """Yield the events of an order.
+        """Run an order, and yield its events.
 
         Raises UnavailableError if the actor is lost, or sends nothing for `silent_s` seconds.
         """
@@ -117,7 +117,7 @@ class ActorHandle:
         self._handle.ask.remote(wanted)
 
     def end(self) -> None:
-        """End the actor and its work at once."""
+        """End the actor immediately, and with it the order that it runs."""
         ray.kill(self._handle, no_restart=True)
 
 
@@ -130,7 +130,10 @@ def _translated_errors() -> Iterator[None]:
 
 
 def explain(error: BaseException) -> str:
-    """Return the message of an error in one line, cut if long, with a hint if there is one."""
+    """Return the message of an error in one line, followed by a hint if there is one for it.
+
+    A message of more than _MAX_CHARACTERS is cut.
+    """
     text = " ".join(str(error).split()) or type(error).__name__
     text = text[text.find(_WHY) + len(_WHY) :] if _WHY in text else text
     hints = [hint for sign, hint in _HINTS.items() if sign in text]
@@ -139,7 +142,10 @@ def explain(error: BaseException) -> str:
 
 
 def _check_port(address: str) -> None:
-    """Raise UnavailableError if nothing listens at `address`; nothing is checked without a port."""
+    """Raise UnavailableError if nothing listens at `address`.
+
+    An address without a port is not checked.
+    """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdecimal():
         return

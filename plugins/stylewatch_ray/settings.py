@@ -1,4 +1,7 @@
-"""The settings of `executor.kind: ray`; stylewatch finds this package by their entry point."""
+"""Settings of the Ray executor (`executor.kind: ray`).
+
+stylewatch loads them through the entry-point group `stylewatch.executors`.
+"""
 
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -44,7 +47,7 @@ class RaySettings(ExecutorSettings):
         return Demand(self.address, self.gpus_per_job, self.resources)
 
     def mistakes(self) -> Iterator[str]:
-        """Yield a sentence for each mistake: GPUs are demanded twice, or Ray is not installed."""
+        """Yield a sentence if `resources` contains GPU, and one if Ray is not installed."""
         if "GPU" in self.resources:
             yield "executor.resources.GPU: set executor.gpus_per_job instead"
         try:
@@ -55,7 +58,7 @@ class RaySettings(ExecutorSettings):
     def probe(self) -> str:
         """Ask the cluster how many jobs it can run at once, and return a sentence about that.
 
-        Raises UnavailableError if it does not answer, or has no machine for a job.
+        Raises UnavailableError if the cluster does not answer, or has no machine for a job.
         """
         from stylewatch_ray import driver_client
 
@@ -67,7 +70,10 @@ class RaySettings(ExecutorSettings):
         return f"{self.address} answers, with places for {places} jobs at once"
 
     def start(self, lock: Path, wake: Callable[[], object]) -> "Cluster":
-        """Return an executor on the cluster; the process that connects to it holds `lock`."""
+        """Return an executor on the cluster, which calls `wake` when it has new events.
+
+        The process that connects to the cluster holds `lock` while it lives.
+        """
         from stylewatch_ray.driver_client import Cluster
 
         return Cluster(lock, self.demand, wake=wake)

@@ -180,7 +180,7 @@ class BackendConformance(ABC):
     def test_total_is_the_sum_of_value_times_weight(
         self, backend: Backend, recipe: Mapping[str, Any]
     ) -> None:
-        """The total is the weighted sum with every side of the objective in use."""
+        """The total is the sum of the weighted terms, with losses of content, style and tv."""
         for step in painted(backend, sample({**SMALL_FIRST, **recipe})):
             total = sum(term.weighted for term in terms(step.losses))
             assert step.losses.total == pytest.approx(total, rel=self.closeness)
@@ -325,13 +325,13 @@ class BackendConformance(ABC):
 
     @pytest.mark.parametrize("recipe", [{}, SMALL_FIRST, PRINT])
     def test_finish_yields_a_stage(self, backend: Backend, recipe: Mapping[str, Any]) -> None:
-        """The step just made is the last stage, at the final size."""
+        """FINISH makes the step just made the last one, a stage at the final size."""
         steps = painted(backend, sample(recipe), *after(1, Wish.FINISH))
         assert [type(step) for step in steps] == [Stage]
         assert {len(shown) for shown in stages(steps).values()} == {18 * 24 * 3 * 4}
 
     def test_stop_yields_a_checkpoint(self, backend: Backend) -> None:
-        """The step just made is the last, with a checkpoint if the backend can resume."""
+        """STOP makes the step just made the last; it has a checkpoint if the backend can resume."""
         steps = painted(backend, sample(), *after(3, Wish.STOP))
         assert [step.step for step in steps] == [1, 2, 3]
         last = capabilities(backend).resume
@@ -394,7 +394,7 @@ class BackendConformance(ABC):
     def test_yielded_arrays_may_be_written_to(self, backend: Backend) -> None:
         """Modifying a stage or a checkpoint does not change the following steps.
 
-        Arrays that are read-only are not modified; the following steps do not change them either.
+        Read-only arrays are not modified here, and the following steps must not change them.
         """
         copies: list[Step] = []
         kept: list[tuple[np.ndarray[Any, Any], bytes]] = []

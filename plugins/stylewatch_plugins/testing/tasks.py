@@ -62,7 +62,10 @@ def sample(recipe: Mapping[str, Any] | None = None, **task: Any) -> Task:
 
 
 def painted(backend: Backend, task: Task, *wishes: Wish) -> list[Step]:
-    """Run `task` to its end, with one of `wishes` after each step, and GO_ON after the last."""
+    """Run `task` to its end, and return all its steps.
+
+    The wish after each step is the next one of `wishes`, and GO_ON after the last of them.
+    """
     left = iter(wishes)
     return list(backend.paint(task, lambda: next(left, Wish.GO_ON)))
 
@@ -103,7 +106,7 @@ def saved_and_loaded(checkpoint: Checkpoint | None) -> Checkpoint:
 
 
 def half(shown: Pixels, side: str) -> Plane:
-    """Return a mask of the `left` or the `right` half of a picture."""
+    """Return a mask (height, width) of the `left` or the `right` half of a picture."""
     mask = np.zeros_like(shown[..., 0])
     middle = shown.shape[1] // 2
     mask[:, slice(middle) if side == "left" else slice(middle, None)] = 1
@@ -117,7 +120,7 @@ def two_halves(dark: Pixels, bright: Pixels) -> Pixels:
 
 
 def masked_style(side: str) -> Task:
-    """Return a task with a dark picture, and a style that is dark left and bright right.
+    """Return a task with a dark start, and a style that is dark left and bright right.
 
     The mask of the style selects one `side`.
     """
@@ -127,7 +130,7 @@ def masked_style(side: str) -> Task:
 
 
 def masked_painting(side: str) -> Task:
-    """Return a task with a picture that is as bright as its style left, and dark right.
+    """Return a task with a start that is as bright as the style left, and dark right.
 
     The mask of the content lets the style act on one `side`.
     """
@@ -138,9 +141,10 @@ def masked_painting(side: str) -> Task:
 
 
 def two_regions(first: str) -> Task:
-    """Return a task with a picture that is dark left and bright right, like its style.
+    """Return a task with a start that is dark left and bright right, like the style.
 
-    Both have two regions; the first of the style is its `first` half, left or right.
+    Content and style have two regions. Region 0 of the content is its left half; region 0 of the
+    style is its `first` half, `left` or `right`.
     """
     start = two_halves(picture(24, 18, seed=1), picture(24, 18, seed=2))
     shown = two_halves(picture(20, 22, seed=3), picture(20, 22, seed=4))
@@ -161,7 +165,7 @@ def weighted_sum(losses: Losses, side: str) -> float:
 
 
 def everything() -> Task:
-    """Return a task with regions, two styles of their own sizes, two scales, and SMOOTHED."""
+    """Return a task with regions, two styles with sizes of their own, two scales, and SMOOTHED."""
     task = two_regions("left")
     (style,) = task.styles
     unmasked = replace(style, name="style-2", size=None, scale=0.5, mask=None)
