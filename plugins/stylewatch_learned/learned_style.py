@@ -152,6 +152,8 @@ def palette_of(style: Style) -> tuple[tuple[float, ...], ...]:
 def _moments(picture: Pixels, mask: Plane | None = None) -> tuple[Floats, Floats]:
     """Return the mean (3,) and the covariance (3, 3) of a picture's colors, weighted by `mask`."""
     every = max(1, max(picture.shape[:2]) // _SEEN)
+    if mask is not None and not mask[::every, ::every].any():
+        every = 1  # only details of the picture count
     colors = picture[::every, ::every].reshape(-1, 3).astype(np.float64)
     weights = None if mask is None else mask[::every, ::every].ravel()
     mean = np.average(colors, axis=0, weights=weights)

@@ -163,16 +163,17 @@ class StyleNetwork(nn.Module):
         `seed` determines the noise with which these are computed.
         """
         convolutions = [part for part in self.modules() if isinstance(part, Convolution)]
-        for convolution in convolutions:
-            convolution.is_measured = True
         draw = np.random.Generator(np.random.PCG64(seed))
-        self._painted(photograph, noise_for(Size.of(photograph), draw))
-        for convolution in convolutions:
-            convolution.is_measured = False
         try:
+            for convolution in convolutions:
+                convolution.is_measured = True
+            self._painted(photograph, noise_for(Size.of(photograph), draw))
+            for convolution in convolutions:
+                convolution.is_measured = False
             yield
         finally:
             for convolution in convolutions:
+                convolution.is_measured = False
                 convolution.fixed = None
 
     def _painted(self, photograph: Pixels, noise: Tensor) -> Pixels:

@@ -187,14 +187,15 @@ class Training:
         with _writing(self._folder):
             folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LearningError(f"{self._folder} is used by another training: wait") from None
             with _writing(self._folder):
                 for path in self._folder.iterdir():
                     if path.suffix == ".part":  # a kill left it
                         path.unlink()
             yield
-        except BlockingIOError:
-            raise LearningError(f"{self._folder} is used by another training: wait") from None
         finally:
             os.close(folder)
 

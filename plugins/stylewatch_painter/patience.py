@@ -53,5 +53,5 @@ class Patience:
 def _answer(answer: Future[_Result], work: Callable[[], _Result]) -> None:
     try:
         answer.set_result(work())
-    except Exception as error:
+    except BaseException as error:  # without an answer, no later call would have its turn
         answer.set_exception(error)

@@ -127,3 +127,26 @@ def test_odd_files_in_the_folder_keep_nobody_from_painting() -> None:
     (folder / "folder.safetensors").rmdir()
     for name in ("pipe", "gone", "empty", "deep"):
         (folder / f"{name}.safetensors").unlink()
+
+
+def test_the_palette_of_a_style_with_a_small_detail_is_that_of_the_detail() -> None:
+    style = np.zeros((1024, 1024, 3), np.float32)
+    style[101, 101] = 200, 100, 50
+    mask = np.zeros((1024, 1024, 1), np.float32)
+    mask[101, 101] = 1
+    mean, *covariance = learned_style.palette_of(Style(style, mask=mask))
+    assert mean == (200, 100, 50)
+    assert not np.any(covariance)
+
+
+def test_a_failure_to_measure_a_photograph_leaves_the_network_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = untrained(0)
+    photograph = picture(64, 48, 1)
+    before = network.paint(photograph, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "_painted", lambda *_: {}[0])
+        with pytest.raises(KeyError), network.normalized_as(photograph, 1):
+            pass
+    assert np.array_equal(network.paint(photograph, 1), before)

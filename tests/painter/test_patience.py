@@ -1,5 +1,6 @@
 """Work on disks that may hang."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Event
@@ -24,6 +25,13 @@ def test_errors_of_the_work_are_raised_also_those_of_a_disk_that_times_out() -> 
 
     with pytest.raises(TimeoutError, match="the server"):
         Patience("reader", 30).call(fails)
+
+
+def test_work_that_ends_its_thread_holds_up_no_later_call() -> None:
+    patience = Patience("reader", 30)
+    with pytest.raises(SystemExit):
+        patience.call(partial(sys.exit, 3))
+    assert patience.call(int) == 0
 
 
 def test_while_one_call_hangs_nothing_else_begins_and_later_it_does() -> None:
