@@ -145,8 +145,9 @@ def test_a_failure_to_measure_a_photograph_leaves_the_network_as_it_was(
     network = untrained(0)
     photograph = picture(64, 48, 1)
     before = network.paint(photograph, 1)
+    shortage: dict[str, object] = {}
     with monkeypatch.context() as patch:
-        patch.setattr(network, "_painted", lambda *_: {}[0])
+        patch.setattr(network, "_painted", lambda *_: shortage["memory"])
         with pytest.raises(KeyError), network.normalized_as(photograph, 1):
             pass
     assert np.array_equal(network.paint(photograph, 1), before)
