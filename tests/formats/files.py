@@ -20,7 +20,17 @@ import numpy as np
 from PIL import Image
 from tests.painter import profiles
 from tests.painter.light import coded_in, linear
-from tests.painter.tiffs import COLORS, FULL, MOSAIC, SMALL, Entry, directory, heic, tiff
+from tests.painter.tiffs import (
+    COLORS,
+    FULL,
+    MOSAIC,
+    SMALL,
+    Entry,
+    directory,
+    heic,
+    large,
+    tiff,
+)
 
 from stylewatch_painter.images.encoding import ADOBE_RGB, Encoding, of_numbers, profile_of
 
@@ -414,6 +424,14 @@ def tagged() -> Iterator[Made]:
         "cmyk-floats": (in_255 / 255, 5, [(339, 3, (3,) * 4)], "is CMYK in floats"),
         "lab-alpha": (np.full((40, 40, 4), 9, np.uint16), 8, [(338, 3, (2,))], "is CIE Lab"),
         "icc-lab": (FULL, 9, [], "is CIE Lab"),
+        "4-bits": (FULL, 2, [(258, 3, (4, 4, 4))], "has 4 bits in each of 3 channels"),
+        "palette-2-bits": (
+            FULL[..., :2],
+            3,
+            [(258, 3, (2, 2)), (338, 3, (2,))],
+            "has 2 bits in each of 2 channels",
+        ),
+        "palette-16-bits": (FULL[..., :1].astype(np.uint16), 3, [], "has a palette of 16 bits"),
     }
     for name, (values, photometric, more, says) in unusual.items():
         data = tiff((values, photometric, more))
@@ -441,6 +459,27 @@ def tagged() -> Iterator[Made]:
     }
     for name, (data, known) in files.items():
         yield Made(name, "python", partial(write, data), 9, **known)
+
+
+def palettes() -> Iterator[Made]:
+    """Yield TIFF with a palette of colors or of grays, and each kind of a further sample."""
+    numbers = np.arange(4, dtype=np.uint8).reshape(2, 2, 1)
+    left_out = "channels that are neither color nor alpha left out"
+    kinds: dict[str, tuple[list[Entry], dict[str, Any]]] = {
+        "unstated": ([], {"says": left_out}),
+        "other": ([(338, 3, (0,))], {"says": left_out}),
+        "associated": ([(338, 3, (1,))], {"says": "has a palette beside", "is_refused": True}),
+        "alpha": ([(338, 3, (2,))], {"alpha": 100 / 255}),
+    }
+    values = large(np.concatenate([numbers, np.full_like(numbers, 100)], 2))
+    for (name, colors), (kind, (extra, known)) in product(
+        {"color": COLORS, "gray": GRAY}.items(), kinds.items()
+    ):
+        table = np.zeros((256, 3), int)
+        table[:4] = colors.reshape(4, 3)
+        entry: Entry = (320, 3, tuple((table.T * 257).ravel().tolist()))
+        make = partial(write, tiff((values, 3, [entry, *extra])))
+        yield Made(f"palette-{name}-{kind}.tif", "python", make, 1, seen=colors, **known)
 
 
 def make_animation(meaning: Encoding, path: Path, values: Any = None, **options: Any) -> None:
@@ -754,7 +793,8 @@ def odd_films() -> Iterator[Made]:
 def every() -> list[Made]:
     """Return all rows."""
     groups = (stills, with_profiles, turned, avifs, heics, jxls, rare, animations, misread,
-              pages_and_raw, tagged, damaged, films, odd_films, troubled_films)  # fmt: skip
+              pages_and_raw, tagged, palettes, damaged, films, odd_films,
+              troubled_films)  # fmt: skip
     return [made for group in groups for made in group()]
 
 

@@ -235,11 +235,12 @@ def _tiff(kind: str, data: bytes) -> Source:
         source = replace(source, encoding=by_exif)
     if page.extra_samples > bool(page.alpha):
         source = source.noted("channels that are neither color nor alpha left out")
-    colors = page.colors
 
     def with_stated_alpha(image: Any) -> Any:
-        if not page.extra_samples or image.bands <= colors:
+        if not page.extra_samples:
             return image
+        # not as many as are stored: the one sample of a palette is decoded to its color
+        colors = image.bands - page.extra_samples
         shown = image[0] if colors == 1 else image[:colors]
         if not page.alpha:
             return shown

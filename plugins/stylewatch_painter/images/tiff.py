@@ -56,7 +56,7 @@ _REDUCED, _MASK = 1, 4
 _MOSAIC, _LINEAR_RAW = 32803, 34892
 """Photometric interpretations of a sensor's values."""
 
-_WHITE_IS_ZERO, _CMYK, _LAB, _ICC_LAB, _ITU_LAB = 0, 5, 8, 9, 10
+_WHITE_IS_ZERO, _PALETTE, _CMYK, _LAB, _ICC_LAB, _ITU_LAB = 0, 3, 5, 8, 9, 10
 """Photometric interpretations. Of the three kinds of CIE Lab, libvips reads the first."""
 
 _OLD_JPEG, _JPEG = 6, 7
@@ -74,13 +74,13 @@ _REDUCED_COPY = 2
 _SIGNED, _FLOATS = 2, 3
 """Values of SampleFormat."""
 
-_WIDEST_FLOATS, _DEEP = 32, 16  # bits
+_WIDEST_FLOATS, _DEEP, _BYTE = 32, 16, 8  # bits
 
 _SEPARATE = 2
 """Value of PlanarConfiguration for channels that are stored one after another."""
 
 _COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3, 9: 3}
-"""Number of channels without the extra ones, by photometric interpretation."""
+"""Number of samples that are stored without the extra ones, by photometric interpretation."""
 
 ASSOCIATED, UNASSOCIATED = 1, 2
 """Kinds of extra samples that are alpha: the colors are multiplied by ASSOCIATED alpha only."""
@@ -126,6 +126,7 @@ class Directory:
         kind = self.first(PHOTOMETRIC)
         is_float = self.first(SAMPLE_FORMAT) == _FLOATS
         bits = self.first(BITS, 1)
+        samples = self.first(SAMPLES, 1)
         packed = self.first(COMPRESSION, 1)
         is_odd_lab = kind in (_ICC_LAB, _ITU_LAB) or (kind == _LAB and self.extra_samples > 0)
         reasons = {
@@ -149,13 +150,19 @@ class Directory:
             f"has {bits} bits per channel, which are not read; save it with 8 or 16 bits": (
                 bits not in _DEPTHS
             ),
+            f"has {bits} bits in each of {samples} channels, which are not read; save it with 8 or "
+            "16 bits": bits < _BYTE and samples > 1,
+            f"has a palette of {bits} bits, which is not read; save it in RGB": (
+                kind == _PALETTE and bits > _BYTE
+            ),
+            "has a palette beside colors multiplied by alpha, which is not read; save it in RGB": (
+                kind == _PALETTE and self.alpha == ASSOCIATED
+            ),
             f"is packed in a way that is not read (Compression {packed}); save it with LZW": (
                 packed not in _COMPRESSIONS
             ),
             "has its channels in tiles of their own, which are not read; save it without": (
-                self.first(PLANES) == _SEPARATE
-                and TILE_WIDTH in self.tags
-                and self.first(SAMPLES, 1) > 1
+                self.first(PLANES) == _SEPARATE and TILE_WIDTH in self.tags and samples > 1
             ),
         }
         for reason, is_so in reasons.items():
@@ -164,16 +171,12 @@ class Directory:
         return ""
 
     @property
-    def colors(self) -> int:
-        """Number of channels of color; 0 if unknown."""
-        return _COLORS.get(self.first(PHOTOMETRIC), 0)
-
-    @property
     def extra_samples(self) -> int:
         """Number of channels beside color; 0 for CMYK, whose alpha libvips does not read."""
-        if not self.colors or self.colors == len("CMYK"):
+        colors = _COLORS.get(self.first(PHOTOMETRIC), 0)
+        if not colors or colors == len("CMYK"):
             return 0
-        return max(0, self.first(SAMPLES, self.colors) - self.colors)
+        return max(0, self.first(SAMPLES, colors) - colors)
 
     @property
     def alpha(self) -> int:
