@@ -333,7 +333,7 @@ class _Reader:
                 place = start + index * entry
                 tag, kind = struct.unpack_from(f"{self.order}HH", self.data, place)
                 letter = _SIZES.get(kind)
-                if letter is not None:
+                if letter is not None and tag not in tags:  # libtiff takes the first, too
                     tags[tag] = self._values(letter, place + 4, place + value)
                     where[tag] = letter, place + 4, place + value
                 size += self._count(place + 4) * _WIDTHS.get(kind, 1)

@@ -15,12 +15,13 @@ from PIL import Image
 from tests.painter import deep
 from tests.painter.files import decoded, near, refusal, saved
 from tests.painter.light import coded_in
-from tests.painter.tiffs import COLORS, FULL, MOSAIC, SMALL, Entry, Page, large, tiff
+from tests.painter.tiffs import COLORS, FULL, MOSAIC, SMALL, Entry, Page, directory, large, tiff
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import encoding, jxl
 from stylewatch_painter.images.encoding import ADOBE_RGB, Encoding, of_numbers
 from stylewatch_painter.images.formats import JXL, RAW, kind_in
+from stylewatch_painter.images.tiff import directories
 from stylewatch_painter.images.vips import vips
 
 ADOBE = Encoding("Adobe RGB", ADOBE_RGB, 563 / 256)
@@ -197,6 +198,12 @@ def test_further_channels_are_left_out_and_named() -> None:
     picture = decoded(tiff((values, 2, [(338, 3, (0, 0))])))
     assert shows_colors(picture)
     assert picture.converted == ("channels that are neither color nor alpha left out",)
+
+
+def test_the_first_of_two_entries_for_a_tag_counts() -> None:
+    """As in libtiff, which would decode another picture than the one that was checked."""
+    (page,) = directories(b"II*\0\x08\0\0\0" + directory(8, [(262, 3, (1,)), (262, 3, (2,))]))
+    assert page.first(262) == 1
 
 
 RAWS = {
