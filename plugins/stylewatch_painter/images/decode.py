@@ -154,7 +154,7 @@ def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) 
         white = 255
         conversions.append(f"{hdr.name} mapped to the range of sRGB")
     if needed_size is None or needed_size.reduce != "nearest":  # a mask may have one region
-        warnings += _flatness(values[..., : values.shape[-1] - has_alpha])
+        warnings += _flatness(values, has_alpha=has_alpha)
     return Raster(
         _turned(values, source.orientation),
         white,
@@ -210,46 +210,73 @@ def _reduced(image: Any, factor: int, needed_size: NeededSize) -> Any:
     if not image.hasalpha() or image.interpretation == "cmyk":
         return image.shrink(factor, factor, ceil=True)
     alpha = image[-1]  # `premultiply` would have to be told the largest alpha, which varies
-    shown = (image[:-1].cast("float") * alpha).bandjoin(alpha).shrink(factor, factor, ceil=True)
+    colors = image[:-1].cast("float") * alpha
+    is_float = image.format in ("float", "double")
+    if is_float:
+        colors = (alpha == 0).ifthenelse(0, colors)  # hidden colors may be no numbers
+    shown = colors.bandjoin(alpha).shrink(factor, factor, ceil=True)
     alpha = shown[-1]
     shown = (shown[:-1] / alpha).bandjoin(alpha)
-    return shown if image.format in ("float", "double") else shown.rint().cast(image.format)
+    return shown if is_float else shown.rint().cast(image.format)
 
 
 def _scaled(image: Any, conversions: list[str]) -> tuple[NDArray[Any], int, list[str]]:
     """Decode pixels; return the values (height, width, bands), the value of white, and warnings.
 
     Phrases about a change of gray or of the depth are added to `conversions`. Raises PictureError
-    for values that are not finite.
+    for visible values that are not finite.
     """
     values = image.numpy()
     values = values.reshape(image.height, image.width, image.bands)
     is_gray = image.bands - image.hasalpha() == 1
     white = _MOST.get(values.dtype)
-    if white is not None:
-        bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 8
-        if is_gray and white > _MOST[np.dtype(np.uint8)]:
-            conversions.append(f"16-bit gray to RGB, unrounded, white at {white}")
-        elif is_gray:
-            conversions.append("black and white to RGB" if bits == 1 else "gray to RGB")
-        return values, white, []
-    if not np.isfinite(values).all():
-        raise PictureError("has values that are not numbers; export it again with 8 or 16 bits")
+    if white is None:
+        return _with_guessed_white(values, conversions, is_gray=is_gray, has_alpha=image.hasalpha())
+    bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 8
+    if is_gray and white > _MOST[np.dtype(np.uint8)]:
+        conversions.append(f"16-bit gray to RGB, unrounded, white at {white}")
+    elif is_gray:
+        conversions.append("black and white to RGB" if bits == 1 else "gray to RGB")
+    return values, white, []
+
+
+def _with_guessed_white(
+    values: NDArray[Any], conversions: list[str], *, is_gray: bool, has_alpha: bool
+) -> tuple[NDArray[np.float64], int, list[str]]:
+    """Return floats or values of 32 bits, whose white no file states, as `_scaled` does."""
     is_float = values.dtype.kind == "f"
-    has_alpha = image.hasalpha()
-    colors = values[..., :-1] if has_alpha else values
+    colors = _visible(values, has_alpha=has_alpha)
+    if not (np.isfinite(colors).all() and np.isfinite(values[..., -1]).all()):
+        raise PictureError("has values that are not numbers; export it again with 8 or 16 bits")
     most = float(np.percentile(colors, _MOSTLY))
+    del colors  # a copy, if there is alpha
     usual = _WHITES if is_float else _WHITES[1:]
     white = _white(most, usual, _BRIGHTEST if is_float else _OVERSHOOT)
     what = "gray" if is_gray else "color"
     depth = "float" if is_float else "32-bit"
     conversions.append(f"{depth} {what} to RGB, unrounded, white at {white}")
     values = values.astype(np.float64)
-    if is_float and has_alpha and values[..., -1].max() <= 1:
-        values[..., -1] *= white
+    if is_float and has_alpha:
+        alpha = values[..., -1]
+        if alpha.any():
+            values[alpha == 0, :-1] = 0  # they may be no numbers
+        if alpha.max() <= 1:
+            alpha *= white
     is_usual = most <= usual[0] * _OVERSHOOT
     doubt = f"has values up to {most:.4g} and does not say which is white: {white} is taken for it"
     return values, white, [] if is_usual else [doubt]
+
+
+def _visible(values: NDArray[Any], *, has_alpha: bool) -> NDArray[Any]:
+    """Return the colors, (pixels, bands), that alpha does not hide; all if it hides everything.
+
+    Whatever is measured in a picture is measured in these colors.
+    """
+    if not has_alpha:
+        return values.reshape(-1, values.shape[-1])
+    colors = values[..., :-1]
+    shown = values[..., -1] != 0
+    return colors[shown] if shown.any() else colors.reshape(-1, colors.shape[-1])
 
 
 def _white(most: float, usual: tuple[int, ...], brightest: float) -> int:
@@ -274,7 +301,8 @@ def _from_hdr(
     colors = values[..., :-1] if has_alpha else values
     if colors.shape[-1] == 1:
         colors = np.repeat(colors, 3, axis=-1)
-    shown = encoding.from_hdr(colors, hdr, white=white)
+    peak = encoding.brightest(_visible(values, has_alpha=has_alpha)[:, np.newaxis], hdr, white)
+    shown = encoding.from_hdr(colors, hdr, peak, white=white)
     if not has_alpha:
         return shown
     alpha = values[..., -1:].astype(np.float32) * np.float32(255 / white)
@@ -301,9 +329,10 @@ def _judged(said: Iterable[str], unread: int) -> list[str]:
     return []
 
 
-def _flatness(colors: NDArray[Any]) -> list[str]:
-    """Return a warning if all pixels of a picture have the same color (law 19)."""
-    if colors.shape[0] * colors.shape[1] > 1 and (colors == colors[:1, :1]).all():
+def _flatness(values: NDArray[Any], *, has_alpha: bool) -> list[str]:
+    """Return a warning if all visible pixels of a picture have the same color (law 19)."""
+    colors = _visible(values, has_alpha=has_alpha)
+    if values.shape[0] * values.shape[1] > 1 and (colors == colors[0]).all():
         return ["shows one color alone"]
     return []
 
