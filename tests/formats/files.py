@@ -482,6 +482,35 @@ def palettes() -> Iterator[Made]:
         yield Made(f"palette-{name}-{kind}.tif", "python", make, 1, seen=colors, **known)
 
 
+def associated() -> Iterator[Made]:
+    """Yield TIFF whose colors are multiplied by alpha, in each depth, in color and in gray."""
+    depths = {
+        "8": (np.uint8, 255, ""),
+        "16": (np.uint16, 65535, ""),
+        "32": (np.uint32, 2**32 - 1, "which is white"),
+        "float": (np.float32, 1, ""),
+        "float-255": (np.float32, 255, ""),
+    }
+    for (depth, (dtype, most, warns)), colors in product(depths.items(), (COLORS, GRAY)):
+        is_gray = colors is GRAY
+        values = large(colors[..., :1] if is_gray else colors) / 255
+        alpha = np.full((*values.shape[:2], 1), 0.4)
+        stored = (np.concatenate([values * alpha, alpha], 2) * most).astype(dtype)
+        of_floats: Entry = (339, 3, (3 if dtype is np.float32 else 1,) * stored.shape[2])
+        data = tiff((stored, 1 if is_gray else 2, [(338, 3, (1,)), of_floats]))
+        name = f"associated-{depth}-{'gray' if is_gray else 'color'}.tif"
+        within = 3 if depth == "8" else 1
+        yield Made(name, "python", partial(write, data), within, seen=colors, warns=warns,
+                   alpha=0.4)  # fmt: skip
+    extra = np.full((40, 40, 1), 9, np.uint8)
+    half = np.full((40, 40, 1), 128, np.uint8)
+    for kinds in ((0, 1), (2, 1), (1, 0), (1,)):
+        others = [half, extra] if kinds[0] == 1 else [extra, half]
+        data = tiff((np.concatenate([FULL // 2, *others], 2), 2, [(338, 3, kinds)]))
+        name = f"associated-{'-'.join(map(str, kinds))}.tif"
+        yield Made(name, "python", partial(write, data), 3, alpha=0.5)
+
+
 def make_animation(meaning: Encoding, path: Path, values: Any = None, **options: Any) -> None:
     """Make an animated picture whose first frame shows the squares, and the second others."""
     first = coded_in(meaning, COLORS / 255) if values is None else values
@@ -793,7 +822,7 @@ def odd_films() -> Iterator[Made]:
 def every() -> list[Made]:
     """Return all rows."""
     groups = (stills, with_profiles, turned, avifs, heics, jxls, rare, animations, misread,
-              pages_and_raw, tagged, palettes, damaged, films, odd_films,
+              pages_and_raw, tagged, palettes, associated, damaged, films, odd_films,
               troubled_films)  # fmt: skip
     return [made for group in groups for made in group()]
 

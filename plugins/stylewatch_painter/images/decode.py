@@ -256,12 +256,13 @@ def _with_guessed_white(
     depth = "float" if is_float else "32-bit"
     conversions.append(f"{depth} {what} to RGB, unrounded, white at {white}")
     values = values.astype(np.float64)
-    if is_float and has_alpha:
+    if has_alpha:
         alpha = values[..., -1]
+        opaque = _white(float(alpha.max()), usual, _OVERSHOOT)
+        alpha *= white / (1 if opaque == 1 else max(opaque, white))
+        alpha.clip(0, white, out=alpha)
         if alpha.any():
             values[alpha == 0, :-1] = 0  # they may be no numbers
-        if alpha.max() <= 1:
-            alpha *= white
     is_usual = most <= usual[0] * _OVERSHOOT
     doubt = f"has values up to {most:.4g} and does not say which is white: {white} is taken for it"
     return values, white, [] if is_usual else [doubt]

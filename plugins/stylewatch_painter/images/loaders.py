@@ -53,7 +53,7 @@ _DEEP_AVIF, _WEBP_WITH_ALPHA = 24, 20
 _SAMPLES = {"4:2:0": 1.5, "4:2:2": 2.0}
 """Samples per pixel of a JPEG with subsampled colors."""
 
-_MOST = {"uchar": 255, "ushort": 65535}
+_MOST = {"uchar": 255, "ushort": 65535, "uint": 2**32 - 1}
 """Largest values of libvips's formats of whole numbers."""
 
 _JPEG_SHRINKS = (8, 4, 2)
@@ -229,26 +229,33 @@ def _tiff(kind: str, data: bytes) -> Source:
     if page.trouble:
         raise PictureError(page.trouble)
     options: dict[str, Any] = {"page": number} if number else {}
-    source = _streamed(kind, data, **options)
+    if page.is_divided_wrongly:
+        source = _streamed(kind, tiff.undivided(data, page), **options)
+        copied = len(data) / source.size.area
+        source = replace(source, bytes_per_pixel=source.bytes_per_pixel + copied)
+    else:
+        source = _streamed(kind, data, **options)
     if not source.profile:  # libvips reads no EXIF here
         by_exif = stated.by_color_space(*tiff.color_space(data, page))
         source = replace(source, encoding=by_exif)
     if page.extra_samples > bool(page.alpha):
         source = source.noted("channels that are neither color nor alpha left out")
+    return source.changed(partial(_with_stated_alpha, page), exif=tiff.exif(data))
 
-    def with_stated_alpha(image: Any) -> Any:
-        if not page.extra_samples:
-            return image
-        # not as many as are stored: the one sample of a palette is decoded to its color
-        colors = image.bands - page.extra_samples
-        shown = image[0] if colors == 1 else image[:colors]
-        if not page.alpha:
-            return shown
-        # libvips has divided the colors by alpha where that is needed
-        shown = shown.bandjoin(image[colors + page.alpha_at])
-        return shown.copy(interpretation=image.interpretation)
 
-    return source.changed(with_stated_alpha, exif=tiff.exif(data))
+def _with_stated_alpha(page: tiff.Directory, image: Any) -> Any:
+    """Leave out extra samples but the alpha that a page states; the colors are those to show."""
+    if not page.extra_samples:
+        return image
+    # not as many as are stored: the one sample of a palette is decoded to its color
+    colors = image.bands - page.extra_samples
+    shown = image[0] if colors == 1 else image[:colors]
+    if not page.alpha:
+        return shown
+    alpha = image[colors + page.alpha_at]
+    if page.is_divided_wrongly:  # else libvips has divided the colors where that is needed
+        shown = (shown / alpha * _MOST.get(image.format, 1)).cast(image.format)
+    return shown.bandjoin(alpha).copy(interpretation=image.interpretation)
 
 
 def _avif(kind: str, data: bytes) -> Source:

@@ -41,7 +41,7 @@ COLOR_SPACE = 40961
 INTEROPERABILITY = 40965
 DNG_VERSION = 50706
 
-_PARTS = (STRIPS, STRIP_BYTES, TILES, TILE_BYTES)
+_PARTS = (STRIPS, STRIP_BYTES, TILES, TILE_BYTES, EXTRA_SAMPLES)
 
 _SIZES = {1: "B", 2: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 """Formats, for `struct`, of types of values: bytes, text, and whole numbers of 2 to 8 bytes. Values
@@ -94,7 +94,7 @@ Part = tuple[str, int, int]
 class Directory:
     """A directory: the values of its tags that are whole numbers or text, as numbers.
 
-    `parts` has the places of the values of tags about strips and tiles, which are read on demand.
+    `parts` has the places of the values of tags that are read on demand, or changed.
     """
 
     tags: Mapping[int, tuple[int, ...]]
@@ -181,15 +181,22 @@ class Directory:
     @property
     def alpha(self) -> int:
         """Kind of the alpha: ASSOCIATED, UNASSOCIATED, or 0 if no extra sample is alpha."""
-        kinds = self.tags.get(EXTRA_SAMPLES, (0,))
-        if kinds[0] == ASSOCIATED:  # libvips divides by the first extra sample only
-            return ASSOCIATED
-        return UNASSOCIATED if UNASSOCIATED in kinds else 0
+        kinds = self.tags.get(EXTRA_SAMPLES, ())
+        return next((kind for kind in (ASSOCIATED, UNASSOCIATED) if kind in kinds), 0)
 
     @property
     def alpha_at(self) -> int:
         """Place of the alpha among the extra samples, from 0; 0 if there is none."""
-        return self.tags[EXTRA_SAMPLES].index(self.alpha) if self.alpha else 0
+        kinds = self.tags.get(EXTRA_SAMPLES, ())
+        places = [place for place, kind in enumerate(kinds) if self.alpha and kind == self.alpha]
+        if self.alpha == ASSOCIATED:
+            return places[-1]  # by which libvips divides
+        return places[0] if places else 0
+
+    @property
+    def is_divided_wrongly(self) -> bool:
+        """True if libvips divides colors by alpha as if the largest alpha were another."""
+        return self.alpha == ASSOCIATED and self.first(BITS) > _DEEP
 
 
 def directories(data: bytes) -> list[Directory]:
@@ -210,6 +217,19 @@ def exif(data: bytes) -> bytes:
     inner = [reader.directory(page.first(tag)) for tag in (EXIF, GPS) if tag in page.tags]
     size = page.size + sum(each.size for each in inner if each is not None)
     return data if size <= _LARGEST_TAGS else b""
+
+
+def undivided(data: bytes, page: Directory) -> bytes:
+    """Return the file with a `page` of which libvips divides no colors by alpha."""
+    reader = _Reader.of(data)
+    if reader is None or EXTRA_SAMPLES not in page.parts:
+        return data
+    letter, count_at, at = page.parts[EXTRA_SAMPLES]
+    kinds = [UNASSOCIATED if kind == ASSOCIATED else kind for kind in page.tags[EXTRA_SAMPLES]]
+    packed = struct.pack(f"{reader.order}{len(kinds)}{letter}", *kinds)
+    at = reader.place(letter, count_at, at)
+    view = memoryview(data)
+    return b"".join((view[:at], packed, view[at + len(packed) :]))
 
 
 def color_space(data: bytes, page: Directory) -> tuple[int, str]:
@@ -351,6 +371,11 @@ class _Reader:
         except struct.error:
             return ()
 
+    def place(self, letter: str, count_at: int, at: int) -> int:
+        """Return the place of the values of a Part: `at`, unless they are too long for it."""
+        size = self._count(count_at) * struct.calcsize(f"={letter}")
+        return self._offset(at) if size > (8 if self.is_big else 4) else at
+
     def _count(self, at: int) -> int:
         kind = "Q" if self.is_big else "I"
         return int(struct.unpack_from(f"{self.order}{kind}", self.data, at)[0])
@@ -358,10 +383,7 @@ class _Reader:
     def _values(
         self, letter: str, count_at: int, at: int, most: int = _MAX_VALUES
     ) -> tuple[int, ...]:
-        stated = self._count(count_at)
-        size = struct.calcsize(f"={letter}")
-        if stated * size > (8 if self.is_big else 4):
-            at = self._offset(at)
-        count = min(stated, most)
+        count = min(self._count(count_at), most)
+        at = self.place(letter, count_at, at)
         values = struct.unpack_from(f"{self.order}{count}{letter}", self.data, at)
         return values or (0,)
