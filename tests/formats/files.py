@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tests.painter import profiles
+from tests.painter import deep, profiles
 from tests.painter.light import coded_in, linear
 from tests.painter.tiffs import (
     COLORS,
@@ -276,9 +276,17 @@ def jxls() -> Iterator[Made]:
         "HLG": ("RGB_D65_202_Rel_HLG", MEANINGS["HLG"], PHRASES["HLG"]),
     }
     for (name, (space, meaning, says)), distance in product(spaces.items(), (0, 0.5)):
-        make = partial(make_jxl, space, meaning, distance)
+        make: Make = partial(make_jxl, space, meaning, distance)
         within = 50 if meaning.is_hdr else 14
         yield Made(f"jxl-{name}-{distance}.jxl", "cjxl", make, within, says)
+
+    half = 128 / 255
+    make = make_jxl_of_gray
+    yield Made("jxl-gray-alpha-16.jxl", "cjxl", make, 1, "gray to RGB", seen=GRAY, alpha=half)
+    yield Made("jxl-associated.jxl", "cjxl", make_associated_jxl, 3, alpha=half)
+    for distance, warns in ((0, ""), (0.1, "few shades in the dark")):
+        make = partial(make_jxl_with_profile, distance)
+        yield Made(f"jxl-profile-{distance}.jxl", "cjxl", make, 14, "to sRGB", warns=warns)
 
     for orientation, keeps in product((1, 6, 8), (0, 1)):
         make = partial(make_jxl_of_jpeg, orientation, keeps)
@@ -287,6 +295,47 @@ def jxls() -> Iterator[Made]:
         yield Made(
             f"jxl-of-jpeg-{orientation}-{keeps}.jxl", "cjxl", make, 14, says if is_told else ""
         )
+
+
+def make_jxl_of_gray(path: Path) -> None:
+    """Make it of grays of 16 bits, with alpha."""
+    shades = squares(GRAY / 255, 16)[..., :1]
+    png = path.with_suffix(".png")
+    alpha = np.full_like(shades, 128 * 257)
+    srgb = (b"sRGB", b"\0")
+    png.write_bytes(deep.png(np.concatenate([shades, alpha], 2), srgb))
+    run("cjxl", png, path, "-d", 0)
+
+
+def make_jxl_with_profile(distance: float, path: Path) -> None:
+    """Make it with a profile that is no set of numbers."""
+    png = path.with_suffix(".png")
+    scanned = Image.fromarray(squares(coded_in(TABLE, COLORS / 255)))
+    scanned.save(png, icc_profile=profiles.scanner())
+    run("cjxl", png, path, "-d", distance)
+
+
+def make_associated_jxl(path: Path) -> None:
+    """Make it of colors that are multiplied by alpha, and set the flag that says so.
+
+    The flag is in the fields of the extra channel, which are all default in what cjxl writes
+    (ISO 18181-1, annex D): they are inserted.
+    """
+    png = path.with_suffix(".png")
+    values = HALF_OPAQUE.astype(np.float64)
+    values[..., :3] *= 128 / 255
+    Image.fromarray(np.rint(values).astype(np.uint8)).save(png)
+    run("cjxl", png, path, "-d", 0)
+    data = path.read_bytes()
+    bits = "".join(f"{byte:08b}"[::-1] for byte in data[2:])
+    at = 23  # after the size (15 bits), 2 flags, the depth (3), a flag, and one extra channel (2)
+    assert bits[at - 2 : at + 1] == "101", bits
+    end = at + 1 + 1 + 17 + 2 + 1  # XYB, encoding, extensions, transform
+    head = bits[:at] + "00000000001" + bits[at + 1 : end]
+    head += "0" * (-len(head) % 8)
+    changed = head + bits[end + -end % 8 :]
+    places = range(0, len(changed), 8)
+    path.write_bytes(data[:2] + bytes(int(changed[k : k + 8][::-1], 2) for k in places))
 
 
 def make_with_alpha(options: Sequence[object], path: Path) -> None:

@@ -144,7 +144,7 @@ def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) 
     with hearing(said):  # pixels are decoded as they are used
         values, white, warnings = _scaled(image, conversions)
     # a reduced picture need not ask for its last rows
-    warnings += _judged(said, loaded.unread() if is_whole else 0)
+    warnings += [*loaded.warnings, *_judged(said, loaded.unread() if is_whole else 0)]
     if has_alpha and not values[..., -1].any():
         values = values[..., :-1]
         has_alpha = False

@@ -78,11 +78,15 @@ class Loaded:
     """A loaded picture of libvips, whose pixels are decoded as they are used.
 
     `encoding` and `exif` are set if only loading tells them: they replace those of the Source.
+    `has_packed_exif` is True for EXIF that is not read, and `warnings` has sentences about possible
+    faults.
     """
 
     image: Any
     encoding: Encoding | None = None
     exif: bytes = b""
+    has_packed_exif: bool = False
+    warnings: tuple[str, ...] = ()
     unread: Callable[[], int] = lambda: 0
     """Function that returns the number of bytes of which no pixel was made, once all pixels have
     been used."""
@@ -271,11 +275,9 @@ def _of_item(item: boxes.Item, source: Source, bits: int = 0) -> Source:
 
     def as_stored(image: Any) -> Any:
         image = _unshifted(image, bits)
+        if item.is_premultiplied:
+            image = _divided(image)
         alpha = [image[-1]] if image.hasalpha() else []
-        if item.is_premultiplied and alpha:
-            divided = image.unpremultiply(max_alpha=_MOST[image.format])
-            divided = divided.rint().cast(image.format)
-            image = divided.copy(interpretation=image.interpretation)
         if item.is_gray and image.bands >= len("RGB"):
             kind = "grey16" if image.format == "ushort" else "b-w"
             image = image[0].bandjoin(alpha) if alpha else image[0]
@@ -284,6 +286,15 @@ def _of_item(item: boxes.Item, source: Source, bits: int = 0) -> Source:
 
     source = source.changed(as_stored)
     return source.noted("turned upright (box irot or imir)") if item.is_turned else source
+
+
+def _divided(image: Any) -> Any:
+    """Divide colors by the alpha, if any, by which they are multiplied."""
+    if not image.hasalpha():
+        return image
+    divided = image.unpremultiply(max_alpha=_MOST.get(image.format, 1))
+    whole = divided if image.format == "float" else divided.rint().cast(image.format)
+    return whole.copy(interpretation=image.interpretation)
 
 
 def _unshifted(image: Any, bits: int) -> Any:
@@ -346,14 +357,31 @@ def _jxl(kind: str, data: bytes) -> Source:
         if restored.is_jpeg:
             return _jpeg("JPEG", restored.values)
 
+    head = jxl.head_of(data)
+
     def load(shrink: int) -> Loaded:
         decoded = jxl.Decoded(data)
-        picture = Image.frombytes(decoded.mode, decoded.size, decoded.values)
-        image = _from_pillow(picture, decoded.profile)
-        return Loaded(image, _meaning(None, decoded.profile), decoded.exif)
+        image = from_array(decoded.pixels(is_float=head.is_float), decoded.profile)
+        is_linear = profiles.name_of(decoded.profile).endswith(_LINEAR)
+        is_coarse = head.is_coarse and is_linear and image.format == "uchar"
+        return Loaded(
+            _divided(image) if head.is_associated else image,
+            _meaning(None, decoded.profile),
+            decoded.exif,
+            decoded.has_packed_exif,
+            (_COARSE,) if is_coarse else (),
+        )
 
-    head = jxl.head_of(data)
     return Source(kind, head.size, load, bytes_per_pixel=head.bytes_per_pixel)
+
+
+_LINEAR = "_Lin"
+"""End of the names that libjxl gives profiles of linear light."""
+
+_COARSE = (
+    "has few shades in the dark, as a JPEG XL of linear light, or with loss and a profile, is read "
+    "in 8 bits: save it as PNG to keep them"
+)
 
 
 def _pillow(kind: str, data: bytes) -> Source:
