@@ -161,7 +161,7 @@ def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) 
         has_alpha,
         tuple(conversions),
         source.upright,
-        tags_of(loaded.exif or source.exif, source.dpi),
+        replace(tags_of(loaded.exif or source.exif, source.dpi), packed=loaded.has_packed_exif),
         tuple(warnings),
     )
 

@@ -80,11 +80,14 @@ class Decoded:
 def _exif_of(boxes: Any) -> bytes:
     """Return the EXIF in `boxes`; empty if there is none.
 
-    The first 4 bytes of the box `Exif` are the offset of the EXIF in the rest of the box.
+    The first 4 bytes of the box `Exif` are the offset of the EXIF in the rest of the box; Pillow's
+    plugin leaves them out.
     """
     for box in boxes:
         if box.box_type == b"Exif":
             content = bytes(box.data)
+            if content[:4] in (b"II*\0", b"MM\0*"):
+                return content
             return content[4 + int.from_bytes(content[:4]) :]
     return b""
 

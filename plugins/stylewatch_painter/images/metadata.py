@@ -49,7 +49,8 @@ class Tags:
     """Metadata: `dpi` (across, down), and tags of EXIF by their numbers.
 
     `main` are the tags of the first table, `shot` those about the exposure, and `place` those of
-    GPS. `dpi` is None if unknown. `damaged` is True if the file has EXIF that cannot be read.
+    GPS. `dpi` is None if unknown. `damaged` is True if the file has EXIF that cannot be read, and
+    `packed` if it has EXIF that is packed in a way that is not read.
     """
 
     dpi: tuple[float, float] | None = None
@@ -57,6 +58,7 @@ class Tags:
     shot: Mapping[int, Any] = field(default_factory=dict)
     place: Mapping[int, Any] = field(default_factory=dict)
     damaged: bool = False
+    packed: bool = False
 
     def kept(self, keep: Keep) -> "Tags":
         """Return the metadata to copy: `none`, `all`, or what is `safe`.

@@ -361,6 +361,21 @@ def test_jpeg_xl_is_read_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @needs_jxl
+def test_packed_exif_of_a_jpeg_xl_is_told() -> None:
+    import pillow_jxl
+
+    encoder: Any = pillow_jxl.Encoder
+    exif = Image.Exif()
+    exif[271] = "Cam"
+    for compress in (False, True):
+        made = encoder(mode="RGB", lossless=True, use_container=True)
+        data = made(FULL.tobytes(), 40, 40, jpeg_encode=False, exif=exif.tobytes()[6:],
+                    jumb=None, xmp=None, compress=compress)  # fmt: skip
+        tags = decoded(data).tags
+        assert tags.packed is compress and tags.main == ({} if compress else {271: "Cam"})
+
+
+@needs_jxl
 def test_jpeg_xl_made_of_a_jpeg_is_read_as_that_jpeg() -> None:
     import pillow_jxl
 
