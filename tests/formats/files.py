@@ -501,6 +501,15 @@ def tagged() -> Iterator[Made]:
             with_chunk(b"eXIf", upside_down(), is_last=True),
             {"says": "turned upright (EXIF orientation 3)", "seen": COLORS[::-1, ::-1]},
         ),
+        "unspecified.png": (
+            with_chunk(
+                b"cICP",
+                bytes((2, 2, 0, 1)),
+                values=coded_in(p3, COLORS / 255),
+                icc_profile=profile_of(p3),
+            ),
+            {"says": "colors from profile"},
+        ),
         "narrow.png": (
             with_chunk(b"cICP", bytes((1, 1, 0, 0)), is_last=False),
             {"says": "narrow range", "is_refused": True},
