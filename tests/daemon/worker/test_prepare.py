@@ -31,6 +31,14 @@ def test_styles_have_names_weights_and_sizes(given: Order) -> None:
     assert second.seen[0] == pytest.approx(whole.seen[0] / 2, abs=1)
 
 
+def test_the_style_of_a_print_is_seen_in_the_size_of_its_last_scale(given: Order) -> None:
+    changes = {"scales": [], "style_size": "area", "upscale_steps": 1}
+    preview = with_settings(given, size="20", set=changes)
+    large = with_settings(given, size="40", preview="20", set=changes)
+    small_size, large_size = (prepare(each).inputs[1].seen for each in (preview, large))
+    assert small_size is not None and large_size == small_size.times(2)
+
+
 def test_an_init_picture_is_the_start_unless_the_settings_say_otherwise(given: Order) -> None:
     init = replace(given, init=given.styles[0])
     prepared = prepare(init)
