@@ -161,7 +161,7 @@ def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) 
         has_alpha,
         tuple(conversions),
         source.upright,
-        replace(tags_of(loaded.exif or source.exif, source.dpi), packed=loaded.has_packed_exif),
+        _tags(source, loaded),
         tuple(warnings),
     )
 
@@ -183,6 +183,15 @@ def _loaded(source: Source, needed_size: NeededSize | None, conversions: list[st
     assert needed_size is not None
     loaded = source.load(shrink)
     return replace(loaded, image=_reduced(loaded.image, factor // shrink, needed_size))
+
+
+def _tags(source: Source, loaded: Loaded) -> Tags:
+    """Return the metadata of a picture that is turned upright."""
+    tags = tags_of(loaded.exif or source.exif, source.dpi)
+    dpi = tags.dpi
+    if dpi is not None and source.orientation in SWAPPED:
+        dpi = dpi[1], dpi[0]
+    return replace(tags, dpi=dpi, packed=loaded.has_packed_exif)
 
 
 def _check_whole(pixels: int) -> None:
