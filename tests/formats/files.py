@@ -546,6 +546,7 @@ def associated() -> Iterator[Made]:
         "8": (np.uint8, 255, ""),
         "16": (np.uint16, 65535, ""),
         "32": (np.uint32, 2**32 - 1, "which is white"),
+        "half": (np.float16, 1, ""),
         "float": (np.float32, 1, ""),
         "float-255": (np.float32, 255, ""),
     }
@@ -554,7 +555,7 @@ def associated() -> Iterator[Made]:
         values = large(colors[..., :1] if is_gray else colors) / 255
         alpha = np.full((*values.shape[:2], 1), 0.4)
         stored = (np.concatenate([values * alpha, alpha], 2) * most).astype(dtype)
-        of_floats: Entry = (339, 3, (3 if dtype is np.float32 else 1,) * stored.shape[2])
+        of_floats: Entry = (339, 3, (3 if issubclass(dtype, np.floating) else 1,) * stored.shape[2])
         data = tiff((stored, 1 if is_gray else 2, [(338, 3, (1,)), of_floats]))
         name = f"associated-{depth}-{'gray' if is_gray else 'color'}.tif"
         within = 3 if depth == "8" else 1

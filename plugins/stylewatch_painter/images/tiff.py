@@ -196,7 +196,8 @@ class Directory:
     @property
     def is_divided_wrongly(self) -> bool:
         """True if libvips divides colors by alpha as if the largest alpha were another."""
-        return self.alpha == ASSOCIATED and self.first(BITS) > _DEEP
+        is_float = self.first(SAMPLE_FORMAT) == _FLOATS
+        return self.alpha == ASSOCIATED and (is_float or self.first(BITS) > _DEEP)
 
 
 def directories(data: bytes) -> list[Directory]:
