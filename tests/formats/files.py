@@ -471,6 +471,12 @@ def tagged() -> Iterator[Made]:
         "double": (FULL / 255, 2, [(339, 3, (3, 3, 3))], "has floats of 64 bits"),
         "negative-floats": (1 - floats[..., :1], 0, [(339, 3, (3,))], "white is zero in floats"),
         "cmyk-floats": (in_255 / 255, 5, [(339, 3, (3,) * 4)], "is CMYK in floats"),
+        "cmyk-associated": (
+            np.full((40, 40, 5), 9, np.uint16),
+            5,
+            [(338, 3, (1,))],
+            "is CMYK of 16 bits, multiplied",
+        ),
         "lab-alpha": (np.full((40, 40, 4), 9, np.uint16), 8, [(338, 3, (2,))], "is CIE Lab"),
         "icc-lab": (FULL, 9, [], "is CIE Lab"),
         "4-bits": (FULL, 2, [(258, 3, (4, 4, 4))], "has 4 bits in each of 3 channels"),

@@ -147,6 +147,9 @@ class Directory:
             "is CMYK of 32 bits, which is not read; save it with 8 or 16 bits": (
                 kind == _CMYK and bits > _DEEP
             ),
+            "is CMYK of 16 bits, multiplied by alpha, which is not read; save it without alpha": (
+                kind == _CMYK and bits == _DEEP and self.alpha == ASSOCIATED
+            ),
             f"has {bits} bits per channel, which are not read; save it with 8 or 16 bits": (
                 bits not in _DEPTHS
             ),
