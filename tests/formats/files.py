@@ -18,9 +18,19 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tests.painter import profiles
+from tests.painter import deep, profiles
 from tests.painter.light import coded_in, linear
-from tests.painter.tiffs import COLORS, FULL, MOSAIC, SMALL, Entry, directory, heic, tiff
+from tests.painter.tiffs import (
+    COLORS,
+    FULL,
+    MOSAIC,
+    SMALL,
+    Entry,
+    directory,
+    heic,
+    large,
+    tiff,
+)
 
 from stylewatch_painter.images.encoding import ADOBE_RGB, Encoding, of_numbers, profile_of
 
@@ -266,9 +276,17 @@ def jxls() -> Iterator[Made]:
         "HLG": ("RGB_D65_202_Rel_HLG", MEANINGS["HLG"], PHRASES["HLG"]),
     }
     for (name, (space, meaning, says)), distance in product(spaces.items(), (0, 0.5)):
-        make = partial(make_jxl, space, meaning, distance)
+        make: Make = partial(make_jxl, space, meaning, distance)
         within = 50 if meaning.is_hdr else 14
         yield Made(f"jxl-{name}-{distance}.jxl", "cjxl", make, within, says)
+
+    half = 128 / 255
+    make = make_jxl_of_gray
+    yield Made("jxl-gray-alpha-16.jxl", "cjxl", make, 1, "gray to RGB", seen=GRAY, alpha=half)
+    yield Made("jxl-associated.jxl", "cjxl", make_associated_jxl, 3, alpha=half)
+    for distance, warns in ((0, ""), (0.1, "few shades in the dark")):
+        make = partial(make_jxl_with_profile, distance)
+        yield Made(f"jxl-profile-{distance}.jxl", "cjxl", make, 14, "to sRGB", warns=warns)
 
     for orientation, keeps in product((1, 6, 8), (0, 1)):
         make = partial(make_jxl_of_jpeg, orientation, keeps)
@@ -277,6 +295,47 @@ def jxls() -> Iterator[Made]:
         yield Made(
             f"jxl-of-jpeg-{orientation}-{keeps}.jxl", "cjxl", make, 14, says if is_told else ""
         )
+
+
+def make_jxl_of_gray(path: Path) -> None:
+    """Make it of grays of 16 bits, with alpha."""
+    shades = squares(GRAY / 255, 16)[..., :1]
+    png = path.with_suffix(".png")
+    alpha = np.full_like(shades, 128 * 257)
+    srgb = (b"sRGB", b"\0")
+    png.write_bytes(deep.png(np.concatenate([shades, alpha], 2), srgb))
+    run("cjxl", png, path, "-d", 0)
+
+
+def make_jxl_with_profile(distance: float, path: Path) -> None:
+    """Make it with a profile that is no set of numbers."""
+    png = path.with_suffix(".png")
+    scanned = Image.fromarray(squares(coded_in(TABLE, COLORS / 255)))
+    scanned.save(png, icc_profile=profiles.scanner())
+    run("cjxl", png, path, "-d", distance)
+
+
+def make_associated_jxl(path: Path) -> None:
+    """Make it of colors that are multiplied by alpha, and set the flag that says so.
+
+    The flag is in the fields of the extra channel, which are all default in what cjxl writes
+    (ISO 18181-1, annex D): they are inserted.
+    """
+    png = path.with_suffix(".png")
+    values = HALF_OPAQUE.astype(np.float64)
+    values[..., :3] *= 128 / 255
+    Image.fromarray(np.rint(values).astype(np.uint8)).save(png)
+    run("cjxl", png, path, "-d", 0)
+    data = path.read_bytes()
+    bits = "".join(f"{byte:08b}"[::-1] for byte in data[2:])
+    at = 23  # after the size (15 bits), 2 flags, the depth (3), a flag, and one extra channel (2)
+    assert bits[at - 2 : at + 1] == "101", bits
+    end = at + 1 + 1 + 17 + 2 + 1  # XYB, encoding, extensions, transform
+    head = bits[:at] + "00000000001" + bits[at + 1 : end]
+    head += "0" * (-len(head) % 8)
+    changed = head + bits[end + -end % 8 :]
+    places = range(0, len(changed), 8)
+    path.write_bytes(data[:2] + bytes(int(changed[k : k + 8][::-1], 2) for k in places))
 
 
 def make_with_alpha(options: Sequence[object], path: Path) -> None:
@@ -412,8 +471,22 @@ def tagged() -> Iterator[Made]:
         "double": (FULL / 255, 2, [(339, 3, (3, 3, 3))], "has floats of 64 bits"),
         "negative-floats": (1 - floats[..., :1], 0, [(339, 3, (3,))], "white is zero in floats"),
         "cmyk-floats": (in_255 / 255, 5, [(339, 3, (3,) * 4)], "is CMYK in floats"),
+        "cmyk-associated": (
+            np.full((40, 40, 5), 9, np.uint16),
+            5,
+            [(338, 3, (1,))],
+            "is CMYK of 16 bits, multiplied",
+        ),
         "lab-alpha": (np.full((40, 40, 4), 9, np.uint16), 8, [(338, 3, (2,))], "is CIE Lab"),
         "icc-lab": (FULL, 9, [], "is CIE Lab"),
+        "4-bits": (FULL, 2, [(258, 3, (4, 4, 4))], "has 4 bits in each of 3 channels"),
+        "palette-2-bits": (
+            FULL[..., :2],
+            3,
+            [(258, 3, (2, 2)), (338, 3, (2,))],
+            "has 2 bits in each of 2 channels",
+        ),
+        "palette-16-bits": (FULL[..., :1].astype(np.uint16), 3, [], "has a palette of 16 bits"),
     }
     for name, (values, photometric, more, says) in unusual.items():
         data = tiff((values, photometric, more))
@@ -434,6 +507,15 @@ def tagged() -> Iterator[Made]:
             with_chunk(b"eXIf", upside_down(), is_last=True),
             {"says": "turned upright (EXIF orientation 3)", "seen": COLORS[::-1, ::-1]},
         ),
+        "unspecified.png": (
+            with_chunk(
+                b"cICP",
+                bytes((2, 2, 0, 1)),
+                values=coded_in(p3, COLORS / 255),
+                icc_profile=profile_of(p3),
+            ),
+            {"says": "colors from profile"},
+        ),
         "narrow.png": (
             with_chunk(b"cICP", bytes((1, 1, 0, 0)), is_last=False),
             {"says": "narrow range", "is_refused": True},
@@ -441,6 +523,57 @@ def tagged() -> Iterator[Made]:
     }
     for name, (data, known) in files.items():
         yield Made(name, "python", partial(write, data), 9, **known)
+
+
+def palettes() -> Iterator[Made]:
+    """Yield TIFF with a palette of colors or of grays, and each kind of a further sample."""
+    numbers = np.arange(4, dtype=np.uint8).reshape(2, 2, 1)
+    left_out = "channels that are neither color nor alpha left out"
+    kinds: dict[str, tuple[list[Entry], dict[str, Any]]] = {
+        "unstated": ([], {"says": left_out}),
+        "other": ([(338, 3, (0,))], {"says": left_out}),
+        "associated": ([(338, 3, (1,))], {"says": "has a palette beside", "is_refused": True}),
+        "alpha": ([(338, 3, (2,))], {"alpha": 100 / 255}),
+    }
+    values = large(np.concatenate([numbers, np.full_like(numbers, 100)], 2))
+    for (name, colors), (kind, (extra, known)) in product(
+        {"color": COLORS, "gray": GRAY}.items(), kinds.items()
+    ):
+        table = np.zeros((256, 3), int)
+        table[:4] = colors.reshape(4, 3)
+        entry: Entry = (320, 3, tuple((table.T * 257).ravel().tolist()))
+        make = partial(write, tiff((values, 3, [entry, *extra])))
+        yield Made(f"palette-{name}-{kind}.tif", "python", make, 1, seen=colors, **known)
+
+
+def associated() -> Iterator[Made]:
+    """Yield TIFF whose colors are multiplied by alpha, in each depth, in color and in gray."""
+    depths = {
+        "8": (np.uint8, 255, ""),
+        "16": (np.uint16, 65535, ""),
+        "32": (np.uint32, 2**32 - 1, "which is white"),
+        "half": (np.float16, 1, ""),
+        "float": (np.float32, 1, ""),
+        "float-255": (np.float32, 255, ""),
+    }
+    for (depth, (dtype, most, warns)), colors in product(depths.items(), (COLORS, GRAY)):
+        is_gray = colors is GRAY
+        values = large(colors[..., :1] if is_gray else colors) / 255
+        alpha = np.full((*values.shape[:2], 1), 0.4)
+        stored = (np.concatenate([values * alpha, alpha], 2) * most).astype(dtype)
+        of_floats: Entry = (339, 3, (3 if issubclass(dtype, np.floating) else 1,) * stored.shape[2])
+        data = tiff((stored, 1 if is_gray else 2, [(338, 3, (1,)), of_floats]))
+        name = f"associated-{depth}-{'gray' if is_gray else 'color'}.tif"
+        within = 3 if depth == "8" else 1
+        yield Made(name, "python", partial(write, data), within, seen=colors, warns=warns,
+                   alpha=0.4)  # fmt: skip
+    extra = np.full((40, 40, 1), 9, np.uint8)
+    half = np.full((40, 40, 1), 128, np.uint8)
+    for kinds in ((0, 1), (2, 1), (1, 0), (1,)):
+        others = [half, extra] if kinds[0] == 1 else [extra, half]
+        data = tiff((np.concatenate([FULL // 2, *others], 2), 2, [(338, 3, kinds)]))
+        name = f"associated-{'-'.join(map(str, kinds))}.tif"
+        yield Made(name, "python", partial(write, data), 3, alpha=0.5)
 
 
 def make_animation(meaning: Encoding, path: Path, values: Any = None, **options: Any) -> None:
@@ -754,7 +887,8 @@ def odd_films() -> Iterator[Made]:
 def every() -> list[Made]:
     """Return all rows."""
     groups = (stills, with_profiles, turned, avifs, heics, jxls, rare, animations, misread,
-              pages_and_raw, tagged, damaged, films, odd_films, troubled_films)  # fmt: skip
+              pages_and_raw, tagged, palettes, associated, damaged, films, odd_films,
+              troubled_films)  # fmt: skip
     return [made for group in groups for made in group()]
 
 

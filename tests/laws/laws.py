@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from hypothesis import reject
 from hypothesis import strategies as st
+from PIL import Image
 from tests.laws import commands
 from tests.laws.painting import (
     BrokenLawError,
@@ -33,10 +34,14 @@ from tests.laws.plans import (
     sizes,
     style_plans,
 )
+from tests.painter import deep
+from tests.painter.files import decoded, saved
 from tests.painter.tensor_bytes import peak
 
-from stylewatch_painter.errors import PainterError
+from stylewatch_painter.errors import PainterError, PictureError
+from stylewatch_painter.images.decode import NeededSize
 from stylewatch_painter.images.resize import resize
+from stylewatch_painter.images.vips import vips
 from stylewatch_painter.paint.memory import needed
 from stylewatch_painter.paint.memory_plan import MemoryPlan
 from stylewatch_painter.scene.task import Task
@@ -367,6 +372,68 @@ def within_plan(drawn: tuple[Plan, int]) -> None:
         raise BrokenLawError(f"the forecast has sizes {sizes}, not {[s.size for s in made]}")
 
 
+# Transparency
+
+
+def _by_libvips(most: float, dtype: type) -> Callable[[Pixels], bytes]:
+    def make(values: Pixels) -> bytes:
+        scaled: Any = (values.astype(np.float64) * most).astype(dtype)
+        image = vips().Image.new_from_array(scaled, interpretation="srgb")
+        return bytes(image.tiffsave_buffer())
+
+    return make
+
+
+def _in_16_bits(*chunks: tuple[bytes, bytes]) -> Callable[[Pixels], bytes]:
+    return lambda values: deep.png((values * 65535).astype(np.uint16), *chunks)
+
+
+_TRANSPARENT: dict[str, Callable[[Pixels], bytes]] = {
+    "8 bits": lambda values: saved(Image.fromarray((values * 255).astype(np.uint8)), "PNG"),
+    "16 bits": _in_16_bits(),
+    "PQ": _in_16_bits((b"cICP", bytes((9, 16, 0, 1)))),
+    "HLG": _in_16_bits((b"cICP", bytes((9, 18, 0, 1)))),
+    "floats": _by_libvips(1, np.float32),
+    "floats up to 200": _by_libvips(200, np.float32),
+    "32 bits": _by_libvips(2**32 - 1, np.uint32),
+}
+"""Functions that make a file of values (height, width, 4) in 0..1, by their names."""
+
+_BEYOND: dict[str, float] = {"white": 1, "light": 300, "no number": math.nan}
+"""What alpha can hide, by its name: colors up to white, and in floats more, or no colors at all."""
+
+
+@st.composite
+def _hiding(draw: st.DrawFn) -> tuple[str, str, Size, int, bool]:
+    name = draw(st.sampled_from(sorted(_TRANSPARENT)))
+    beyond = draw(st.sampled_from(sorted(_BEYOND))) if "floats" in name else "white"
+    return name, beyond, draw(sizes()), draw(st.integers(0, 9)), draw(st.booleans())
+
+
+def hidden(drawn: tuple[str, str, Size, int, bool]) -> None:
+    """Read a picture with other colors where it is transparent: the same picture."""
+    name, beyond, size, seed, is_reduced = drawn
+    random = np.random.default_rng(seed)
+    values = np.zeros((*size.shape, 4), np.float32)
+    values[..., :3] = random.random((*size.shape, 3)) * random.choice([0.0, 0.58, 1.0])
+    values[..., 3] = random.choice([0.0, 0.5, 1.0], size.shape, p=[0.99, 0.005, 0.005])
+    values[0, 0, 3] = 1
+    other = values.copy()
+    is_hidden = values[..., 3] == 0
+    other[is_hidden, :3] = random.random((is_hidden.sum(), 3)) * _BEYOND[beyond]
+    needed = NeededSize(Size(8, 8), above=1) if is_reduced else None
+    make = _TRANSPARENT[name]
+    try:
+        one, two = (decoded(make(each), needed) for each in (values, other))
+    except PictureError as error:
+        raise BrokenLawError(f"{name}, {beyond} hidden: {error}") from error
+    what = f"{name}, with {beyond} hidden"
+    same(two.pixels, one.pixels, what)
+    if (two.converted, two.warnings) != (one.converted, one.warnings):
+        raise BrokenLawError(f"{what}: {two.converted}, {two.warnings}, not {one.converted}, "
+                             f"{one.warnings}")  # fmt: skip
+
+
 LAWS = (
     Law("continued", "continued after each step is undisturbed: bytes",
         st.builds(Plan.changed, plans(prints=True)) | plans(), continued),
@@ -406,5 +473,6 @@ LAWS = (
     Law("repeated", "`--from` repeats: bytes", commands.plans_of_renders(), commands.repeated),
     Law("lossless", "the same pixels in any lossless format: bytes", commands.plans_of_renders(),
         commands.lossless),
+    Law("hidden", "what alpha hides does not count: bytes", _hiding(), hidden),
 )  # fmt: skip
 """All laws."""

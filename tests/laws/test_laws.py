@@ -108,6 +108,12 @@ KNOWN: dict[str, tuple[str, Any]] = {
         "still-film",
         (plan("best", content=Size(64, 48), scales=(), start="content", strength=0.2), True),
     ),
+    "hidden light does not darken what is seen": ("hidden", ("PQ", "white", DEFAULT, 1, False)),
+    "hidden black does not tell white": (
+        "hidden", ("floats up to 200", "white", DEFAULT, 1, False),
+    ),
+    "hidden values may be no numbers": ("hidden", ("floats", "no number", DEFAULT, 2, True)),
+    "one color is one color whatever is hidden": ("hidden", ("8 bits", "white", DEFAULT, 0, False)),
     "what a pan reveals has no dark edges": ("quick-pan", (PAN, 4, False)),
     "nor what it moves into another region": ("quick-pan", (PAN, 4, True)),
 }  # fmt: skip
@@ -119,7 +125,7 @@ def test_what_broke_a_law_once_holds(name: str) -> None:
     BY_NAME[law].check(drawn)
 
 
-@pytest.mark.parametrize("name", ["continued", "weightless", "tiled"])
+@pytest.mark.parametrize("name", ["continued", "weightless", "tiled", "hidden"])
 def test_a_law_holds_for_plans_at_random(name: str) -> None:
     count, _, wrong = tried(BY_NAME[name], 2, 1)
     assert count and not wrong, wrong

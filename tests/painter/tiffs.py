@@ -39,11 +39,15 @@ def directory(at: int, entries: list[Entry], following: int = 0) -> bytes:
 
 
 def entries(values: NDArray[Any], at: int, photometric: int = 2, *more: Entry) -> list[Entry]:
+    """Return the entries of a page; `more` replace those with the same tags."""
     height, width, bands = values.shape
     bits = 8 * values.dtype.itemsize
-    return [(256, 4, (width,)), (257, 4, (height,)), (258, 3, (bits,) * bands), (259, 3, (1,)),
-            (262, 3, (photometric,)), (273, 4, (at,)), (277, 3, (bands,)), (278, 4, (height,)),
-            (279, 4, (values.nbytes,)), *more]  # fmt: skip
+    usual: list[Entry] = [
+        (256, 4, (width,)), (257, 4, (height,)), (258, 3, (bits,) * bands), (259, 3, (1,)),
+        (262, 3, (photometric,)), (273, 4, (at,)), (277, 3, (bands,)), (278, 4, (height,)),
+        (279, 4, (values.nbytes,)),
+    ]  # fmt: skip
+    return [*{entry[0]: entry for entry in (*usual, *more)}.values()]
 
 
 Page = tuple[NDArray[Any], int, list[Entry]]

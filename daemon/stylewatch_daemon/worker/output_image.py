@@ -74,8 +74,10 @@ class OutputImage:
         format = self.settings.format
         if self.content is not None and self.content.alpha is not None and format not in CLEAR:
             warnings.append(f"{format} does not support transparency: the painting is on white")
-        if self._tags.damaged and self.settings.metadata != "none":
-            warnings.append("the photograph's EXIF is damaged: the files contain nothing of it")
+        lost = "is damaged" if self._tags.damaged else ""
+        lost = "is packed by Brotli, which is not read" if self._tags.packed else lost
+        if lost and self.settings.metadata != "none":
+            warnings.append(f"the photograph's EXIF {lost}: the files contain nothing of it")
         elif format == "tiff" and self._tags.kept(self.settings.metadata).exif():
             warnings.append("tiff does not get the photograph's EXIF: png and jpg do")
         return tuple(warnings)

@@ -178,12 +178,13 @@ def _style_records(
 ) -> Iterator[InputRecord]:
     """Yield the records of all styles, including those without weight, in the order of `styles`."""
     used = {style.name: style for style in task.styles}
+    last = task.levels()[-1].scale
     for number, (path, picture, share) in enumerate(
         zip(order.styles, styles, shares, strict=True), start=1
     ):
         record = InputRecord.of(f"style-{number}", path.name, picture, share)
         style = used.get(record.role)
-        used_size = None if style is None else task.style_size(style)
+        used_size = None if style is None else task.style_size(style, last)
         yield record if used_size is None else record.model_copy(update={"seen": used_size})
 
 

@@ -152,7 +152,7 @@ def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) 
     with hearing(said):  # pixels are decoded as they are used
         values, white, warnings = _scaled(image, conversions)
     # a reduced picture need not ask for its last rows
-    warnings += _judged(said, loaded.unread() if is_whole else 0)
+    warnings += [*loaded.warnings, *_judged(said, loaded.unread() if is_whole else 0)]
     if has_alpha and not values[..., -1].any():
         values = values[..., :-1]
         has_alpha = False
@@ -162,14 +162,14 @@ def decode(data: bytes, max_pixels: int, needed_size: NeededSize | None = None) 
         white = 255
         conversions.append(f"{hdr.name} mapped to the range of sRGB")
     if needed_size is None or needed_size.reduce != "nearest":  # a mask may have one region
-        warnings += _flatness(values[..., : values.shape[-1] - has_alpha])
+        warnings += _flatness(values, has_alpha=has_alpha)
     return Raster(
         _turned(values, source.orientation),
         white,
         has_alpha,
         tuple(conversions),
         source.upright,
-        tags_of(loaded.exif or source.exif, source.dpi),
+        _tags(source, loaded),
         tuple(warnings),
     )
 
@@ -197,6 +197,15 @@ def _loaded(source: Source, needed_size: NeededSize | None, conversions: list[st
     return replace(loaded, image=_reduced(loaded.image, factor // shrink, needed_size))
 
 
+def _tags(source: Source, loaded: Loaded) -> Tags:
+    """Return the metadata of a picture that is turned upright."""
+    tags = tags_of(loaded.exif or source.exif, source.dpi)
+    dpi = tags.dpi
+    if dpi is not None and source.orientation in SWAPPED:
+        dpi = dpi[1], dpi[0]
+    return replace(tags, dpi=dpi, packed=loaded.has_packed_exif)
+
+
 def _check_whole(pixels: int) -> None:
     """Raise PictureError if a picture above FULL_DECODING_PIXELS does not fit in memory."""
     needed = _FLOAT_BYTES * pixels
@@ -222,10 +231,14 @@ def _reduced(image: Any, factor: int, needed_size: NeededSize) -> Any:
     if not image.hasalpha() or image.interpretation == "cmyk":
         return image.shrink(factor, factor, ceil=True)
     alpha = image[-1]  # `premultiply` would have to be told the largest alpha, which varies
-    shown = (image[:-1].cast("float") * alpha).bandjoin(alpha).shrink(factor, factor, ceil=True)
+    colors = image[:-1].cast("float") * alpha
+    is_float = image.format in ("float", "double")
+    if is_float:
+        colors = (alpha == 0).ifthenelse(0, colors)  # hidden colors may be no numbers
+    shown = colors.bandjoin(alpha).shrink(factor, factor, ceil=True)
     alpha = shown[-1]
     shown = (shown[:-1] / alpha).bandjoin(alpha)
-    return shown if image.format in ("float", "double") else shown.rint().cast(image.format)
+    return shown if is_float else shown.rint().cast(image.format)
 
 
 def _scaled(image: Any, conversions: list[str]) -> tuple[NDArray[Any], int, list[str]]:
@@ -234,37 +247,61 @@ def _scaled(image: Any, conversions: list[str]) -> tuple[NDArray[Any], int, list
     Values are not rescaled, except that float alpha of at most 1 is multiplied by white. uint8 and
     uint16 keep their type, all others become float64. Phrases about gray, 32-bit and float pictures
     are appended to `conversions`. A warning names the assumed white if the values exceed the usual
-    one, which is 1 for floats and 255 for integers of 32 bits. Raises PictureError for NaN and
-    infinite values.
+    one, which is 1 for floats and 255 for integers of 32 bits. Raises PictureError for visible
+    values that are not finite.
     """
     values = image.numpy()
     values = values.reshape(image.height, image.width, image.bands)
     is_gray = image.bands - image.hasalpha() == 1
     white = _MOST.get(values.dtype)
-    if white is not None:
-        bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 8
-        if is_gray and white > _MOST[np.dtype(np.uint8)]:
-            conversions.append(f"16-bit gray to RGB, unrounded, white at {white}")
-        elif is_gray:
-            conversions.append("black and white to RGB" if bits == 1 else "gray to RGB")
-        return values, white, []
-    if not np.isfinite(values).all():
-        raise PictureError("has values that are not numbers; export it again with 8 or 16 bits")
+    if white is None:
+        return _with_guessed_white(values, conversions, is_gray=is_gray, has_alpha=image.hasalpha())
+    bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 8
+    if is_gray and white > _MOST[np.dtype(np.uint8)]:
+        conversions.append(f"16-bit gray to RGB, unrounded, white at {white}")
+    elif is_gray:
+        conversions.append("black and white to RGB" if bits == 1 else "gray to RGB")
+    return values, white, []
+
+
+def _with_guessed_white(
+    values: NDArray[Any], conversions: list[str], *, is_gray: bool, has_alpha: bool
+) -> tuple[NDArray[np.float64], int, list[str]]:
+    """Return floats or values of 32 bits, whose white no file states, as `_scaled` does."""
     is_float = values.dtype.kind == "f"
-    has_alpha = image.hasalpha()
-    colors = values[..., :-1] if has_alpha else values
+    colors = _visible(values, has_alpha=has_alpha)
+    if not (np.isfinite(colors).all() and np.isfinite(values[..., -1]).all()):
+        raise PictureError("has values that are not numbers; export it again with 8 or 16 bits")
     most = float(np.percentile(colors, _MOSTLY))
+    del colors  # a copy, if there is alpha
     usual = _WHITES if is_float else _WHITES[1:]
     white = _white(most, usual, _BRIGHTEST if is_float else _OVERSHOOT)
     what = "gray" if is_gray else "color"
     depth = "float" if is_float else "32-bit"
     conversions.append(f"{depth} {what} to RGB, unrounded, white at {white}")
     values = values.astype(np.float64)
-    if is_float and has_alpha and values[..., -1].max() <= 1:
-        values[..., -1] *= white
+    if has_alpha:
+        alpha = values[..., -1]
+        opaque = _white(float(alpha.max()), usual, _OVERSHOOT)
+        alpha *= white / (1 if opaque == 1 else max(opaque, white))
+        alpha.clip(0, white, out=alpha)
+        if alpha.any():
+            values[alpha == 0, :-1] = 0  # they may be no numbers
     is_usual = most <= usual[0] * _OVERSHOOT
     doubt = f"has values up to {most:.4g} and does not say which is white: {white} is taken for it"
     return values, white, [] if is_usual else [doubt]
+
+
+def _visible(values: NDArray[Any], *, has_alpha: bool) -> NDArray[Any]:
+    """Return the colors, (pixels, bands), that alpha does not hide; all if it hides everything.
+
+    Whatever is measured in a picture is measured in these colors.
+    """
+    if not has_alpha:
+        return values.reshape(-1, values.shape[-1])
+    colors = values[..., :-1]
+    shown = values[..., -1] != 0
+    return colors[shown] if shown.any() else colors.reshape(-1, colors.shape[-1])
 
 
 def _white(most: float, usual: tuple[int, ...], brightest: float) -> int:
@@ -289,7 +326,8 @@ def _from_hdr(
     colors = values[..., :-1] if has_alpha else values
     if colors.shape[-1] == 1:
         colors = np.repeat(colors, 3, axis=-1)
-    shown = encoding.from_hdr(colors, hdr, white=white)
+    peak = encoding.brightest(_visible(values, has_alpha=has_alpha)[:, np.newaxis], hdr, white)
+    shown = encoding.from_hdr(colors, hdr, peak, white=white)
     if not has_alpha:
         return shown
     alpha = values[..., -1:].astype(np.float32) * np.float32(255 / white)
@@ -317,12 +355,13 @@ def _judged(said: Iterable[str], unread: int) -> list[str]:
     return []
 
 
-def _flatness(colors: NDArray[Any]) -> list[str]:
-    """Return a list with a warning if all of several pixels have the same color (law 19).
+def _flatness(values: NDArray[Any], *, has_alpha: bool) -> list[str]:
+    """Return a list with a warning if all visible pixels have the same color (law 19).
 
-    Otherwise the list is empty.
+    Otherwise, and for a single pixel, the list is empty.
     """
-    if colors.shape[0] * colors.shape[1] > 1 and (colors == colors[:1, :1]).all():
+    colors = _visible(values, has_alpha=has_alpha)
+    if values.shape[0] * values.shape[1] > 1 and (colors == colors[0]).all():
         return ["shows one color alone"]
     return []
 

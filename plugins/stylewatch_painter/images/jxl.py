@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.boxes import boxes
 from stylewatch_painter.installation import install_command, library
@@ -22,11 +25,26 @@ _FIRST_ON_ITS_SIDE = 5 - 1
 _ANY_DEPTH = 3
 """Code in the head for a depth that six further bits state."""
 
+_DEPTHS, _FLOAT_DEPTHS = (8, 10, 12), (32, 16, 24)
+"""Bits of a channel by their codes in the head, of whole numbers and of floats."""
+
+_BYTE = 8  # bits
+
+_ALPHA, _SPOT, _BLACK, _FILTER = 0, 2, 4, 5
+"""Kinds of extra channels, with the color of a spot ink, and with a sensor's color filters."""
+
+_LONGEST_HEAD = 1 << 14
+"""Maximum bytes of a head, with the names of all extra channels."""
+
+_BANDS = {"LA": 2, "RGB": 3, "RGBA": 4}
+"""Number of channels by Pillow's modes; all others have one."""
+
 
 class Decoded:
     """A decoded file: `values` are the bytes of a picture in Pillow's `mode`, or a JPEG file.
 
-    `profile` and `exif` are bytes, empty if the file has none. The constructor raises PictureError
+    `profile` and `exif` are bytes, empty if the file has none. `has_packed_exif` is True if the
+    file has EXIF that is packed by Brotli, which is not read. The constructor raises PictureError
     if the extra is missing, LibraryError if it cannot be loaded, and any error of libjxl.
     """
 
@@ -43,16 +61,33 @@ class Decoded:
         self.size = Size(info.width, info.height)
         self.profile = bytes(profile or b"")
         self.exif = _exif_of(boxes)
+        self.has_packed_exif = any(
+            box.box_type == b"brob" and bytes(box.data[:4]) == b"Exif" for box in boxes
+        )
+
+    def pixels(self, *, is_float: bool) -> NDArray[Any]:
+        """Return the values (height, width, channels); they may have more than 8 bits in gray.
+
+        `is_float` says whether the file has floats.
+        """
+        shape = (*self.size.shape, _BANDS.get(self.mode, 1))
+        width = len(self.values) // (shape[0] * shape[1] * shape[2])  # bytes of a value
+        kinds = {1: "u1", 2: "f2" if is_float else "u2", 4: "f4"}
+        values = np.frombuffer(self.values, kinds[width]).reshape(shape)
+        return values.astype(np.float32) if values.dtype == np.float16 else values
 
 
 def _exif_of(boxes: Any) -> bytes:
     """Return the EXIF in `boxes`; empty if there is none.
 
-    The first 4 bytes of the box `Exif` are the offset of the EXIF in the rest of the box.
+    The first 4 bytes of the box `Exif` are the offset of the EXIF in the rest of the box; Pillow's
+    plugin leaves them out.
     """
     for box in boxes:
         if box.box_type == b"Exif":
             content = bytes(box.data)
+            if content[:4] in (b"II*\0", b"MM\0*"):
+                return content
             return content[4 + int.from_bytes(content[:4]) :]
     return b""
 
@@ -64,46 +99,94 @@ def is_of_jpeg(data: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Head:
-    """The upright size of a picture and the bytes per pixel that decoding takes, from its head."""
+    """What the head of a file says: the upright size, and the bytes per pixel that decoding takes.
+
+    `is_associated` is True if the colors are multiplied by alpha, and `is_float` if the file has
+    floats. `is_coarse` is True if 8 bits of a channel, which colors are read in, are less than the
+    file has: more bits, or colors of no bits that have a profile, which are read as linear light.
+    """
 
     size: Size
     bytes_per_pixel: int
+    is_associated: bool = False
+    is_float: bool = False
+    is_coarse: bool = False
 
 
 def head_of(data: bytes) -> Head:
     """Read the size and the decoding cost of a picture from the head of its file.
 
     The format of the head is in ISO 18181-1, annex D. Raises EOFError if the head is cut off, and
-    PictureError for an animation, of which the decoder would return the last frame.
+    PictureError for CMYK, and for an animation, of which the decoder would return the last frame.
     """
-    bits = _Bits(_codestream(data)[2:34])
+    bits = _Bits(_codestream(data)[2:])
     size = _size(bits)
     if bits.take(1):  # nothing else is stated
         return Head(size, _BYTES)
-    has_fields = bits.take(1)
-    if has_fields and bits.take(3) >= _FIRST_ON_ITS_SIDE:
-        size = size.turned
-    return Head(size, _BYTES_WITH_ALPHA if _may_have_alpha(bits, has_fields) else _BYTES)
+    if bits.take(1):
+        if bits.take(3) >= _FIRST_ON_ITS_SIDE:
+            size = size.turned
+        _pass_fields(bits)
+    depth, is_float = _depth(bits)
+    bits.take(1)  # buffers of 16 bits are enough
+    channels = [_channel(bits) for _ in range(bits.chosen((0, 0), (1, 0), (2, 4), (1, 12)))]
+    if any(channel.kind == _BLACK for channel in channels):
+        raise PictureError("is JPEG XL in CMYK, which is not read; save it as PNG in RGB")
+    alpha = next((channel for channel in channels if channel.kind == _ALPHA), None)
+    is_lossy = bits.take(1)
+    has_profile = not bits.take(1) and bits.take(1)
+    return Head(
+        size,
+        _BYTES_WITH_ALPHA if channels else _BYTES,
+        alpha is not None and alpha.is_associated,
+        is_float,
+        depth > _BYTE or bool(is_lossy and has_profile),
+    )
 
 
-def _may_have_alpha(bits: "_Bits", has_fields: int) -> bool:
-    """Return whether the picture may have more channels than colors.
+def _pass_fields(bits: "_Bits") -> None:
+    """Pass over the fields about display, a preview and an animation."""
+    if bits.take(1):  # another size for display
+        _size(bits)
+    if bits.take(1):
+        _pass_preview(bits)
+    if bits.take(1):
+        raise PictureError("is an animated JPEG XL, which is not read; export its first frame")
 
-    Raises PictureError for an animation.
-    """
-    if has_fields:
-        if bits.take(1):  # another size for display
-            _size(bits)
-        if bits.take(1):
-            _pass_preview(bits)
-        if bits.take(1):
-            raise PictureError("is an animated JPEG XL, which is not read; export its first frame")
-    is_float = bits.take(1)
-    depth = bits.take(2)
-    if depth == _ANY_DEPTH:
-        bits.take(6)
-    bits.take(4 * is_float + 1)  # bits of the exponent; a flag for buffers of 16 bits
-    return bits.take(2) > 0
+
+def _depth(bits: "_Bits") -> tuple[int, bool]:
+    """Read the number of bits of a channel, and whether its values are floats."""
+    is_float = bool(bits.take(1))
+    code = bits.take(2)
+    depths = _FLOAT_DEPTHS if is_float else _DEPTHS
+    depth = bits.take(6) + 1 if code == _ANY_DEPTH else depths[code]
+    bits.take(4 * is_float)  # bits of the exponent
+    return depth, is_float
+
+
+@dataclass(frozen=True)
+class _Channel:
+    kind: int
+    is_associated: bool = False
+    """True for alpha by which the colors are multiplied."""
+
+
+def _channel(bits: "_Bits") -> _Channel:
+    """Read what the head says of an extra channel."""
+    if bits.take(1):  # nothing is stated
+        return _Channel(_ALPHA)
+    kind = bits.chosen((0, 0), (1, 0), (2, 4), (18, 6))
+    _depth(bits)
+    bits.chosen((0, 0), (3, 0), (4, 0), (1, 3))  # how often its sides are halved
+    for _ in range(bits.chosen((0, 0), (0, 4), (16, 5), (48, 10))):
+        bits.take(_BYTE)  # of its name
+    if kind == _ALPHA:
+        return _Channel(kind, bool(bits.take(1)))
+    if kind == _SPOT:
+        bits.take(4 * 16)
+    elif kind == _FILTER:
+        bits.chosen((1, 0), (0, 2), (3, 4), (19, 8))
+    return _Channel(kind)
 
 
 def _pass_preview(bits: "_Bits") -> None:
@@ -127,16 +210,22 @@ def _side(bits: "_Bits", is_small: int) -> int:
 
 
 def _codestream(data: bytes) -> bytes:
-    """Return the first 64 bytes of the codestream, which is the whole file or in its boxes.
+    """Return the start of the codestream, which is the whole file or in its boxes.
 
-    Raises EOFError if no box has a codestream.
+    At most _LONGEST_HEAD bytes of the file or of each box are used. Raises EOFError if no box has a
+    codestream.
     """
     if data[:12] != _CONTAINER:
-        return data[:64]
+        return data[:_LONGEST_HEAD]
+    found = b""
     for kind, body in boxes(data):
         if kind in (b"jxlc", b"jxlp"):
-            return body[4 * (kind == b"jxlp") :][:64]
-    raise EOFError("it has no pictures")
+            found += body[4 * (kind == b"jxlp") :][:_LONGEST_HEAD]
+        if len(found) >= _LONGEST_HEAD:
+            break
+    if not found:
+        raise EOFError("it has no pictures")
+    return found
 
 
 class _Bits:
@@ -153,6 +242,11 @@ class _Bits:
         taken = self._value & ((1 << count) - 1)
         self._value >>= count
         return taken
+
+    def chosen(self, *choices: tuple[int, int]) -> int:
+        """Read a number by one of four choices: the least number, and the bits that are added."""
+        least, count = choices[self.take(2)]
+        return least + self.take(count)
 
     def number(self) -> int:
         """Read a side, which is stored minus 1 in 9, 13, 18 or 30 bits."""

@@ -53,7 +53,7 @@ _DEEP_AVIF, _WEBP_WITH_ALPHA = 24, 20
 _SAMPLES = {"4:2:0": 1.5, "4:2:2": 2.0}
 """Samples per pixel of a JPEG with subsampled colors."""
 
-_MOST = {"uchar": 255, "ushort": 65535}
+_MOST = {"uchar": 255, "ushort": 65535, "uint": 2**32 - 1}
 """Largest values of libvips's integer formats."""
 
 _JPEG_SHRINKS = (8, 4, 2)
@@ -78,12 +78,15 @@ class Loaded:
     """A picture of libvips, whose pixels are decoded as they are used.
 
     `encoding` and `exif`, if they are set, replace those of the Source: some libraries tell them
-    only when they load a picture.
+    only when they load a picture. `has_packed_exif` is True for EXIF that is not read. `warnings`
+    has sentences about possible faults.
     """
 
     image: Any
     encoding: Encoding | None = None
     exif: bytes = b""
+    has_packed_exif: bool = False
+    warnings: tuple[str, ...] = ()
     unread: Callable[[], int] = lambda: 0
     """Function that returns the number of bytes of pixel data that were not read, once all pixels
     have been used."""
@@ -238,25 +241,33 @@ def _tiff(kind: str, data: bytes) -> Source:
     if page.trouble:
         raise PictureError(page.trouble)
     options: dict[str, Any] = {"page": number} if number else {}
-    source = _streamed(kind, data, **options)
+    if page.is_divided_wrongly:
+        source = _streamed(kind, tiff.undivided(data, page), **options)
+        copied = len(data) / source.size.area
+        source = replace(source, bytes_per_pixel=source.bytes_per_pixel + copied)
+    else:
+        source = _streamed(kind, data, **options)
     if not source.profile:  # libvips reads no EXIF here
         by_exif = stated.by_color_space(*tiff.color_space(data, page))
         source = replace(source, encoding=by_exif)
     if page.extra_samples > bool(page.alpha):
         source = source.noted("channels that are neither color nor alpha left out")
-    colors = page.colors
+    return source.changed(partial(_with_stated_alpha, page), exif=tiff.exif(data))
 
-    def with_stated_alpha(image: Any) -> Any:
-        if not page.extra_samples or image.bands <= colors:
-            return image
-        shown = image[0] if colors == 1 else image[:colors]
-        if not page.alpha:
-            return shown
-        # libvips has divided the colors by alpha where that is needed
-        shown = shown.bandjoin(image[colors + page.alpha_at])
-        return shown.copy(interpretation=image.interpretation)
 
-    return source.changed(with_stated_alpha, exif=tiff.exif(data))
+def _with_stated_alpha(page: tiff.Directory, image: Any) -> Any:
+    """Leave out extra samples but the alpha that a page states; the colors are those to show."""
+    if not page.extra_samples:
+        return image
+    # not as many as are stored: the one sample of a palette is decoded to its color
+    colors = image.bands - page.extra_samples
+    shown = image[0] if colors == 1 else image[:colors]
+    if not page.alpha:
+        return shown
+    alpha = image[colors + page.alpha_at]
+    if page.is_divided_wrongly:  # else libvips has divided the colors where that is needed
+        shown = (shown / alpha * _MOST.get(image.format, 1)).cast(image.format)
+    return shown.bandjoin(alpha).copy(interpretation=image.interpretation)
 
 
 def _avif(kind: str, data: bytes) -> Source:
@@ -274,11 +285,9 @@ def _of_item(item: boxes.Item, source: Source, bits: int = 0) -> Source:
 
     def as_stored(image: Any) -> Any:
         image = _unshifted(image, bits)
+        if item.is_premultiplied:
+            image = _divided(image)
         alpha = [image[-1]] if image.hasalpha() else []
-        if item.is_premultiplied and alpha:
-            divided = image.unpremultiply(max_alpha=_MOST[image.format])
-            divided = divided.rint().cast(image.format)
-            image = divided.copy(interpretation=image.interpretation)
         if item.is_gray and image.bands >= len("RGB"):
             kind = "grey16" if image.format == "ushort" else "b-w"
             image = image[0].bandjoin(alpha) if alpha else image[0]
@@ -287,6 +296,15 @@ def _of_item(item: boxes.Item, source: Source, bits: int = 0) -> Source:
 
     source = source.changed(as_stored)
     return source.noted("turned upright (box irot or imir)") if item.is_turned else source
+
+
+def _divided(image: Any) -> Any:
+    """Divide colors by the alpha, if any, by which they are multiplied."""
+    if not image.hasalpha():
+        return image
+    divided = image.unpremultiply(max_alpha=_MOST.get(image.format, 1))
+    whole = divided if image.format == "float" else divided.rint().cast(image.format)
+    return whole.copy(interpretation=image.interpretation)
 
 
 def _unshifted(image: Any, bits: int) -> Any:
@@ -349,14 +367,31 @@ def _jxl(kind: str, data: bytes) -> Source:
         if restored.is_jpeg:
             return _jpeg("JPEG", restored.values)
 
+    head = jxl.head_of(data)
+
     def load(shrink: int) -> Loaded:
         decoded = jxl.Decoded(data)
-        picture = Image.frombytes(decoded.mode, decoded.size, decoded.values)
-        image = _from_pillow(picture, decoded.profile)
-        return Loaded(image, _meaning(None, decoded.profile), decoded.exif)
+        image = from_array(decoded.pixels(is_float=head.is_float), decoded.profile)
+        is_linear = profiles.name_of(decoded.profile).endswith(_LINEAR)
+        is_coarse = head.is_coarse and is_linear and image.format == "uchar"
+        return Loaded(
+            _divided(image) if head.is_associated else image,
+            _meaning(None, decoded.profile),
+            decoded.exif,
+            decoded.has_packed_exif,
+            (_COARSE,) if is_coarse else (),
+        )
 
-    head = jxl.head_of(data)
     return Source(kind, head.size, load, bytes_per_pixel=head.bytes_per_pixel)
+
+
+_LINEAR = "_Lin"
+"""End of the names that libjxl gives profiles of linear light."""
+
+_COARSE = (
+    "has few shades in the dark, as a JPEG XL of linear light, or with loss and a profile, is read "
+    "in 8 bits: save it as PNG to keep them"
+)
 
 
 def _pillow(kind: str, data: bytes) -> Source:

@@ -49,7 +49,8 @@ class Tags:
     """Metadata: `dpi` (across, down), and tags of EXIF by their numbers.
 
     `main` are the tags of IFD 0, `shot` those of the Exif IFD, and `place` those of the GPS IFD.
-    `dpi` is None if unknown. `damaged` is True if the file has EXIF that cannot be read.
+    `dpi` is None if unknown. `damaged` is True if the file has EXIF that cannot be read, and
+    `packed` if it has compressed EXIF, which is not read.
     """
 
     dpi: tuple[float, float] | None = None
@@ -57,6 +58,7 @@ class Tags:
     shot: Mapping[int, Any] = field(default_factory=dict)
     place: Mapping[int, Any] = field(default_factory=dict)
     damaged: bool = False
+    packed: bool = False
 
     def kept(self, keep: Keep) -> "Tags":
         """Return the metadata to copy: `none`, `all`, or only the `safe` tags.
@@ -75,7 +77,7 @@ class Tags:
     def exif(self) -> bytes:
         """Return the tags as EXIF, with its header and upright orientation; empty without tags."""
         exif = Image.Exif()
-        exif.update(self._texts())
+        exif.update(_writable(self.main))
         for which, tags in self._tables().items():
             exif.get_ifd(which).update(tags)
         if not exif and not self._tables():
@@ -83,21 +85,28 @@ class Tags:
         exif[Base.Orientation] = 1
         return exif.tobytes()
 
-    def _texts(self) -> dict[int, Any]:
-        """Return the main tags, with text encoded as Latin-1.
-
-        Pillow decodes text as Latin-1, so this restores the bytes of the file.
-        """
-        return {
-            tag: value.encode("latin-1", "replace") if isinstance(value, str) else value
-            for tag, value in self.main.items()
-        }
-
     def _tables(self) -> dict[int, dict[int, Any]]:
         """Return the Exif IFD and the GPS IFD, unless empty, by the tags that point to them."""
         shot = {**self.shot, Base.ColorSpace: _SRGB} if self.shot else {}
         tables = {int(IFD.Exif): shot, int(IFD.GPSInfo): dict(self.place)}
-        return {which: dict(tags) for which, tags in tables.items() if tags}
+        return {which: _writable(tags) for which, tags in tables.items() if tags}
+
+
+class _Text(str):
+    """Text that Pillow writes with the bytes that the file has, of any encoding.
+
+    Pillow reads text as Latin-1, and writes it in ASCII.
+    """
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "latin-1", errors: str = "replace") -> bytes:
+        return super().encode("latin-1", "replace")
+
+
+def _writable(tags: Mapping[int, Any]) -> dict[int, Any]:
+    """Return tags whose text keeps its bytes when Pillow writes it."""
+    return {tag: _Text(value) if isinstance(value, str) else value for tag, value in tags.items()}
 
 
 NO_TAGS = Tags()

@@ -71,8 +71,9 @@ def by_png(data: bytes) -> Encoding | None:
             primaries, transfer, matrix, is_full = struct.unpack(">4B", chunks[b"cICP"])
             if not is_full:
                 raise PictureError("has values of narrow range; export it with full range")
-            if matrix == 0:  # RGB
-                return of_numbers(primaries, transfer)
+            encoding = by_numbers((primaries, transfer)) if matrix == 0 else None  # RGB
+            if encoding is not None:
+                return encoding
         if b"iCCP" not in chunks:
             return _SRGB if b"sRGB" in chunks else _by_gamma(chunks)
     return None

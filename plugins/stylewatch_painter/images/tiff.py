@@ -41,7 +41,7 @@ COLOR_SPACE = 40961
 INTEROPERABILITY = 40965
 DNG_VERSION = 50706
 
-_PARTS = (STRIPS, STRIP_BYTES, TILES, TILE_BYTES)
+_PARTS = (STRIPS, STRIP_BYTES, TILES, TILE_BYTES, EXTRA_SAMPLES)
 
 _SIZES = {1: "B", 2: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 """`struct` formats of the types of values that are read: bytes, text, and unsigned integers of 2 to
@@ -56,7 +56,7 @@ _REDUCED, _MASK = 1, 4
 _MOSAIC, _LINEAR_RAW = 32803, 34892
 """Photometric interpretations of a sensor's values."""
 
-_WHITE_IS_ZERO, _CMYK, _LAB, _ICC_LAB, _ITU_LAB = 0, 5, 8, 9, 10
+_WHITE_IS_ZERO, _PALETTE, _CMYK, _LAB, _ICC_LAB, _ITU_LAB = 0, 3, 5, 8, 9, 10
 """Photometric interpretations. Of the three kinds of CIE Lab, libvips reads the first."""
 
 _OLD_JPEG, _JPEG = 6, 7
@@ -74,13 +74,13 @@ _REDUCED_COPY = 2
 _SIGNED, _FLOATS = 2, 3
 """Values of SampleFormat."""
 
-_WIDEST_FLOATS, _DEEP = 32, 16  # bits
+_WIDEST_FLOATS, _DEEP, _BYTE = 32, 16, 8  # bits
 
 _SEPARATE = 2
 """Value of PlanarConfiguration for channels that are stored one after another."""
 
 _COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3, 9: 3}
-"""Number of channels without the extra ones, by photometric interpretation."""
+"""Number of samples that are stored without the extra ones, by photometric interpretation."""
 
 ASSOCIATED, UNASSOCIATED = 1, 2
 """Kinds of extra samples that are alpha: the colors are multiplied by ASSOCIATED alpha only."""
@@ -95,9 +95,9 @@ that has the values or their offset."""
 class Directory:
     """A directory of a TIFF file.
 
-    `tags` has the values of the tags with integers or text, at most _MAX_VALUES each; text is a
-    tuple of bytes. `parts` has the places of the values of tags about strips and tiles, which are
-    all read on demand.
+    `tags` maps each tag with unsigned integers or text to its first _MAX_VALUES values; text is a
+    tuple of bytes. `parts` maps the tags of _PARTS to the places of their values, which are read on
+    demand, or changed.
     """
 
     tags: Mapping[int, tuple[int, ...]]
@@ -129,6 +129,7 @@ class Directory:
         kind = self.first(PHOTOMETRIC)
         is_float = self.first(SAMPLE_FORMAT) == _FLOATS
         bits = self.first(BITS, 1)
+        samples = self.first(SAMPLES, 1)
         packed = self.first(COMPRESSION, 1)
         is_odd_lab = kind in (_ICC_LAB, _ITU_LAB) or (kind == _LAB and self.extra_samples > 0)
         reasons = {
@@ -149,16 +150,25 @@ class Directory:
             "is CMYK of 32 bits, which is not read; save it with 8 or 16 bits": (
                 kind == _CMYK and bits > _DEEP
             ),
+            "is CMYK of 16 bits, multiplied by alpha, which is not read; save it without alpha": (
+                kind == _CMYK and bits == _DEEP and self.alpha == ASSOCIATED
+            ),
             f"has {bits} bits per channel, which are not read; save it with 8 or 16 bits": (
                 bits not in _DEPTHS
+            ),
+            f"has {bits} bits in each of {samples} channels, which are not read; save it with 8 or "
+            "16 bits": bits < _BYTE and samples > 1,
+            f"has a palette of {bits} bits, which is not read; save it in RGB": (
+                kind == _PALETTE and bits > _BYTE
+            ),
+            "has a palette beside colors multiplied by alpha, which is not read; save it in RGB": (
+                kind == _PALETTE and self.alpha == ASSOCIATED
             ),
             f"is packed in a way that is not read (Compression {packed}); save it with LZW": (
                 packed not in _COMPRESSIONS
             ),
             "has its channels in tiles of their own, which are not read; save it without": (
-                self.first(PLANES) == _SEPARATE
-                and TILE_WIDTH in self.tags
-                and self.first(SAMPLES, 1) > 1
+                self.first(PLANES) == _SEPARATE and TILE_WIDTH in self.tags and samples > 1
             ),
         }
         for reason, is_so in reasons.items():
@@ -167,29 +177,33 @@ class Directory:
         return ""
 
     @property
-    def colors(self) -> int:
-        """Number of color channels; 0 if unknown."""
-        return _COLORS.get(self.first(PHOTOMETRIC), 0)
-
-    @property
     def extra_samples(self) -> int:
         """Number of channels beside color; 0 for CMYK, whose alpha libvips does not read."""
-        if not self.colors or self.colors == len("CMYK"):
+        colors = _COLORS.get(self.first(PHOTOMETRIC), 0)
+        if not colors or colors == len("CMYK"):
             return 0
-        return max(0, self.first(SAMPLES, self.colors) - self.colors)
+        return max(0, self.first(SAMPLES, colors) - colors)
 
     @property
     def alpha(self) -> int:
         """Kind of the alpha: ASSOCIATED, UNASSOCIATED, or 0 if no extra sample is alpha."""
-        kinds = self.tags.get(EXTRA_SAMPLES, (0,))
-        if kinds[0] == ASSOCIATED:  # libvips divides by the first extra sample only
-            return ASSOCIATED
-        return UNASSOCIATED if UNASSOCIATED in kinds else 0
+        kinds = self.tags.get(EXTRA_SAMPLES, ())
+        return next((kind for kind in (ASSOCIATED, UNASSOCIATED) if kind in kinds), 0)
 
     @property
     def alpha_at(self) -> int:
         """Index of the alpha among the extra samples; 0 without alpha."""
-        return self.tags[EXTRA_SAMPLES].index(self.alpha) if self.alpha else 0
+        kinds = self.tags.get(EXTRA_SAMPLES, ())
+        places = [place for place, kind in enumerate(kinds) if self.alpha and kind == self.alpha]
+        if self.alpha == ASSOCIATED:
+            return places[-1]  # by which libvips divides
+        return places[0] if places else 0
+
+    @property
+    def is_divided_wrongly(self) -> bool:
+        """True if libvips divides the colors by alpha with a wrong value for opaque."""
+        is_float = self.first(SAMPLE_FORMAT) == _FLOATS
+        return self.alpha == ASSOCIATED and (is_float or self.first(BITS) > _DEEP)
 
 
 def directories(data: bytes) -> list[Directory]:
@@ -214,6 +228,19 @@ def exif(data: bytes) -> bytes:
     inner = [reader.directory(page.first(tag)) for tag in (EXIF, GPS) if tag in page.tags]
     size = page.size + sum(each.size for each in inner if each is not None)
     return data if size <= _LARGEST_TAGS else b""
+
+
+def undivided(data: bytes, page: Directory) -> bytes:
+    """Return the file with a `page` of which libvips divides no colors by alpha."""
+    reader = _Reader.of(data)
+    if reader is None or EXTRA_SAMPLES not in page.parts:
+        return data
+    letter, count_at, at = page.parts[EXTRA_SAMPLES]
+    kinds = [UNASSOCIATED if kind == ASSOCIATED else kind for kind in page.tags[EXTRA_SAMPLES]]
+    packed = struct.pack(f"{reader.order}{len(kinds)}{letter}", *kinds)
+    at = reader.place(letter, count_at, at)
+    view = memoryview(data)
+    return b"".join((view[:at], packed, view[at + len(packed) :]))
 
 
 def color_space(data: bytes, page: Directory) -> tuple[int, str]:
@@ -340,7 +367,7 @@ class _Reader:
                 place = start + index * entry
                 tag, kind = struct.unpack_from(f"{self.order}HH", self.data, place)
                 letter = _SIZES.get(kind)
-                if letter is not None:
+                if letter is not None and tag not in tags:  # libtiff takes the first, too
                     tags[tag] = self._values(letter, place + 4, place + value)
                     where[tag] = letter, place + 4, place + value
                 size += self._count(place + 4) * _WIDTHS.get(kind, 1)
@@ -358,6 +385,11 @@ class _Reader:
         except struct.error:
             return ()
 
+    def place(self, letter: str, count_at: int, at: int) -> int:
+        """Return the place of the values of a Part: `at`, unless they are too long for it."""
+        size = self._count(count_at) * struct.calcsize(f"={letter}")
+        return self._offset(at) if size > (8 if self.is_big else 4) else at
+
     def _count(self, at: int) -> int:
         kind = "Q" if self.is_big else "I"
         return int(struct.unpack_from(f"{self.order}{kind}", self.data, at)[0])
@@ -365,10 +397,7 @@ class _Reader:
     def _values(
         self, letter: str, count_at: int, at: int, most: int = _MAX_VALUES
     ) -> tuple[int, ...]:
-        stated = self._count(count_at)
-        size = struct.calcsize(f"={letter}")
-        if stated * size > (8 if self.is_big else 4):
-            at = self._offset(at)
-        count = min(stated, most)
+        count = min(self._count(count_at), most)
+        at = self.place(letter, count_at, at)
         values = struct.unpack_from(f"{self.order}{count}{letter}", self.data, at)
         return values or (0,)

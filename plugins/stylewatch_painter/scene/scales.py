@@ -237,7 +237,7 @@ def preview_size(schedule: Schedule, content: Size) -> Size:
     """Return the size of the preview, for a content of size `content`.
 
     The result is the final size if there is no preview or if the preview would not be smaller.
-    Raises PictureError if a smaller preview has another aspect ratio.
+    Raises PictureError if both are stretched to different aspect ratios.
     """
     final = final_size(schedule, content)
     if schedule.preview is None:
@@ -245,7 +245,8 @@ def preview_size(schedule: Schedule, content: Size) -> Size:
     preview = final_size(schedule.model_copy(update={"size": schedule.preview}), content)
     if preview.area >= final.area:
         return final
-    if not preview.has_shape_of(final):
+    # without `stretch` both have the content's shape, which each rule rounds in its own way
+    if schedule.fit == "stretch" and not preview.has_shape_of(final):
         raise PictureError(
             f"the preview would be {preview} pixels, which is another shape than {final}: "
             "with fit=stretch give preview and size as boxes of one shape"

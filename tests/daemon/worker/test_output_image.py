@@ -73,4 +73,6 @@ def test_metadata_of_the_photograph_is_kept_as_far_as_set() -> None:
     assert output(tags=tags).warnings == ()
     damaged = Tags(damaged=True)
     assert "EXIF is damaged" in output(tags=damaged).warnings[0]
+    packed = Tags(packed=True)
+    assert "EXIF is packed by Brotli" in output(tags=packed).warnings[0]
     assert output(tags=damaged, metadata="none").warnings == ()

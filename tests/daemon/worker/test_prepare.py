@@ -12,6 +12,7 @@ from stylewatch_daemon.base.model import CONTENT_MASK, MASK
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.images.color import Spread, gray, lightness
+from stylewatch_painter.size import Size
 
 
 def test_styles_have_names_weights_and_sizes(given: Order) -> None:
@@ -29,6 +30,14 @@ def test_styles_have_names_weights_and_sizes(given: Order) -> None:
     assert whole.seen is not None and first.seen is not None and second.seen is not None
     assert max(first.seen) == 16
     assert second.seen[0] == pytest.approx(whole.seen[0] / 2, abs=1)
+
+
+def test_the_style_of_a_print_is_seen_in_the_size_of_its_last_scale(given: Order) -> None:
+    changes = {"scales": [], "style_size": "area", "upscale_steps": 1}
+    preview = with_settings(given, size="20", set=changes)
+    large = with_settings(given, size="40", preview="20", set=changes)
+    small_size, large_size = (prepare(each).inputs[1].seen for each in (preview, large))
+    assert small_size is not None and large_size == Size(*small_size).times(2)
 
 
 def test_an_init_picture_is_the_start_unless_the_settings_say_otherwise(given: Order) -> None:

@@ -137,8 +137,27 @@ def test_exif_is_upright_and_srgb() -> None:
     assert exif[Base.Orientation] == 1 and exif.get_ifd(IFD.Exif)[Base.ColorSpace] == 1
     assert exif[Base.Artist].encode("latin-1").decode() == "Käthe"
     original[Base.ResolutionUnit], original[Base.YResolution] = 3, 100.0  # per centimeter
-    assert through(original, "WEBP").dpi == pytest.approx((182.88, 254))
+    assert through(original, "WEBP").dpi == pytest.approx((254, 182.88))  # turned
     assert NO_TAGS.exif() == Tags((300, 300)).exif() == b""
+
+
+def test_text_about_the_exposure_keeps_its_bytes() -> None:
+    name = "Zürich ƒ/1.4".encode().decode("latin-1")  # as Pillow reads any text
+    for _ in range(2):
+        tags = tags_of(Tags(shot={Base.LensModel: name}, place={GPS.GPSMapDatum: name}).exif())
+        name = tags.shot[Base.LensModel]
+        assert name.encode("latin-1").decode() == "Zürich ƒ/1.4"
+        assert tags.place[GPS.GPSMapDatum] == name
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_dots_per_inch_are_turned_with_the_picture(format: str) -> None:
+    for orientation, wanted in ((1, (240, 120)), (3, (240, 120)), (6, (120, 240))):
+        exif = Image.Exif()
+        exif[Base.Orientation], exif[Base.ResolutionUnit] = orientation, 2
+        exif[Base.XResolution], exif[Base.YResolution] = 240.0, 120.0
+        data = saved(Image.new("RGB", (4, 3)), format, exif=exif, dpi=(240, 120))
+        assert decoded(data).tags.dpi == pytest.approx(wanted, abs=0.1)
 
 
 def test_absurd_values_are_dropped_and_damaged_exif_is_ignored() -> None:

@@ -15,12 +15,13 @@ from PIL import Image
 from tests.painter import deep
 from tests.painter.files import decoded, near, refusal, saved
 from tests.painter.light import coded_in
-from tests.painter.tiffs import COLORS, FULL, MOSAIC, SMALL, Entry, Page, large, tiff
+from tests.painter.tiffs import COLORS, FULL, MOSAIC, SMALL, Entry, Page, directory, large, tiff
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import encoding, jxl
 from stylewatch_painter.images.encoding import ADOBE_RGB, Encoding, of_numbers
 from stylewatch_painter.images.formats import JXL, RAW, kind_in
+from stylewatch_painter.images.tiff import directories
 from stylewatch_painter.images.vips import vips
 
 ADOBE = Encoding("Adobe RGB", ADOBE_RGB, 563 / 256)
@@ -199,6 +200,12 @@ def test_further_channels_are_left_out_and_named() -> None:
     assert picture.converted == ("channels that are neither color nor alpha left out",)
 
 
+def test_the_first_of_two_entries_for_a_tag_counts() -> None:
+    """As in libtiff, which would decode another picture than the one that was checked."""
+    (page,) = directories(b"II*\0\x08\0\0\0" + directory(8, [(262, 3, (1,)), (262, 3, (2,))]))
+    assert page.first(262) == 1
+
+
 RAWS = {
     "a thumbnail first": tiff((SMALL, 2, [(254, 4, (1,)), (50706, 4, (1,))])),
     "a mosaic": tiff((MOSAIC, 32803, [(33421, 3, (2, 2))])),
@@ -244,6 +251,75 @@ def test_a_raw_file_is_developed_in_its_whole_size() -> None:
     assert "is 9,600 pixels; the limit is 100 pixels" in refusal(data, limit=100)
 
 
+Bits = tuple[tuple[int, int], ...]
+"""Numbers of bits, and values."""
+
+
+def jxl_head(*fields: Bits) -> bytes:
+    """Return the head of a JPEG XL of 24x24 pixels that states these fields, and zeros."""
+    size: Bits = ((1, 1), (5, 2), (3, 1), (1, 0))
+    bits = place = 0
+    for length, value in itertools.chain(size, *fields):
+        bits |= value << place
+        place += length
+    return b"\xff\x0a" + bits.to_bytes(32, "little")
+
+
+PLAIN: Bits = ((1, 0), (1, 0), (2, 0), (1, 1))
+"""No fields about display, 8 bits, small buffers."""
+
+ONE_CHANNEL: Bits = ((2, 1), (1, 0))
+NAMED: Bits = ((1, 0), (2, 1), (1, 0), (2, 1), (4, 2), (8, 65), (8, 66))  # 10 bits, whole, "AB"
+SPOT: Bits = ((2, 2), (4, 0), (1, 0), (2, 0), (2, 0), (2, 0), (64, 7))
+ASSOCIATED: Bits = ((2, 0), (1, 0), (2, 0), (2, 0), (2, 0), (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_associated"),
+    [
+        ((PLAIN, ((2, 0),)), False),
+        ((PLAIN, ((2, 1), (1, 1))), False),  # alpha of which nothing is stated
+        ((PLAIN, ONE_CHANNEL, ASSOCIATED), True),
+        ((PLAIN, ONE_CHANNEL, ((2, 0),), NAMED, ((1, 1),)), True),
+        ((PLAIN, ((2, 2), (4, 0), (1, 0)), SPOT, ((1, 0),), ASSOCIATED), True),
+        ((PLAIN, ONE_CHANNEL, ((2, 1),), NAMED, ((1, 1),)), False),  # depth
+    ],
+)
+def test_the_head_of_a_jpeg_xl_tells_how_its_alpha_is_meant(
+    fields: tuple[Bits, ...], is_associated: bool
+) -> None:
+    assert jxl.head_of(jxl_head(*fields)).is_associated is is_associated
+
+
+def test_a_jpeg_xl_in_cmyk_is_refused() -> None:
+    with pytest.raises(PictureError, match="is JPEG XL in CMYK"):
+        jxl.head_of(jxl_head(PLAIN, ONE_CHANNEL, ((2, 2), (4, 2)), NAMED))
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_coarse"),
+    [
+        ((PLAIN, ((2, 0), (1, 1), (1, 1))), False),  # with loss, sRGB
+        ((PLAIN, ((2, 0), (1, 1), (1, 0), (1, 1))), True),  # with loss, a profile
+        ((PLAIN, ((2, 0), (1, 0), (1, 0), (1, 1))), False),
+        ((((1, 0), (1, 0), (2, 3), (6, 15), (1, 1)), ((2, 0),)), True),  # 16 bits
+        ((((1, 0), (1, 1), (2, 0), (4, 7), (1, 1)), ((2, 0),)), True),  # floats
+    ],
+)
+def test_the_head_of_a_jpeg_xl_tells_whether_8_bits_are_enough(
+    fields: tuple[Bits, ...], is_coarse: bool
+) -> None:
+    assert jxl.head_of(jxl_head(*fields)).is_coarse is is_coarse
+
+
+def test_a_head_in_two_parts_of_a_codestream_is_read_whole() -> None:
+    head = jxl_head(PLAIN, ONE_CHANNEL, ASSOCIATED)
+    data = bytes.fromhex("0000000c4a584c200d0a870a")
+    for number, part in enumerate((head[:3], head[3:])):
+        data += struct.pack(">I4sI", 12 + len(part), b"jxlp", number) + part
+    assert jxl.head_of(data).is_associated
+
+
 @pytest.mark.parametrize("is_animated", [False, True])
 @pytest.mark.parametrize(
     "preview",
@@ -256,17 +332,11 @@ def test_a_raw_file_is_developed_in_its_whole_size() -> None:
 def test_a_preview_of_a_jpeg_xl_hides_no_animation(
     preview: tuple[tuple[int, int], ...], is_animated: bool
 ) -> None:
-    fields = (
-        ((1, 1), (5, 2), (3, 1)),  # 24 pixels, a ratio of 1 to 1
-        ((1, 0), (1, 1), (3, 0), (1, 0), (1, 1)),  # fields of its own, upright, a preview
+    data = jxl_head(
+        ((1, 1), (3, 0), (1, 0), (1, 1)),  # fields of its own, upright, a preview
         preview,
         ((1, is_animated), (1, 0), (2, 0), (1, 0), (2, 0)),
     )
-    bits = place = 0
-    for length, value in itertools.chain(*fields):
-        bits |= value << place
-        place += length
-    data = b"\xff\x0a" + bits.to_bytes(16, "little")
     if is_animated:
         with pytest.raises(PictureError, match="animated"):
             jxl.head_of(data)
@@ -288,6 +358,21 @@ def test_jpeg_xl_is_read_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None
     assert "cut off" in refusal(data[: len(data) // 2])
     monkeypatch.setitem(sys.modules, "pillow_jxl", None)
     assert "[jxl]'`, or save it as PNG" in refusal(data)
+
+
+@needs_jxl
+def test_packed_exif_of_a_jpeg_xl_is_told() -> None:
+    import pillow_jxl
+
+    encoder: Any = pillow_jxl.Encoder
+    exif = Image.Exif()
+    exif[271] = "Cam"
+    for compress in (False, True):
+        made = encoder(mode="RGB", lossless=True, use_container=True)
+        data = made(FULL.tobytes(), 40, 40, jpeg_encode=False, exif=exif.tobytes()[6:],
+                    jumb=None, xmp=None, compress=compress)  # fmt: skip
+        tags = decoded(data).tags
+        assert tags.packed is compress and tags.main == ({} if compress else {271: "Cam"})
 
 
 @needs_jxl

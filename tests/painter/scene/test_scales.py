@@ -9,6 +9,7 @@ import pytest
 from tests.painter import small
 from tests.painter.paintings import NOISE, painted, painting
 
+from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Recipe, Schedule
 from stylewatch_painter.scene.scales import (
@@ -18,6 +19,7 @@ from stylewatch_painter.scene.scales import (
     first_size,
     levels,
     most_steps,
+    painted_levels,
     planned,
     style_size,
     upward,
@@ -187,6 +189,26 @@ def test_upscaling_doubles_sizes_through_the_preview(
     )
     exact = below + rules.steps + 5 * len(larger)
     assert most_steps(recipe, LARGE) == exact <= most_steps(recipe)
+
+
+@pytest.mark.parametrize("rounding", ["round", "truncate"])
+@pytest.mark.parametrize("preview", ["400", "400x400", "x264", "264-short", "0.1mp"])
+@pytest.mark.parametrize("size", ["700", "700x700", "x463", "463-short", "0.32mp"])
+@pytest.mark.parametrize("content", [Size(616, 408), Size(4928, 3264), Size(901, 200)])
+def test_a_print_has_the_shape_of_the_content_however_its_sizes_are_given(
+    content: Size, size: str, preview: str, rounding: str
+) -> None:
+    """Each rule rounds the shorter side in its own way, which makes no other shape."""
+    changes = {"preview": preview, "size": size, "enlarge": True, "side_rounding": rounding}
+    recipe = change(find("gram"), changes)
+    assert painted_levels(recipe, content)[-1].size == final_size(recipe.schedule, content)
+
+
+def test_a_stretched_print_and_its_preview_need_one_shape() -> None:
+    changes = {"preview": "400x400", "size": "700x500", "enlarge": True, "fit": "stretch"}
+    with pytest.raises(PictureError, match="give preview and size as boxes of one shape"):
+        first_size(change(find("gram"), changes).schedule, LARGE)
+    assert first_size(change(find("gram"), {**changes, "fit": "within"}).schedule, LARGE)
 
 
 def test_upscaled_painting_keeps_low_frequencies_of_its_preview() -> None:
