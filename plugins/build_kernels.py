@@ -82,10 +82,11 @@ def target() -> str:
 
 
 def compile_all(folder: Path, warn: Callable[[str], None]) -> list[Path]:
-    """Return the libraries for `target`, compiled into `folder` by CXX, if that is set.
+    """Compile the libraries for `target` into `folder`, and return the paths of those that succeed.
 
-    Existing libraries are always compiled again: only `kernels.variants` decides whether a library
-    is complete and made from this source.
+    The compiler is that of `compiler_here`. If there is none, or if a library fails to compile,
+    `warn` is called with a message. Existing libraries are always compiled again: only
+    `kernels.variants` decides whether a library is complete and made from this source.
     """
     machine = {"aarch64": "arm64"}.get(target(), target())
     variants = VARIANTS.get(machine, {})

@@ -44,9 +44,10 @@ class LibraryError(PainterError, ImportError):
 
 
 class RecipesAwayError(PainterError, OSError):
-    """Recipes cannot be read now: a folder is away, or the installation may be incomplete.
+    """Recipes cannot be read at present, or the installation may be incomplete.
 
-    A recipe that cannot be read is neither absent nor wrong (law 2). A job that needs it waits.
+    For example, a folder may be on a disk that is not mounted or does not answer. Do not treat such
+    a recipe as missing or invalid (law 2): a job that needs it waits.
     """
 
     exit_code = 75

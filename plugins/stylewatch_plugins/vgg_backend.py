@@ -275,7 +275,7 @@ class VggBackend(ABC):
         return ()
 
     def _trained_weights(self, task: Task) -> weights.WeightsFile:
-        """Return the weights for `task`; raises RecipeError if they lack one of its layers."""
+        """Return the weights for `task`; raises WeightsError and RecipeError as `choose` does."""
         objective = task.recipe.objective
         return weights.choose(
             self._options.weights, objective.network.architecture, objective.layers

@@ -1,8 +1,8 @@
-"""Learning of styles: a child process trains a backend for styles for which jobs wait.
+"""Learning of styles: a child process trains a backend on the styles that queued jobs wait for.
 
-A training is no job: it has no row in the ledger and nothing in an outbox. The waiting jobs
-determine which training is due, so the daemon stores nothing about it. The package of the backend
-saves what was learned so far, and continues from there if the photographs are the same.
+A training run is not a job: it has no row in the ledger and nothing in an outbox. The waiting jobs
+determine which run is due, so the daemon stores nothing about it. The backend's package saves its
+progress, and continues from there if the photographs are the same.
 """
 
 import logging

@@ -152,11 +152,11 @@ def woken_by_signals(wakeup: Wakeup, terminals: Collection[int] | None = None) -
 
 
 def _hold(numbers: Collection[int]) -> None:
-    """Set the handlers of signals that wait, blocked, for the next image of this process.
+    """Set the handlers of `numbers` for a restart: a no-op for SIGHUP, else the default action.
 
-    A signal waits only if every thread blocks it. A thread that does not, such as an abandoned one,
-    still receives it: SIGTERM and SIGINT then end the process, whose work has stopped by now, and
-    SIGHUP has no effect.
+    The signals are blocked, and stay pending for the next image of this process. A thread that does
+    not block them, such as an abandoned one, still receives them: SIGTERM and SIGINT then end the
+    process, whose work has stopped by now, and SIGHUP has no effect.
     """
     for number in numbers:
         signal.signal(number, _do_nothing if number == signal.SIGHUP else signal.SIG_DFL)

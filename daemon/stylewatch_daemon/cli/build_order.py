@@ -591,9 +591,9 @@ def _digest(path: Path) -> str:
 
 
 def _check(model: type[_Model], plain: Any, problem: str) -> _Model:
-    """Return a part of a receipt as a `model`.
+    """Validate `plain`, a receipt or a part of one, and return it as a `model`.
 
-    Raises InputError, with `problem` and all mistakes, if it is not valid.
+    Raises InputError with all mistakes, each after `problem`, if it is not valid.
     """
     try:
         return yaml_lines.check(model, Document(problem, plain))

@@ -155,7 +155,7 @@ class Attempts:
 
     @property
     def is_busy(self) -> bool:
-        """True while an outbox is prepared for a job, and until the end of an attempt is known."""
+        """True while an outbox is being prepared for a job, or a job has a worker."""
         lives = self._jobs.live.values()
         return any(live.doing.activity is Activity.PREPARING or live.worker for live in lives)
 

@@ -496,7 +496,10 @@ class Jobs:
         return is_changing or (job_id in self.live and self.live[job_id].doing.is_work)
 
     def forget(self, job_id: str) -> None:
-        """Drop the temporary data of a job that waits for nothing and has no worker."""
+        """Drop the temporary data of a job, and end its trials of obstacles.
+
+        The caller ensures that the job waits for nothing and has no worker.
+        """
         self.live.pop(job_id, None)
         self.waits.release(job_id)
 

@@ -47,7 +47,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True)
 class Found:
-    """A complete, stable pair was found in an inbox, or a retry was created, as this new job."""
+    """A new job: a complete, stable pair was found in an inbox, or a retry was created."""
 
     job: Job
 

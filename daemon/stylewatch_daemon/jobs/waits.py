@@ -160,7 +160,11 @@ class Waits:
     # -- trials
 
     def take(self, job_id: str, *obstacles: Obstacle) -> None:
-        """Reserve `obstacles` for the trial, or search, by a job, unless another job tries them."""
+        """Reserve `obstacles` for a job, except those that another job has reserved.
+
+        The job then tries each obstacle, or finds out which disk is the obstacle; the reservation
+        lasts until its trial ends. A training reserves obstacles under a name instead of a job id.
+        """
         for obstacle in obstacles:
             self._tried_by.setdefault(obstacle, job_id)
 

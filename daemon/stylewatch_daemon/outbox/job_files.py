@@ -76,10 +76,11 @@ class SourceFile:
     size: int | None = None
 
     def find(self, guard: MountGuard, step: Step = lambda: None, *, reads: bool = True) -> Spot:
-        """Return the first spot where the file is now; compare only sizes unless `reads`.
+        """Return the first spot that has the file, unchanged.
 
-        Raises InputError if the file is at no spot, and OutputError if that is unknown, for example
-        because the `guard` misses the disk of a spot (law 2). Errors of `step` are raised.
+        The file is compared by SHA-256 and size, as far as they are known; if `reads` is False, by
+        size alone. Raises InputError if no spot has it, and OutputError if that is unknown, for
+        example because the disk of a spot is missing (law 2). Also raises the errors of `step`.
         """
         problems = []
         for spot in self.spots:

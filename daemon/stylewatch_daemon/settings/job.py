@@ -306,10 +306,10 @@ def name_fields(
 
 
 def fill_folder(pattern: str, fields: Mapping[str, str]) -> str:
-    """Return the path of a folder for `pattern` and `fields`, made safe.
+    """Return `pattern` with the values of `fields`, as a safe path relative to the outbox.
 
-    Empty parts are dropped; an empty path becomes the job's name. Raises InputError if the path is
-    too long.
+    Empty parts are dropped; if nothing is left, the job's name is used. Raises InputError if the
+    path is longer than LONGEST_PATH bytes.
     """
     path = safe_path(_fill(pattern, fields) or fields["name"])
     if len(path.encode()) > LONGEST_PATH:

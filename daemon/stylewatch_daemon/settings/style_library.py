@@ -133,7 +133,11 @@ def every_style(folder: Path) -> dict[str, Path]:
 
 
 def _whole_name(wanted: str, offered: Collection[str]) -> str:
-    """Return the one name that a person means by `wanted`; UsageError if none or several fit."""
+    """Return the name in `offered` that a person means by `wanted`.
+
+    An exact name wins, then a name that is equal in its folded form (law 8), then the only name
+    that contains `wanted`. Raises UsageError if no name fits, or several do.
+    """
     what = "styles"
     whole = meant(wanted, offered, what)
     if whole is not None:

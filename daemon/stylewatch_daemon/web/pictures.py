@@ -260,10 +260,12 @@ class _OpenedFile(FileResponse):
 
 
 async def send_picture(request: Request) -> Response:
-    """Answer with a picture of a job.
+    """Answer with a picture of a job, or with status 304 if the browser has it already.
 
-    Viewers of a job request its stages at the same time. So requests for a picture by its digest
-    share one answer for SHARED_S seconds, unless its file is large.
+    Viewers of a job request its stages at the same time. So requests for an address with a digest
+    share one answer for SHARED_S seconds, except requests with Range or If-None-Match, and those
+    for files that are streamed: clips for browsers, and files of more than MAX_BUFFERED bytes.
+    Raises HTTPException if there is no such picture, and OutputError if it cannot be read now.
     """
 
     def make() -> Awaitable[Response]:
@@ -354,7 +356,11 @@ async def small(request: Request) -> Response:
 
 
 async def style(request: Request) -> Response:
-    """Answer with a preview of a style in the library, or with a blank picture as `small` does."""
+    """Answer with the preview of a library style, or a blank picture if it cannot be made in time.
+
+    Raises HTTPException if there is no such style or its file cannot be read, OutputError if the
+    disk of the library is missing, and OSError if the library cannot be read.
+    """
     site = context(request)
     name = request.path_params["name"]
     styles = await run_in_threadpool(site.styles)

@@ -203,10 +203,10 @@ class ClipState:
 
 
 class ClipPainter:
-    """Painter of the frames of a clip with a backend, from a checkpoint or from the start.
+    """Painter of the frames of a clip with `backend`, from the checkpoint `saved` or the start.
 
-    Raises CheckpointError if the checkpoint belongs to another clip or is damaged, or if files of
-    painted frames are missing.
+    Raises CheckpointError if the checkpoint belongs to another clip or other settings, if it is
+    damaged, or if files of painted frames are missing.
     """
 
     def __init__(self, job: ClipJob, backend: Backend, saved: Checkpoint | None) -> None:

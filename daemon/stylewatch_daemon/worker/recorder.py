@@ -35,7 +35,13 @@ _MIN_DIGITS = 4  # minimum digits of a stage's number
 
 @dataclass(eq=False)
 class Recorder:
-    """All data reported about one job, over all its attempts."""
+    """Record of one job over all its attempts, which also writes the job's files for publication.
+
+    The files go into the staging folder of `order`. `started` is when the first attempt began, in
+    ISO 8601 and UTC; `began` is the monotonic time at which this attempt began. `seconds_before` is
+    the time of earlier attempts in seconds. `step` is the last recorded step, `taken_back` the
+    number of undone steps. `receipt` is empty until `finish` sets it.
+    """
 
     order: Order
     prepared: Prepared

@@ -114,10 +114,11 @@ class Raster:
 
 
 def upright_size(data: bytes, max_pixels: int) -> Size:
-    """Return the size of the picture in `data`, upright, without decoding it.
+    """Return the upright size of the picture in `data`, without decoding its pixels.
 
-    Raises PictureError if the file is unsupported or exceeds a limit, and any error of a library
-    for data that it cannot read.
+    Call this inside of a `read.decoding` context. Raises PictureError if the file is unsupported,
+    exceeds a limit, or needs a missing extra, LibraryError if a library cannot be loaded, and any
+    error of a library for data that it cannot read.
     """
     return opened(data, max_pixels).upright
 

@@ -385,12 +385,13 @@ def _softened(change: Pixels, forward: Displacement) -> Pixels:
 
 
 def _is_another(frame: Bytes, changed: Pixels, flicker: Pixels) -> NDArray[np.bool_]:
-    """Return flags (height, width) of the pixels that have become another picture.
+    """Return flags (height, width) of the pixels of `frame` that no longer show what was painted.
 
     `changed` is the change of colors since the pixels were painted, and `flicker` is the change
-    from the latest frame, which may be grain. A pixel is flagged if the mean change over 3x3 pixels
-    exceeds _CHANGED and 3 times the flicker around it, or if its own change exceeds _CHANGED and 5
-    times that flicker. A change that a change of light explains does not count.
+    from the latest frame, which may be grain. A pixel is flagged if the mean absolute change over
+    3x3 pixels exceeds both _CHANGED and 3 times the mean flicker over _WIDE, or if its own change
+    exceeds both _CHANGED and 5 times that flicker. Changes due to light are discounted (see
+    `_in_lights`).
     """
     since = [frame - each for each in _in_lights(frame - changed, frame)]
     is_another = np.zeros(frame.shape[:2], np.bool_)
@@ -439,9 +440,10 @@ def _mean(difference: Pixels, around: tuple[int, int]) -> Plane:
 
 
 def _staying(regions: Regions, forward: Displacement) -> Plane:
-    """Return the share of each pixel, 0..1, that comes from the same region.
+    """Return the overlap, 0..1 (height, width), of the regions of each pixel and of its source.
 
-    The area outside of all `regions` counts as a region.
+    The source is the pixel displaced by `forward`. The area outside of all `regions` counts as one
+    more region.
     """
     parts = [*np.moveaxis(regions, 2, 0), np.clip(1 - regions.sum(2), 0, 1)]
     plane: Plane = np.sum([np.minimum(part, _sampled(part, forward)) for part in parts], axis=0)

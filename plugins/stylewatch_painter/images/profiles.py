@@ -30,11 +30,13 @@ def profile_in(image: Any) -> bytes:
 
 
 def to_srgb(image: Any, encoding: Encoding | None, conversions: list[str]) -> Any:
-    """Convert a picture of libvips to sRGB, and append phrases to `conversions`.
+    """Convert a libvips image to sRGB, and append phrases about it to `conversions`.
 
-    An `encoding` takes precedence over the picture's profile, except for CMYK. Without both, color
-    is taken as sRGB, and gray stays gray. Raises PictureError for an unsupported number of
-    channels.
+    CIE Lab is converted directly. CMYK is converted by its profile or, without a usable one, by
+    libvips's own. Any other image is converted by `encoding` or, if that is None, by its profile.
+    An image without either, or whose encoding or profile is unusable or equals sRGB, is returned
+    unchanged, so gray stays gray. Raises PictureError if such an image, without an `encoding`, has
+    neither 1 nor 3 channels besides alpha.
     """
     if image.interpretation in ("lab", "labs"):  # `labs`: of 16 bits
         conversions.append("CIE Lab to sRGB")

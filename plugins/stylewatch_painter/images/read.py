@@ -269,7 +269,7 @@ def filled(pixels: Pixels, alpha: Plane) -> Pixels:
 
 
 def _lay_under(channel: Plane, alpha: Plane, around: Plane) -> None:
-    """Fill the hidden parts of `channel` in place from `around`, a channel of half the size."""
+    """Composite `channel`, premultiplied by `alpha`, over `around` at twice its size, in place."""
     height, width = alpha.shape
     coarse = Image.fromarray(np.ascontiguousarray(around))
     near = coarse.resize((2 * coarse.width, 2 * coarse.height), Image.Resampling.BILINEAR)

@@ -122,13 +122,14 @@ def first_picture(path: Path, limits: ClipLimits, clip: Clip) -> Picture:
 
 
 def colored_like(path: Path, limits: ClipLimits, clip: Clip, first: Picture) -> Picture:
-    """Return a picture with the colors of the `clip` at `path`; `first` is its first frame.
+    """Return `first`, the clip's first frame, or a copy with the pixels of a more colorful frame.
 
-    The result is `first` if its colors deviate by at least _ENOUGH, or by at least half as much as
-    those of any of up to _SAMPLES frames. Otherwise, as in a fade, it is a sampled frame, reduced:
-    among the frames with at least half of the largest deviation, the one with the median. The
-    choice depends on the file alone. If all sampled frames show one color, the result is `first`
-    with a warning (law 19). Raises PictureError as `frames` does.
+    `first` is returned if the deviation of its colors is at least _ENOUGH. Otherwise, as in a fade,
+    up to _SAMPLES frames from the first _OPENING frames are compared. `first` is still returned if
+    its deviation is at least half of the largest. If not, the pixels are those, reduced, of the
+    frame with the median deviation among the frames that reach this half. If all samples show one
+    color, the result is `first` with a warning (law 19). The choice depends on the file alone.
+    Raises PictureError as `frames` does.
     """
     if Spread.of(_reduced(first.pixels)).deviation >= _ENOUGH:
         return first

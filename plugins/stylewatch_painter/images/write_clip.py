@@ -22,11 +22,12 @@ lossless FFV1."""
 
 @dataclass(frozen=True)
 class _Output:
-    """Encoder settings of a format, and the sound codecs that it can hold.
+    """Encoder settings of a format, and the audio codecs that it can hold.
 
-    `longest` is the longest side in pixels. `sound` are FFmpeg's names of codecs, or None for every
-    codec that FFmpeg supports in the container. Threads and out-of-order frames are disabled, so
-    that a frame has the same bytes on any number of cores and segments can be joined.
+    `container`, `encoder`, `pixels` (the pixel format), `options` and `sound` are in FFmpeg's
+    terms. `sound` is None for every codec that FFmpeg supports in the container. `longest` is the
+    longest side in pixels. The options rule out B-frames, so that segments can be joined. With the
+    single thread of `write_segment`, a frame has the same bytes on any number of cores.
     """
 
     container: str

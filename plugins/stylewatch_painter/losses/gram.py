@@ -208,9 +208,9 @@ class GramStyle(AdditiveLoss):
         ]
 
     def values_of(self, sums: Sequence[Tensor]) -> dict[Label, Tensor]:
-        """Return the style loss () of each style and layer.
+        """Return the style loss, a tensor (), of each style and layer.
 
-        `sums` has the results of `sums`, added over all tiles.
+        `sums` are the tensors that the method `sums` returns, added up over all tiles.
         """
         pixels = self._scene.size.area
         grams = self._painted_grams(sums)
@@ -308,7 +308,7 @@ class GramStyle(AdditiveLoss):
 
     @property
     def _blends(self) -> bool:
-        """True if the styles are blended into one target, also if only one is large enough here."""
+        """True if the styles share one blended target, even if only one fits this size."""
         several = len(self._scene.canvas.task.styles) > 1
         return self._settings.several == "grams" and several
 

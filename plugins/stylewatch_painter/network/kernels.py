@@ -222,9 +222,10 @@ def library() -> ctypes.CDLL | None:
 
 
 def problem() -> str | None:
-    """Return why the fastest convolutions for this CPU are not loaded; None if they are.
+    """Return why the fastest compiled convolutions for this CPU are not in use; None if they are.
 
-    The sentence says whether slower compiled convolutions are in use, or none.
+    The result is a clause for a message about the CPU. If libraries exist for the CPU, it says
+    whether all convolutions or only the fastest are missing, and how to compile them.
     """
     best = next(iter(_files().items()), None)
     if best is None:

@@ -77,7 +77,10 @@ _SIDE = (2, 2)  # size and stride of a pool, in pixels
 
 
 class Pool(Pooling):
-    """A pool in torch. Averages at the edge exclude padding, as TensorFlow's SAME does."""
+    """Max or average pooling in torch, 2x2 with stride 2.
+
+    With `ceil`, averages at odd edges exclude padding, as with TensorFlow's padding `SAME`.
+    """
 
     @classmethod
     def of(cls, network: NetworkSettings) -> "Pool":

@@ -505,7 +505,10 @@ class Lbfgs(Optimizer):
         return None if self._undo is None else self._undo.count
 
     def state(self) -> dict[str, Tensor]:
-        """Return the pairs, the last move and the gradient before it, and the accepted position."""
+        """Return `begun` (whether a step was made), the history, and the record of undone steps.
+
+        The record is left out without `step_back`. The tensors of the history are not copied.
+        """
         state = {"begun": torch.tensor(self._begun), **self._history.state()}
         if self._undo is not None:
             state |= self._undo.state()

@@ -362,6 +362,6 @@ class Recipe(Strict):
 
     @property
     def packages(self) -> dict[str, str]:
-        """Versions, by name, of the other packages that provide the losses and the optimizer."""
+        """Versions, by name, of the third-party packages of the losses and the optimizer."""
         used = [loss for terms in self.objective.scales for loss in terms]
         return installed.packages(map(type, (*used, self.schedule.optimizer)))

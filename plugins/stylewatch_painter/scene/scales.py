@@ -69,9 +69,9 @@ def of_texture(schedule: Schedule) -> Schedule:
 def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.0) -> Size:
     """Return the size of a style picture for a painting of size `painted`.
 
-    `scale` multiplies the schedule's `style_scale` and `stroke`. The aspect ratio is kept, except
-    for the rule `stretch`. The schedule's `enlarge` is for the content alone, and enlarges no
-    style.
+    `scale` multiplies the schedule's `style_scale` and `stroke`. The rule `stretch` gives the shape
+    of the painting. All other rules keep the aspect ratio, and enlarge a style only if the schedule
+    has `enlarge_styles`; `enlarge` applies to the content alone.
     """
     factor = schedule.style_scale * schedule.stroke
     if schedule.style_size == "stretch":
