@@ -66,7 +66,7 @@ def init(
         False, "--yes", "-y", help="Ask nothing: the pictures folder, no service."
     ),
 ) -> None:
-    """Make your config.yaml, inbox and outbox, and a service."""
+    """Make your config.yaml, inbox, outbox and styles and, if you choose, a service."""
     path = config.user_file()
     if entries.exists(path):
         raise OutputError(
