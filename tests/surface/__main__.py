@@ -1,8 +1,9 @@
 """`make surface`: settings on each way, what is said of daemon and jobs, hours, odd places.
 
 `python -m tests.surface PART OF A KEY ...` tries some settings, `together` two mistakes at once,
-`states` what is said of daemon and jobs, `hours [PART OF A ZONE ...]` hours where the clock is set,
-and `commands [PART OF A COMMAND OR OF A CONDITION ...]` commands alone.
+`names` each name of a field of the recipe, `states` what is said of daemon and jobs, `hours [PART
+OF A ZONE ...]` hours where the clock is set, and `commands [PART OF A COMMAND OR OF A CONDITION
+...]` commands alone.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.surface import commands, hours, states, together
+from tests.surface import commands, hours, names, states, together
 from tests.surface.check import answers, breaches
 from tests.surface.table import rows
 
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
         return min(1, hours.main(arguments[1:]))
     parser = argparse.ArgumentParser(prog="python -m tests.surface", description=__doc__)
     parser.add_argument(
-        "keys", nargs="*", help="parts of keys, `together` or `states`; all by default"
+        "keys", nargs="*", help="parts of keys, `together`, `names` or `states`; all by default"
     )
     keys = parser.parse_args(arguments).keys
     found, home = 0, Path.cwd()
@@ -35,10 +36,12 @@ def main(arguments: Sequence[str]) -> int:
         os.chdir(root)
         Path(root, "token").write_text("t" * 32)
         Path(root, "token").chmod(0o600)
-        if keys not in (["together"], ["states"]):
+        if keys not in (["together"], ["names"], ["states"]):
             found += values(Path(root), keys)
         if keys in ([], ["together"]):
             found += pairs(Path(root))
+        if keys in ([], ["names"]):
+            found += names.main(Path(root))
         if keys in ([], ["states"]):
             found += states.main(Path(root))
         os.chdir(home)

@@ -95,6 +95,25 @@ def _load(folder: Path, values: Mapping[str, str], overrides: Mapping[str, Any])
     return config.load(file, overrides)
 
 
+def settings_by(way: str, folder: Path, values: Mapping[str, str]) -> JobSettings:
+    """Return the settings of a job whose dotted `values` are given on one way.
+
+    The way is config.yaml, job.yaml, environment or --set. Raises DaemonError.
+    """
+    by_way: dict[str, Mapping[str, str]] = {way: values}
+    variables = {
+        config.VARIABLE + key.replace(".", "__").upper(): text
+        for key, text in by_way.get("environment", {}).items()
+    }
+    overrides = options.parse_sets([f"{k}={v}" for k, v in by_way.get("--set", {}).items()])
+    job_file = folder / "job.yaml" if way == "job.yaml" else None
+    if job_file is not None:
+        job_file.write_text(as_yaml({key.removeprefix("job."): values[key] for key in values}))
+    with patch.dict(os.environ, variables):
+        settings = _load(folder, by_way.get("config.yaml", {}), overrides)
+    return config.resolve(settings, job_file, MountGuard())[0]
+
+
 def by_file(folder: Path, key: str, text: str) -> Answer:
     """Write it into config.yaml."""
     values = {**REQUIRED.get(key, {}), key: text}

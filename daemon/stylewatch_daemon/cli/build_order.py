@@ -36,6 +36,7 @@ from stylewatch_daemon.settings.job import (
     fill_file,
     is_file,
     name_fields,
+    of_record,
 )
 from stylewatch_daemon.settings.style_library import named_styles
 from stylewatch_daemon.worker.messages import Order, order_for
@@ -492,7 +493,7 @@ class Replay:
         cannot be used.
         """
         job: JobSettings = _check(
-            JobFile, self.receipt.settings, "the settings of this receipt cannot be used"
+            JobFile, of_record(self.receipt.settings), "the settings of this receipt cannot be used"
         )
         device = base.job.device if base.job.backend == job.backend else None
         if "job.recipe" not in overrides:

@@ -22,6 +22,7 @@ from stylewatch_daemon.settings.job import (
     JobSettings,
     is_file,
     not_for_clips,
+    of_record,
 )
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
 from stylewatch_painter.errors import RecipesAwayError
@@ -123,7 +124,7 @@ def previous(
     job_file = next((file for file in job_files.inputs(job) if file.role == "job"), None)
     if job.settings is not None and (job_file is None or job.end is not End.REFUSED):
         try:
-            return JobFile.model_validate(job.settings)
+            return JobFile.model_validate(of_record(job.settings))
         except ValidationError as error:
             raise UsageError(
                 "its settings were recorded by another version and cannot be used: drop the "
@@ -136,7 +137,7 @@ def previous(
     with spot.open() as file:
         content = file.read(LARGEST_JOB_FILE + 1)
     try:
-        document = yaml_lines.parse_bytes(content, job_file.name, LARGEST_JOB_FILE)
+        document = config.parse_job_file(content, job_file.name)
         kept = {key: value for key, value in document.plain.items() if key not in asked}
         yaml_lines.check(JobFile, Document(job_file.name, kept, document.lines))
     except SettingsError as error:  # a SettingsError would blame config.yaml

@@ -38,6 +38,9 @@ from stylewatch_daemon.settings.job import (
     JobSettings,
     Side,
     is_file,
+    of_record,
+    setting_of,
+    with_own_names,
 )
 from stylewatch_daemon.settings.paths import BASE, FilePath, shipped
 from stylewatch_painter.errors import RecipeError, RecipesAwayError
@@ -481,6 +484,7 @@ class _Layers:
     def with_document(self, document: Document, base: Path) -> "_Layers":
         """Put the settings in `document`, whose paths start at `base`, on top."""
         with refusing(SettingsError, document.file_name):
+            document = _with_own_names(document, section="job")
             config, mistakes, wrong = self._validated(document, base)
             sentences = [
                 yaml_lines.placed(mistake, document)
@@ -594,26 +598,48 @@ def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 def job_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return the job settings in dotted `overrides`, in the form of job.yaml."""
-    job: dict[str, Any] = _nested(overrides).get("job", {})
-    return job
+    return with_own_names(_nested(overrides).get("job", {}))
 
 
 def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Put the plain settings `above` on top of `below`, both in the form of job.yaml.
 
-    A setting in `above` takes precedence over the same field of the recipe in the `set` of `below`.
+    A setting in `above` takes precedence over the same field of the recipe in the `set` of `below`,
+    and a field in the `set` of `above` over the same setting in `below`.
     """
+    below = with_own_names(below)
+    above = with_own_names(above)
     known = below.get("set", {})
     fields = above.get("set", {})
     if not isinstance(known, Mapping):  # a mistake, which is found when all is checked
         fields = fields or known
     elif isinstance(fields, Mapping):
-        known = dict(book.dotted(known))
-        fields = dict(book.dotted(fields))
         replaced = {*map(book.bare_name, (*above, *fields))}
         kept = {key: value for key, value in known.items() if book.bare_name(key) not in replaced}
+        named = {*map(setting_of, fields)} & below.keys()
+        below |= dict.fromkeys(named)
         fields = {**kept, **fields}
     return {**merge(below, above), "set": fields}
+
+
+def _with_own_names(document: Document, section: str = "") -> Document:
+    """Return a document whose settings of a job, in `section` or at the top, have their own names.
+
+    Each name has the line of the field that it had in `set`.
+    """
+    job = document.plain.get(section) if section else document.plain
+    if not isinstance(job, Mapping):
+        return document
+    start: Location = (section,) if section else ()
+    end = len(start) + 1
+    lines = dict[Location, int]()
+    for where, line in document.lines.items():
+        name = setting_of(".".join(map(str, where[end:]))) if where[:end] == (*start, "set") else ""
+        if name:
+            lines[*start, name] = line
+    own = with_own_names(job)
+    plain = {**document.plain, section: own} if section else own
+    return replace(document, plain=plain, lines={**lines, **document.lines})
 
 
 # Settings of one job
@@ -635,6 +661,8 @@ def resolve(
     """
     with recipes_at_hand(settings, guard):
         document = _NOTHING if job_file is None else _read(job_file)
+        if is_retry:  # of a job that an earlier version painted
+            document = replace(document, plain=of_record(document.plain))
         yaml_lines.check(JobFile, document, {RECIPES: settings.recipes})
         job = _merged(settings, document, is_retry=is_retry)
         return job, recipe_of(job, settings, document.file_name)
@@ -743,7 +771,12 @@ def _read(job_file: Path, folder: int | None = None) -> Document:
             content = file.read(sections.LARGEST_JOB_FILE + 1)
     except InputError as error:
         raise SettingsError(str(error)) from error
-    return yaml_lines.parse_bytes(content, job_file.name, sections.LARGEST_JOB_FILE)
+    return parse_job_file(content, job_file.name)
+
+
+def parse_job_file(content: bytes, name: str) -> Document:
+    """Parse the bytes of a job.yaml; raises SettingsError if they are not YAML, or too many."""
+    return _with_own_names(yaml_lines.parse_bytes(content, name, sections.LARGEST_JOB_FILE))
 
 
 @dataclass(frozen=True)
