@@ -172,7 +172,8 @@ def _override(base: config.Config, request: RenderRequest, place: Place | None) 
                 f"{place.path.name} is {place.format} by its name, and --set says format {format_}:"
                 " leave that out, or give another name"
             )
-    settings = config.override(base, overrides, request.member.overrides)
+    put = config.override_new if request.receipt is None else config.override_again
+    settings = put(base, overrides, request.member.overrides)
     for name in {*settings.backends, settings.job.backend}:
         own = settings.options_of(name)
         if own != base.options_of(name):

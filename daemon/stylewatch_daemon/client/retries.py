@@ -16,7 +16,6 @@ from stylewatch_daemon.outbox.job_files import SourceFile
 from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import (
-    LEARNED,
     MEASURES_ONLY,
     JobFile,
     JobSettings,
@@ -56,9 +55,7 @@ def settings_for(
             "folder under `recipes` in config.yaml, and ask for it by its name"
         )
     base = settings.model_copy(update={"job": before})
-    wanted = config.override(base, overrides).job
-    if asked.get("backend", LEARNED) != LEARNED and "learn" not in asked:
-        wanted = wanted.model_copy(update={"learn": False})
+    wanted = config.override_again(base, overrides).job
     if from_stage is not None:
         _check_start(job, asked)
         wanted = _continued(job, wanted, from_stage, settings.recipes)
@@ -72,6 +69,8 @@ def check_paints(job: Job, wanted: JobSettings) -> None:
     """
     if wanted.steps == 0:
         raise UsageError(MEASURES_ONLY)
+    if why_not_learned := config.learner_mistake(wanted):
+        raise UsageError(why_not_learned)
     clip = next((file.name for file in job.inputs if file.frames > 1), None)
     if clip is not None:
         why_not = not_for_clips(shown(clip), only=wanted.only, preview=wanted.preview)

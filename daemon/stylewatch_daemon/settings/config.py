@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, reduce
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from platformdirs import user_config_path
 from pydantic import Field, InstanceOf, SecretStr, ValidationError
@@ -59,6 +59,8 @@ VARIABLE = "STYLEWATCH_"
 
 COMMAND_LINE = "command line"
 """Name of the source of overrides in messages."""
+
+_Job = TypeVar("_Job", bound=JobSettings)
 
 _WEB_PACKAGES = ("starlette", "uvicorn", "jinja2", "prometheus_client", "python_multipart",
                  "segno")  # fmt: skip
@@ -491,11 +493,8 @@ class _Layers:
                 for mistake in mistakes
                 if not (mistake.other and _overlap(self.wrong, mistake.loc, mistake.other))
             ]
-            own = document.plain.get("job")
-            if isinstance(own, dict) and own.get("learn") is True:
-                # another backend beside it is for the jobs that take `learn` back
-                why = _learner_mistake(LEARNED, own.get("only"))
-                sentences += [f"{document.place(('job',))}: job: {why}"] if why else []
+            why = _misfit_of_learner(config.job, document)
+            sentences += [f"{document.place(('job',))}: job: {why}"] if why else []
             why = _recipe_mistake(config, Origin(wrong=wrong))
             if why:
                 sentences.append(f"{document.place(('job',))}: job: {why}")
@@ -544,6 +543,20 @@ class _Layers:
         return {**below, **{path: document.place(path) for path in document.lines}}
 
 
+def _misfit_of_learner(job: JobSettings, document: Document) -> str:
+    """Return why settings that `document` gives to `job` contradict `learn`; empty if none do.
+
+    A backend in config.yaml is for the jobs that take `learn` back, one on a command line for all.
+    """
+    own = document.plain.get("job")
+    if not isinstance(own, Mapping):
+        return ""
+    is_for_all = document.file_name == COMMAND_LINE and "backend" in own
+    if not (is_for_all or own.keys() & {"learn", "only"}):
+        return ""
+    return learner_mistake(for_learner(job, own if is_for_all else {}))
+
+
 def _recipe_mistake(config: Config, origin: Origin) -> str:
     """Return the mistake in the recipe of the jobs; empty if there is none, or it is unknown."""
     job = config.job
@@ -572,6 +585,31 @@ def override(config: Config, *layers: Mapping[str, Any]) -> Config:
     if found.mistakes:
         raise UsageError("\n".join(found.mistakes))
     return found.config
+
+
+def override_again(config: Config, *layers: Mapping[str, Any]) -> Config:
+    """Put `layers` on top of `config`, whose job is painted again, with its own backend.
+
+    With another backend the job is not learned again, unless `layers` say so. Raises as `override`
+    does.
+    """
+    before = config.job
+    asked = reduce(_put, map(_nested, layers), dict[str, Any]()).get("job", {})
+    own = {"backend": before.backend, **asked} if before.learn else asked
+    if before.learn and asked.get("backend", LEARNED) != LEARNED and "learn" not in asked:
+        before = before.model_copy(update={"learn": False})
+    found = override(config.model_copy(update={"job": before}), *layers)
+    return found.model_copy(update={"job": for_learner(found.job, own)})
+
+
+def override_new(config: Config, *layers: Mapping[str, Any]) -> Config:
+    """Put `layers` on top of `config` for a new job, with the backend that paints it.
+
+    Raises as `override` does.
+    """
+    found = override(config, *layers)
+    own = reduce(_put, map(_nested, layers), dict[str, Any]()).get("job", {})
+    return found.model_copy(update={"job": for_learner(found.job, own)})
 
 
 def _put(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -678,14 +716,14 @@ def _merged(settings: ServiceSettings, document: Document, *, is_retry: bool) ->
         below = settings.job.model_dump(exclude={"set"} if is_retry else None)
         merged = merge_job(merge_job(below, document.plain), settings.overrides)
         job = yaml_lines.check(JobFile, Document(document.file_name, merged))
-    own = {**document.plain, **settings.overrides}
-    why = _learner_mistake(own.get("backend", LEARNED), job.only) if job.learn else ""
+    job = for_learner(job, {**document.plain, **settings.overrides})
+    why = learner_mistake(job)
     if why:
         raise SettingsError(f"{document.file_name}: {why}")
-    return for_learner(job, own)
+    return job
 
 
-def for_learner(job: JobFile, own: Mapping[str, Any]) -> JobFile:
+def for_learner(job: _Job, own: Mapping[str, Any]) -> _Job:
     """Return the settings of a job, with the backend that learns if it has `learn: true`.
 
     The backend of config.yaml is for other jobs; one that the job names in its `own` settings
@@ -695,11 +733,14 @@ def for_learner(job: JobFile, own: Mapping[str, Any]) -> JobFile:
     return job.model_copy(update={"backend": LEARNED}) if is_learned else job
 
 
-def _learner_mistake(backend: object, only: object) -> str:
-    """Return why settings beside `learn: true` contradict it; empty if they do not."""
-    if backend != LEARNED:
+def learner_mistake(job: JobSettings) -> str:
+    """Return why settings beside `learn: true` contradict it; empty if they do not.
+
+    The backend is the one that `for_learner` gives.
+    """
+    if job.learn and job.backend != LEARNED:
         named = f"is painted by backend {LEARNED}: leave out `backend`"
-    elif only is not None:
+    elif job.learn and job.only is not None:
         named = "needs photographs and a style: leave out `only`"
     else:
         return ""
