@@ -13,6 +13,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -20,13 +21,14 @@ from PIL import Image
 from tests.surface.ways import as_yaml
 
 from stylewatch_daemon.base.errors import DaemonError, Exit, InputError, SettingsError, UsageError
-from stylewatch_daemon.base.model import Input, Job, State
+from stylewatch_daemon.base.model import End, Input, Job, State
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.cli.options import parse_sets
-from stylewatch_daemon.client import retries
+from stylewatch_daemon.client import operations
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.job import JobFile
+from stylewatch_daemon.settings.paintable import Files
 from stylewatch_daemon.web import job_form
 from stylewatch_daemon.web.job_form import FormError
 from stylewatch_daemon.worker.messages import order_for
@@ -65,6 +67,20 @@ CASES = (
     Case({}, config=LEARNS), Case({"backend": "sketch"}, config=LEARNS),
     Case({"backend": "sketch", "learn": "no"}, config=LEARNS),
     Case({"only": "content"}, files=("content",), config=LEARNS),
+    Case({"style_weights": "2,1"}), Case({"style_weights": "2,1"}, ("content", "style", "style")),
+    Case({"style_weights": "1 2 3"}, ("content", "style", "style")),
+    Case({"style_size": "50%, 60%"}), Case({"style_size": "50%"}),
+    Case({"steps": "0"}), Case({}, config={"steps": "0"}),
+    Case({"only": "style"}, ("style",)), Case({"only": "style"}, ("style", "content-mask")),
+    Case({"only": "content"}, ("content", "content-mask")),
+    Case({"only": "content", "mask.outside": "keep"}, ("content",)),
+    Case({"init": "picture"}), Case({"set.start": "picture"}), Case({"init": "noise"}),
+    Case({"init": "content", "only": "style"}, ("style",)),
+    Case({"init": "style", "only": "content"}, ("content",)),
+    Case({"set.done": "3"}), Case({"set.noise_ratio": "0.5"}),
+    *(Case({"color": color, "only": "style"}, ("style",))
+      for color in ("style", "content", "luminance", "match")),
+    Case({"color": "match", "only": "content"}, ("content",)), Case({"color": "match"}),
 )  # fmt: skip
 
 
@@ -158,7 +174,8 @@ def _called(place: Place, command: str, variables: Texts, *options: str) -> Verd
         patch.dict(os.environ, dict(variables)),
     ):  # fmt: skip
         code = call([command, *pictures, *masks, *starts, "-q", *options])
-    if code == Exit.USAGE:
+    # a variable may contradict config.yaml
+    if code == Exit.USAGE or (variables and code == Exit.SETTINGS):
         return Verdict(refusal=err.getvalue())
     return Verdict(hinders=f"it ends with {code}") if code else None
 
@@ -176,8 +193,14 @@ def _submitted(place: Place, variables: Texts, *options: str) -> Verdict:
     found = _called(place, "submit", variables, "--name=job", *options)
     if found is not None:
         return found
-    job_yaml = place.inbox / "job/job.yaml"
+    (folder,) = place.inbox.iterdir()
+    job_yaml = folder / "job.yaml"
     return _later(place, job_yaml if job_yaml.exists() else None)
+
+
+def by_sweep(place: Place) -> Verdict:
+    """Submit a series of it alone."""
+    return _submitted(place, {}, *(f"--sweep={k}={text}" for k, text in place.case.asked.items()))
 
 
 def by_render(place: Place) -> Verdict:
@@ -193,6 +216,11 @@ def by_render(place: Place) -> Verdict:
 
 def by_retry(place: Place) -> Verdict:
     """Run a job again that was painted with the settings of config.yaml alone."""
+    overrides = parse_sets([f"{key}={text}" for key, text in place.case.asked.items()])
+    return _again(place, overrides)
+
+
+def _again(place: Place, overrides: Mapping[str, Any]) -> Verdict:
     settings = place.settings
     inputs = tuple(
         Input(role, f"{role}.png", "", 1, frames=1, pixels=(32, 24)) for role in place.case.files
@@ -200,12 +228,10 @@ def by_retry(place: Place) -> Verdict:
     had = config.defaults(settings).model_dump(mode="json")
     job = Job(
         id="1", name="job", inbox=str(place.inbox), outbox="out", entered="", state=State.ENDED,
-        inputs=inputs, settings=had,
+        end=End.DONE, inputs=inputs, settings=had,
     )  # fmt: skip
     try:
-        overrides = parse_sets([f"{key}={text}" for key, text in place.case.asked.items()])
-        wanted = retries.settings_for(job, settings, overrides, None)
-        retries.check_paints(job, wanted)
+        wanted = operations.settings_of_retry(place.root, job, settings, overrides, None)
     except UsageError as error:
         return Verdict(refusal=str(error))
     file = place.root / "again.yaml"
@@ -218,7 +244,9 @@ def by_form(place: Place) -> Verdict:
     settings = place.settings
     try:
         asked = place.case.asked
-        _, own = job_form.read(asked, settings, settings.job, place.case.styles, ())
+        base = config.for_learner(settings.job, {})
+        files = Files("content.png" if "content" in place.case.files else "", place.case.styles)
+        _, own = job_form.read(asked, settings, base, files, ())
     except FormError as error:
         return Verdict(refusal=str(error))
     file = place.root / "form.yaml"
@@ -232,9 +260,12 @@ Way = Callable[[Place], Verdict]
 def ways(case: Case) -> dict[str, Way]:
     """Return the ways on which a case can be asked for."""
     found: dict[str, Way] = {"submit": by_submit}
+    is_swept = len(case.asked) == 1 and "," not in "".join(case.asked.values())
+    if is_swept and "only" not in case.asked:  # the files would be others
+        found["sweep"] = by_sweep
     if not (case.config.keys() & {"learn"} and {*case.asked} == {"backend"}):
         found["retry"] = by_retry  # another backend takes back what the job itself had
-    if case.asked.get("steps") != "0":  # only the losses are measured
+    if {**case.config, **case.asked}.get("steps") != "0":  # only the losses are measured
         found["render"] = by_render
     if case.asked.keys() <= {*job_form.NAMES} and {*case.files} <= {"content", "style"}:
         found["form"] = by_form

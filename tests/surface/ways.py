@@ -20,6 +20,7 @@ from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.paintable import Files
 from stylewatch_daemon.web import job_form
 from stylewatch_daemon.web.job_form import FormError
 
@@ -172,7 +173,7 @@ def by_form(folder: Path, key: str, text: str) -> Answer:
     settings, name = ServiceSettings(), key.removeprefix("job.")
 
     def load(styles: int) -> Any:
-        job, _ = job_form.read({name: text}, settings, settings.job, styles, ())
+        job, _ = job_form.read({name: text}, settings, settings.job, Files("content", styles), ())
         return job.model_dump(mode="json")[name]
 
     answers = [_asked(partial(load, styles)) for styles in (1, 2, 3)]  # some have one for each

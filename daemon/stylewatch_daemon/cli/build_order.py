@@ -38,6 +38,7 @@ from stylewatch_daemon.settings.job import (
     name_fields,
     of_record,
 )
+from stylewatch_daemon.settings.paintable import Files
 from stylewatch_daemon.settings.style_library import named_styles
 from stylewatch_daemon.worker.messages import Order, order_for
 from stylewatch_painter import installed
@@ -396,6 +397,21 @@ def masks_by_role(job: options.JobOptions, styles: int) -> dict[str, Path]:
     for path in masks.values():
         check_file(path)
     return masks
+
+
+def names_of(
+    content: Path | None, styles: Sequence[Path], init: Path | None, masks: Mapping[str, Path]
+) -> Files:
+    """Return the names of the files of a job, by which a mistake about them can be told."""
+    from stylewatch_painter.images.read_clip import is_clip
+
+    return Files(
+        content="" if content is None else content.name,
+        styles=len(styles),
+        init="" if init is None else init.name,
+        masks={role: path.name for role, path in masks.items()},
+        is_clip=content is not None and is_clip(content),
+    )
 
 
 # Repetition of a job from its receipt

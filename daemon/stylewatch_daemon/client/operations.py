@@ -242,10 +242,12 @@ def settings_of_retry(
 ) -> JobFile:
     """Return the job.yaml with which a job would be run again, with the settings `overrides`.
 
-    Raises as `check` and `retries.settings_for` do.
+    Raises as `check`, `retries.settings_for` and `retries.check_paints` do.
     """
     check("retry", job)
-    return retries.settings_for(job, settings, overrides, from_stage, disks_of(state))
+    wanted = retries.settings_for(job, settings, overrides, from_stage, disks_of(state))
+    retries.check_paints(job, wanted, from_stage, recipes=settings.recipes)
+    return wanted
 
 
 def retry(
@@ -266,7 +268,7 @@ def retry(
     `retries.check_paints` do; later the daemon also compares the bytes of the pictures.
     """
     check("retry", job)
-    retries.check_paints(job, settings)
+    retries.check_paints(job, settings, from_stage, without, added)
     names = {file.name for file in pictures_of(state, job, from_stage, without)}
     kept = {name: was for name, was in settings.file_names.items() if name in names}
     # The daemon's own settings still name a recipe file.

@@ -1,6 +1,7 @@
 """Settings and pictures of retries: new runs of jobs that have ended."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,17 @@ from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.job_files import SourceFile
-from stylewatch_daemon.settings import config, yaml_lines
+from stylewatch_daemon.settings import config, paintable, yaml_lines
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import (
-    MEASURES_ONLY,
     JobFile,
     JobSettings,
     is_file,
-    not_for_clips,
     of_record,
 )
+from stylewatch_daemon.settings.paintable import Files
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
-from stylewatch_painter.errors import RecipesAwayError
+from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.plain_yaml import Document
 from stylewatch_painter.recipes import book
 from stylewatch_painter.scene import scales
@@ -62,20 +62,41 @@ def settings_for(
     return before.model_copy(update=dict(wanted))
 
 
-def check_paints(job: Job, wanted: JobSettings) -> None:
+def check_paints(
+    job: Job,
+    wanted: JobSettings,
+    from_stage: int | None = None,
+    without: Collection[int] = (),
+    added: Collection[str] = (),
+    recipes: Sequence[Path] | None = None,
+) -> None:
     """Raise UsageError if a retry of `job` with the settings `wanted` would be refused for them.
 
-    What depends on the recipe is refused when the new job begins.
+    What depends on its recipe is left out without the folders with `recipes`.
     """
-    if wanted.steps == 0:
-        raise UsageError(MEASURES_ONLY)
-    if why_not_learned := config.learner_mistake(wanted):
-        raise UsageError(why_not_learned)
-    clip = next((file.name for file in job.inputs if file.frames > 1), None)
-    if clip is not None:
-        why_not = not_for_clips(shown(clip), only=wanted.only, preview=wanted.preview)
-        if why_not:
-            raise UsageError(why_not)
+    recipe = None
+    if recipes is not None:
+        with suppress(RecipeError, RecipesAwayError):  # the new job waits, or is refused for it
+            recipe = wanted.resolve(*recipes)
+    if job.inputs:  # otherwise its pictures are not known
+        paintable.check(wanted, recipe, files_of(job, from_stage, without, added))
+
+
+def files_of(
+    job: Job,
+    from_stage: int | None = None,
+    without: Collection[int] = (),
+    added: Collection[str] = (),
+) -> Files:
+    """Return the names of the files of a retry of `job`; the arguments are those of a retry."""
+    names = {file.role: shown(file.name) for file in job.inputs}
+    return Files(
+        content=names.get("content", ""),
+        styles=sum(file.role == "style" for file in job.inputs) - len(without) + len(added),
+        init=names.get("init", "") if from_stage is None else f"stage {from_stage}",
+        masks={role: name for role, name in names.items() if role.endswith(MASK)},
+        is_clip=any(file.frames > 1 for file in job.inputs),
+    )
 
 
 def _check_start(job: Job, asked: Mapping[str, Any]) -> None:

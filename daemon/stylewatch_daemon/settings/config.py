@@ -42,6 +42,7 @@ from stylewatch_daemon.settings.job import (
     setting_of,
     with_own_names,
 )
+from stylewatch_daemon.settings.paintable import learner_mistake
 from stylewatch_daemon.settings.paths import BASE, FilePath, shipped
 from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.fields import Strict
@@ -731,20 +732,6 @@ def for_learner(job: _Job, own: Mapping[str, Any]) -> _Job:
     """
     is_learned = job.learn and "backend" not in own
     return job.model_copy(update={"backend": LEARNED}) if is_learned else job
-
-
-def learner_mistake(job: JobSettings) -> str:
-    """Return why settings beside `learn: true` contradict it; empty if they do not.
-
-    The backend is the one that `for_learner` gives.
-    """
-    if job.learn and job.backend != LEARNED:
-        named = f"is painted by backend {LEARNED}: leave out `backend`"
-    elif job.learn and job.only is not None:
-        named = "needs photographs and a style: leave out `only`"
-    else:
-        return ""
-    return f"learn: true {named}, or set learn: false"
 
 
 def recipe_of(job: JobSettings, settings: Config, file_name: str) -> Recipe:
