@@ -22,6 +22,7 @@ from tests.surface.ways import as_yaml
 
 from stylewatch_daemon.base.errors import DaemonError, Exit, InputError, SettingsError, UsageError
 from stylewatch_daemon.base.model import End, Input, Job, State
+from stylewatch_daemon.cli.build_order import over_variables
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.cli.options import parse_sets
 from stylewatch_daemon.client import operations
@@ -198,6 +199,16 @@ def _submitted(place: Place, variables: Texts, *options: str) -> Verdict:
     return _later(place, job_yaml if job_yaml.exists() else None)
 
 
+def by_variables(place: Place) -> Verdict:
+    """Submit it with the settings in variables, which the daemon does not have."""
+    return _submitted(place, _variables(place.case.asked))
+
+
+def _variables(asked: Texts) -> Texts:
+    names = {key: f"{config.VARIABLE}JOB__{key.replace('.', '__')}".upper() for key in asked}
+    return {names[key]: text for key, text in asked.items()}
+
+
 def by_sweep(place: Place) -> Verdict:
     """Submit a series of it alone."""
     return _submitted(place, {}, *(f"--sweep={k}={text}" for k, text in place.case.asked.items()))
@@ -217,6 +228,13 @@ def by_render(place: Place) -> Verdict:
 def by_retry(place: Place) -> Verdict:
     """Run a job again that was painted with the settings of config.yaml alone."""
     overrides = parse_sets([f"{key}={text}" for key, text in place.case.asked.items()])
+    return _again(place, overrides)
+
+
+def by_retry_with_variables(place: Place) -> Verdict:
+    """Run it again with the settings in variables."""
+    with patch.dict(os.environ, dict(_variables(place.case.asked))):
+        overrides = {"job": over_variables({})}
     return _again(place, overrides)
 
 
@@ -260,10 +278,13 @@ Way = Callable[[Place], Verdict]
 def ways(case: Case) -> dict[str, Way]:
     """Return the ways on which a case can be asked for."""
     found: dict[str, Way] = {"submit": by_submit}
+    if case.asked:
+        found["variables"] = by_variables
     is_swept = len(case.asked) == 1 and "," not in "".join(case.asked.values())
     if is_swept and "only" not in case.asked:  # the files would be others
         found["sweep"] = by_sweep
     if not (case.config.keys() & {"learn"} and {*case.asked} == {"backend"}):
+        found["retry with variables"] = by_retry_with_variables
         found["retry"] = by_retry  # another backend takes back what the job itself had
     if {**case.config, **case.asked}.get("steps") != "0":  # only the losses are measured
         found["render"] = by_render

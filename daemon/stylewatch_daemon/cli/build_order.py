@@ -1,6 +1,7 @@
 """Orders for a worker, built from the options of a command line or from a receipt."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -263,6 +264,24 @@ def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
     if wrong:
         raise UsageError("\n".join(wrong))
     return config.job_overrides(overrides)
+
+
+def over_variables(own: Mapping[str, Any], *, quiet: bool = False) -> dict[str, Any]:
+    """Return the settings `own` of a command line over those in variables of the environment.
+
+    Both are in the form of job.yaml, in which the daemon gets them: it has another environment. A
+    recipe file in a variable is left out, with a note unless `quiet`, because no job can name one.
+    """
+    found = config.from_environment(os.environ)
+    below = config.job_overrides({k: v for k, v in found.items() if k.startswith("job.")})
+    if is_file(str(below.get("recipe", ""))):
+        recipe = below.pop("recipe")
+        if "recipe" not in own and not quiet:
+            note(
+                f"the recipe file {recipe} of the environment is left to the settings of the daemon"
+            )
+    merged = config.merge_job(below, own)
+    return {key: value for key, value in merged.items() if value != {}}
 
 
 def with_named_styles(

@@ -62,7 +62,7 @@ def submit(
 
     Without a painting, pairing.default_style is used. With --sweep there is a job for each value.
     """
-    own, settings = _settings(job, config_file)
+    own, settings = _settings(job, config_file, quiet=quiet)
     pictures = [*build_order.with_named_styles(pictures, job, settings)]
     jobs = _new_jobs(pictures, name, job, own, settings)
     folder = state.absolute() if state else settings.state.path
@@ -94,15 +94,16 @@ def submit(
 
 
 def _settings(
-    job: options.JobOptions, config_file: Path | None
+    job: options.JobOptions, config_file: Path | None, *, quiet: bool
 ) -> tuple[Mapping[str, Any], config.ServiceSettings]:
     """Return the settings of the jobs in the form of job.yaml, and all settings with them on top.
 
     Raises UsageError and SettingsError.
     """
     overrides = build_order.overrides_of(job)
-    own = build_order.job_part(overrides)
+    asked = build_order.job_part(overrides)
     settings = config.load(config_file, overrides)
+    own = build_order.over_variables(asked, quiet=quiet)
     painted = config.for_learner(settings.job, own)
     return own, settings.model_copy(update={"job": painted})
 
