@@ -1,8 +1,9 @@
 """`make surface`: settings on each way, what is said of daemon and jobs, hours, odd places.
 
 `python -m tests.surface PART OF A KEY ...` tries some settings, `together` two mistakes at once,
-`states` what is said of daemon and jobs, `hours [PART OF A ZONE ...]` hours where the clock is set,
-and `commands [PART OF A COMMAND OR OF A CONDITION ...]` commands alone.
+`names` each name of a field of the recipe, `asked` jobs that are asked for, `states` what is said
+of daemon and jobs, `hours [PART OF A ZONE ...]` hours where the clock is set, and `commands [PART
+OF A COMMAND OR OF A CONDITION ...]` commands alone.
 """
 
 import argparse
@@ -10,10 +11,10 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tests.surface import commands, hours, states, together
+from tests.surface import asked, commands, hours, names, states, together
 from tests.surface.check import answers, breaches
 from tests.surface.table import rows
 
@@ -25,9 +26,8 @@ def main(arguments: Sequence[str]) -> int:
     if arguments[:1] == ["hours"]:
         return min(1, hours.main(arguments[1:]))
     parser = argparse.ArgumentParser(prog="python -m tests.surface", description=__doc__)
-    parser.add_argument(
-        "keys", nargs="*", help="parts of keys, `together` or `states`; all by default"
-    )
+    choices = ", ".join(PARTS)
+    parser.add_argument("keys", nargs="*", help=f"parts of keys, or {choices}; all by default")
     keys = parser.parse_args(arguments).keys
     found, home = 0, Path.cwd()
     with tempfile.TemporaryDirectory() as root:
@@ -35,12 +35,10 @@ def main(arguments: Sequence[str]) -> int:
         os.chdir(root)
         Path(root, "token").write_text("t" * 32)
         Path(root, "token").chmod(0o600)
-        if keys not in (["together"], ["states"]):
+        parts = [part for name, part in PARTS.items() if keys in ([], [name])]
+        if len(parts) != 1:
             found += values(Path(root), keys)
-        if keys in ([], ["together"]):
-            found += pairs(Path(root))
-        if keys in ([], ["states"]):
-            found += states.main(Path(root))
+        found += sum(part(Path(root)) for part in parts)
         os.chdir(home)
     if not keys:
         found += hours.main([]) + commands.main([])
@@ -70,6 +68,12 @@ def pairs(root: Path) -> int:
         print(f"{[(way, dict(together.ALL[number])) for way, number in case]}\n    {breach}")
     print(f"{len(tried)} pairs of mistakes; {len(found)} breaches")
     return len(found)
+
+
+PARTS: Mapping[str, Callable[[Path], int]] = {
+    "together": pairs, "names": names.main, "asked": asked.main, "states": states.main,
+}  # fmt: skip
+"""The parts that take a folder, by their names; each returns the number of its breaches."""
 
 
 if __name__ == "__main__":

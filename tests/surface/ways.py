@@ -20,6 +20,7 @@ from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.paintable import Files
 from stylewatch_daemon.web import job_form
 from stylewatch_daemon.web.job_form import FormError
 
@@ -95,6 +96,25 @@ def _load(folder: Path, values: Mapping[str, str], overrides: Mapping[str, Any])
     return config.load(file, overrides)
 
 
+def settings_by(way: str, folder: Path, values: Mapping[str, str]) -> JobSettings:
+    """Return the settings of a job whose dotted `values` are given on one way.
+
+    The way is config.yaml, job.yaml, environment or --set. Raises DaemonError.
+    """
+    by_way: dict[str, Mapping[str, str]] = {way: values}
+    variables = {
+        config.VARIABLE + key.replace(".", "__").upper(): text
+        for key, text in by_way.get("environment", {}).items()
+    }
+    overrides = options.parse_sets([f"{k}={v}" for k, v in by_way.get("--set", {}).items()])
+    job_file = folder / "job.yaml" if way == "job.yaml" else None
+    if job_file is not None:
+        job_file.write_text(as_yaml({key.removeprefix("job."): values[key] for key in values}))
+    with patch.dict(os.environ, variables):
+        settings = _load(folder, by_way.get("config.yaml", {}), overrides)
+    return config.resolve(settings, job_file, MountGuard())[0]
+
+
 def by_file(folder: Path, key: str, text: str) -> Answer:
     """Write it into config.yaml."""
     values = {**REQUIRED.get(key, {}), key: text}
@@ -153,7 +173,7 @@ def by_form(folder: Path, key: str, text: str) -> Answer:
     settings, name = ServiceSettings(), key.removeprefix("job.")
 
     def load(styles: int) -> Any:
-        job, _ = job_form.read({name: text}, settings, settings.job, styles, ())
+        job, _ = job_form.read({name: text}, settings, settings.job, Files("content", styles), ())
         return job.model_dump(mode="json")[name]
 
     answers = [_asked(partial(load, styles)) for styles in (1, 2, 3)]  # some have one for each

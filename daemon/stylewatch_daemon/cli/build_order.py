@@ -1,6 +1,7 @@
 """Orders for a worker, built from the options of a command line or from a receipt."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -36,7 +37,9 @@ from stylewatch_daemon.settings.job import (
     fill_file,
     is_file,
     name_fields,
+    of_record,
 )
+from stylewatch_daemon.settings.paintable import Files
 from stylewatch_daemon.settings.style_library import named_styles
 from stylewatch_daemon.worker.messages import Order, order_for
 from stylewatch_painter import installed
@@ -171,7 +174,8 @@ def _override(base: config.Config, request: RenderRequest, place: Place | None) 
                 f"{place.path.name} is {place.format} by its name, and --set says format {format_}:"
                 " leave that out, or give another name"
             )
-    settings = config.override(base, overrides, request.member.overrides)
+    put = config.override_new if request.receipt is None else config.override_again
+    settings = put(base, overrides, request.member.overrides)
     for name in {*settings.backends, settings.job.backend}:
         own = settings.options_of(name)
         if own != base.options_of(name):
@@ -266,6 +270,24 @@ def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
     if wrong:
         raise UsageError("\n".join(wrong))
     return config.job_overrides(overrides)
+
+
+def over_variables(own: Mapping[str, Any], *, quiet: bool = False) -> dict[str, Any]:
+    """Return the settings `own` of a command line over those in variables of the environment.
+
+    Both are in the form of job.yaml, in which the daemon gets them: it has another environment. A
+    recipe file in a variable is left out, with a note unless `quiet`, because no job can name one.
+    """
+    found = config.from_environment(os.environ)
+    below = config.job_overrides({k: v for k, v in found.items() if k.startswith("job.")})
+    if is_file(str(below.get("recipe", ""))):
+        recipe = below.pop("recipe")
+        if "recipe" not in own and not quiet:
+            note(
+                f"the recipe file {recipe} of the environment is left to the settings of the daemon"
+            )
+    merged = config.merge_job(below, own)
+    return {key: value for key, value in merged.items() if value != {}}
 
 
 def with_named_styles(
@@ -402,6 +424,21 @@ def masks_by_role(job: options.JobOptions, styles: int) -> dict[str, Path]:
     return masks
 
 
+def names_of(
+    content: Path | None, styles: Sequence[Path], init: Path | None, masks: Mapping[str, Path]
+) -> Files:
+    """Return the names of the files of a job, by which a mistake about them can be told."""
+    from stylewatch_painter.images.read_clip import is_clip
+
+    return Files(
+        content="" if content is None else content.name,
+        styles=len(styles),
+        init="" if init is None else init.name,
+        masks={role: path.name for role, path in masks.items()},
+        is_clip=content is not None and is_clip(content),
+    )
+
+
 # Repetition of a job from its receipt
 
 
@@ -502,7 +539,7 @@ class Replay:
         cannot be used.
         """
         job: JobSettings = _check(
-            JobFile, self.receipt.settings, "the settings of this receipt cannot be used"
+            JobFile, of_record(self.receipt.settings), "the settings of this receipt cannot be used"
         )
         device = base.job.device if base.job.backend == job.backend else None
         if "job.recipe" not in overrides:

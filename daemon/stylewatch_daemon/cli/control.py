@@ -8,7 +8,7 @@ import typer
 from stylewatch_daemon.base.errors import InputError, UsageError
 from stylewatch_daemon.base.model import End, State, new_id
 from stylewatch_daemon.cli import options
-from stylewatch_daemon.cli.build_order import job_part, overrides_of
+from stylewatch_daemon.cli.build_order import job_part, over_variables, overrides_of
 from stylewatch_daemon.cli.exit_codes import echo, note
 from stylewatch_daemon.cli.lookup import find, job_of, state_folder
 from stylewatch_daemon.client import operations, status_json, status_text
@@ -159,8 +159,8 @@ def retry(
             "a job is run again with its own pictures: leave out --init, or use `stylewatch submit`"
         )
     overrides = overrides_of(job)
-    job_part(overrides)  # raises for settings that a job can't have
-    wanted = operations.settings_of_retry(folder, known, settings, overrides, from_stage)
+    own = over_variables(job_part(overrides))
+    wanted = operations.settings_of_retry(folder, known, settings, {"job": own}, from_stage)
     request = operations.retry(folder, known, new, wanted, from_stage=from_stage)
     title = shown(known.title)
     if not _has_acted(folder, request):

@@ -17,7 +17,7 @@ from stylewatch_daemon.files.names import candidates, first_free, folded, safe
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import Config as Settings
 from stylewatch_daemon.settings.config import Unusable
-from stylewatch_daemon.settings.job import DESCRIBED, JobSettings, choices_of, given
+from stylewatch_daemon.settings.job import DESCRIBED, JobSettings, choices_of, given, setting_of
 from stylewatch_daemon.views.formatting import as_text
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Schedule
@@ -282,6 +282,7 @@ def parse_sweep(sweeps: Sequence[str] | None) -> Sweep:
     there are more than MOST_MEMBERS combinations.
     """
     sweep: dict[str, Sequence[Any]] = {}
+    known: dict[str, str] = {}
     for text in sweeps or ():
         key, values = parse_pair(text, "--sweep", "KEY=V1,V2, as strength=0.3,0.5", "[{}]")
         name = re.sub(r"^job\.(set\.)?", "", key)
@@ -291,9 +292,15 @@ def parse_sweep(sweeps: Sequence[str] | None) -> Sweep:
             )
         if name in _NOT_SWEPT:
             raise UsageError(f"--sweep: {name} is the same for a whole series: sweep other fields")
+        first = known.setdefault(setting_of(name) or book.full_name(name), name)
         if name in sweep:
             raise UsageError(
                 f"--sweep {name} is given twice: give all values at once, as {name}=V1,V2"
+            )
+        if first != name:
+            raise UsageError(
+                f"--sweep {name} is the same as --sweep {first}: give all values at once, as "
+                f"{first}=V1,V2"
             )
         if not values:
             raise UsageError(f"--sweep {name} has no values: give some, as {name}=V1,V2")

@@ -22,7 +22,7 @@ from stylewatch_daemon.client.operations import disks_of, open_ledger
 from stylewatch_daemon.client.submit import NewJob
 from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.ledger.ledger import Ledger
-from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings import config, paintable
 from stylewatch_daemon.settings.style_library import default_styles, needs_style
 from stylewatch_daemon.views import estimate
 from stylewatch_daemon.views.job import view_of
@@ -62,9 +62,7 @@ def submit(
 
     Without a painting, pairing.default_style is used. With --sweep there is a job for each value.
     """
-    overrides = build_order.overrides_of(job)
-    own = build_order.job_part(overrides)
-    settings = config.load(config_file, overrides)
+    own, settings = _settings(job, config_file, quiet=quiet)
     pictures = [*build_order.with_named_styles(pictures, job, settings)]
     jobs = _new_jobs(pictures, name, job, own, settings)
     folder = state.absolute() if state else settings.state.path
@@ -95,6 +93,21 @@ def submit(
     raise typer.Exit(_report(submitted, folder, place, wait=wait, quiet=quiet, json=json))
 
 
+def _settings(
+    job: options.JobOptions, config_file: Path | None, *, quiet: bool
+) -> tuple[Mapping[str, Any], config.ServiceSettings]:
+    """Return the settings of the jobs in the form of job.yaml, and all settings with them on top.
+
+    Raises UsageError and SettingsError.
+    """
+    overrides = build_order.overrides_of(job)
+    asked = build_order.job_part(overrides)
+    settings = config.load(config_file, overrides)
+    own = build_order.over_variables(asked, quiet=quiet)
+    painted = config.for_learner(settings.job, own)
+    return own, settings.model_copy(update={"job": painted})
+
+
 def _new_jobs(
     pictures: Sequence[Path],
     name: str | None,
@@ -106,7 +119,6 @@ def _new_jobs(
 
     `own` are the settings that all these jobs have, in the form of job.yaml.
     """
-    settings.job.resolve(*settings.recipes)  # raises before anything is put into the inbox
     only = settings.job.only
     is_photograph = only != "style"  # else the one picture is the style itself
     is_alone = is_photograph and len(pictures) == 1
@@ -120,16 +132,21 @@ def _new_jobs(
     for group in groups:
         content, styles = build_order.sides("submit", group, settings.job.only)
         masks = build_order.masks_by_role(job, len(styles))
-        files = submission.files_of(content, styles, build_order.init_picture(job), masks)
+        init = build_order.init_picture(job)
+        files = submission.files_of(content, styles, init, masks)
+        named = build_order.names_of(content, styles, init, masks)
         wanted = safe(build_order.default_name(content, styles)) if name is None else name
         if name is not None and len(groups) > 1:
             wanted = f"{name}-{safe(styles[0].stem)}"
         if not sweep:
+            paintable.check(settings.job, settings.job.resolve(*settings.recipes), named)
             jobs.append(NewJob(wanted, own, files))
         for member in options.members(sweep) if sweep else ():
             varied = config.override(settings, member.overrides)
             build_order.sides("submit", group, varied.job.only)
             merged = config.merge_job(own, build_order.job_part(member.overrides))
+            asked = config.for_learner(varied.job, merged)
+            paintable.check(asked, asked.resolve(*settings.recipes), named)
             job_yaml = {key: value for key, value in merged.items() if value != {}}
             jobs.append(NewJob(safe(f"{wanted}-{member.name}"), job_yaml, files))
     return jobs

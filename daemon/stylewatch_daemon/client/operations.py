@@ -274,11 +274,13 @@ def settings_of_retry(
 ) -> JobFile:
     """Return the settings with which a job would be run again, changed by `overrides`.
 
-    With `from_stage`, the new job starts from the stage at that step. Raises as `check` and
-    `retries.settings_for` do.
+    With `from_stage`, the new job starts from the stage at that step. Raises as `check`,
+    `retries.settings_for` and `retries.check_paints` do.
     """
     check("retry", job)
-    return retries.settings_for(job, settings, overrides, from_stage, disks_of(state))
+    wanted = retries.settings_for(job, settings, overrides, from_stage, disks_of(state))
+    retries.check_paints(job, wanted, from_stage, recipes=settings.recipes)
+    return wanted
 
 
 def retry(
@@ -300,7 +302,7 @@ def retry(
     pictures.
     """
     check("retry", job)
-    retries.check_paints(job, settings)
+    retries.check_paints(job, settings, from_stage, without, added)
     names = {file.name for file in pictures_of(state, job, from_stage, without)}
     kept = {name: was for name, was in settings.file_names.items() if name in names}
     # The daemon's own settings still name a recipe file.

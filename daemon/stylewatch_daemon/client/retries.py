@@ -1,6 +1,7 @@
 """Settings and pictures of retries: new runs of jobs that have ended."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,17 @@ from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.job_files import SourceFile
-from stylewatch_daemon.settings import config, yaml_lines
+from stylewatch_daemon.settings import config, paintable, yaml_lines
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import (
-    LEARNED,
-    MEASURES_ONLY,
     JobFile,
     JobSettings,
     is_file,
-    not_for_clips,
+    of_record,
 )
+from stylewatch_daemon.settings.paintable import Files
 from stylewatch_daemon.settings.sections import LARGEST_JOB_FILE
-from stylewatch_painter.errors import RecipesAwayError
+from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.plain_yaml import Document
 from stylewatch_painter.recipes import book
 from stylewatch_painter.scene import scales
@@ -56,27 +56,48 @@ def settings_for(
             "folder under `recipes` in config.yaml, and ask for it by its name"
         )
     base = settings.model_copy(update={"job": before})
-    wanted = config.override(base, overrides).job
-    if asked.get("backend", LEARNED) != LEARNED and "learn" not in asked:
-        wanted = wanted.model_copy(update={"learn": False})
+    wanted = config.override_again(base, overrides).job
     if from_stage is not None:
         _check_start(job, asked)
         wanted = _continued(job, wanted, from_stage, settings.recipes)
     return before.model_copy(update=dict(wanted))
 
 
-def check_paints(job: Job, wanted: JobSettings) -> None:
-    """Raise UsageError if the settings `wanted` rule out a retry of `job`.
+def check_paints(
+    job: Job,
+    wanted: JobSettings,
+    from_stage: int | None = None,
+    without: Collection[int] = (),
+    added: Collection[str] = (),
+    recipes: Sequence[Path] | None = None,
+) -> None:
+    """Raise UsageError if a retry of `job` with the settings `wanted` would be refused for them.
 
-    Mistakes that depend on the recipe are refused only when the new job begins.
+    What depends on its recipe is left out without the folders with `recipes`.
     """
-    if wanted.steps == 0:
-        raise UsageError(MEASURES_ONLY)
-    clip = next((file.name for file in job.inputs if file.frames > 1), None)
-    if clip is not None:
-        why_not = not_for_clips(shown(clip), only=wanted.only, preview=wanted.preview)
-        if why_not:
-            raise UsageError(why_not)
+    recipe = None
+    if recipes is not None:
+        with suppress(RecipeError, RecipesAwayError):  # the new job waits, or is refused for it
+            recipe = wanted.resolve(*recipes)
+    if job.inputs:  # otherwise its pictures are not known
+        paintable.check(wanted, recipe, files_of(job, from_stage, without, added))
+
+
+def files_of(
+    job: Job,
+    from_stage: int | None = None,
+    without: Collection[int] = (),
+    added: Collection[str] = (),
+) -> Files:
+    """Return the names of the files of a retry of `job`; the arguments are those of a retry."""
+    names = {file.role: shown(file.name) for file in job.inputs}
+    return Files(
+        content=names.get("content", ""),
+        styles=sum(file.role == "style" for file in job.inputs) - len(without) + len(added),
+        init=names.get("init", "") if from_stage is None else f"stage {from_stage}",
+        masks={role: name for role, name in names.items() if role.endswith(MASK)},
+        is_clip=any(file.frames > 1 for file in job.inputs),
+    )
 
 
 def _check_start(job: Job, asked: Mapping[str, Any]) -> None:
@@ -124,7 +145,7 @@ def previous(
     job_file = next((file for file in job_files.inputs(job) if file.role == "job"), None)
     if job.settings is not None and (job_file is None or job.end is not End.REFUSED):
         try:
-            return JobFile.model_validate(job.settings)
+            return JobFile.model_validate(of_record(job.settings))
         except ValidationError as error:
             raise UsageError(
                 "its settings were recorded by another version and cannot be used: drop the "
@@ -137,7 +158,7 @@ def previous(
     with spot.open() as file:
         content = file.read(LARGEST_JOB_FILE + 1)
     try:
-        document = yaml_lines.parse_bytes(content, job_file.name, LARGEST_JOB_FILE)
+        document = config.parse_job_file(content, job_file.name)
         kept = {key: value for key, value in document.plain.items() if key not in asked}
         yaml_lines.check(JobFile, Document(job_file.name, kept, document.lines))
     except SettingsError as error:  # a SettingsError would blame config.yaml

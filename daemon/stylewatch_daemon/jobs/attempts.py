@@ -57,7 +57,14 @@ from stylewatch_daemon.outbox import staging
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES, STAGING, Outbox
 from stylewatch_daemon.outbox.staging import AttemptFiles, StagedFile
 from stylewatch_daemon.settings.config import recipe_of, recipes_at_hand, resolve
-from stylewatch_daemon.settings.job import JobFile, JobSettings, fill_file, fill_folder, name_fields
+from stylewatch_daemon.settings.job import (
+    JobFile,
+    JobSettings,
+    fill_file,
+    fill_folder,
+    name_fields,
+    of_record,
+)
 from stylewatch_daemon.worker import messages
 from stylewatch_daemon.worker.messages import AttemptEvent, AttemptRequest, Order, order_for
 from stylewatch_painter import installed
@@ -332,7 +339,7 @@ class Attempts:
         guard = self._jobs.mount_guard
         if job.settings is not None and any(attempt.device for attempt in earlier):
             with suppress(ValidationError):  # of settings that an earlier version wrote
-                begun = JobFile.model_validate_json(json.dumps(job.settings))
+                begun = JobFile.model_validate_json(json.dumps(of_record(job.settings)))
                 with recipes_at_hand(service, guard):
                     return begun, self._recipe_of_begun(begun)
         return resolve(service, self._path(job, "job"), guard, is_retry=bool(job.retry_of))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, reduce
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from platformdirs import user_config_path
 from pydantic import Field, InstanceOf, SecretStr, ValidationError
@@ -38,7 +38,11 @@ from stylewatch_daemon.settings.job import (
     JobSettings,
     Side,
     is_file,
+    of_record,
+    setting_of,
+    with_own_names,
 )
+from stylewatch_daemon.settings.paintable import learner_mistake
 from stylewatch_daemon.settings.paths import BASE, FilePath, shipped
 from stylewatch_painter.errors import RecipeError, RecipesAwayError
 from stylewatch_painter.fields import Strict
@@ -56,6 +60,8 @@ VARIABLE = "STYLEWATCH_"
 
 COMMAND_LINE = "command line"
 """Name of the source of overrides in messages."""
+
+_Job = TypeVar("_Job", bound=JobSettings)
 
 _WEB_PACKAGES = ("starlette", "uvicorn", "jinja2", "prometheus_client", "python_multipart",
                  "segno")  # fmt: skip
@@ -487,17 +493,15 @@ class _Layers:
     def with_document(self, document: Document, base: Path) -> "_Layers":
         """Return these layers with the settings in `document` on top; its paths start at `base`."""
         with refusing(SettingsError, document.file_name):
+            document = _with_own_names(document, section="job")
             config, mistakes, wrong = self._validated(document, base)
             sentences = [
                 yaml_lines.placed(mistake, document)
                 for mistake in mistakes
                 if not (mistake.other and _overlap(self.wrong, mistake.loc, mistake.other))
             ]
-            own = document.plain.get("job")
-            if isinstance(own, dict) and own.get("learn") is True:
-                # a `backend` beside it is for the jobs that set `learn: false`
-                why = _learner_mistake(LEARNED, own.get("only"))
-                sentences += [f"{document.place(('job',))}: job: {why}"] if why else []
+            why = _misfit_of_learner(config.job, document)
+            sentences += [f"{document.place(('job',))}: job: {why}"] if why else []
             why = _recipe_mistake(config, Origin(wrong=wrong))
             if why:
                 sentences.append(f"{document.place(('job',))}: job: {why}")
@@ -546,6 +550,20 @@ class _Layers:
         return {**below, **{path: document.place(path) for path in document.lines}}
 
 
+def _misfit_of_learner(job: JobSettings, document: Document) -> str:
+    """Return why settings that `document` gives to `job` contradict `learn`; empty if none do.
+
+    A backend in config.yaml is for the jobs that take `learn` back, one on a command line for all.
+    """
+    own = document.plain.get("job")
+    if not isinstance(own, Mapping):
+        return ""
+    is_for_all = document.file_name == COMMAND_LINE and "backend" in own
+    if not (is_for_all or own.keys() & {"learn", "only"}):
+        return ""
+    return learner_mistake(for_learner(job, own if is_for_all else {}))
+
+
 def _recipe_mistake(config: Config, origin: Origin) -> str:
     """Return the mistake in the recipe of the jobs; empty if there is none.
 
@@ -579,6 +597,31 @@ def override(config: Config, *layers: Mapping[str, Any]) -> Config:
     return found.config
 
 
+def override_again(config: Config, *layers: Mapping[str, Any]) -> Config:
+    """Put `layers` on top of `config`, whose job is painted again, with its own backend.
+
+    With another backend the job is not learned again, unless `layers` say so. Raises as `override`
+    does.
+    """
+    before = config.job
+    asked = reduce(_put, map(_nested, layers), dict[str, Any]()).get("job", {})
+    own = {"backend": before.backend, **asked} if before.learn else asked
+    if before.learn and asked.get("backend", LEARNED) != LEARNED and "learn" not in asked:
+        before = before.model_copy(update={"learn": False})
+    found = override(config.model_copy(update={"job": before}), *layers)
+    return found.model_copy(update={"job": for_learner(found.job, own)})
+
+
+def override_new(config: Config, *layers: Mapping[str, Any]) -> Config:
+    """Put `layers` on top of `config` for a new job, with the backend that paints it.
+
+    Raises as `override` does.
+    """
+    found = override(config, *layers)
+    own = reduce(_put, map(_nested, layers), dict[str, Any]()).get("job", {})
+    return found.model_copy(update={"job": for_learner(found.job, own)})
+
+
 def _put(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Return the plain settings `below` with `above` on top, in the form of config.yaml."""
     plain = merge(below, above)
@@ -603,26 +646,48 @@ def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 def job_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return the job settings in dotted `overrides`, in the form of job.yaml."""
-    job: dict[str, Any] = _nested(overrides).get("job", {})
-    return job
+    return with_own_names(_nested(overrides).get("job", {}))
 
 
 def merge_job(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Return the plain settings `below` with `above` on top, in the form of job.yaml.
 
-    A setting in `above` takes precedence over the same field of the recipe in the `set` of `below`.
+    A setting in `above` takes precedence over the same field of the recipe in the `set` of `below`,
+    and a field in the `set` of `above` over the same setting in `below`.
     """
+    below = with_own_names(below)
+    above = with_own_names(above)
     known = below.get("set", {})
     fields = above.get("set", {})
     if not isinstance(known, Mapping):  # a mistake, which is found when all is checked
         fields = fields or known
     elif isinstance(fields, Mapping):
-        known = dict(book.dotted(known))
-        fields = dict(book.dotted(fields))
         replaced = {*map(book.bare_name, (*above, *fields))}
         kept = {key: value for key, value in known.items() if book.bare_name(key) not in replaced}
+        named = {*map(setting_of, fields)} & below.keys()
+        below |= dict.fromkeys(named)
         fields = {**kept, **fields}
     return {**merge(below, above), "set": fields}
+
+
+def _with_own_names(document: Document, section: str = "") -> Document:
+    """Return a document whose settings of a job, in `section` or at the top, have their own names.
+
+    Each name has the line of the field that it had in `set`.
+    """
+    job = document.plain.get(section) if section else document.plain
+    if not isinstance(job, Mapping):
+        return document
+    start: Location = (section,) if section else ()
+    end = len(start) + 1
+    lines = dict[Location, int]()
+    for where, line in document.lines.items():
+        name = setting_of(".".join(map(str, where[end:]))) if where[:end] == (*start, "set") else ""
+        if name:
+            lines[*start, name] = line
+    own = with_own_names(job)
+    plain = {**document.plain, section: own} if section else own
+    return replace(document, plain=plain, lines={**lines, **document.lines})
 
 
 # Settings of one job
@@ -644,6 +709,8 @@ def resolve(
     """
     with recipes_at_hand(settings, guard):
         document = _NOTHING if job_file is None else _read(job_file)
+        if is_retry:  # of a job that an earlier version painted
+            document = replace(document, plain=of_record(document.plain))
         yaml_lines.check(JobFile, document, {RECIPES: settings.recipes})
         job = _merged(settings, document, is_retry=is_retry)
         return job, recipe_of(job, settings, document.file_name)
@@ -659,32 +726,21 @@ def _merged(settings: ServiceSettings, document: Document, *, is_retry: bool) ->
         below = settings.job.model_dump(exclude={"set"} if is_retry else None)
         merged = merge_job(merge_job(below, document.plain), settings.overrides)
         job = yaml_lines.check(JobFile, Document(document.file_name, merged))
-    own = {**document.plain, **settings.overrides}
-    why = _learner_mistake(own.get("backend", LEARNED), job.only) if job.learn else ""
+    job = for_learner(job, {**document.plain, **settings.overrides})
+    why = learner_mistake(job)
     if why:
         raise SettingsError(f"{document.file_name}: {why}")
-    return for_learner(job, own)
+    return job
 
 
-def for_learner(job: JobFile, own: Mapping[str, Any]) -> JobFile:
-    """Return `job`, with backend LEARNED if it has `learn: true`.
+def for_learner(job: _Job, own: Mapping[str, Any]) -> _Job:
+    """Return the settings of a job, with backend LEARNED if it has `learn: true`.
 
     A backend that the job names in its `own` settings stays; the one of config.yaml is for other
     jobs.
     """
     is_learned = job.learn and "backend" not in own
     return job.model_copy(update={"backend": LEARNED}) if is_learned else job
-
-
-def _learner_mistake(backend: object, only: object) -> str:
-    """Return a sentence if `backend` or `only` contradicts `learn: true`; empty if neither does."""
-    if backend != LEARNED:
-        named = f"is painted by backend {LEARNED}: leave out `backend`"
-    elif only is not None:
-        named = "needs photographs and a style: leave out `only`"
-    else:
-        return ""
-    return f"learn: true {named}, or set learn: false"
 
 
 def recipe_of(job: JobSettings, settings: Config, file_name: str) -> Recipe:
@@ -756,7 +812,12 @@ def _read(job_file: Path, folder: int | None = None) -> Document:
             content = file.read(sections.LARGEST_JOB_FILE + 1)
     except InputError as error:
         raise SettingsError(str(error)) from error
-    return yaml_lines.parse_bytes(content, job_file.name, sections.LARGEST_JOB_FILE)
+    return parse_job_file(content, job_file.name)
+
+
+def parse_job_file(content: bytes, name: str) -> Document:
+    """Parse the bytes of a job.yaml; raises SettingsError if they are not YAML, or too many."""
+    return _with_own_names(yaml_lines.parse_bytes(content, name, sections.LARGEST_JOB_FILE))
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,14 @@ RECIPE_FIELDS = ("strength", "size", "preview", "stroke", "enlarge", "steps", "s
 MEASURES_ONLY = "steps: 0 only measures, and is for `stylewatch render`: ask for some"
 """Sentence about a job that has no steps to paint."""
 
+_OF_FIELDS: Mapping[str, str] = {
+    **{f"schedule.{name}": name for name in RECIPE_FIELDS},
+    "schedule.style_size": "style_size",
+    "schedule.start": "init",
+    "objective.strength": "strength",
+}
+"""Settings by the field of the recipe that each of them sets."""
+
 OF_RECIPE = (*RECIPE_FIELDS, "recipe", "schedule", "set", "only", "init", "style_size",
              "content_weight", "style_weight")  # fmt: skip
 """Settings on which the recipe of a job depends."""
@@ -81,6 +89,51 @@ def _check_name(name: str) -> str:
 
 Name = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_check_name)]
 """Name of a backend, a device or a recipe; for a recipe it may also be the path of a file."""
+
+
+def setting_of(field: str) -> str:
+    """Return the setting that sets the `field` of the recipe, named as in `set`; "" if none does.
+
+    The result for `schedule.start`, and for `start`, is `init`.
+    """
+    return _OF_FIELDS.get(book.full_name(field), "")
+
+
+def with_own_names(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain settings in which no field in `set` could be a setting of its own.
+
+    So every reader finds it under one name. These stay in `set`: null, which removes something from
+    the recipe, while a setting that is null leaves the recipe as it is; and a field that is there
+    under another name, too, so that the check of `set` finds both.
+    """
+    fields = plain.get("set")
+    if not isinstance(fields, Mapping):  # nothing, or a mistake
+        return dict(plain)
+    left = dict(book.dotted(fields))
+    named = [setting_of(field) for field in left]
+    moved = {
+        field: name
+        for field, name in zip(left, named, strict=True)
+        if name and left[field] is not None and plain.get(name) is None and named.count(name) == 1
+    }
+    own = {name: left.pop(field) for field, name in moved.items()}
+    return {**plain, **own, "set": left}
+
+
+def of_record(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings in a ledger or a receipt by their own names; see `with_own_names`.
+
+    Earlier versions also recorded fields in `set` that were settings, or in `set` twice: `set` took
+    precedence, and in it the last.
+    """
+    fields = plain.get("set")
+    if not isinstance(fields, Mapping):  # a mistake
+        return dict(plain)
+    values = dict(book.dotted(fields))
+    last = {book.full_name(name): name for name in values}
+    named = {setting_of(name) for name in values}
+    kept = {key: value for key, value in plain.items() if key not in named}
+    return with_own_names({**kept, "set": {name: values[name] for name in last.values()}})
 
 
 def not_for_clips(clip: str, **settings: object) -> str:
@@ -426,6 +479,24 @@ class JobSettings(Section):
         """Give fields of a recipe their dotted names, so that later settings can replace them."""
         return dict(book.dotted(fields))
 
+    @field_validator("set")
+    @classmethod
+    def _refuse_second_names(cls, fields: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        """Refuse a field under two names, because nobody can see which value counts."""
+        first: dict[str, str] = {}
+        for name in fields:
+            setting = setting_of(name)
+            if setting and info.data.get(setting) is not None:
+                raise MisfitError(
+                    f"{name} in `set` is the setting {setting}, which is given, too: leave one of "
+                    "them out",
+                    setting,
+                )
+            other = first.setdefault(book.full_name(name), name)
+            if other != name:
+                raise MisfitError(f"{name} is the same as {other}: leave one of them out", "set")
+        return fields
+
     @cached_property
     def text(self) -> str:
         """All settings as JSON."""
@@ -687,7 +758,8 @@ DESCRIBED: Mapping[str, Described] = {
         "-1000 to 1000; within an inbox the highest runs first, and equal priorities run in the"
         " order of arrival", is_timeless=True, spares_frames=True),
     "set": Described(
-        "single [fields of the recipe](recipe-reference.md#your-own), by their dotted names"),
+        "single [fields of the recipe](recipe-reference.md#your-own), by their dotted names; a"
+        " field that is a setting, too, such as `steps`, is given once, under either name"),
 }  # fmt: skip
 """The settings by their dotted names, in the order in which people read them."""
 

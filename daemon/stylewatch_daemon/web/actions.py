@@ -17,7 +17,7 @@ import re
 import shutil
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -37,7 +37,7 @@ from stylewatch_daemon.base.errors import (
     UsageError,
 )
 from stylewatch_daemon.base.model import Job, new_id
-from stylewatch_daemon.client import operations, submit
+from stylewatch_daemon.client import operations, retries, submit
 from stylewatch_daemon.client.submit import NewJob
 from stylewatch_daemon.files import atomic, disks, entries, safe_dirs
 from stylewatch_daemon.files.names import folded, is_picture, meant, safe, shown
@@ -45,6 +45,7 @@ from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.ledger import EXPIRE, FILE_NAME, reading
 from stylewatch_daemon.ledger.state_dir import UPLOADS
 from stylewatch_daemon.settings import yaml_lines
+from stylewatch_daemon.settings.paintable import Files
 from stylewatch_daemon.settings.style_library import (
     add_style,
     default_styles,
@@ -67,6 +68,7 @@ from stylewatch_daemon.web.http import (
     wants_html,
 )
 from stylewatch_daemon.web.job_form import NO_MISTAKES, FormError
+from stylewatch_painter.images.read_clip import is_clip
 from stylewatch_painter.size import Size
 from stylewatch_painter.validation import nearest
 
@@ -340,18 +342,19 @@ def estimate_time(request: Request) -> Response:
     """
     site = context(request)
     fields = request.query_params
-    base = site.settings.job
-    styles = 1
+    base = job_form.base_of_new(site)
+    files = Files("content", 1)
     sides = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", fields.get("pixels", ""))
     content = Size(*map(int, sides.groups())) if sides else None
     name = fields.get("job")
     job = site.job(name) if name else None
     if job is not None:
         base, _ = job_form.base_of(site, job)
-        styles = sum(file.role == "style" for file in job.inputs) or 1
+        files = retries.files_of(job)
+        files = replace(files, styles=files.styles or 1)
     asked = {name: fields[name].strip() for name in job_form.NAMES if name in fields}
     try:
-        wanted, _ = job_form.read(asked, site.settings, base, styles, ())
+        wanted, _ = job_form.read(asked, site.settings, base, files, ())
     except FormError:
         return JSONResponse({"estimate": ""})
     recipes = site.settings.recipes
@@ -477,14 +480,15 @@ def _planned(site: Context, form: Form, contents: Sequence[File]) -> list[NewJob
         raise InputError("an upload needs one picture or more as `content`")
     gets_default = not styles and needs_style(site.settings.job.only)
     groups = (gets_default and _default_styles(site)) or [styles]
-    _, settings = job_form.read(
-        form.fields, site.settings, site.settings.job, len(groups[0]), NEW_FIELDS
-    )
+    base = job_form.base_of_new(site)
+    for content in contents:
+        files = Files(content.name, len(groups[0]), is_clip=is_clip(content.path))
+        _, settings = job_form.read(form.fields, site.settings, base, files, NEW_FIELDS)
     pairs = [(content, group) for content in contents for group in groups]
     names = [_name(site, form, *pair) for pair in pairs]
-    files = (file for content, group in pairs for file in (content, *group))
     inbox = site.settings.inboxes[0]
-    size = sum(file.path.stat().st_size for file in files)
+    uploaded = (file for content, group in pairs for file in (content, *group))
+    size = sum(file.path.stat().st_size for file in uploaded)
     disks.check([(inbox.path, size)], site.settings.limits.free_bytes)
     return [_new_job(name, *pair, settings) for name, pair in zip(names, pairs, strict=True)]
 
@@ -619,9 +623,9 @@ def _painted_again(site: Context, job: Job, form: Form, new: str) -> Callable[[]
         raise FormError({shown(name): "pictures should be in `style`" for name in sorted(unknown)})
     added = [*form.files.get("style", ()), *_of_library(site, form)]
     without = [*_left_out(job, form, has_others=bool(added))]
-    count = len(added) + sum(file.role == "style" for file in job.inputs) - len(without)
+    files = retries.files_of(job, None, without, [style.name for style in added])
     base, _ = job_form.base_of(site, job)
-    wanted, _ = job_form.read(form.fields, site.settings, base, count, AGAIN_FIELDS)
+    wanted, _ = job_form.read(form.fields, site.settings, base, files, AGAIN_FIELDS)
     folder = site.state / UPLOADS / new
     taken = set[str]()
     names = [unused(style.name, taken) for style in added]

@@ -18,7 +18,8 @@ from stylewatch_daemon.client import operations, retries
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.receipt import Receipt
-from stylewatch_daemon.settings.config import Config, merge_job
+from stylewatch_daemon.settings import paintable
+from stylewatch_daemon.settings.config import Config, for_learner, merge_job
 from stylewatch_daemon.settings.job import (
     DESCRIBED,
     Described,
@@ -28,6 +29,7 @@ from stylewatch_daemon.settings.job import (
     given,
     is_share,
 )
+from stylewatch_daemon.settings.paintable import Files
 from stylewatch_daemon.settings.style_library import caption_of, default_styles
 from stylewatch_daemon.views import estimate
 from stylewatch_daemon.views.formatting import as_text
@@ -173,6 +175,11 @@ def _library(site: Context) -> Iterator[Style]:
         yield name, Image(f"/library/small/{quote(name)}?v={version}", ""), shown(text)
 
 
+def base_of_new(site: Context) -> JobSettings:
+    """Return the settings of a new job as they are without a form."""
+    return for_learner(site.settings.job, {})
+
+
 def base_of(site: Context, job: Job) -> tuple[JobFile, str]:
     """Return the settings of a job; if they cannot be used, the defaults and the reason."""
     try:
@@ -215,12 +222,12 @@ def read(
     fields: Mapping[str, str],
     settings: Config,
     base: JobSettings,
-    styles: int,
+    files: Files,
     others: Collection[str],
 ) -> tuple[JobSettings, Mapping[str, Any]]:
     """Return the settings of a job, and the settings that the form changes in `base`.
 
-    `styles` is the number of styles of the job. Missing fields change nothing; an empty field gives
+    `files` are those of the job. Missing fields change nothing; an empty field gives
     its setting the default. Raises FormError, also for a field that is neither a setting nor one of
     `others`.
     """
@@ -237,7 +244,7 @@ def read(
         del changes["recipe"]
     elif "recipe" not in changes and base.recipe not in (settings.job.recipe, *recipes):
         sentences["recipe"] = "the recipe of this job is not known here: choose another"
-    if not styles and base.only != "content":
+    if not files.styles and base.only != "content":
         sentences["style"] = "choose at least one style image"
     base_fields = base.model_dump(include=set(JobSettings.model_fields))
     try:
@@ -248,7 +255,9 @@ def read(
             for mistake in mistakes(error, JobSettings)
         }
         raise FormError(refused | sentences) from None
-    sentences = dict(_conflicts(job, settings, styles)) | sentences
+    sentences = dict(_conflicts(job, settings, files)) | sentences
+    if "style" in sentences:
+        sentences.pop("only", None)  # it says the same
     if sentences:
         raise FormError(sentences)
     return job, job.model_dump(mode="json", include=set(changes))
@@ -273,14 +282,12 @@ def _changes(fields: Mapping[str, str], base: JobSettings) -> Iterator[tuple[str
             yield name, JobSettings.model_fields[name].default
 
 
-def _conflicts(job: JobSettings, settings: Config, styles: int) -> Iterator[tuple[str, str]]:
-    """Yield a sentence for each setting that conflicts with the recipe or the number of styles."""
+def _conflicts(job: JobSettings, settings: Config, files: Files) -> Iterator[tuple[str, str]]:
+    """Yield a sentence for each setting that conflicts with the recipe or the files."""
+    recipe = None
     try:
-        job.resolve(*settings.recipes)
+        recipe = job.resolve(*settings.recipes)
     except (RecipeError, OSError) as error:
         yield "settings", brief(str(error))
-    for name, check in (("style_weights", job.style_shares), ("style_size", job.style_scales)):
-        try:
-            check(styles)
-        except SettingsError as error:
-            yield name, str(error)
+    for name, sentence in paintable.conflicts(job, recipe, files):
+        yield name, sentence.removeprefix(f"{name}: ")

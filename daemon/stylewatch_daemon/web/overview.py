@@ -77,7 +77,7 @@ def show(
     site = context(request)
     values = {
         **view(site),
-        "form": job_form.view(site, site.settings.job, form, mistakes),
+        "form": job_form.view(site, job_form.base_of_new(site), form, mistakes),
         "events": f"/events?page={TOPIC}",
     }
     return site.templates.TemplateResponse(request, "overview.html", values)

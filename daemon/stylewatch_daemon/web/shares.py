@@ -125,7 +125,7 @@ def ask(
             Image(f"{SHARE}/{key}/{number}", f"photograph {file.name}", name=file.name)
             for number, file in enumerate(files)
         ],
-        "form": job_form.view(site, site.settings.job, form, mistakes),
+        "form": job_form.view(site, job_form.base_of_new(site), form, mistakes),
     }
     return site.templates.TemplateResponse(request, "share.html", values)
 

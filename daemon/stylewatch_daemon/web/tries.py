@@ -34,6 +34,7 @@ from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.state_dir import TRIES
 from stylewatch_daemon.settings.config import merge_job
 from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.paintable import Files
 from stylewatch_daemon.web import actions, forms, job_form
 from stylewatch_daemon.web.forms import Form
 from stylewatch_daemon.web.http import Context, context, root_path
@@ -88,7 +89,9 @@ def _begun(site: Context, folder: Path, form: Form) -> tuple[Mapping[str, Any], 
     if not form.files.get("content"):
         raise InputError("choose a photograph")
     fields = {key: value for key, value in form.fields.items() if key in job_form.NAMES}
-    wanted, _ = job_form.read(fields, site.settings, site.settings.job, 1, ())
+    # a style of the library has not been learned
+    base = site.settings.job.model_copy(update={"learn": False})
+    wanted, _ = job_form.read(fields, site.settings, base, Files("content", 1), ())
     if wanted.only is not None:
         raise UsageError(f"only: {wanted.only} takes no style together with a photograph")
     size = str(wanted.resolve(*site.settings.recipes).schedule.size)

@@ -12,7 +12,8 @@ import numpy as np
 
 from stylewatch_daemon.base.errors import SettingsError
 from stylewatch_daemon.outbox.receipt import InputRecord
-from stylewatch_daemon.settings.job import JobSettings, StyleScale, fields_with, not_for_clips
+from stylewatch_daemon.settings import paintable
+from stylewatch_daemon.settings.job import JobSettings, StyleScale, fields_with
 from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.output_image import STAGE_SIDE, OutputImage
 from stylewatch_daemon.worker.paint_clip import ClipJob, ClipPainter, even
@@ -86,6 +87,7 @@ def prepare(
     # Settings
     settings = order.settings
     recipe = _recipe(order)
+    _check_paintable(order, recipe)
     order = selected(order)
     shares = order.settings.style_shares(len(order.styles))
     style_size = settings.style_scales(len(order.styles))
@@ -98,7 +100,6 @@ def prepare(
     content, init, styles = pictures.result()
     init = _fitted(init, content)
     colors = ColorTransfer(settings, _colored_like(order, source, content))
-    colors.check(len(order.styles))
     styles = [colors.noted(picture) for picture in styles]
     task = Task(
         recipe=recipe,
@@ -259,10 +260,6 @@ def _as_clip(
     """
     settings = order.settings
     recipe = first.task.recipe
-    preview = recipe.schedule.preview
-    why_not = not_for_clips(order.main.name, only=settings.only, init=order.init, preview=preview)
-    if why_not:
-        raise SettingsError(why_not)
     size = even(first.task.final)
     format = settings.clip.format
     _check_sides(size, format, write_clip.longest_side(format))
@@ -401,33 +398,33 @@ def _may_use(name: str | None, backend: Backend, options: Mapping[str, Any]) -> 
     return kind in ("auto", name.partition(":")[0])
 
 
-def selected(order: Order) -> Order:
-    """Return `order` with the pictures that `only` selects, or all without `only`.
+def _check_paintable(order: Order, recipe: Recipe) -> None:
+    """Raise SettingsError for the first setting that does not fit the recipe or the files.
 
-    Raises SettingsError if the content or the styles are selected and missing.
+    Without steps the losses are measured, unless it is a job.
     """
-    only = order.settings.only
-    if only == "style":
-        order = replace(order, content=None)
-    elif only == "content":
-        order = replace(order, styles=())
-    has = {"content": order.content is not None, "style": bool(order.styles)}
-    for side in ("content", "style") if only is None else (only,):
-        if not has[side]:
-            other = "style" if side == "content" else "content"
-            hint = f"use only: {other}" if has[other] else f"leave out only: {side}"
-            raise SettingsError(f"there is no {side} picture: add one, or {hint}")
-    return order
+    files = paintable.Files(
+        content="" if order.content is None else order.content.name,
+        styles=len(order.styles),
+        init="" if order.init is None else order.init.name,
+        masks={role: path.name for role, path in order.masks.items()},
+        is_clip=order.is_clip,
+    )
+    for name, why in paintable.conflicts(order.settings, recipe, files):
+        if name != "steps":
+            raise SettingsError(why)
+
+
+def selected(order: Order) -> Order:
+    """Return `order` with the pictures that `only` selects, or all without `only`."""
+    if order.settings.only == "style":
+        return replace(order, content=None)
+    return replace(order, styles=()) if order.settings.only == "content" else order
 
 
 def _check_done(task: Task) -> None:
-    """Raise SettingsError if `done` skips steps without a picture, or leaves no steps."""
+    """Raise SettingsError if `done` leaves no steps."""
     schedule = task.recipe.schedule
-    if schedule.done and schedule.start != "picture":
-        raise SettingsError(
-            f"done: {schedule.done} is for a picture after these steps: drop it as "
-            "init.png, or leave done out"
-        )
     if schedule.done and not any(level.steps for level in task.levels()):
         raise SettingsError(
             f"done: {schedule.done} leaves no steps of the recipe: ask for more steps"
@@ -478,14 +475,6 @@ class ColorTransfer:
 
     settings: JobSettings
     content: Picture | None
-
-    def check(self, styles: int) -> None:
-        """Raise SettingsError if the setting needs a picture that the job does not have."""
-        color = self.settings.color
-        if color != "style" and self.content is None:
-            raise SettingsError(f"color: {color} needs a content picture, and there is none")
-        if color == "match" and not styles:
-            raise SettingsError("color: match recolors the styles, and there are none")
 
     def content_pixels(self, pixels: Pixels) -> Pixels:
         """Return the content, or a picture to start from, as the backend gets it.

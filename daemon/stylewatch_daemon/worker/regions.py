@@ -106,25 +106,20 @@ def _twice(mask: Regions) -> Regions:
 
 
 def _check_effect(order: Order, roles: Collection[str], backend: Backend) -> None:
-    """Raise SettingsError if the masks with these `roles` would have no effect."""
+    """Raise SettingsError if the backend cannot use the masks with these `roles`."""
     if not capabilities(backend).masks:
         names = ", ".join(order.masks[role].name for role in roles)
         raise SettingsError(
             f"{names}: backend {backend.name} does not support masks: choose another one "
             "(`stylewatch doctor` says which do), or leave the masks out"
         )
-    if not order.styles and order.settings.mask.outside != "keep":
-        raise SettingsError(
-            f"{order.masks[CONTENT_MASK].name} says where styles act, and there is no style: "
-            "leave it out, or set mask.outside: keep"
-        )
 
 
 def _read(order: Order, task: Task) -> dict[str, Picture]:
     """Return the masks of the pictures that the task has, by role.
 
-    Raises SettingsError if the order has a mask of the content but no content, or if a mask is a
-    clip. Raises PictureError if a mask cannot be read or has another shape than its picture.
+    Raises SettingsError if a mask is a clip, and PictureError if a mask cannot be read or has
+    another shape than its picture.
     """
     scale = task.levels()[-1].scale
     # the file name, the own size and the final size of each picture
@@ -135,11 +130,6 @@ def _read(order: Order, task: Task) -> dict[str, Picture]:
     if task.content is not None and order.content is not None:
         own_size = task.content_size or Size.of(task.content)
         pictures["content"] = (order.content.name, own_size, task.final)
-    elif (unused_mask := order.masks.get(CONTENT_MASK)) is not None:
-        raise SettingsError(
-            f"{unused_mask.name} is the mask of a content picture, and none is used: leave it out, "
-            "or give it as the mask of the style"
-        )
     masks: dict[str, Picture] = {}
     for role, path in order.masks.items():
         sizes = pictures.get(role.removesuffix(MASK))

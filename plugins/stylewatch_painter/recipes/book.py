@@ -436,6 +436,17 @@ def bare_name(key: str) -> str:
     return "start" if name == "init" else name
 
 
+def full_name(key: str) -> str:
+    """Return the name of the field `key` from the top of a recipe: `schedule.size` for `size`.
+
+    An unknown key is returned as it is.
+    """
+    try:
+        return ".".join(_path(key))
+    except RecipeError:
+        return key
+
+
 def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the dotted name, after `prefix`, and the value of each leaf of a nested mapping.
 

@@ -57,6 +57,20 @@ def test_a_pair_is_put_into_the_inbox_and_its_name_printed(inbox: Path, run: Run
     }  # fmt: skip
 
 
+def test_variables_go_into_the_job_file_except_a_recipe_file(
+    run: Run, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = inbox.parent / "own.yaml"
+    recipe.write_text("extends: gram\n")
+    monkeypatch.setenv("STYLEWATCH_JOB__RECIPE", str(recipe))
+    monkeypatch.setenv("STYLEWATCH_JOB__SET__SCHEDULE__STEPS", "3")
+    monkeypatch.setenv("STYLEWATCH_JOB__SEED", "7")
+    ended = run(*PAIR, "--name", "sea", "--set", "seed=8")
+    assert ended.code == 0 and "is left to the settings of the daemon" in ended.err
+    assert yaml.safe_load((inbox / "sea/job.yaml").read_text()) == {"steps": 3, "seed": 8}
+    assert "left to" not in run(*PAIR, "--name", "lake", "-q").err
+
+
 def test_it_says_the_time_by_that_of_the_last_job_with_these_settings(run: Run, here: Path) -> None:
     ended = "2026-01-02T12:00:40+00:00"
     attempt = Attempt("2026-01-02T12:00:00+00:00", ended=ended, how="done")

@@ -16,6 +16,7 @@ from stylewatch_daemon.settings.job import (
     fill_file,
     fill_folder,
     name_fields,
+    of_record,
 )
 from stylewatch_painter.recipes import book
 
@@ -49,7 +50,7 @@ def test_settings_that_are_not_set_leave_the_recipe_as_it_is() -> None:
         ({"set": {"objective.content.layers.conv4_2": 2.5}},
          "objective content layers conv4_2", 2.5),
         ({"set": {"optimizer.history": 9}}, "schedule optimizer history", 9),
-        ({"steps": 3, "set": {"steps": 5}}, "schedule steps", 5),
+        ({"set": {"steps": 5}}, "schedule steps", 5),
         ({"recipe": "devos", "schedule": "fast", "steps": 5}, "schedule steps", 5),
         ({"only": "content"}, "objective style", None),
         ({"only": "style"}, "objective content", None),
@@ -118,6 +119,10 @@ def test_own_recipes_come_first_and_are_read_again_once_they_change(tmp_path: Pa
         ({"final": "{content}.PNG"}, r"leave \.PNG out"),
         ({"device": "a\nb"}, "no control characters"),
         ({"set": {"x": float("nan")}}, "this cannot be stored"),
+        ({"steps": 3, "set": {"schedule": {"steps": 5}}},
+         "schedule.steps in `set` is the setting steps, which is given, too: leave one of them"),
+        ({"set": {"keep_detail": 0, "schedule.keep_detail": 1}},
+         "schedule.keep_detail is the same as keep_detail: leave one of them out"),
         ({"style_size": ["area", "0%"]}, "area, side, stretch, 640 .* or 50%"),
     ],
     ids=lambda value: str(value)[:40],
@@ -180,3 +185,20 @@ def test_patterns_for_names_are_filled_in_safely_and_a_long_path_is_refused() ->
     long = PHOTO | {"name": "/".join(["b" * 100] * 10)}
     with pytest.raises(InputError, match="path of 3029 bytes; the limit is 2000: shorten `name`"):
         fill_folder("{name}/{name}/{name}", long)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "known"),
+    [
+        ({"steps": 3, "set": {"schedule.steps": 5}}, {"steps": 5, "set": {}}),
+        ({"set": {"steps": 3, "schedule.steps": 5}}, {"steps": 5, "set": {}}),
+        ({"preview": "32", "set": {"preview": None}}, {"set": {"preview": None}}),
+        ({"init": "content", "set": {"start": "noise", "smallest": 9}},
+         {"init": "noise", "set": {"smallest": 9}}),
+    ],
+)  # fmt: skip
+def test_what_earlier_versions_recorded_is_known_as_it_was_painted(
+    recorded: dict[str, Any], known: dict[str, Any]
+) -> None:
+    assert of_record(recorded) == known
+    settings(**of_record(recorded)).resolve()

@@ -28,10 +28,10 @@ def job_file(tmp_path: Path) -> Path:
 
 def test_a_job_file_beats_the_defaults_and_the_command_line_beats_both(job_file: Path) -> None:
     defaults = resolved(service(), None)
-    assert (defaults.seed, defaults.size, defaults.set) == (1, "100", {"steps": 7})
+    assert (defaults.seed, defaults.size, defaults.steps) == (1, "100", 7)
     job_file.write_text("seed: 2\nsize: 200\ndepth: 16\nfile_names: {content.jpg: sea.jpg}\n")
     job = resolved(service(seed=3), job_file)
-    assert (job.seed, job.size, job.set) == (3, "200", {"steps": 7})
+    assert (job.seed, job.size, job.steps) == (3, "200", 7)
     assert job.file_names == {"content.jpg": "sea.jpg"}
     with pytest.raises(SettingsError, match="seed"):
         resolved(service(seed=-1), None)

@@ -10,9 +10,11 @@ from tests.daemon.web.world import BROWSER, HERE, OURS, client, enter, page_of, 
 
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.paintable import Files
 from stylewatch_daemon.web import job_form
 from stylewatch_daemon.web.serve import application
 
+FILES = Files("sea.jpg", 1)
 PAIR = [
     ("content", ("sea.jpg", b"content", "image/jpeg")),
     ("style", ("wave.png", b"style", "image/png")),
@@ -49,7 +51,7 @@ def test_an_emptied_control_gives_its_setting_the_default(name: str) -> None:
     base = JobSettings.model_validate({name: OTHERS[name]})
     default = getattr(JobSettings(), name)
     assert getattr(base, name) != default
-    job, changed = job_form.read({name: ""}, Config(), base, 1, ())
+    job, changed = job_form.read({name: ""}, Config(), base, FILES, ())
     assert getattr(job, name) == default
     assert changed == {name: default}
 
@@ -58,7 +60,7 @@ def test_an_empty_recipe_stands_for_the_one_that_the_form_cannot_name(tmp_path: 
     (tmp_path / "mine.yaml").write_text("extends: gram\nabout: Mine.\n")
     base = JobSettings(recipe=str(tmp_path / "mine.yaml"))
     config = Config().model_copy(update={"job": base})
-    assert job_form.read({"recipe": ""}, config, base, 1, ()) == (base, {})
+    assert job_form.read({"recipe": ""}, config, base, FILES, ()) == (base, {})
 
 
 def test_an_empty_control_says_what_it_means(tmp_path: Path) -> None:

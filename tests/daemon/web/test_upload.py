@@ -355,7 +355,7 @@ def test_a_style_of_the_library_is_used_by_its_name_and_no_other_file_is(tmp_pat
 def again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Posts a form to paint `sea` again, a job with a strength of 0.25."""
     monkeypatch.setattr(actions, "WAIT_S", 0.0)
-    settings = {"backend": "sketch", "strength": 0.25, "set": {"steps": 7},
+    settings = {"backend": "sketch", "strength": 0.25, "set": {"steps": 7, "smallest": 3},
                 "file_names": {"content.jpg": "sea.jpg", "style.jpg": "wave.jpg"}}  # fmt: skip
     write(tmp_path / "styles/wave.png", b"from the library")
     page = client(tmp_path, finished_job(tmp_path, settings=settings), a_job("now", "running"))
@@ -377,11 +377,12 @@ def test_a_job_is_painted_again_with_what_was_changed(
     assert (first["verb"], first["job"]) == ("retry", "id-sea")
     assert first["new"] == answer.json()["job"]
     for request, expected in (
-        # an empty control that was empty changes nothing
-        (first, {"strength": 0.5, "style_size": "50%", "recipe": "gatys", "set": {"steps": 7}}),
-        (second, {"strength": None, "steps": 9, "set": {}}),
+        # a control shows what an earlier version recorded in `set`, so that it can be emptied
+        (first, {"strength": 0.5, "style_size": "50%", "recipe": "gatys", "steps": None}),
+        (second, {"strength": None, "steps": 9, "style_size": None}),
     ):
         assert request["settings"].items() >= expected.items()
+        assert request["settings"]["set"] == {"smallest": 3}
         assert request["settings"]["file_names"]["content.jpg"] == "sea.jpg"
 
 
