@@ -515,10 +515,13 @@ def numbered(earlier: Sequence[Attempt]) -> Sequence[Attempt]:
     """Return the `earlier` attempts that keep their numbers beside the next one.
 
     If the last two met obstacles, the next attempt takes the number of the last one: an obstacle
-    may last for days, and would otherwise fill the ledger and the receipt.
+    may last for days, and would otherwise fill the ledger and the receipt. One that had a device
+    keeps its number unless the one before had a device, too: it says that the job has begun.
     """
-    has_repeated = len(earlier) > 1 and all(attempt.how in OUTSIDE for attempt in earlier[-2:])
-    return earlier[:-1] if has_repeated else earlier
+    if len(earlier) < 2 or any(attempt.how not in OUTSIDE for attempt in earlier[-2:]):
+        return earlier
+    before, last = earlier[-2:]
+    return earlier if last.device and not before.device else earlier[:-1]
 
 
 # Activities
