@@ -463,6 +463,7 @@ class Attempts:
             # by its folder, because settings may change in the meantime
             final=fill_file(settings.final, self._fields(job, settings)),
             checkpoint=checkpoint,
+            shown_step=job.step,
             place=worker.place,
             attempts=tuple(map(_as_record, worker.earlier)),
             retry_of=job.retry_of or None,

@@ -56,6 +56,9 @@ class Order:
     final: str = FINAL
     """Name of the final picture, without its suffix."""
     checkpoint: Path | None = None
+    shown_step: int = 0
+    """Step of the latest stage of earlier attempts. An attempt that starts over makes a picture the
+    final one, on request, only from this step on."""
     backend_options: Mapping[str, Any] = field(default_factory=dict)
     device: str | None = None
     """Device to use if the settings name none and the backend has it."""

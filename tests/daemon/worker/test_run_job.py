@@ -168,6 +168,30 @@ def test_finish_makes_the_step_the_last_one(given: Order) -> None:
     assert contents["final.png"] == contents["stages/0005.png"]
 
 
+@pytest.mark.parametrize("change", ["settings", "damaged checkpoint"])
+def test_a_job_that_begins_again_finishes_with_no_earlier_picture_than_it_had(
+    change: str, given: Order
+) -> None:
+    """Stage 4 was there when its owner asked: the first steps of a new start are not that picture."""
+    painted(given, *after(5, Wish.STOP))
+    assert given.checkpoint is not None
+    if change == "settings":
+        given = with_settings(given, seed=7)
+    else:
+        given.checkpoint.write_bytes(given.checkpoint.read_bytes()[:100])
+    events = painted(replace(given, shown_step=4), *[Wish.FINISH] * 8)
+    assert progress(events) == [1, 2, 3, 4]
+    record = receipt(given)
+    assert record["state"] == "stopped early"
+    assert [stage["step"] for stage in record["stages"]] == [2, 4]
+    assert files(given)["final.png"] == files(given)["stages/0004.png"]
+
+
+def test_a_job_that_continues_finishes_at_once(given: Order) -> None:
+    painted(given, *after(5, Wish.STOP))
+    assert progress(painted(replace(given, shown_step=4), Wish.FINISH)) == [6]
+
+
 @pytest.mark.parametrize(("per_look", "steps"), [(run_job.CHECKPOINT_EVERY, [1]), (0.0, [2, 4, 6])])
 def test_checkpoints_are_saved_with_stages_and_every_minute_unless_they_take_long(
     per_look: float, steps: list[int], given: Order, monkeypatch: pytest.MonkeyPatch
