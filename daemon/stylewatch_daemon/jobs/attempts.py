@@ -693,7 +693,8 @@ class Attempts:
         """Post what the checked end of an attempt means for its job, if that still runs.
 
         It is complete, refused, waits for an obstacle, has failed once more, or goes back to the
-        queue, as it also does after a failure while the daemon stops.
+        queue. That is no fault after a request to stop, however the worker ended: it may have been
+        killed because it loaded, and could not answer soon.
         """
         job = self._ledger.get(worker.job_id)
         if job is None or job.state is not State.RUNNING:
@@ -712,7 +713,7 @@ class Attempts:
         elif isinstance(event, messages.Refused):
             unusable = lifecycle.Unusable(event.cause, event.reason)
             self._end(job.id, unusable, End.REFUSED, event.reason)
-        elif failed is None or self._stopping():
+        elif failed is None or worker.is_to_stop or self._stopping():
             # a worker that was lost has no checkpoint of the steps since its last stage
             step = event.step if isinstance(event, messages.AttemptStopped) else job.step
             self._stopped(job, worker, step)

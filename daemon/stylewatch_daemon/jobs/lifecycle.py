@@ -133,7 +133,7 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Stopped:
-    """The worker saved a checkpoint and stopped: the daemon stops, or the job is canceled."""
+    """The worker was to stop, and has ended: for the daemon, the hours, or because of `cancel`."""
 
 
 @dataclass(frozen=True)
