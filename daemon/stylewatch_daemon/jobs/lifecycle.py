@@ -518,10 +518,12 @@ def numbered(earlier: Sequence[Attempt]) -> Sequence[Attempt]:
     may last for days, and would otherwise fill the ledger and the receipt. One that had a device
     keeps its number unless the one before had a device, too: it says that the job has begun.
     """
-    if len(earlier) < 2 or any(attempt.how not in OUTSIDE for attempt in earlier[-2:]):
-        return earlier
-    before, last = earlier[-2:]
-    return earlier if last.device and not before.device else earlier[:-1]
+    if len(earlier) > 1:
+        before, last = earlier[-2:]
+        has_repeated = before.how in OUTSIDE and last.how in OUTSIDE
+        if has_repeated and (before.device or not last.device):
+            return earlier[:-1]
+    return earlier
 
 
 # Activities
