@@ -83,6 +83,11 @@ class Order:
         return self.content is not None and is_clip(self.content)
 
     @property
+    def limits(self) -> dict[str, int]:
+        """The limits of pictures and clips, by the names of their fields."""
+        return {"max_pixels": self.max_pixels, "max_frames": self.max_frames}
+
+    @property
     def clip_limits(self) -> "ClipLimits":
         """Limits for a content that is a clip."""
         from stylewatch_painter.images.clip import ClipLimits

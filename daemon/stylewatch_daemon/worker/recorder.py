@@ -53,6 +53,8 @@ class Recorder:
     """The choices of `auto`, by the backend that made them."""
     packages: dict[str, str] = field(default_factory=dict)
     """The versions of other packages whose losses and optimizers the job has, by name."""
+    limits: dict[str, int] = field(default_factory=dict)
+    """The limits with which the job began; see `Order.limits`."""
     restarts: list[str] = field(default_factory=list)
     """Reasons why checkpoints of earlier attempts could not be continued."""
     fallback: OomFallback = AS_ASKED
@@ -87,7 +89,7 @@ class Recorder:
         if remembered.get("packages", packages) != packages:
             raise CheckpointError(installed.OTHER_VERSIONS)
         values = {"started": datetime.now(UTC).isoformat(), "weights": weights, **remembered}
-        values |= {"packages": packages}
+        values |= {"packages": packages, "limits": order.limits}
         values.pop("relief", None)
         recorder = cls(order, prepared, provenance, **values, fallback=fallback)
         recorder.decided.setdefault(provenance.name, dict(provenance.decided))
@@ -96,7 +98,7 @@ class Recorder:
     def remember(self) -> dict[str, Any]:
         """Return plain JSON values that the next attempt needs."""
         names = ("started", "weights", "rows", "stages", "columns", "step", "taken_back", "decided",
-                "packages", "restarts")  # fmt: skip
+                "packages", "limits", "restarts")  # fmt: skip
         record = {name: getattr(self, name) for name in names}
         return {**record, "seconds_before": self.seconds, "relief": self.fallback.as_json()}
 

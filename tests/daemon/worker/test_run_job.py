@@ -14,7 +14,7 @@ from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.worker import checkpoint, run_job
 from stylewatch_daemon.worker.messages import AttemptStopped, Done, Event, FileStaged, Order
 from stylewatch_painter import installed
-from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.losses.content import ContentSettings
 from stylewatch_plugins.contract import Provenance, Wish
 from stylewatch_plugins.sketch import Sketch
@@ -104,6 +104,19 @@ def test_with_other_settings_or_inputs_a_job_begins_again(
     assert again == alone
     assert all(text.startswith("painted anew from the start: ") for text in warnings)
     assert len(warnings) == (change != "damaged checkpoint")
+
+
+@pytest.mark.parametrize("change", ["nothing", "settings"])
+def test_lower_limits_do_not_refuse_what_has_begun(change: str, given: Order) -> None:
+    painted(given, *after(3, Wish.STOP))
+    limited = replace(given, max_pixels=100, max_frames=1)
+    if change == "settings":
+        limited = with_settings(limited, seed=7)
+    events = painted(limited, *after(2, Wish.STOP))
+    assert progress(events) == ([4, 5] if change == "nothing" else [1, 2])
+    assert isinstance(painted(limited)[-1], Done), "the limits are those of the first attempt"
+    with pytest.raises(PictureError, match="100"):
+        painted(replace(limited, checkpoint=None))
 
 
 def test_choices_of_auto_hold_for_all_attempts(given: Order) -> None:
