@@ -215,9 +215,10 @@ class Attempts:
         `_cannot_begin` handles the errors that this raises.
         """
         earlier = self._ledger.attempts(job.id)
-        claim = self._jobs.claim_of(job)
-        settings, recipe = self._settings_of(job, earlier)
-        place = self._wanted_place(job, settings)
+        with self._jobs.mount_guard.checked(self._state.root):
+            claim = self._jobs.claim_of(job)
+            settings, recipe = self._settings_of(job, earlier)
+            place = self._wanted_place(job, settings)
         return Preparation(job, claim, settings, recipe, earlier, place)
 
     def _prepare(self, preparation: Preparation, outbox: Outbox, step: Step) -> Chosen:
@@ -486,7 +487,8 @@ class Attempts:
         return checkpoint
 
     def _forget_checkpoints(self, job_id: str, files: AttemptFiles) -> None:
-        entries.unlink(self._state.jobs / job_id / CHECKPOINT)
+        with self._jobs.mount_guard.checked(self._state.root):
+            entries.unlink(self._state.jobs / job_id / CHECKPOINT)
         files.forget_checkpoints()
 
     # -- while it runs
