@@ -17,7 +17,7 @@ from stylewatch_daemon.app.settings_file import LOOK_EVERY, SettingsFile
 from stylewatch_daemon.app.status import Snapshot, StatusFiles
 from stylewatch_daemon.app.tries import Tries
 from stylewatch_daemon.base import shortages
-from stylewatch_daemon.base.errors import DamagedError, LedgerError, OutputError
+from stylewatch_daemon.base.errors import DamagedError, LedgerError, OutputError, ShortageError
 from stylewatch_daemon.base.wakeup import Intent, Wakeup
 from stylewatch_daemon.client.condition import DRAINING, PAUSED, outside_hours
 from stylewatch_daemon.executors.base import Executor
@@ -157,7 +157,7 @@ class Loop:
             yield
         except DamagedError:
             raise
-        except OutputError as error:
+        except (OutputError, ShortageError) as error:
             self.jobs.note_trouble(error)
 
     def _guarded(self, call: Callable[[], object]) -> None:
@@ -276,6 +276,7 @@ class Loop:
         Without `retry`, jobs that have been blocked continue to wait.
         """
         with self._ledger_may_fail():
+            self.jobs.check_state()
             if self.commands.act():
                 self.wakeup.wake()  # more requests wait than a round has time for
             self._follow()

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from stylewatch_daemon.base.errors import FullError, InputError, OutputError
+from stylewatch_daemon.base.errors import FullError, InputError, OutputError, ShortageError
 from stylewatch_daemon.files import atomic, entries, identity
 from stylewatch_daemon.files.system import system
 
@@ -341,13 +341,26 @@ class MountGuard:
         below it is used only if a person has put a file there."""
         self.identities: dict[Path, identity.Identity] = {}
         """Identities of the folders that were checked and exist."""
+        self._held: dict[Path, tuple[Path, identity.Identity]] = {}
+        """By folders, the file in each that this process holds open, and its identity."""
+
+    def hold(self, folder: Path, file: Path) -> None:
+        """Take `folder` for itself only while it has `file`, which this process holds open.
+
+        Nothing else can have the identity of an open file, so that a folder that is moved away or
+        replaced is told on the same mount, too. Raises OSError if the file cannot be asked.
+        """
+        status = entries.target_status(file)
+        if status is not None:
+            self._held[folder] = (file, identity.identity(status))
 
     def check(self, folder: Path, inner: str = "") -> Path:
         """Record and return the highest folder on the mount of `folder / inner`.
 
         `inner` is a path in `folder`, and may be on another mount. Raises OutputError if the disk
         is just being mounted or unmounted, or if a mount in `roots` is missing; also if a mount in
-        `former` is missing, unless a person has put a file into `folder`.
+        `former` is missing, unless a person has put a file into `folder`. Raises ShortageError if a
+        folder of `hold` was moved or replaced.
         """
         place = folder / inner
         root = mount_root(place)
@@ -360,7 +373,23 @@ class MountGuard:
         status = entries.target_status(folder)
         if status is not None:
             self.identities[folder] = identity.identity(status)
+        self.check_held(folder)
         return root
+
+    def check_held(self, folder: Path) -> None:
+        """Raise ShortageError if a folder lacks the file that this process holds open there.
+
+        Raises OSError if that is unknown.
+        """
+        if folder not in self._held:
+            return
+        file, known = self._held[folder]
+        status = entries.target_status(file)
+        if status is None or identity.identity(status) != known:
+            raise ShortageError(
+                f"{folder} was moved away or replaced while stylewatch runs: move it back or, to "
+                "go on with what is there now, restart stylewatch"
+            )
 
     def _refuse(self, place: Path, folder: Path, missing: Collection[Path]) -> None:
         """Raise OutputError if `place` in `folder` may not be used without the `missing` mounts."""

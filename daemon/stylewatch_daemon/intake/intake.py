@@ -50,6 +50,7 @@ from stylewatch_daemon.ledger.claim import Claim, File
 from stylewatch_daemon.ledger.state_dir import RETRY
 from stylewatch_daemon.outbox.destination import Destination
 from stylewatch_daemon.settings.config import defaults, resolve
+from stylewatch_daemon.settings.job import JobFile
 from stylewatch_painter.errors import RecipesAwayError
 
 AHEAD = 16
@@ -611,11 +612,8 @@ class Intake:
         self._jobs.turn(job.id, Doing())
         settings = self._defaults
         if claim.job_file is not None and not problem:
-            job_file = self._state.files(job.id) / claim.job_file.name
             try:
-                settings, _ = resolve(
-                    self._settings, job_file, self._jobs.mount_guard, is_retry=claim.is_copy
-                )
+                settings = self._resolved(claim, claim.job_file)
             except RecipesAwayError:
                 pass  # the job waits for them once it is to begin
             except (SettingsError, InputError) as error:
@@ -626,6 +624,14 @@ class Intake:
         needs = settings.needs(each.sha256 for each in pictures if each.name in styles)
         event = Inspected(pictures, problem, cause, settings.priority, needs)
         self._jobs.post(job.id, event)
+
+    def _resolved(self, claim: Claim, job_file: File) -> JobFile:
+        """Return the settings of a claimed job with a job.yaml; raises as `resolve` does."""
+        path = self._state.files(claim.id) / job_file.name
+        guard = self._jobs.mount_guard
+        with guard.checked(self._state.root):
+            settings, _ = resolve(self._settings, path, guard, is_retry=claim.is_copy)
+        return settings
 
     # -- state, for the main loop and the status
 

@@ -223,9 +223,10 @@ class Attempts:
         `_cannot_begin` handles the errors that this raises.
         """
         earlier = self._ledger.attempts(job.id)
-        claim = self._jobs.claim_of(job)
-        settings, recipe = self._settings_of(job, earlier)
-        place = self._wanted_place(job, settings)
+        with self._jobs.mount_guard.checked(self._state.root):
+            claim = self._jobs.claim_of(job)
+            settings, recipe = self._settings_of(job, earlier)
+            place = self._wanted_place(job, settings)
         return Preparation(job, claim, settings, recipe, earlier, place)
 
     def _prepare(self, preparation: Preparation, outbox: Outbox, step: Step) -> Chosen:
@@ -477,6 +478,7 @@ class Attempts:
             # by its folder, because settings may change in the meantime
             final=fill_file(settings.final, self._fields(job, settings)),
             checkpoint=checkpoint,
+            shown_step=job.step,
             place=worker.place,
             attempts=tuple(map(_as_record, worker.earlier)),
             retry_of=job.retry_of or None,
@@ -499,7 +501,8 @@ class Attempts:
         return checkpoint
 
     def _forget_checkpoints(self, job_id: str, files: AttemptFiles) -> None:
-        entries.unlink(self._state.jobs / job_id / CHECKPOINT)
+        with self._jobs.mount_guard.checked(self._state.root):
+            entries.unlink(self._state.jobs / job_id / CHECKPOINT)
         files.forget_checkpoints()
 
     # -- while it runs
@@ -707,7 +710,8 @@ class Attempts:
         """Post the consequence of the checked end of an attempt, if the job is still running.
 
         The job is complete or refused, waits for an obstacle, has failed once more, or returns to
-        the queue. After a failure while the daemon stops it also returns to the queue.
+        the queue. A failure after a request to stop also returns it to the queue: the worker may
+        have been killed while it loaded, because it could not answer soon.
         """
         job = self._ledger.get(worker.job_id)
         if job is None or job.state is not State.RUNNING:
@@ -726,7 +730,7 @@ class Attempts:
         elif isinstance(event, messages.Refused):
             unusable = lifecycle.Unusable(event.cause, event.reason)
             self._end(job.id, unusable, End.REFUSED, event.reason)
-        elif failed is None or self._stopping():
+        elif failed is None or worker.is_to_stop or self._stopping():
             # a worker that was lost has no checkpoint of the steps since its last stage
             step = event.step if isinstance(event, messages.AttemptStopped) else job.step
             self._stopped(job, worker, step)

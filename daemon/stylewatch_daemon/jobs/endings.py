@@ -387,7 +387,9 @@ class Endings:
             else:
                 self._do(job, Effect.DISCARD, claim.outbox, work, done)
 
-        if jobs.state.is_held(job.id):
+        with jobs.mount_guard.checked(jobs.state.root):
+            is_held = jobs.state.is_held(job.id)
+        if is_held:
             release = partial(self._release, account)
             self._do(job, Effect.DISCARD, claim.inbox, release, released)
         else:

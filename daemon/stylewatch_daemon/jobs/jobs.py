@@ -14,6 +14,7 @@ from stylewatch_daemon.base.errors import (
     DaemonError,
     DamagedError,
     OutputError,
+    ShortageError,
     UnavailableError,
 )
 from stylewatch_daemon.base.events import Reporter
@@ -97,6 +98,7 @@ class Jobs:
         self.mount_guard.former = self._mounts = ledger.mounts()
         with shortages.translated("the state folder cannot be used"):
             self.mount_guard.check(state.root)
+            self.mount_guard.hold(state.root, state.ledger)
         self.live: dict[str, Live] = {}
         """Temporary data of the jobs with which the daemon does something, or that wait."""
         self.handlers: dict[Effect, Handler] = {}
@@ -166,7 +168,7 @@ class Jobs:
                 effects = self._write(posted)
             except DamagedError:
                 raise
-            except OutputError as error:
+            except (OutputError, ShortageError) as error:
                 self._posted = posted + self._posted
                 self.note_trouble(error)
                 return False
@@ -181,19 +183,29 @@ class Jobs:
                 self.carry_out(job, effect, event)
         return began
 
-    def note_trouble(self, error: OutputError) -> None:
+    def note_trouble(self, error: OutputError | ShortageError) -> None:
         """Record that the ledger cannot be used now: nothing begins until it can."""
         self._retry_at = self._clock() + LEDGER_RETRY_S
         if not self.trouble:
             self.reporter.waits("the ledger", str(error))
         self.trouble = str(error)
 
+    def check_state(self) -> None:
+        """Raise OutputError or ShortageError if the state folder cannot be used now.
+
+        The ledger that this process has open may be another one than that in the folder: what is
+        recorded there would be lost.
+        """
+        with shortages.translated("the state folder cannot be used"):
+            self.mount_guard.check_held(self.state.root)
+
     def _write(self, posted: Sequence[_Posted]) -> list[tuple[Job, Effect, object]]:
         """Apply events in one transaction; return the effects.
 
-        Raises OutputError if the ledger cannot be written, and _BrokenEventError if an event cannot
-        be applied; then no event is applied.
+        Raises OutputError or ShortageError if the ledger cannot be written, and _BrokenEventError
+        if an event cannot be applied; then no event is applied.
         """
+        self.check_state()
         effects = []
         mounts = self._known_mounts
         with self.ledger.transaction():
@@ -532,8 +544,10 @@ class Jobs:
             return self.claim_of(job)
         except ValueError:
             folder = self.state.files(job.id)
-            names = self.state.input_names(job.id)
-            looks = [(file, look(folder / file.name)) for file in job.inputs if file.name in names]
+            with self.mount_guard.checked(self.state.root):
+                names = self.state.input_names(job.id)
+                inputs = [file for file in job.inputs if file.name in names]
+                looks = [(file, look(folder / file.name)) for file in inputs]
             files = tuple(
                 File(file.role, file.name, Path(file.source), file_look, own=True)
                 for file, file_look in looks

@@ -133,7 +133,7 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Stopped:
-    """The worker saved a checkpoint and stopped: the daemon stops, or the job is canceled."""
+    """The worker was to stop, and has ended: for the daemon, the hours, or because of `cancel`."""
 
 
 @dataclass(frozen=True)
@@ -516,10 +516,15 @@ def numbered(earlier: Sequence[Attempt]) -> Sequence[Attempt]:
 
     If the last two attempts met obstacles, the next attempt gets the number of the last attempt,
     and replaces it: an obstacle may last for days, and would otherwise fill the ledger and the
-    receipt.
+    receipt. An attempt that had a device stays unless the one before it had a device, too: it shows
+    that the job has begun.
     """
-    has_repeated = len(earlier) > 1 and all(attempt.how in OUTSIDE for attempt in earlier[-2:])
-    return earlier[:-1] if has_repeated else earlier
+    if len(earlier) > 1:
+        before, last = earlier[-2:]
+        has_repeated = before.how in OUTSIDE and last.how in OUTSIDE
+        if has_repeated and (before.device or not last.device):
+            return earlier[:-1]
+    return earlier
 
 
 # Activities

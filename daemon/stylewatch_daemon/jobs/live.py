@@ -62,6 +62,11 @@ class Worker:
     """Error of the outbox that ends the attempt; later events, except the end, are ignored."""
 
     @property
+    def is_to_stop(self) -> bool:
+        """True if it was asked to end, with a checkpoint or for good, before it is done."""
+        return self.wanted in (AttemptRequest.STOP, AttemptRequest.CANCEL)
+
+    @property
     def number(self) -> int:
         """Number of the attempt; the first is 1."""
         return 1 + len(self.earlier)

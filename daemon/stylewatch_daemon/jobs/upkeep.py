@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from stylewatch_daemon.base.errors import OutputError
+from stylewatch_daemon.base.errors import OutputError, ShortageError
 from stylewatch_daemon.base.lanes import Step
 from stylewatch_daemon.base.model import Job, OutputFile, now
 from stylewatch_daemon.jobs.jobs import Jobs
@@ -120,8 +120,10 @@ class Upkeep:
                 jobs.reporter.waits("retention", str(kept))
                 return
             try:
+                jobs.check_state()
                 kept |= favorites.marked(state.root)  # some may be newer than those the lane found
-            except OutputError as error:
+                jobs.check_state()
+            except (OutputError, ShortageError) as error:
                 jobs.reporter.waits("retention", str(error))
                 return
             jobs.post("", None, lambda ledger: ledger.expire(threshold, parts, kept))

@@ -57,6 +57,9 @@ class Order:
     final: str = FINAL
     """Name of the final picture, without its suffix."""
     checkpoint: Path | None = None
+    shown_step: int = 0
+    """Step of the latest stage of earlier attempts. An attempt that starts over makes a picture the
+    final one, on request, only from this step on."""
     backend_options: Mapping[str, Any] = field(default_factory=dict)
     device: str | None = None
     """Device to use if the settings name none, the backend has it, and `backend_options` allow its
@@ -80,6 +83,11 @@ class Order:
         from stylewatch_painter.images.read_clip import is_clip  # the daemon must not load NumPy
 
         return self.content is not None and is_clip(self.content)
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limits of pictures and clips, by the names of their fields."""
+        return {"max_pixels": self.max_pixels, "max_frames": self.max_frames}
 
     @property
     def clip_limits(self) -> "ClipLimits":

@@ -59,6 +59,8 @@ class Recorder:
     """The choices of `auto`, by the backend that made them."""
     packages: dict[str, str] = field(default_factory=dict)
     """The versions, by name, of other packages whose losses and optimizers the job uses."""
+    limits: dict[str, int] = field(default_factory=dict)
+    """The limits with which the job began; see `Order.limits`."""
     restarts: list[str] = field(default_factory=list)
     """Reasons why checkpoints of earlier attempts could not be continued."""
     fallback: OomFallback = AS_ASKED
@@ -93,7 +95,7 @@ class Recorder:
         if remembered.get("packages", packages) != packages:
             raise CheckpointError(installed.OTHER_VERSIONS)
         values = {"started": datetime.now(UTC).isoformat(), "weights": weights, **remembered}
-        values |= {"packages": packages}
+        values |= {"packages": packages, "limits": order.limits}
         values.pop("relief", None)
         recorder = cls(order, prepared, provenance, **values, fallback=fallback)
         recorder.decided.setdefault(provenance.name, dict(provenance.decided))
@@ -102,7 +104,7 @@ class Recorder:
     def remember(self) -> dict[str, Any]:
         """Return plain JSON values from which `begin` continues the record in the next attempt."""
         names = ("started", "weights", "rows", "stages", "columns", "step", "taken_back", "decided",
-                "packages", "restarts")  # fmt: skip
+                "packages", "limits", "restarts")  # fmt: skip
         record = {name: getattr(self, name) for name in names}
         return {**record, "seconds_before": self.seconds, "relief": self.fallback.as_json()}
 

@@ -3,7 +3,7 @@
 import gc
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
     earlier attempt used.
     """
     snapshot = load_snapshot(order)
+    order = _with_limits(order, snapshot)
     try:
         yield from _attempts(order, wish, snapshot)
     except (RecipeError, SettingsError) as error:
@@ -151,13 +152,22 @@ def _lighter_start(order: Order, start: Start, further: OomFallback) -> Start:
     if order.checkpoint is None:
         return Start(EMPTY, further)
     kept = load_snapshot(order) if further.size == start.fallback.size else EMPTY
-    record = {**kept.record, "relief": further.as_json()}
+    record = {**kept.record, "relief": further.as_json(), "limits": order.limits}
     if further.device != start.fallback.device:  # all but the weights was chosen for that device
         name = order.settings.backend
         chosen = _decided(order, kept)
         record["decided"] = {name: {key: chosen[key] for key in ("weights",) if key in chosen}}
     checkpoint.save(order.checkpoint, Snapshot(kept.checkpoint, record))
     return Start(load_snapshot(order), further)
+
+
+def _with_limits(order: Order, snapshot: Snapshot) -> Order:
+    """Return `order` with no lower limits than those with which the job began.
+
+    It was accepted with these. A job without a snapshot has the limits of now.
+    """
+    began = snapshot.record.get("limits", {})
+    return replace(order, **{name: max(began[name], getattr(order, name)) for name in began})
 
 
 def _decided(order: Order, snapshot: Snapshot) -> Mapping[str, Any]:
@@ -255,6 +265,8 @@ class JobRun:
         """
         wish = self._ask()
         self._asked_after += 1
+        if wish is Wish.FINISH and self._asked_after < self.order.shown_step:
+            wish = Wish.GO_ON  # its owner wants a picture that this attempt, anew, has yet to reach
         if wish is not Wish.FINISH:
             self._finishes_at = None
         elif self._finishes_at is None:

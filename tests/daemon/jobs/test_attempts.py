@@ -44,6 +44,7 @@ from stylewatch_daemon.worker.messages import (
     Refused,
 )
 
+LOST = AttemptLost("the worker hung: there was no sign of life for 61 s")
 GONE = Failed("no such backend", Cause.DEVICE)
 
 
@@ -126,6 +127,25 @@ def test_a_file_that_cannot_be_published_is_no_end_though_the_end_comes_with_it(
 
 
 # -- attempts that go wrong
+
+
+@pytest.mark.parametrize("end", [LOST, CRASH])
+def test_a_worker_that_was_asked_to_stop_is_not_at_fault_however_it_ends(
+    world: DaemonWorld, end: Event
+) -> None:
+    """As the hours end, or for a preview; a worker that loads is killed after a minute."""
+    world.settings = changed_settings(world.settings, attempts=1)
+    loop = world.started("a")
+    while not world.executor.going:
+        step(loop)
+    loop.attempts.stop_workers("the hours in executor.hours ended")
+    world.executor.going = dict.fromkeys(world.executor.going, iter([end]))
+    run_jobs(loop)
+    first, *_ = world.attempts("a")
+    assert (first.how, first.reason) == (Cause.DAEMON, "the hours in executor.hours ended")
+    assert world.record.of("attempt_failed") == []
+    finish(world, loop)
+    assert world.published == done("a")
 
 
 def test_a_job_fails_for_good_after_three_crashes_in_a_row_without_a_new_stage(

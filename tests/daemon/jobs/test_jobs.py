@@ -4,7 +4,7 @@ import errno
 import logging
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import count
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import failing, replaced, tree
+from tests.daemon.faults import failing, fill, replaced, tree
 from tests.daemon.world import (
     DaemonWorld,
     FakeExecutor,
@@ -23,6 +23,7 @@ from tests.daemon.world import (
     step,
 )
 
+from stylewatch_daemon.app.loop import Loop
 from stylewatch_daemon.base.model import Cause, End, State
 from stylewatch_daemon.intake import intake
 from stylewatch_daemon.jobs.jobs import LEDGER_RETRY_S
@@ -34,6 +35,7 @@ from stylewatch_daemon.ledger.ledger import reading
 from stylewatch_daemon.ledger.writer import LedgerWriter
 from stylewatch_daemon.outbox import ending
 from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.worker.messages import AttemptRequest, Event, Failed, Order
 
 
 @pytest.fixture
@@ -255,3 +257,53 @@ def test_a_job_that_was_running_at_three_kills_in_a_row_runs_last(world: DaemonW
     world.run()
     titles = [order.name for order in world.executor.orders]
     assert titles == ["b", "a"], "the others were killed before their first step"
+
+
+# -- the state folder
+
+
+@pytest.mark.parametrize("rounds", range(12))
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_jobs_wait_while_the_state_folder_is_away(
+    rounds: int, is_replaced: bool, tmp_path: Path
+) -> None:
+    """On the same mount, at any moment; in its place is nothing, or an older copy."""
+    world = DaemonWorld(tmp_path)
+    world.executor = OfADisk()
+    fill(world.inbox, "b/job.yaml")
+    (world.inbox / "b/job.yaml").write_text("steps: 7")
+    state, elsewhere = world.state.root, tmp_path / "elsewhere"
+    loop = world.started("a", "b")
+    copy = shutil.copytree(state, tmp_path / "copy", ignore=shutil.ignore_patterns("wake"))
+    for _ in range(rounds):
+        step(loop)
+    state.rename(elsewhere)
+    if is_replaced:
+        copy.rename(state)
+    there = tree(state) if is_replaced else None
+    go_on(world, loop)
+    assert "was moved away or replaced" in loop.jobs.trouble
+    assert (tree(state) if state.exists() else None) == there, "nothing is made in its place"
+    if is_replaced:
+        shutil.rmtree(state)
+    elsewhere.rename(state)
+    go_on(world, loop)
+    assert world.states == {"a": "done", "b": "done"}
+    assert [job.faults for job in world.jobs] == [0, 0]
+
+
+class OfADisk(FakeExecutor):
+    """Fails like a worker that cannot read an input or write a checkpoint."""
+
+    def paint(self, order: Order, wanted: Callable[[], AttemptRequest]) -> Iterator[Event]:
+        try:
+            yield from super().paint(order, wanted)
+        except OSError as error:
+            yield Failed(str(error), Cause.DISK)
+
+
+def go_on(world: DaemonWorld, loop: Loop) -> None:
+    """Let some minutes pass."""
+    for _ in range(60):
+        world.wait(5.0)
+        step(loop)

@@ -58,6 +58,7 @@ from stylewatch_daemon.jobs.lifecycle import (
     Unusable,
     advance,
     may_resume,
+    numbered,
 )
 
 PAGE = Path(__file__).parents[3] / "docs/architecture.md"
@@ -297,6 +298,28 @@ def test_the_last_attempt_starts_from_the_beginning(
 ) -> None:
     job = replace(NEW, faults=faults, asked=asked)
     assert may_resume(job, earlier, LIMIT) is resumes
+
+
+ENDS = (
+    Attempt("then", device="cpu", how=Cause.WORKER),
+    Attempt("then", how=Cause.WORKER),
+    Attempt("then", device="cpu", how=Cause.DEVICE),
+    Attempt("then", how=Cause.DEVICE),
+    Attempt("then", device="cpu", how=Cause.DAEMON),
+)
+
+
+def test_an_attempt_that_takes_the_number_of_another_one_hides_nothing() -> None:
+    """Whether a job has begun, and whether its checkpoint is its own, is read from what is left."""
+    job = replace(NEW, faults=LIMIT - 1)
+    for ends in product(ENDS, repeat=5):
+        kept: Sequence[Attempt] = ()
+        for count, end in enumerate(ends, start=1):
+            kept = (*numbered(kept), end)
+            assert any(each.device for each in kept) == any(each.device for each in ends[:count])
+            assert may_resume(job, kept, LIMIT) == may_resume(job, ends[:count], LIMIT)
+        if all(each.how is Cause.DEVICE for each in ends):
+            assert len(kept) <= 3, "days without a device do not fill the ledger"
 
 
 @pytest.mark.parametrize("end", End)

@@ -14,7 +14,7 @@ from stylewatch_daemon.base.model import Progress, Started
 from stylewatch_daemon.worker import checkpoint, run_job
 from stylewatch_daemon.worker.messages import AttemptStopped, Done, Event, FileStaged, Order
 from stylewatch_painter import installed
-from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.losses.content import ContentSettings
 from stylewatch_plugins.contract import Provenance, Wish
 from stylewatch_plugins.sketch import Sketch
@@ -106,6 +106,19 @@ def test_with_other_settings_or_inputs_a_job_begins_again(
     assert len(warnings) == (change != "damaged checkpoint")
 
 
+@pytest.mark.parametrize("change", ["nothing", "settings"])
+def test_lower_limits_do_not_refuse_what_has_begun(change: str, given: Order) -> None:
+    painted(given, *after(3, Wish.STOP))
+    limited = replace(given, max_pixels=100, max_frames=1)
+    if change == "settings":
+        limited = with_settings(limited, seed=7)
+    events = painted(limited, *after(2, Wish.STOP))
+    assert progress(events) == ([4, 5] if change == "nothing" else [1, 2])
+    assert isinstance(painted(limited)[-1], Done), "the limits are those of the first attempt"
+    with pytest.raises(PictureError, match="100"):
+        painted(replace(limited, checkpoint=None))
+
+
 def test_choices_of_auto_hold_for_all_attempts(given: Order) -> None:
     torch = with_settings(given, backend="torch")
     painted(replace(torch, backend_options={"threads": 1}), *after(3, Wish.STOP))
@@ -166,6 +179,29 @@ def test_finish_makes_the_step_the_last_one(given: Order) -> None:
     assert record["state"] == record["attempts"][-1]["ended"] == "stopped early"
     assert [stage["step"] for stage in record["stages"]] == [2, 4, 5]
     assert contents["final.png"] == contents["stages/0005.png"]
+
+
+@pytest.mark.parametrize("change", ["settings", "damaged checkpoint"])
+def test_a_job_that_begins_again_finishes_with_no_earlier_picture_than_it_had(
+    change: str, given: Order
+) -> None:
+    """Stage 4 was there when its owner asked: the first steps of a new start are not it."""
+    painted(given, *after(5, Wish.STOP))
+    if change == "settings":
+        given = with_settings(given, seed=7)
+    elif given.checkpoint is not None:
+        given.checkpoint.write_bytes(given.checkpoint.read_bytes()[:100])
+    events = painted(replace(given, shown_step=4), *[Wish.FINISH] * 8)
+    assert progress(events) == [1, 2, 3, 4]
+    record = receipt(given)
+    assert record["state"] == "stopped early"
+    assert [stage["step"] for stage in record["stages"]] == [2, 4]
+    assert files(given)["final.png"] == files(given)["stages/0004.png"]
+
+
+def test_a_job_that_continues_finishes_at_once(given: Order) -> None:
+    painted(given, *after(5, Wish.STOP))
+    assert progress(painted(replace(given, shown_step=4), Wish.FINISH)) == [6]
 
 
 @pytest.mark.parametrize(("per_look", "steps"), [(run_job.CHECKPOINT_EVERY, [1]), (0.0, [2, 4, 6])])
