@@ -205,6 +205,8 @@ class Account:
     """Ids of the jobs that are to be favorites."""
     finals_taken: set[str] = field(default_factory=set)
     """Paths of pictures that a user removed from the finals folder."""
+    finish_steps: dict[str, int] = field(default_factory=dict)
+    """Highest steps that were published when jobs were last asked to finish, by their ids."""
     without_final: set[str] = field(default_factory=set)
     """Ids of the jobs whose end was asked for, or whose output was taken away before its final was
     certainly linked."""

@@ -383,6 +383,34 @@ def _waits_for_no_writers() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _finishes_with_any_picture() -> Iterator[None]:
+    """Let an attempt that starts over finish with its first picture."""
+    order_of = Attempts._order_of
+
+    def ordered(
+        attempts: Attempts, job: Job, worker: Worker, checkpoint: Path, folder: Path
+    ) -> messages.Order:
+        return replace(order_of(attempts, job, worker, checkpoint, folder), shown_step=0)
+
+    with replaced(Attempts, _order_of=ordered):
+        yield
+
+
+@contextmanager
+def _blames_who_was_to_stop() -> Iterator[None]:
+    """Count the loss of a worker as a fault although it was asked to stop."""
+    with replaced(Worker, is_to_stop=property(lambda worker: False)):
+        yield
+
+
+@contextmanager
+def _takes_any_state_folder() -> Iterator[None]:
+    """Do not notice that the state folder was moved away or replaced."""
+    with replaced(MountGuard, check_held=lambda guard, folder: None):
+        yield
+
+
 BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "": nullcontext,
     "claim": _claims_without_a_copy,
@@ -419,4 +447,7 @@ BROKEN: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "beside": _pairs_what_is_claimed,
     "once": _ends_before_its_jobs,
     "writers": _waits_for_no_writers,
+    "anew": _finishes_with_any_picture,
+    "blame": _blames_who_was_to_stop,
+    "astray": _takes_any_state_folder,
 }

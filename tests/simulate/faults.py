@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tests.daemon.faults import replaced
 from tests.simulate import wiring
 from tests.simulate.disks import SYSTEM, Disk
+from tests.simulate.laws import ViolationError
 from tests.simulate.plan import Inbox
 from tests.simulate.seam import CallFault
 
@@ -88,6 +89,8 @@ class Faults:
         """Disks with two cards that take turns, and the inboxes that they are."""
         self.is_memory_short = False
         """True while painters have no memory for two of three photographs."""
+        self.is_state_astray = False
+        """True while the state folder has another name, on the same disk."""
         self._being_installed: ExitStack | None = None
         self.sql: list[int] = []
         """Codes of SQLite's errors that the next commits get."""
@@ -110,6 +113,7 @@ class Faults:
             "memory": self._memory,
             "install": self._install,
             "chown": self._chown,
+            "astray": self._lead_astray,
         }
         for line in begins[what](random) or ():
             self._world.note(f"fault: {line}")
@@ -196,6 +200,36 @@ class Faults:
             f"{', times shifted by an hour' * shifts}"
         )
         self._start(Active(f"absence of {disk.name}", disk.name, True, end), seconds)
+
+    def _lead_astray(self, random: Random) -> Iterator[str]:
+        """Move the state folder away while the daemon runs, and back before its next start."""
+        world = self._world
+        state = Path(world.path("state"))
+        is_own = all(str(state) != disk.root for disk in world.disks)
+        if self.is_state_astray or not is_own or not world.daemon.is_up or world.seam.is_dead:
+            return
+        if any(deed.what == "restore" for deed in world.plan.deeds):
+            return
+        seconds = random.choice([0.01, random.uniform(1, 20), random.uniform(20, 200)])
+        state.rename(f"{state}-astray")
+        self.is_state_astray = True
+        yield f"the state folder is moved away for {seconds:.0f} s"
+        disk = world.plan.settings.disk_of("state")
+        self._start(Active("absence of the state", disk, False, self._move_state_back), seconds)
+
+    def _move_state_back(self) -> None:
+        astray = Path(self._world.path("state"))
+        self.is_state_astray = False
+        state = Path(self._world.path("state"))
+        if state.exists():
+            made = sorted(str(path.relative_to(state)) for path in state.rglob("*"))
+            raise ViolationError(2, "something is made in place of the state folder", f"{made}")
+        astray.rename(state)
+
+    def put_state_back(self) -> None:
+        """Move the state folder back, if it is away, before the daemon starts."""
+        for fault in [fault for fault in self.active if fault.what == "absence of the state"]:
+            self._end(fault)
 
     def _cards(self, random: Random) -> Iterator[str]:
         """Let another card take the place of that in an inbox: empty at first, or a copy of it."""

@@ -88,6 +88,8 @@ class Receipt:
     is_retry: bool
     files: tuple[str, ...]
     """Its final picture and its stages."""
+    early_step: int | None
+    """The last step that it shows if its job was stopped early."""
 
 
 @dataclass
@@ -324,12 +326,21 @@ class Laws:
         if lacking and not receipt.is_retry:
             kind = "a part that came before its pair could be moved is left behind"
             raise ViolationError(5, kind, f"{receipt.key} lacks {sorted(lacking)}")
+        self._check_early(receipt)
         seen.receipts[receipt.job] = receipt
         seen.first_at[receipt.job] = self._world.times.now
         for token in receipt.tokens:
             seen.of_token[token].add(receipt.job)
         if not receipt.is_retry:
             seen.by_key[receipt.key].add(receipt.job)
+
+    def _check_early(self, receipt: Receipt) -> None:
+        """Check that a job shows what it had when it was asked to finish."""
+        account = self._world.account
+        had = account.finish_steps.get(receipt.job, 0)
+        if receipt.early_step is not None and receipt.early_step < had and not account.has_restored:
+            kind = "a job that was asked to finish shows less than it had"
+            raise ViolationError(1, kind, f"{receipt.key}: step {receipt.early_step}, not {had}")
 
     def _parsed(self, path: str, data: bytes) -> Receipt:
         try:
@@ -340,7 +351,10 @@ class Laws:
             key = Key(of.get("content", 0), styles, of.get("content-mask", 0), plain["seed"])
             tokens = frozenset({*(token for _, token in roles), plain["seed"]})
             files = (plain["final"], *(stage["file"] for stage in plain["stages"]))
-            return Receipt(plain["id"], key, tokens, bool(plain["retry_of"]), files)
+            last = max((stage["step"] for stage in plain["stages"]), default=0)
+            early_step = last if plain["state"] == "stopped early" else None
+            is_retry = bool(plain["retry_of"])
+            return Receipt(plain["id"], key, tokens, is_retry, files, early_step)
         except (ValueError, KeyError) as error:
             raise ViolationError(3, "half a receipt", self._short(path)) from error
 

@@ -12,7 +12,7 @@ from stylewatch_daemon.app import tries
 from stylewatch_daemon.base import shortages
 from stylewatch_daemon.base.errors import InputError, ShortageError
 from stylewatch_daemon.base.model import Cause, Picture, Progress, Started
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files import atomic, entries
 from stylewatch_daemon.intake.inspection.messages import Answer, Question
 from stylewatch_daemon.outbox.publish import keep_staged, stage
 from stylewatch_daemon.worker.failures import as_end
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from tests.simulate.world import World
 
 STEPS = 2
+
+OFTEN = 0.5
+"""Share of the worlds in which some trouble of attempts occurs, and of the attempts there that have
+it."""
 
 FAULTS: tuple[AttemptEnd, ...] = (
     AttemptLost("the worker was killed"),
@@ -81,7 +85,19 @@ class Painter:
         if ticket in self._running:
             attempt = self._running[ticket]
             attempt.wanted = wanted
+            if wanted in (AttemptRequest.STOP, AttemptRequest.CANCEL) and self._is_slow(attempt):
+                attempt.events = iter([AttemptLost("the worker hung")])
             self._soon(attempt, 0.1)
+
+    def _is_slow(self, attempt: _Attempt) -> bool:
+        """Return whether a worker loads for so long that it is killed if it is asked to stop."""
+        return self._happens("slow loading", attempt)
+
+    def _happens(self, what: str, attempt: _Attempt) -> bool:
+        """Return whether something happens to an attempt, which it does in OFTEN of all worlds."""
+        seed = self.world.plan.settings.seed
+        is_in_world = Random(f"{what} {seed}").random() < OFTEN
+        return is_in_world and Random(f"{what} {seed} {attempt.ticket}").random() < OFTEN
 
     def drop(self, ticket: str) -> None:
         if ticket in self._running:
@@ -165,7 +181,7 @@ class Painter:
             yield Refused("a picture is damaged")
             return
         assert order.checkpoint is not None
-        first = 1 if self._is_there(order.checkpoint) else 0
+        first = 1 if self._continues(attempt, order.checkpoint) else 0
         stages = []
         yield Started("simulated", "cpu", ((4, 4),), (STEPS,), step=first)
         if first:
@@ -175,7 +191,7 @@ class Painter:
             if attempt.wanted in (AttemptRequest.STOP, AttemptRequest.CANCEL):
                 yield AttemptStopped(step - 1)
                 return
-            if attempt.wanted is AttemptRequest.FINISH:
+            if attempt.wanted is AttemptRequest.FINISH and step > order.shown_step:
                 break
             yield Progress(step, STEPS, (4, 4), loss=1 / step, seconds=step)
             if any(content.is_odd for _, content in contents if content):
@@ -246,12 +262,16 @@ class Painter:
         keep_staged(order.staging, ["stages"])
         atomic.write(checkpoint, b"after step 1")
 
-    @staticmethod
-    def _is_there(path: Path) -> bool:
+    def _continues(self, attempt: _Attempt, checkpoint: Path) -> bool:
+        """Return whether an attempt goes on from a checkpoint; remove one that it refuses."""
         try:
-            return bool(read(path))
+            read(checkpoint)
         except FileNotFoundError:
             return False
+        if self._happens("refused checkpoint", attempt):  # as one of another recipe, or package
+            entries.unlink(checkpoint)
+            return False
+        return True
 
     def _staged(self, order: Order, name: str, step: int, *, write: bool = True) -> FileStaged:
         main, style = read(order.main), read(order.styles[0]) if order.styles else b""

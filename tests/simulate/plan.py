@@ -61,13 +61,14 @@ MORE = (
     ("nested",),
     ("pick",),
     ("clone",),
+    ("astray",),
 )
 """Deeds of users and of the machine that are drawn apart, each sort by itself, so that a number
 still is the same world."""
 
 RARE = {
     "deny": "denials", "chown": "chowns", "once": "runs", "nested": "nests", "pick": "picks",
-    "clone": "clones",
+    "clone": "clones", "astray": "strays",
 }  # fmt: skip
 """Those of MORE that are in few worlds, with the names by which that is drawn."""
 

@@ -543,7 +543,7 @@ class Seam:
         for folder, _, names in os.walk(self.disks.spot(disk.root)):
             for path in (folder, *(f"{folder}/{name}" for name in names)):
                 inode = REAL.stat(path, follow_symlinks=False).st_ino
-                if inode not in opened:
+                if inode not in opened and ".sqlite3" not in path:  # the ledger is open, too
                     self._inodes.pop(inode, None)
 
     def chown(self, disk: Disk) -> None:

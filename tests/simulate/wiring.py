@@ -709,6 +709,7 @@ class JobSeen:
     id: str
     name: str
     title: str
+    place: str
     inbox: str
     state: str
     end: str
@@ -738,6 +739,7 @@ def jobs(state: Path) -> list[JobSeen]:
                 job.id,
                 job.name,
                 job.title,
+                job.place or "",
                 job.inbox,
                 job.state.value,
                 str(job.end or ""),

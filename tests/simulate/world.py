@@ -53,6 +53,9 @@ HOOKS_WITHIN = 60.0
 MEETS_WITHIN = 10.0
 """Seconds within which the daemon looks at all disks."""
 
+LATER_FAULTS = ("unreadable", "cards", "memory", "install", "chown", "astray")
+"""Those of MORE that are faults."""
+
 WAITS = 60_000
 """Number of waits of the main loop after which it is considered to be busy for nothing."""
 
@@ -214,6 +217,7 @@ class World:
         """Run the daemon until it ends, and let time pass until its next start."""
         if self._life.handover is None:
             self.users.settings_file.correct()
+        self.faults.put_state_back()
         is_once = self.daemon.is_once_next and self._life.handover is None
         self.daemon.is_once_next &= not is_once
         life = self._life = wiring.live(self, self._life.handover, is_once=is_once)
@@ -334,8 +338,9 @@ class World:
         return f"{self.pid()}{self.daemon.starts:08x}"
 
     def path(self, role: str) -> str:
-        """Return the folder of a role."""
-        return self.plan.settings.path(role)
+        """Return the folder of a role, which for the state folder may not be where it should be."""
+        path = self.plan.settings.path(role)
+        return f"{path}-astray" if role == "state" and self.faults.is_state_astray else path
 
     def contents_of(self, job: wiring.JobSeen) -> set[Token]:
         """Return the tokens of the pictures of a job, once it was inspected."""
@@ -551,7 +556,7 @@ class World:
             self._kill(deed.what, random)
         elif deed.what == "crash":
             self._crash(Random(deed.seed))
-        elif deed.what in (*FAULTS, "unreadable", "cards", "memory", "install", "chown"):
+        elif deed.what in (*FAULTS, *LATER_FAULTS):
             self.faults.begin(deed.what, random)
         else:
             self._go_on(self.users.do(deed.what, random))

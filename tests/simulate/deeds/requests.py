@@ -99,6 +99,8 @@ class Requests:
         account.tell(f"is to {verb}", *(each for each in contents if each.token in tokens))
         if verb == "retry":
             account.retries.update(tokens)
+        if verb == "finish":
+            self._account.finish_steps[job.id] = self._published_step(job)
         if verb in ("retry", "finish"):
             return
         account.given_up.update(tokens)
@@ -109,6 +111,15 @@ class Requests:
             account.trashed_jobs.discard(job.id)
             account.favorite_jobs.discard(job.id)
             self._write_off(job)
+
+    def _published_step(self, job: wiring.JobSeen) -> int:
+        """Return the highest step of which a job has a stage in its outbox; 0 if it has none."""
+        world = self._world
+        outboxes = {world.path(each.name): each.outbox for each in world.plan.settings.inboxes}
+        if not job.place or not self._files.is_there(outboxes[job.inbox]):
+            return 0
+        stages = Path(world.path(outboxes[job.inbox]), job.place, "stages").glob("*.png")
+        return max((int(stage.stem) for stage in stages), default=0)
 
     def _write_off(self, job: wiring.JobSeen) -> None:
         """Expect no longer that the pictures of a job are kept."""
