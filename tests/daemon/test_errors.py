@@ -33,7 +33,7 @@ from stylewatch_daemon.base.errors import (
 from stylewatch_daemon.base.model import Cause, Input, Job, State
 from stylewatch_daemon.cli.exit_codes import explain
 from stylewatch_daemon.client import operations, retries
-from stylewatch_daemon.client.submit import check_name, put
+from stylewatch_daemon.client.submit import checked_name, put
 from stylewatch_daemon.files import disks
 from stylewatch_daemon.files.disks import MountGuard
 from stylewatch_daemon.ledger import requests
@@ -221,9 +221,10 @@ ROWS: list[Row] = [
     ("missing does not exist: create it", OutputError,
      lambda it: put(
          it.root / "missing", MountGuard(), iter(["sea"]), {"content.jpg": it.order.main}, {})),
-    *(("would do", UsageError, lambda _, name=name: check_name(name, ()))
+    *(("would do", UsageError, lambda _, name=name: checked_name(name, ()))
       for name in ("a/b", "..", ".hidden", "a\nb", "_refused")),
-    *(("an inbox ignores names like", UsageError, lambda _, name=name: check_name(name, ("*.BAK",)))
+    *(("an inbox ignores names like", UsageError,
+       lambda _, name=name: checked_name(name, ("*.BAK",)))
       for name in ("sea.tmp", "old.bak")),
     # the start of a daemon
     ("lies in the inbox", SettingsError,

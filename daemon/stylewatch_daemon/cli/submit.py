@@ -70,8 +70,8 @@ def submit(
     _refuse_inside(place, [*(str(each.path) for each in settings.inboxes), *_watched(folder)])
     inboxes = [each for each in settings.inboxes if _is_same(place, str(each.path))]
     folders = [*chain.from_iterable((each.path, each.outbox) for each in inboxes)] or [place]
-    for new_job in jobs:
-        submission.check_name(new_job.name, settings.watch.ignore)
+    ignored = settings.watch.ignore
+    jobs = [each._replace(name=submission.checked_name(each.name, ignored)) for each in jobs]
     submitted = []
     is_kept = all(watched.after == "keep" for watched in inboxes)  # unknown for other inboxes
     for title in submission.put_all(folder, jobs, *folders, is_kept=is_kept):

@@ -5,6 +5,7 @@ import re
 import secrets
 import stat
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
@@ -84,11 +85,13 @@ def files_of(
     return files
 
 
-def check_name(name: str, ignored: tuple[str, ...]) -> None:
-    """Raise UsageError if an inbox does not accept a job's folder called `name`.
+def checked_name(name: str, ignored: tuple[str, ...]) -> str:
+    """Return the name of a job in composed Unicode (NFC), as its folder in an inbox is called.
 
     `ignored` are the patterns of names that the inbox ignores, besides those of leftover files.
+    Raises UsageError if the inbox does not accept such a folder.
     """
+    name = unicodedata.normalize("NFC", name)
     if name != safe(name):
         raise UsageError(f"a job cannot be called {name!r}; {safe(name)!r} would do")
     row = leftover(name)
@@ -98,6 +101,7 @@ def check_name(name: str, ignored: tuple[str, ...]) -> None:
             raise UsageError(
                 f"an inbox ignores names like {name!r} ({pattern}): give the job another name"
             )
+    return name
 
 
 def free(name: str, *folders: Path) -> Iterator[str]:

@@ -389,7 +389,7 @@ def _mistaken(
     """
     if not wants_html(request):
         raise error
-    answer = page(request, form, error.sentences)
+    answer = page(request, form, error.by_place)
     answer.status_code = 400
     return answer
 
@@ -530,12 +530,11 @@ def _name(site: Context, form: Form, content: File, styles: Sequence[File]) -> s
     stems = (PurePosixPath(file.name).stem for file in (content, *styles[:1]))
     name = given or safe("-".join(stems))
     try:
-        submit.check_name(name, site.settings.watch.ignore)
+        return submit.checked_name(name, site.settings.watch.ignore)
     except UsageError as error:
         if given:
             raise FormError({"name": str(error)}) from None
         return UNNAMED
-    return name
 
 
 def _new_job(

@@ -85,6 +85,9 @@ def _control(name: str) -> Control:
 
 CONTROLS = tuple(map(_control, NAMES))
 
+PLACES = (*NAMES, "name", "style", "settings")
+"""Names of the places for mistakes on the page."""
+
 
 class FormError(UsageError):
     """Mistakes in a form: `sentences` has a sentence by the name of each wrong control."""
@@ -92,6 +95,18 @@ class FormError(UsageError):
     def __init__(self, sentences: Mapping[str, str]) -> None:
         super().__init__("; ".join(f"{name}: {text}" for name, text in sentences.items()))
         self.sentences = sentences
+
+    @property
+    def by_place(self) -> Mapping[str, str]:
+        """The sentences by the places for them on the page.
+
+        Those about settings without a control are in the place `settings`, with their names.
+        """
+        by_place = {name: text for name, text in self.sentences.items() if name in PLACES}
+        others = [f"{name}: {text}" for name, text in self.sentences.items() if name not in PLACES]
+        if others:
+            by_place["settings"] = "; ".join([*filter(None, [by_place.get("settings")]), *others])
+        return by_place
 
 
 # Filling in a form

@@ -42,6 +42,7 @@ def test_a_pair_is_put_into_the_inbox_and_its_name_printed(inbox: Path, run: Run
     assert (ended.code, ended.out) == (0, "content-style\n")
     assert NOT_RUNNING.sentence in ended.err
     assert files(inbox) == {"content-style/content.jpg", "content-style/style.jpg"}
+    assert run(*PAIR, "--name", "Cafe\u0301").out == "Caf\u00e9\n"
     masks = ("--mask", "content.jpg", "--style-mask", "style.jpg", "--init", "style.jpg")
     ended = run(*PAIR, "--name", "lake", "--json", *masks)
     assert json.loads(ended.out) == [{"name": "lake", "inbox": str(inbox)}]

@@ -97,3 +97,15 @@ def test_a_share_and_no_other_setting_has_a_slider(
     monkeypatch.setattr(job_form, "CONTROLS", controls)
     assert sliders(page) == ["style_size", "steps"]
     assert 'aria-label="Slider of the style size"' in page.get("/", headers=BROWSER).text
+
+
+def test_a_mistake_in_a_setting_without_a_control_is_shown_above_the_form(tmp_path: Path) -> None:
+    enter(tmp_path / "state")
+    config = settings(tmp_path)
+    config = config.model_copy(update={"job": config.job.model_copy(update={"depth": 16})})
+    page = TestClient(application(page_of(config)), HERE, headers=OURS, follow_redirects=False)
+    answer = page.post("/jobs", files=PAIR, data={"format": "jpg"}, headers=BROWSER)
+    assert answer.status_code == 400
+    place = re.search(r'<span [^>]*data-mistake="settings">([^<]*)</span>', answer.text)
+    assert place is not None
+    assert place[1].startswith("depth: 16 is for png and tiff")
