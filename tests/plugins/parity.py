@@ -1,9 +1,10 @@
 """Differences between the backends `onnx` and `torch`, for each recipe: `make parity`.
 
 Both are evaluated at the pictures of torch's first steps. A gradient depends on decisions (which
-features are above zero, which of four is the greatest); where two values are almost equal, another
-order of summation may decide otherwise. So torch's gradient is computed twice: with torch's own
-decisions, and with those of the graph.
+features are above zero, which of four is the greatest, which column of the style is the nearest);
+where two values are almost equal, another order of summation may decide otherwise. So torch's
+gradient is computed twice: with torch's own decisions, and with those of the graph, from whose
+features the losses then decide, too. Differences of the features are those of the terms.
 """
 
 import sys
@@ -17,7 +18,7 @@ import torch
 from bench.common import task
 from torch import Tensor
 
-from stylewatch_export.verify import LIMIT, distance, network, opened, torch_back
+from stylewatch_export.verify import LIMIT, distance, opened, torch_back
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.network import store, weights
 from stylewatch_painter.network.settings import NetworkSettings
@@ -68,11 +69,10 @@ class GraphDecisions:
 class _GraphDecisions(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, decided: GraphDecisions) -> tuple[Tensor, ...]:
-        vgg, graph, plan = ctx.parts = decided.parts
+        _, graph, plan = ctx.parts = decided.parts
         features, state = graph.forward(x, keep=True)
         ctx.kept = {**dict(zip(plan.layers, features, strict=True)), **state}
-        maps = vgg(x, plan.layers, network(plan))
-        return tuple(maps[layer] for layer in plan.layers)
+        return tuple(features)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

@@ -101,7 +101,7 @@ ASKED: dict[str, Any] = {
     "recipe": "gatys", "size": "640", "strength": 0.5, "color": "match", "enlarge": True,
     "style_weights": [2.0, 1.0], "style_size": ["50%", "640"], "name": "{name} it's $HOME",
     "mask": {"feather": "3%", "outside": "free"}, "artifacts": ["sheet.png"], "stroke": 2.0,
-    "set": {"objective.tv.weight": 0.1, "start": "noise", "objective.content": None},
+    "set": {"objective.tv.weight": 0.1, "objective.content": None}, "init": "noise",
     "file_names": {"a.jpg": "my sea.jpg"},
 }  # fmt: skip
 
@@ -116,7 +116,7 @@ def test_the_command_of_a_job_gives_the_same_settings(tmp_path: Path) -> None:
     given = list(zip(words[5:-4:2], words[6:-4:2], strict=True))
     sets = [value for flag, value in given if flag == "--set"]
     flags = {flag[2:].replace("-", "_"): value for flag, value in given if flag != "--set"}
-    assert set(flags) == {"recipe", "size", "strength", "stroke", "color"}
+    assert set(flags) == {"recipe", "size", "strength", "stroke", "color", "init"}
     asked = overrides_of(
         {**{key: yaml_lines.value(text) for key, text in flags.items()}, "sets": sets}
     )
