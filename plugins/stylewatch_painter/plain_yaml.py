@@ -137,8 +137,8 @@ def value(text: str) -> Any:
             return whole or None
         if not (_is_bare(node) or _is_one_value(text)):
             raise YamlError(
-                f"{quoted(whole)} is a value with something beside it, such as a comment: leave "
-                "that out or, if it is part of a text, put the text in quotes"
+                "this is a value with something beside it, such as a comment: leave that out or, "
+                "if it is part of a text, put the text in quotes"
             )
         return _Walk("the value").value(node, ())
 
