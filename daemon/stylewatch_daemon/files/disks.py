@@ -548,9 +548,14 @@ def check_access(folder: Path) -> None:
 
     If `folder` does not exist, its nearest existing parent counts.
     """
-    nearest = _existing(folder)
-    if not system.access(nearest, os.W_OK | os.X_OK):
+    if not may_write(folder):
+        nearest = _existing(folder)
         raise PermissionError(errno.EACCES, f"this user may not write in {nearest} now")
+
+
+def may_write(folder: Path) -> bool:
+    """Return whether this user may write in `folder`, or in its nearest existing parent."""
+    return system.access(_existing(folder), os.W_OK | os.X_OK)
 
 
 def _existing(folder: Path) -> Path:

@@ -15,14 +15,13 @@ from typing import Any
 from stylewatch_daemon.base.errors import (
     DaemonError,
     DamagedError,
-    FullError,
     LockedError,
     OldLedgerError,
     OutputError,
     ShortageError,
 )
 from stylewatch_daemon.base.model import now
-from stylewatch_daemon.files import account, entries, pipes
+from stylewatch_daemon.files import account, disks, entries, pipes
 from stylewatch_daemon.ledger import schema, state_dir
 from stylewatch_daemon.ledger.ledger import BUSY_S, Request, reading
 from stylewatch_daemon.ledger.state_dir import LEDGER, WAKE
@@ -41,19 +40,19 @@ def leave(state: Path, verb: str, **arguments: Any) -> int:
     """Add a request for the daemon of the folder `state`, and wake the daemon; return its id.
 
     If no daemon runs, the next one acts on the request, and then removes it. A missing ledger is
-    created. Raises OutputError if the request cannot be written.
+    created. Raises DamagedError, ShortageError or OutputError if the request cannot be written.
     """
     try:
         with account.owning(state):
             request_id = _add(state, verb, arguments)
             pipes.poke(state / WAKE)
             return request_id
-    except (DamagedError, FullError, LockedError, OldLedgerError, ShortageError):
+    except (DamagedError, LockedError, OldLedgerError, ShortageError):
         raise
     except OSError as error:
+        advice = "" if disks.may_write(state) else "; ask as the user whom the daemon runs as"
         raise OutputError(
-            f"the request cannot be written: {getattr(error, 'strerror', None) or error}; "
-            "ask as the user whom the daemon runs as"
+            f"the request cannot be written: {getattr(error, 'strerror', None) or error}{advice}"
         ) from error
 
 

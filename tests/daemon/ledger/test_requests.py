@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from stylewatch_daemon.base.errors import LockedError
-from stylewatch_daemon.files import pipes
+from stylewatch_daemon.base.errors import LedgerError, LockedError, OutputError
+from stylewatch_daemon.files import disks, pipes
 from stylewatch_daemon.ledger import requests
 from stylewatch_daemon.ledger.state_dir import StateDir
 from stylewatch_daemon.ledger.writer import LedgerWriter
@@ -56,6 +56,20 @@ def test_a_ledger_that_another_program_has_locked_is_tried_again_later(
         with pytest.raises(LockedError, match="another program has locked the ledger") as caught:
             requests.leave(state.root, "pause")
     assert "full" not in str(caught.value) and "user" not in str(caught.value)
+
+
+@pytest.mark.parametrize("may_write", [True, False])
+def test_another_account_is_advised_only_if_this_one_may_not_write(
+    may_write: bool, state: StateDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise LedgerError("the ledger cannot be used (database or disk is full)")
+
+    monkeypatch.setattr(requests, "_add", fail)
+    monkeypatch.setattr(disks, "may_write", lambda folder: may_write)
+    with pytest.raises(OutputError, match="disk is full") as caught:
+        requests.leave(state.root, "pause")
+    assert ("ask as the user" in str(caught.value)) is not may_write
 
 
 def test_whoever_leaves_a_request_wakes_the_daemon(state: StateDir) -> None:

@@ -25,6 +25,7 @@ from tests.nodes import unused_port
 from stylewatch_daemon.app import page as supervisor
 from stylewatch_daemon.app.page import NAME, SERVE, Listening, Supervisor, listening_socket, url_of
 from stylewatch_daemon.base.child import Child
+from stylewatch_daemon.base.errors import ShortageError
 from stylewatch_daemon.base.wakeup import Backoff
 from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.settings.sections import parse_address
@@ -269,3 +270,23 @@ def test_an_inherited_socket_that_is_not_wanted_any_more_goes_with_its_name(
     assert not (folder / "web.sock").exists()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(inherited.fd)
+
+
+def test_a_page_that_cannot_start_waits_longer_after_each_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    def fail(self: Supervisor, page: WebPage, listening: socket.socket) -> None:
+        raise ShortageError("no process can be started")
+
+    def is_leaving(self: Supervisor, others: object, seconds: float) -> bool:
+        waits.extend([seconds] * bool(seconds))
+        return len(waits) == 3
+
+    monkeypatch.setattr(Supervisor, "_keep_serving", fail)
+    monkeypatch.setattr(Supervisor, "_is_leaving", is_leaving)
+    failing = Supervisor(page_at(tmp_path), retry=Backoff(first=1, most=60))
+    failing.start()
+    failing.close()
+    assert waits == [1, 2, 4]
