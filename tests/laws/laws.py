@@ -400,7 +400,7 @@ _TRANSPARENT: dict[str, Callable[[Pixels], bytes]] = {
 """Functions that make a file of values (height, width, 4) in 0..1, by their names."""
 
 _BEYOND: dict[str, float] = {"white": 1, "light": 300, "no number": math.nan}
-"""What alpha can hide, by its name: colors up to white, and in floats more, or no colors at all."""
+"""Values that alpha can hide, by name: colors up to white and, in floats, brighter ones or NaN."""
 
 
 @st.composite

@@ -41,7 +41,7 @@ Texts = Mapping[str, str]
 """Texts in YAML by dotted keys of a job."""
 
 PLAIN: Texts = {"backend": "sketch", "size": "32", "steps": "2"}
-"""What config.yaml says of jobs, unless a case says something else."""
+"""The job settings of config.yaml, unless a case has others."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ CASES = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a job: the sentence that refuses it, or the settings that paint it.
+    """The outcome of a request: the sentence that refuses the job, or the settings that paint it.
 
     `hinders` is the kind of what hinders the painting for now, such as a style that has to be
     learned.

@@ -177,7 +177,10 @@ class DamagedError(OutputError):
 
 
 class ShortageError(DaemonError, OSError):
-    """The machine cannot provide a file descriptor, a process or a thread at the moment."""
+    """The machine cannot provide what every job needs at the moment.
+
+    That is a file descriptor, a process, a thread or, after it was moved away, the state folder.
+    """
 
     exit_code = Exit.LATER
     cause = Cause.MACHINE

@@ -58,7 +58,7 @@ class Wakeup:
 
     @property
     def intent(self) -> Intent:
-        """What the daemon should do next; a request to stop overrides one to start anew."""
+        """The next thing for the daemon to do; a request to stop overrides one to start anew."""
         if self._is_told_to_stop:
             return Intent.STOP
         return Intent.RESTART if self._starts_anew else Intent.RUN

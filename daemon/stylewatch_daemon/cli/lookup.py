@@ -41,9 +41,7 @@ def job_of(state: Path, name: str, verb: Verb | None = None) -> Job:
     for this.
     """
     with open_ledger(state) as ledger:
-        job = None
-        if ledger is not None:
-            job = ledger.the_one(name) if verb is None else operations.meant(ledger, verb, name)
+        job = operations.meant(ledger, verb, name) if ledger else None
     if job is None or (verb in ("cancel", "finish") and job.has_ended):
         incomplete = status_json.read(state)["incomplete"]
         pair_names = [pair["name"] for pair in incomplete]

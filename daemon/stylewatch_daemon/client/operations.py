@@ -23,12 +23,10 @@ from stylewatch_daemon.outbox.job_files import SourceFile
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobFile, is_file
 
-Verb = Literal[
-    "cancel", "finish", "retry", "dismiss", "favorite", "unfavorite", "trash", "restore", "delete"
-]
-
 Asked = Literal["cancel", "finish", "favorite", "unfavorite", "trash", "restore", "delete"]
 """Operations whose requests have no arguments but the job."""
+
+Verb = Literal[Asked, "retry", "dismiss"]
 
 VERBS: tuple[Verb, ...] = get_args(Verb)
 
@@ -57,11 +55,12 @@ _REFUSED_IN_TRASH = ("retry", "dismiss", "favorite", "trash")
 """Operations that a job in the trash does not allow until it is restored."""
 
 
-def meant(ledger: Ledger, verb: Verb, name: str) -> Job | None:
+def meant(ledger: Ledger, verb: Verb | None, name: str) -> Job | None:
     """Return the job that a name or an id means in a request for `verb`; None if there is none.
 
     `cancel` and `finish` prefer jobs that have not ended, `retry` and `dismiss` those that the
-    status lists as refused or failed. Raises UsageError as `Ledger.the_one` does.
+    status lists as refused or failed. If `verb` is None, the job is only looked at. Raises
+    UsageError as `Ledger.the_one` does.
     """
     match verb:
         case "cancel" | "finish":

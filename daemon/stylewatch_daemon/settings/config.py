@@ -7,7 +7,7 @@ import filecmp
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -604,7 +604,7 @@ def override_again(config: Config, *layers: Mapping[str, Any]) -> Config:
     does.
     """
     before = config.job
-    asked = reduce(_put, map(_nested, layers), dict[str, Any]()).get("job", {})
+    asked = _asked(layers)
     own = {"backend": before.backend, **asked} if before.learn else asked
     if before.learn and asked.get("backend", LEARNED) != LEARNED and "learn" not in asked:
         before = before.model_copy(update={"learn": False})
@@ -618,8 +618,13 @@ def override_new(config: Config, *layers: Mapping[str, Any]) -> Config:
     Raises as `override` does.
     """
     found = override(config, *layers)
-    own = reduce(_put, map(_nested, layers), dict[str, Any]()).get("job", {})
-    return found.model_copy(update={"job": for_learner(found.job, own)})
+    return found.model_copy(update={"job": for_learner(found.job, _asked(layers))})
+
+
+def _asked(layers: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the job settings of `layers` together, in the form of job.yaml."""
+    asked: Mapping[str, Any] = reduce(_put, map(_nested, layers), dict[str, Any]()).get("job", {})
+    return asked
 
 
 def _put(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

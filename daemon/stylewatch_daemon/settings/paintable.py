@@ -1,4 +1,4 @@
-"""Whether a job can be painted: its settings beside its recipe and its files.
+"""Checks of a job's settings against its recipe and its files, before anything is painted.
 
 Commands, the page and the API ask before they take a job, and a worker before it reads pictures.
 """

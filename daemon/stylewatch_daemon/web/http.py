@@ -96,7 +96,7 @@ class Context:
         `Ledger.the_one` do.
         """
         with self.ledger() as ledger:
-            return ledger.the_one(name) if verb is None else operations.meant(ledger, verb, name)
+            return operations.meant(ledger, verb, name)
 
 
 def context(request: Request) -> Context:

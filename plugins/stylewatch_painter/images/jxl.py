@@ -99,11 +99,11 @@ def is_of_jpeg(data: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Head:
-    """What the head of a file says: the upright size, and the bytes per pixel that decoding takes.
+    """The head of a file, with the upright size and the bytes per pixel that decoding takes.
 
     `is_associated` is True if the colors are multiplied by alpha, and `is_float` if the file has
-    floats. `is_coarse` is True if 8 bits of a channel, which colors are read in, are less than the
-    file has: more bits, or colors of no bits that have a profile, which are read as linear light.
+    floats. Colors are read in 8 bits per channel; `is_coarse` is True if that may lose shades: the
+    file has more bits, or is lossy with a profile, so that its colors are read in linear light.
     """
 
     size: Size

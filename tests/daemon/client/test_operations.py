@@ -40,7 +40,7 @@ AFTER: Mapping[Verb, Mapping[str, Any]] = {
     "trash": {"trashed": "now"},
     "restore": {"trashed": None},
 }
-"""What the daemon changes of a job for a request; after `delete`, the job is gone."""
+"""The changes that the daemon makes to a job for a request; after `delete`, the job is gone."""
 
 
 def jobs_of(kinds: tuple[str, ...]) -> Iterator[Job]:

@@ -310,7 +310,7 @@ ENDS = (
 
 
 def test_an_attempt_that_takes_the_number_of_another_one_hides_nothing() -> None:
-    """Whether a job has begun, and whether its checkpoint is its own, is read from what is left."""
+    """The attempts that are left tell if a job has begun, and if its checkpoint is its own."""
     job = replace(NEW, faults=LIMIT - 1)
     for ends in product(ENDS, repeat=5):
         kept: Sequence[Attempt] = ()
